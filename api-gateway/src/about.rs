@@ -1,0 +1,131 @@
+//! What the server says of itself: who it is, whether it is well, and what its
+//! refusals mean.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use webwallet_ledger::limits;
+
+use crate::answer;
+use crate::gateway::Gateway;
+use crate::problem::{Kind, Other, Problem};
+use crate::query::{self, LIMIT_MAX, Query};
+use crate::schema;
+
+/// The version of the protocol's rules that this server clears by.
+const RULES: &str = "1";
+
+/// Who this server is
+///
+/// Its domain, the keys of its log, newest first, the rules it clears by, and its limits.
+#[utoipa::path(
+    get,
+    path = "/.well-known/webwallet",
+    tag = "server",
+    responses((status = 200, description = "The server's card", body = schema::Server))
+)]
+pub(crate) async fn get_server(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let card = schema::Server {
+        domain: gateway.domain().to_owned(),
+        keys: Vec::new(),
+        rules: RULES.to_owned(),
+        limits: schema::ServerLimits {
+            body_bytes: limits::BODY_BYTES_MAX,
+            inputs: limits::INPUTS_MAX,
+            signatures: limits::SIGNATURES_MAX,
+            iou_signatures: limits::IOU_SIGNATURES_MAX,
+            record_bytes: limits::RECORD_BYTES_MAX,
+            depth: limits::DEPTH_MAX,
+            page: LIMIT_MAX,
+            header_bytes: gateway.limits().header_bytes_max,
+            connections_per_client: positive(gateway.limits().connections_per_client_max),
+            requests_per_second_per_client: positive(
+                gateway.limits().requests_per_second_per_client_max,
+            ),
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(json(&card))
+}
+
+/// Zero means that there is no such limit.
+fn positive<N: Default + PartialEq>(limit: N) -> Option<N> {
+    Some(limit).filter(|limit| *limit != N::default())
+}
+
+/// Whether the process runs
+///
+/// It says nothing of the stores; see `/readyz`.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "server",
+    responses((status = 200, description = "It does", body = schema::Health))
+)]
+pub(crate) async fn get_livez() -> Response {
+    json(&schema::Health { status: "alive".to_owned() })
+}
+
+/// Whether requests can be served
+///
+/// Asks both stores, each for at most a second. The detail of a refusal names what is missing.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "server",
+    responses(
+        (status = 200, description = "They can", body = schema::Health),
+        (status = 503, description = "They cannot: what is missing", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Response, Problem> {
+    let mut missing = gateway.stores().missing(gateway.domain()).await;
+    if gateway.is_draining() {
+        missing.insert(0, "the server is shutting down".to_owned());
+    }
+    if missing.is_empty() {
+        Ok(json(&schema::Health { status: "ready".to_owned() }))
+    } else {
+        Err(Problem::new(Other::Unavailable, missing.join("; ")))
+    }
+}
+
+/// What a refusal means
+///
+/// Cause and cure of one code: the page that the `type` of a refusal names.
+#[utoipa::path(
+    get,
+    path = "/problems/{code}",
+    tag = "server",
+    params(("code" = schema::ProblemCode, Path, description = "`code` of a refusal")),
+    responses(
+        (status = 200, description = "Its meaning", body = schema::Explanation),
+        (status = 404, description = "No refusal has this code", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_problem(
+    code: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let code = query::segment(code)?;
+    let kind = Kind::named(&code)
+        .ok_or_else(|| Problem::new(Other::NotFound, "no refusal has this code"))?;
+    Ok(json(&schema::Explanation {
+        code: kind.code().to_owned(),
+        title: kind.title().to_owned(),
+        status: kind.status().as_u16(),
+        retry: kind.retry().to_owned(),
+        cause: kind.cause().to_owned(),
+        cure: kind.cure().to_owned(),
+    }))
+}
+
+fn json(value: &impl Serialize) -> Response {
+    // Only structs of text and numbers come here; writing them cannot fail.
+    answer::current(StatusCode::OK, serde_json::to_vec(value).unwrap_or_default())
+}

@@ -1,0 +1,95 @@
+//! Reading a request's body: at most so many bytes, in at most so much time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::{Bytes, BytesMut};
+use http::header;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+use webwallet_ledger::limits::BODY_BYTES_MAX;
+use webwallet_ledger::request::body_too_large;
+
+use crate::problem::{Other, Problem};
+
+/// Bytes of a refused body that are read and thrown away. A connection that is
+/// closed while its peer still sends is reset, and the peer may never see the
+/// answer; but nobody gets to send for ever.
+const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The whole body, if it is no larger than the protocol allows.
+pub(crate) async fn read(request: Request, within: Duration) -> Result<Bytes, Problem> {
+    let waits_for_leave = request.headers().contains_key(header::EXPECT);
+    let body = request.into_body();
+    match timeout(within, collect(body, waits_for_leave)).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(
+            Other::Unavailable,
+            format!("the body did not arrive within {} ms", within.as_millis()),
+        )),
+    }
+}
+
+async fn collect(mut body: Body, waits_for_leave: bool) -> Result<Bytes, Problem> {
+    let announced = body.size_hint().lower();
+    if announced > BODY_BYTES_MAX as u64 {
+        // A client that asked first has sent nothing, and now never will.
+        if !waits_for_leave && announced <= DISCARDED_BYTES_MAX {
+            discard(body, 0).await;
+        }
+        return Err(too_large(Some(announced)));
+    }
+    let Some(first) = next(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
+    if body.is_end_stream() && first.len() <= BODY_BYTES_MAX {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity((announced as usize).max(first.len()));
+    let mut part = Some(first);
+    while let Some(bytes) = part {
+        let size = whole.len() + bytes.len();
+        if size > BODY_BYTES_MAX {
+            return Err(too_large(discard(body, size as u64).await));
+        }
+        whole.extend_from_slice(&bytes);
+        part = next(&mut body).await?;
+    }
+    Ok(whole.freeze())
+}
+
+/// The next bytes of the body; none at its end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        // Broken off by the peer, who is hardly listening any more.
+        let frame = frame.map_err(|_| Problem::new(Other::Unavailable, "the body broke off"))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads on without keeping anything. The size of the whole, if it ended.
+async fn discard(mut body: Body, mut size: u64) -> Option<u64> {
+    while size <= DISCARDED_BYTES_MAX {
+        match next(&mut body).await {
+            Ok(Some(bytes)) => size += bytes.len() as u64,
+            Ok(None) => return Some(size),
+            Err(_) => break,
+        }
+    }
+    None
+}
+
+fn too_large(actual: Option<u64>) -> Problem {
+    let read = actual.map_or(BODY_BYTES_MAX + 1, |size| size as usize);
+    let mut rejection = body_too_large(read);
+    if actual.is_none() {
+        // It went on for longer than anybody counted.
+        rejection.actual = None;
+    }
+    rejection.into()
+}

@@ -1,0 +1,201 @@
+//! What one client may take of the listener: connections, and requests a second.
+//!
+//! A client is an IP address (of IPv6 the /64 network: one household or machine
+//! has a whole one, and could otherwise be as many clients as it likes). Both
+//! limits are off unless configured, and then this keeps one small entry for
+//! each client that is connected or was a second ago.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::limits::Limits;
+
+/// After this time every bucket is full again, so its entry says nothing.
+const REFILLED: Duration = Duration::from_secs(1);
+
+/// The clients of one listener.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    connections_max: usize,
+    requests_per_second: u32,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    clients: HashMap<IpAddr, Client>,
+    swept: Option<Instant>,
+}
+
+struct Client {
+    connections: usize,
+    /// Requests it may still send at once, at the time of `counted`.
+    requests: f64,
+    counted: Instant,
+}
+
+impl Clients {
+    pub(crate) fn new(limits: &Limits) -> Clients {
+        Clients {
+            connections_max: limits.connections_per_client_max,
+            requests_per_second: limits.requests_per_second_per_client_max,
+            known: Arc::default(),
+        }
+    }
+
+    /// Counts one more connection; none if the client has as many as it may.
+    pub(crate) fn connect(&self, peer: IpAddr, now: Instant) -> Option<Connected> {
+        let client = client_of(peer);
+        if self.limited() {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.sweep(now);
+            let entry = known.clients.entry(client).or_insert_with(|| Client {
+                connections: 0,
+                requests: f64::from(self.requests_per_second),
+                counted: now,
+            });
+            if self.connections_max > 0 && entry.connections >= self.connections_max {
+                return None;
+            }
+            entry.connections += 1;
+        }
+        Some(Connected { clients: self.clone(), client })
+    }
+
+    fn limited(&self) -> bool {
+        self.connections_max > 0 || self.requests_per_second > 0
+    }
+}
+
+impl Known {
+    /// Forgets who is gone. At most once a second, so that a flood of short
+    /// connections does not walk the whole list each time.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now.duration_since(swept) < REFILLED) {
+            return;
+        }
+        self.swept = Some(now);
+        self.clients.retain(|_, client| {
+            client.connections > 0 || now.saturating_duration_since(client.counted) < REFILLED
+        });
+    }
+}
+
+/// One open connection of a client; dropping it counts it off.
+pub(crate) struct Connected {
+    clients: Clients,
+    client: IpAddr,
+}
+
+impl Connected {
+    /// Whether the client may send one more request now.
+    pub(crate) fn admit(&self, now: Instant) -> bool {
+        let rate = f64::from(self.clients.requests_per_second);
+        if rate == 0.0 {
+            return true;
+        }
+        let mut known = self.clients.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(client) = known.clients.get_mut(&self.client) else {
+            return true;
+        };
+        let waited = now.saturating_duration_since(client.counted).as_secs_f64();
+        client.counted = client.counted.max(now);
+        client.requests = (client.requests + waited * rate).min(rate);
+        let admitted = client.requests >= 1.0;
+        if admitted {
+            client.requests -= 1.0;
+        }
+        admitted
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if !self.clients.limited() {
+            return;
+        }
+        let mut known = self.clients.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.clients.get_mut(&self.client) {
+            client.connections = client.connections.saturating_sub(1);
+        }
+    }
+}
+
+/// The address that stands for a client.
+fn client_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(connections: usize, requests: u32) -> Clients {
+        Clients::new(&Limits {
+            connections_per_client_max: connections,
+            requests_per_second_per_client_max: requests,
+            ..Limits::default()
+        })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_client_holds_as_many_connections_as_it_may_and_no_more() {
+        let (clients, now) = (clients(2, 0), Instant::now());
+        let first = clients.connect(ip("10.0.0.1"), now);
+        let second = clients.connect(ip("::ffff:10.0.0.1"), now);
+        assert!(first.is_some() && second.is_some());
+        assert!(clients.connect(ip("10.0.0.1"), now).is_none());
+        assert!(clients.connect(ip("10.0.0.2"), now).is_some());
+        drop(first);
+        assert!(clients.connect(ip("10.0.0.1"), now).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let (clients, now) = (clients(1, 0), Instant::now());
+        let _held = clients.connect(ip("2001:db8:1:2::1"), now);
+        assert!(clients.connect(ip("2001:db8:1:2:ffff::9"), now).is_none());
+        assert!(clients.connect(ip("2001:db8:1:3::1"), now).is_some());
+    }
+
+    #[test]
+    fn requests_a_second_are_counted_over_all_connections() {
+        let (clients, start) = (clients(0, 3), Instant::now());
+        let first = clients.connect(ip("10.0.0.1"), start).expect("admitted");
+        let second = clients.connect(ip("10.0.0.1"), start).expect("admitted");
+        assert!(first.admit(start) && second.admit(start) && first.admit(start));
+        assert!(!first.admit(start) && !second.admit(start));
+        // A third of a second later there is one more, and only one.
+        let later = start + Duration::from_millis(334);
+        assert!(second.admit(later) && !first.admit(later));
+        // However long it was away, the burst stays what it is; and going away
+        // and coming back at once does not fill it.
+        let much_later = start + Duration::from_secs(60);
+        assert!((0..3).all(|_| first.admit(much_later)) && !first.admit(much_later));
+        drop((first, second));
+        let back = clients.connect(ip("10.0.0.1"), much_later).expect("admitted");
+        assert!(!back.admit(much_later));
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let (clients, start) = (clients(9, 9), Instant::now());
+        for n in 0..100 {
+            drop(clients.connect(ip(&format!("10.0.0.{n}")), start));
+        }
+        let _one = clients.connect(ip("10.0.1.1"), start + Duration::from_secs(2));
+        assert_eq!(clients.known.lock().expect("lock").clients.len(), 1);
+    }
+}

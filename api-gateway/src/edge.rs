@@ -1,0 +1,91 @@
+//! The edge of the router: what happens to every request, whatever its path.
+//!
+//! Here, and only here, a [`Problem`] becomes bytes, because here its request's
+//! path is known; and here requests are timed and counted. Labels are the
+//! routes of the API, never what a client wrote: a client must not be able to
+//! make series.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use crate::media;
+use crate::problem::{Other, Problem};
+
+/// What the edge needs to know of its router.
+#[derive(Clone, Copy)]
+pub(crate) struct Edge {
+    /// Which listener, as its metrics say.
+    pub(crate) listener: &'static str,
+    /// From a request's headers to its answer.
+    pub(crate) request_timeout: Duration,
+}
+
+impl Edge {
+    fn count(self, route: &str, response: &Response, took: Duration) {
+        let route = route.to_owned();
+        metrics::histogram!(
+            "webwallet_gateway_request_seconds",
+            "listener" => self.listener,
+            "route" => route.clone(),
+        )
+        .record(took);
+        metrics::counter!(
+            "webwallet_gateway_requests_total",
+            "listener" => self.listener,
+            "route" => route,
+            "status" => response.status().as_str().to_owned(),
+        )
+        .increment(1);
+    }
+}
+
+/// Where answers are not JSON, the client's wish is not asked.
+const PAGES: [&str; 2] = ["/docs", "/metrics"];
+
+/// Wraps every route, and the answers for none.
+pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let uri = request.uri().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let page = route == "none" || PAGES.iter().any(|page| route.starts_with(page));
+    let mut response = if page || media::accepts_json(request.headers()) {
+        match timeout(edge.request_timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => late(edge.request_timeout).into_response(),
+        }
+    } else {
+        Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
+            .increment(1);
+        let mut rendered = problem.render(uri.path());
+        // What others have added, such as Allow.
+        for (name, value) in response.headers() {
+            rendered.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+        response = rendered;
+    }
+    edge.count(route, &response, began.elapsed());
+    response
+}
+
+fn late(within: Duration) -> Problem {
+    let detail = format!("there was no answer within {} ms", within.as_millis());
+    Problem::new(Other::Unavailable, detail)
+}
+
+/// The answer for a path that is none of ours.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(Other::NotFound, "there is no such path")
+}
+
+/// The answer for a method that a path does not have.
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(Other::MethodNotAllowed, "the Allow header names the methods of this path")
+}

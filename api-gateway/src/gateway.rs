@@ -1,0 +1,157 @@
+//! One gateway: its configuration, its parts, its routes.
+//!
+//! It holds no state that matters: run as many copies as wanted, in front of
+//! the same stores.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::link::Link;
+
+use crate::edge::{self, Edge};
+use crate::limits::Limits;
+use crate::stores::Stores;
+use crate::verifier::{Randomness, Verifier};
+use crate::{about, address, admin, iou, openapi, transaction};
+
+/// What a gateway is told by whoever starts it.
+#[derive(Clone)]
+pub struct Config {
+    /// The server's name: IOUs written for another are refused.
+    pub domain: String,
+    /// How much it takes on.
+    pub limits: Limits,
+    /// Where the random numbers for batches of signatures come from.
+    pub randomness: Randomness,
+}
+
+/// A running gateway. Clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+struct Parts {
+    domain: String,
+    limits: Limits,
+    stores: Stores,
+    verifier: Verifier,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    /// Starts the threads that verify. They end when the last clone of the
+    /// gateway and its routers are dropped.
+    ///
+    /// Install the recorder of metrics before: what is counted is looked up here.
+    ///
+    /// # Errors
+    /// If the machine cannot start a thread.
+    pub fn start(
+        config: Config,
+        graphstore: GraphstoreClient<Link>,
+        hashtable: HashtableClient<Link>,
+    ) -> std::io::Result<Gateway> {
+        describe_metrics();
+        let verifier = Verifier::start(&config.domain, &config.limits, &config.randomness)?;
+        Ok(Gateway(Arc::new(Parts {
+            domain: config.domain,
+            limits: config.limits,
+            stores: Stores::new(graphstore, hashtable),
+            verifier,
+            draining: AtomicBool::new(false),
+        })))
+    }
+
+    /// The public API.
+    pub fn router(&self) -> Router {
+        let (router, document) = routes().split_for_parts();
+        let router = router.merge(openapi::router(&document)).with_state(self.clone());
+        self.edged(router, "public")
+    }
+
+    /// What only the operator may see. See [`admin::Access`].
+    pub fn admin_router(&self, access: admin::Access) -> Router {
+        self.edged(admin::router(self, access), "admin")
+    }
+
+    fn edged(&self, router: Router, listener: &'static str) -> Router {
+        let edge = Edge { listener, request_timeout: self.limits().request_timeout() };
+        router
+            .fallback(edge::not_found)
+            .method_not_allowed_fallback(edge::method_not_allowed)
+            .layer(from_fn_with_state(edge, edge::pass))
+    }
+
+    /// From now on `/readyz` says no, so that nobody sends more. Requests are
+    /// still served: stopping is the listener's part.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.0.domain
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.0.stores
+    }
+
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.0.verifier
+    }
+}
+
+/// The routes of the API and their documentation: one list, so that neither can
+/// have what the other has not.
+pub(crate) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(transaction::post_transaction))
+        .routes(routes!(transaction::get_transaction))
+        .routes(routes!(iou::get_iou))
+        .routes(routes!(address::get_address))
+        .routes(routes!(address::get_unspent))
+        .routes(routes!(address::get_history))
+        .routes(routes!(about::get_server))
+        .routes(routes!(about::get_problem))
+        .routes(routes!(about::get_livez))
+        .routes(routes!(about::get_readyz))
+}
+
+fn describe_metrics() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("webwallet_gateway_requests_total", "Answers by listener, route and status.");
+    describe_histogram!(
+        "webwallet_gateway_request_seconds",
+        Unit::Seconds,
+        "From a request's headers to its answer, by listener and route."
+    );
+    describe_counter!("webwallet_gateway_refusals_total", "Refusals by code.");
+    describe_counter!(
+        "webwallet_gateway_calls_failed_total",
+        "Calls of the stores that failed, by call."
+    );
+    describe_gauge!("webwallet_gateway_connections", "Open connections.");
+    describe_counter!(
+        "webwallet_gateway_connections_refused_total",
+        "Connections closed at once because their client had too many."
+    );
+    describe_gauge!("webwallet_gateway_verify_queue", "Requests waiting to be verified.");
+    describe_histogram!(
+        "webwallet_gateway_verify_batch_signatures",
+        "Signatures verified together."
+    );
+    describe_counter!("webwallet_gateway_signatures_verified_total", "Signatures verified.");
+}

@@ -1,0 +1,38 @@
+//! Speaks REST: the public face of a WebWallet server.
+//!
+//! It reads requests, verifies what needs no state (shape, hashes, addresses,
+//! signatures), asks Graphstore to decide and Hashtable to keep, and answers.
+//! It holds no state and touches no store: it knows the services only through
+//! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
+//! No rule about money is here; those are `webwallet_ledger`'s.
+//!
+//! Where to look: [`gateway`] lists the routes; `transaction`, `iou`, `address`
+//! and `about` answer them; `edge` is around all of them; `verifier` is the only
+//! place with threads; [`server`] listens; [`limits`] says how much.
+
+mod about;
+mod address;
+pub mod admin;
+mod answer;
+mod body;
+mod clients;
+pub mod cursor;
+mod edge;
+pub mod gateway;
+mod iou;
+pub mod limits;
+mod media;
+mod openapi;
+pub mod problem;
+mod query;
+pub mod schema;
+pub mod server;
+mod stores;
+mod transaction;
+mod verifier;
+
+pub use gateway::{Config, Gateway};
+pub use limits::Limits;
+pub use openapi::{document as openapi, text as openapi_text};
+pub use server::serve;
+pub use verifier::Randomness;

@@ -1,0 +1,110 @@
+//! Every limit of the gateway's listener, in one place.
+//!
+//! These say how much of this machine one peer, or all peers together, may
+//! hold. They are the operator's to set, and none of them changes what clears:
+//! the sizes which decide that are fixed by the protocol and stand in
+//! `webwallet_ledger::limits`. `/.well-known/webwallet` shows both kinds.
+//!
+//! The defaults let a busy server on one machine run without a configuration
+//! file. A value of zero means what its line says, never "unlimited" by
+//! accident.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How much one listener takes on.
+///
+/// Read from the configuration file; an unknown key is refused there, so that
+/// a misspelt limit is not silently the default one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections, all peers together. One more is not accepted: it waits
+    /// in the kernel's queue until one closes. Each takes a file descriptor, so
+    /// keep it below `ulimit -n`.
+    pub connections_max: usize,
+    /// Open connections of one IP address; 0 = as many as there are. Behind a
+    /// reverse proxy all clients share the proxy's address.
+    pub connections_per_client_max: usize,
+    /// Requests a second of one IP address, with a burst of the same size;
+    /// 0 = as many as come. One more is refused as `rate_limited`.
+    pub requests_per_second_per_client_max: u32,
+    /// Bytes of a request's headers. HTTP/2: the list as RFC 9113 counts it.
+    /// HTTP/1: start line and headers as sent; there the limit is the size of
+    /// the read buffer, so it is rounded up to a power of two from 8,192 on.
+    pub header_bytes_max: u32,
+    /// Headers of one HTTP/1 request.
+    pub headers_max: usize,
+    /// Requests in flight on one HTTP/2 connection.
+    pub http2_streams_max: u32,
+    /// Milliseconds from the first wait for a request's headers to their end;
+    /// for HTTP/1 also the time a connection may be idle, if shorter than
+    /// `idle_timeout_ms`.
+    pub header_read_timeout_ms: u64,
+    /// Milliseconds from the headers of a request to the end of its body.
+    pub body_read_timeout_ms: u64,
+    /// Milliseconds a connection stays open without a request.
+    pub idle_timeout_ms: u64,
+    /// Milliseconds from the headers of a request to its answer.
+    pub request_timeout_ms: u64,
+    /// Milliseconds that requests in flight have to end after a shutdown began.
+    pub drain_timeout_ms: u64,
+    /// Requests waiting to be parsed and verified. One more is refused as
+    /// `overloaded`. Each holds its body, at most 128 KiB.
+    pub verify_queue_max: NonZeroUsize,
+    /// Threads that parse and verify; 0 = one for each CPU of the process.
+    pub verify_threads: usize,
+    /// Public keys remembered as good, so that their order is not checked again
+    /// (about 100 bytes each).
+    pub keys_remembered_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 4_096,
+            connections_per_client_max: 0,
+            requests_per_second_per_client_max: 0,
+            header_bytes_max: 16_384,
+            headers_max: 64,
+            http2_streams_max: 256,
+            header_read_timeout_ms: 15_000,
+            body_read_timeout_ms: 10_000,
+            idle_timeout_ms: 60_000,
+            request_timeout_ms: 30_000,
+            drain_timeout_ms: 10_000,
+            verify_queue_max: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
+            verify_threads: 0,
+            keys_remembered_max: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// See [`Limits::header_read_timeout_ms`].
+    pub fn header_read_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_read_timeout_ms)
+    }
+
+    /// See [`Limits::body_read_timeout_ms`].
+    pub fn body_read_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_read_timeout_ms)
+    }
+
+    /// See [`Limits::idle_timeout_ms`].
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// See [`Limits::request_timeout_ms`].
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// See [`Limits::drain_timeout_ms`].
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}

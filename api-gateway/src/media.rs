@@ -1,0 +1,151 @@
+//! What form a body has, and what form the answer may have.
+//!
+//! The original SDK leaves headers to its caller, and `fetch` given a string
+//! sends `text/plain;charset=UTF-8`: so JSON is read under that name too, and
+//! under none. Anything else is refused, as is a compressed body, which could
+//! be a thousand times the size that was allowed.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::problem::{Other, Problem};
+
+/// Refuses a body that does not say it is JSON.
+pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |what: &str| Err(Problem::new(Other::MediaType, what));
+    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return refused("a body is not read in compressed form");
+    }
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(value) = values.next() else {
+        return Ok(());
+    };
+    // The usual case, without taking it apart.
+    if value == "application/json" && values.next().is_none() {
+        return Ok(());
+    }
+    let Some((kind, mut parameters)) = value.to_str().ok().map(parts) else {
+        return refused("Content-Type is not text");
+    };
+    if !["application/json", "text/plain"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+        return refused("Content-Type is neither application/json nor text/plain");
+    }
+    let utf8 = parameters.all(|(name, value)| {
+        !name.eq_ignore_ascii_case("charset")
+            || ["utf-8", "utf8"].iter().any(|u| value.eq_ignore_ascii_case(u))
+    });
+    if utf8 { Ok(()) } else { refused("the charset of a body is UTF-8") }
+}
+
+/// Whether an answer in JSON is welcome: the most specific range that names it
+/// decides (RFC 9110, section 12.5.1).
+pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut best: Option<(u8, bool)> = None;
+    let mut ranges = 0;
+    for value in headers.get_all(header::ACCEPT) {
+        if matches_all(value) {
+            return true;
+        }
+        let Ok(text) = value.to_str() else { continue };
+        for range in text.split(',').filter(|range| !range.trim().is_empty()) {
+            ranges += 1;
+            let (kind, mut parameters) = parts(range);
+            let specific = match kind.to_ascii_lowercase().as_str() {
+                "application/json" => 2,
+                "application/*" => 1,
+                "*/*" => 0,
+                _ => continue,
+            };
+            let welcome = !parameters.any(|(name, value)| {
+                name.eq_ignore_ascii_case("q") && value.parse::<f32>().is_ok_and(|q| q == 0.0)
+            });
+            if best.is_none_or(|(known, _)| specific >= known) {
+                best = Some((specific, welcome));
+            }
+        }
+    }
+    // No range at all is no wish.
+    ranges == 0 || best.is_some_and(|(_, welcome)| welcome)
+}
+
+fn matches_all(value: &HeaderValue) -> bool {
+    value == "*/*" || value == "application/json"
+}
+
+/// `type/subtype` and its parameters.
+fn parts(text: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
+    let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let parameters = parameters.split(';').filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        Some((name.trim(), value.trim().trim_matches('"')))
+    });
+    (kind.trim(), parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(&name, HeaderValue::from_str(value).expect("a header"));
+        }
+        headers
+    }
+
+    #[test]
+    fn json_is_read_under_the_names_that_clients_use() {
+        for (values, read) in [
+            (&[][..], true),
+            (&["application/json"], true),
+            (&["application/json; charset=utf-8"], true),
+            (&["Application/JSON;charset=\"UTF-8\""], true),
+            (&["text/plain;charset=UTF-8"], true),
+            (&["text/plain"], true),
+            (&["text/plain;charset=latin1"], false),
+            (&["application/json;charset=utf-16"], false),
+            (&["application/x-www-form-urlencoded"], false),
+            (&["application/cbor"], false),
+            (&["text/html"], false),
+            (&[""], false),
+        ] {
+            assert_eq!(
+                check_body(&headers(header::CONTENT_TYPE, values)).is_ok(),
+                read,
+                "{values:?}"
+            );
+        }
+        for (values, read) in [(&["identity"], true), (&["gzip"], false)] {
+            assert_eq!(
+                check_body(&headers(header::CONTENT_ENCODING, values)).is_ok(),
+                read,
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_most_specific_wish_decides() {
+        for (values, welcome) in [
+            (&[][..], true),
+            (&[""], true),
+            (&["*/*"], true),
+            (&["application/json"], true),
+            (&["APPLICATION/JSON;q=0.5"], true),
+            (&["application/*"], true),
+            (&["text/html,application/xhtml+xml,*/*;q=0.8"], true),
+            (&["text/html", "application/json"], true),
+            (&["text/html"], false),
+            (&["application/problem+json"], false),
+            (&["application/json;q=0"], false),
+            (&["application/json;q=0, */*"], false),
+            (&["*/*;q=0"], false),
+            (&["application/xml, */*;q=0"], false),
+            (&["*/*;q=0, application/json"], true),
+        ] {
+            assert_eq!(accepts_json(&headers(header::ACCEPT, values)), welcome, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! How the gateway says no: `application/problem+json` (RFC 9457).
+//!
+//! Two closed lists meet here. *Rejections* are the ledger's: the request was
+//! understood and will not clear, and every engine agrees on the code. *Other
+//! problems* are this listener's own: a path that is not there, a queue that is
+//! full, a store that does not answer. A client reads both in one form.
+//!
+//! A handler returns a [`Problem`]; it becomes bytes in one place only (the edge
+//! of the router), where the request's path is known and refusals are counted.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use webwallet_ledger::{Code, Hash, Rejection};
+
+/// The media type of every refusal.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! others {
+    ($($variant:ident $name:literal $original:literal $status:literal $retry:literal $after:expr;
+       $title:literal
+       cause: $cause:literal
+       cure: $cure:literal)*) => {
+        /// Problems that are not rejections: nothing was said about the money.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Other {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Other {
+            /// Every one of them, in the order of the API document.
+            pub const ALL: &[Other] = &[$(Other::$variant),*];
+
+            /// As written in answers; stable.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Other::$variant => $name),* }
+            }
+
+            /// The message in the style of the original system.
+            pub fn original(self) -> &'static str {
+                match self { $(Other::$variant => $original),* }
+            }
+
+            /// HTTP status of the answer.
+            pub fn status(self) -> u16 {
+                match self { $(Other::$variant => $status),* }
+            }
+
+            /// What the client may do: `never`, or `same` (send the same bytes again).
+            pub fn retry(self) -> &'static str {
+                match self { $(Other::$variant => $retry),* }
+            }
+
+            /// Seconds the client should wait before it sends the same again.
+            pub fn retry_after(self) -> Option<u32> {
+                match self { $(Other::$variant => $after),* }
+            }
+
+            /// One line for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Other::$variant => $title),* }
+            }
+
+            /// What leads to it.
+            pub fn cause(self) -> &'static str {
+                match self { $(Other::$variant => $cause),* }
+            }
+
+            /// What to do about it.
+            pub fn cure(self) -> &'static str {
+                match self { $(Other::$variant => $cure),* }
+            }
+        }
+    };
+}
+
+others! {
+    NotFound "not_found" "not-found" 404 "never" None;
+        "There is nothing at this address."
+        cause: "The path is not one of the API, or no record, IOU or document of that name has been cleared here."
+        cure: "Compare the path with /openapi.json; a record is readable from the moment its 201 was sent."
+    MethodNotAllowed "method_not_allowed" "method-not-allowed" 405 "never" None;
+        "The resource does not answer this method."
+        cause: "The path exists, the method is not one of its own."
+        cure: "Use a method that the Allow header names."
+    NotAcceptable "not_acceptable" "not-acceptable" 406 "never" None;
+        "The answer cannot be given in an accepted form."
+        cause: "The Accept header leaves out application/json."
+        cure: "Send Accept: application/json, or no Accept header."
+    MediaType "media_type" "unsupported-media-type" 415 "never" None;
+        "The body is of a form that is not read here."
+        cause: "Content-Type is neither application/json nor text/plain, its charset is not UTF-8, or the body is compressed."
+        cure: "Send plain JSON with Content-Type: application/json."
+    ParameterInvalid "parameter_invalid" "invalid-parameter" 400 "never" None;
+        "A parameter of the URL is unknown, missing or out of its range."
+        cause: "A part of the path or of the query does not have the documented form."
+        cure: "The detail names the parameter and what was expected of it."
+    CursorInvalid "cursor_invalid" "invalid-cursor" 400 "never" None;
+        "The cursor does not belong to this list."
+        cause: "A cursor is good only for the path and filter it was given for, and only unchanged."
+        cure: "Start the list again without a cursor."
+    Unauthorized "unauthorized" "unauthorized" 401 "never" None;
+        "This needs a token."
+        cause: "The admin listener has a token configured, and the request did not bring it."
+        cure: "Send Authorization: Bearer and the token."
+    RateLimited "rate_limited" "rate-limited" 429 "same" Some(1);
+        "Too many requests from one client."
+        cause: "The operator has set a number of requests a second for each client."
+        cure: "Send the same again after the seconds that Retry-After names."
+    Overloaded "overloaded" "overloaded" 503 "same" Some(1);
+        "The server has as much work waiting as it takes on."
+        cause: "The queue of requests to verify is full. Nothing was stored."
+        cure: "Send the same bytes again after the seconds that Retry-After names."
+    Unavailable "unavailable" "unavailable" 503 "same" Some(1);
+        "A part of the server did not answer."
+        cause: "A store is starting, stopping or out of reach, or the request did not arrive or end in time. The request may have cleared."
+        cure: "Send the same bytes again: a request clears at most once, and its repeat is answered with the record."
+    ReadOnly "read_only" "read-only" 503 "same" Some(30);
+        "The server takes no requests to clear at present."
+        cause: "The operator has set it to read only."
+        cure: "Send the same bytes again later."
+}
+
+/// What a problem is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The ledger's no.
+    Rejection(Code),
+    /// The listener's no.
+    Other(Other),
+}
+
+impl Kind {
+    /// Every kind: the rejections in order of precedence, then the others.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        let rejections = Code::ALL.iter().map(|&code| Kind::Rejection(code));
+        rejections.chain(Other::ALL.iter().map(|&other| Kind::Other(other)))
+    }
+
+    /// The kind written as `code` in answers.
+    pub fn named(code: &str) -> Option<Kind> {
+        Kind::all().find(|kind| kind.code() == code)
+    }
+
+    /// As written in answers; stable.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.as_str(),
+            Kind::Other(other) => other.as_str(),
+        }
+    }
+
+    fn original(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.original(),
+            Kind::Other(other) => other.original(),
+        }
+    }
+
+    /// HTTP status of the answer.
+    pub fn status(self) -> StatusCode {
+        let status = match self {
+            Kind::Rejection(code) => code.status(),
+            Kind::Other(other) => other.status(),
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    /// `never`, `same`, `rebuild` or `later`.
+    pub fn retry(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.retry().as_str(),
+            Kind::Other(other) => other.retry(),
+        }
+    }
+
+    /// One line for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.title(),
+            Kind::Other(other) => other.title(),
+        }
+    }
+
+    /// What leads to it.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.cause(),
+            Kind::Other(other) => other.cause(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.cure(),
+            Kind::Other(other) => other.cure(),
+        }
+    }
+}
+
+/// One refusal, before it is written.
+///
+/// The detail goes to the client as it is: it must never carry the cause of a
+/// machine's failure (paths, hosts, messages of engines). That belongs in the log.
+#[derive(Clone, Debug)]
+pub struct Problem(Box<Facts>);
+
+/// What is known about a refusal. Boxed: a result should not be large because
+/// it could have gone wrong.
+#[derive(Clone, Debug)]
+struct Facts {
+    kind: Kind,
+    detail: String,
+    pointer: Option<String>,
+    limit: Option<String>,
+    actual: Option<String>,
+    account: Option<String>,
+    transaction: Option<Hash>,
+}
+
+impl Problem {
+    /// A problem of the listener.
+    pub fn new(other: Other, detail: impl Into<String>) -> Problem {
+        Problem(Box::new(Facts {
+            kind: Kind::Other(other),
+            detail: detail.into(),
+            pointer: None,
+            limit: None,
+            actual: None,
+            account: None,
+            transaction: None,
+        }))
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The response itself. `instance` is the path of the request.
+    pub fn render(&self, instance: &str) -> Response {
+        let Facts { kind, detail, pointer, limit, actual, account, transaction } = &*self.0;
+        let document = Document {
+            r#type: format!("/problems/{}", kind.code()),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            detail,
+            instance,
+            code: kind.code(),
+            retry: kind.retry(),
+            pointer: pointer.as_deref(),
+            limit: limit.as_deref(),
+            actual: actual.as_deref(),
+            account: account.as_deref(),
+            transaction: transaction.map(|hash| hash.to_string()),
+            error: Original { message: kind.original(), details: detail },
+        };
+        // Strings and one integer: there is nothing in it that could fail to be written.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = kind.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Kind::Other(other) = *kind {
+            if let Some(seconds) = other.retry_after() {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            if other == Other::Unauthorized {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+        }
+        response
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Problem {
+        Problem(Box::new(Facts {
+            kind: Kind::Rejection(rejection.code),
+            detail: rejection.detail,
+            pointer: Some(rejection.pointer),
+            limit: rejection.limit,
+            actual: rejection.actual,
+            account: rejection.account,
+            transaction: rejection.record,
+        }))
+    }
+}
+
+/// Carries the problem to the edge, which writes it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.0.kind.status();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The members of the answer, in the order they are written.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    retry: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
+    error: Original<'a>,
+}
+
+/// The answer's form in the original system.
+#[derive(Serialize)]
+struct Original<'a> {
+    message: &'a str,
+    details: &'a str,
+}

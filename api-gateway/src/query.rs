@@ -1,0 +1,153 @@
+//! What a URL says beside its path: parameters, read strictly.
+//!
+//! A misspelt parameter that is silently ignored answers a question nobody
+//! asked (`?conter=` would list every unit). So an unknown one is refused with
+//! the nearest known name, and so is one given twice.
+
+use std::borrow::Cow;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+
+use crate::problem::{Other, Problem};
+
+/// The elements of a page, where the client does not say.
+pub const LIMIT_DEFAULT: u32 = 100;
+/// The most elements of a page.
+pub const LIMIT_MAX: u32 = 1_000;
+
+/// The parameters of one request.
+#[derive(Debug)]
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads the query of a URL; only `known` names may be in it, each once.
+    pub fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Query<'a>, Problem> {
+        let mut pairs: Vec<(Cow<str>, Cow<str>)> = Vec::new();
+        let text = query.unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if !known.contains(&name.as_ref()) {
+                return Err(unknown(&name, known));
+            }
+            if pairs.iter().any(|(seen, _)| *seen == name) {
+                return Err(invalid(format!("parameter {name} is given twice")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Query { pairs })
+    }
+
+    /// The value of one parameter, if it is there.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let pair = self.pairs.iter().find(|(known, _)| known == name);
+        pair.map(|(_, value)| value.as_ref())
+    }
+
+    /// `limit`: how many elements the page may have.
+    pub fn limit(&self) -> Result<u32, Problem> {
+        let Some(text) = self.get("limit") else {
+            return Ok(LIMIT_DEFAULT);
+        };
+        match decimal(text) {
+            Some(limit) if (1..=u64::from(LIMIT_MAX)).contains(&limit) => Ok(limit as u32),
+            _ => Err(invalid(format!("limit is a number from 1 to {LIMIT_MAX}"))),
+        }
+    }
+
+    /// `skip` of the original API: how many elements are passed over first.
+    /// A page is found either by counting or by a cursor.
+    pub fn skip(&self) -> Result<u64, Problem> {
+        let Some(text) = self.get("skip") else {
+            return Ok(0);
+        };
+        if self.get("cursor").is_some() {
+            return Err(invalid("skip and cursor exclude each other"));
+        }
+        decimal(text).ok_or_else(|| invalid("skip is a number from 0"))
+    }
+}
+
+/// The variable part of a path.
+pub fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    let Path(text) = path.map_err(|_| invalid("the path is not UTF-8"))?;
+    Ok(text)
+}
+
+/// A refusal of a parameter of the path or the query.
+pub fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(Other::ParameterInvalid, detail)
+}
+
+/// A decimal without sign and leading zero; none for everything else.
+pub fn decimal(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let plain = text == "0" || !text.starts_with('0');
+    if digits && plain { text.parse().ok() } else { None }
+}
+
+fn unknown(name: &str, known: &[&str]) -> Problem {
+    // What is sent back is cut: the name may be as long as a URL.
+    let shown: String = name.chars().take(64).collect();
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, &shown).total_cmp(&strsim::jaro_winkler(b, &shown)));
+    invalid(match nearest {
+        Some(nearest) => {
+            format!("there is no parameter {shown:?} here; the nearest is {nearest:?}")
+        }
+        None => format!("there is no parameter {shown:?} here; this resource has none"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["counter", "limit", "cursor", "skip"];
+
+    fn limit(query: &str) -> Option<u32> {
+        Query::parse(Some(query), KNOWN).expect("known names").limit().ok()
+    }
+
+    #[test]
+    fn limits_hold_at_their_boundaries() {
+        for (query, expected) in [
+            ("", Some(100)),
+            ("limit=0", None),
+            ("limit=1", Some(1)),
+            ("limit=1000", Some(1_000)),
+            ("limit=1001", None),
+            ("limit=", None),
+            ("limit=01", None),
+            ("limit=+1", None),
+            ("limit=18446744073709551617", None),
+        ] {
+            assert_eq!(limit(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_told_its_nearest_name() {
+        for (query, nearest) in [("conter=x", "counter"), ("Limit=5", "limit"), ("skp=5", "skip")] {
+            let problem = Query::parse(Some(query), KNOWN).expect_err("unknown name");
+            assert!(
+                format!("{problem:?}").contains(&format!("nearest is \\\"{nearest}")),
+                "{problem:?}"
+            );
+        }
+        assert!(Query::parse(Some("limit=1&limit=1"), KNOWN).is_err());
+        assert!(Query::parse(Some("x"), &[]).is_err());
+        assert!(Query::parse(None, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_page_is_found_by_counting_or_by_cursor() {
+        let skip = |query| Query::parse(Some(query), KNOWN).expect("known names").skip().ok();
+        assert_eq!(skip("skip=3"), Some(3));
+        assert_eq!(skip(""), Some(0));
+        assert_eq!(skip("skip=-1"), None);
+        assert_eq!(skip("skip=3&cursor=AA"), None);
+    }
+}

@@ -1,0 +1,441 @@
+//! The shapes of requests and answers, as the OpenAPI document shows them.
+//!
+//! What clears or not is decided by `webwallet_ledger`, and records are sent on
+//! as the bytes that were stored: most of these types are for readers, human or
+//! not. A test reads real answers into them and writes them out again, so that
+//! they cannot drift from what is sent.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::problem::Kind;
+
+const ADDRESS: &str = "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq";
+const HASH: &str = "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530";
+const POINTER: &str = "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530::0";
+const PUBLIC: &str = "5e3ddda5abbcd6b5fb02b9f3f2e28fc4cb1fa5ed3a6d8f4fe9d2fa2e0a3d4a47";
+
+/// A request to clear IOUs, all or none.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(title = "Transaction")]
+pub struct Transaction {
+    /// What is to be cleared.
+    pub data: TransactionData,
+}
+
+/// The IOUs of a request.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TransactionData {
+    /// All different, with at most 128 signatures together.
+    #[schema(min_items = 1, max_items = 100)]
+    pub inputs: Vec<Iou>,
+}
+
+/// A signed statement of debt.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Iou {
+    /// What is owed; it is what the hash is of.
+    pub data: IouData,
+    /// The hash that the signatures sign.
+    pub hash: HashOf,
+    /// The signatures, and custom data if its hash is in `data`.
+    pub meta: IouMeta,
+}
+
+/// What is owed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct IouData {
+    /// The server it is written for.
+    #[schema(example = "example.net")]
+    pub domain: String,
+    /// Who owes and signs.
+    #[schema(example = json!(ADDRESS))]
+    pub source: String,
+    /// Who is owed; not the source.
+    #[schema(example = "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo")]
+    pub target: String,
+    /// How much: a decimal, at most 60 digits before and 40 after the point.
+    #[schema(example = "10.5")]
+    pub amount: String,
+    /// The unit: its issuer's address.
+    #[schema(example = json!(ADDRESS))]
+    pub symbol: String,
+    /// Tells equal payments apart: 8 to 100 characters.
+    #[schema(example = "5a1f0e9cbb7d44c2a8d3f61e92b70c45", min_length = 8, max_length = 100)]
+    pub random: String,
+    /// The last moment it clears at.
+    #[schema(example = "2027-01-01T00:00:00.000Z")]
+    pub expiry: String,
+    /// The first moment it clears at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-06-01T00:00:00.000Z")]
+    pub active: Option<String>,
+    /// Credit the issuer grants the target (`-` and a decimal) or withdraws (a decimal).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "-100")]
+    pub credit: Option<String>,
+    /// Hash of `meta.custom.data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<String>,
+}
+
+/// How a document is hashed, and its hash.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct HashOf {
+    /// Always `stringify:data`: the canonical JSON (RFC 8785) of `data`.
+    #[schema(example = "stringify:data")]
+    pub steps: String,
+    /// `sha3-256`, `sha256` or `sha256:sha256`; of the server's own documents `sha3-256`.
+    #[schema(example = "sha3-256")]
+    pub types: String,
+    /// The hash.
+    #[schema(example = json!(HASH))]
+    pub value: String,
+}
+
+/// What an IOU carries beside the hashed part.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct IouMeta {
+    /// Every one must verify; one at least is the source's.
+    #[schema(min_items = 1, max_items = 16)]
+    pub signatures: Vec<Signature>,
+    /// `{data, hash}`: anything with at most 10 keys, if `data.custom` is its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Value>,
+}
+
+/// One signature over `hash.value`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Signature {
+    /// `eddsa-ed25519` or `ecdsa-ed25519`.
+    #[schema(example = "eddsa-ed25519")]
+    pub scheme: String,
+    /// The address of the public key.
+    #[schema(example = json!(ADDRESS))]
+    pub signer: String,
+    /// The public key in hex.
+    #[schema(example = json!(PUBLIC))]
+    pub public: String,
+    /// The signature in hex.
+    pub string: String,
+    /// Always `sha256:ripemd160`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "sha256:ripemd160")]
+    pub linker: Option<String>,
+}
+
+/// A record, in the form it is stored in.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecordAnswer {
+    /// The record.
+    pub data: Record,
+}
+
+/// What a cleared request has left.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    /// What cleared; it is what the hash is of.
+    pub data: RecordData,
+    /// The record's name.
+    pub hash: HashOf,
+    /// The IOUs as they were signed.
+    pub meta: RecordMeta,
+}
+
+/// What cleared.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecordData {
+    /// Always `record`.
+    #[schema(example = "record")]
+    pub kind: String,
+    /// The server.
+    #[schema(example = "example.net")]
+    pub domain: String,
+    /// Its place in the order of clearing, from 1, without gaps.
+    #[schema(example = "1")]
+    pub number: String,
+    /// When it cleared.
+    #[schema(example = "2026-06-01T12:00:00.000Z")]
+    pub time: String,
+    /// The hashes of its IOUs, in the order of the request.
+    pub inputs: Vec<InputName>,
+    /// One for each account it touched.
+    pub outputs: Vec<Output>,
+}
+
+/// The name of an IOU.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct InputName {
+    /// `hash.value` of the IOU.
+    #[schema(example = json!(HASH))]
+    pub hash: String,
+}
+
+/// The IOUs of a record.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecordMeta {
+    /// In the order of the request.
+    pub inputs: Vec<Iou>,
+}
+
+/// An account after a clearing.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Output {
+    /// Whose account.
+    #[schema(example = json!(ADDRESS))]
+    pub address: String,
+    /// What is in it.
+    pub balance: Balance,
+    /// In which unit: its issuer's address.
+    #[schema(example = json!(ADDRESS))]
+    pub counter: String,
+    /// The outputs it consumed.
+    #[schema(example = json!([POINTER]))]
+    pub sources: Vec<String>,
+}
+
+/// A balance and its limits, as decimal strings.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Balance {
+    /// Received less paid.
+    #[schema(example = "10")]
+    pub net: String,
+    /// `net` cannot fall below: a decimal or `-Infinity`.
+    #[schema(example = "0")]
+    pub min: String,
+    /// `net` cannot rise above: a decimal or `Infinity`.
+    #[schema(example = "Infinity")]
+    pub max: String,
+}
+
+/// An IOU that cleared.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct IouAnswer {
+    /// The IOU and where it cleared.
+    pub data: ClearedIou,
+}
+
+/// An IOU and its record.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ClearedIou {
+    /// As it was signed.
+    pub iou: Iou,
+    /// The hash of its record.
+    #[schema(example = json!(HASH))]
+    pub transaction: String,
+    /// The number of its record.
+    #[schema(example = "1")]
+    pub number: String,
+}
+
+/// What an address holds.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AddressAnswer {
+    /// One page of it.
+    pub data: Holdings,
+}
+
+/// The accounts of an address.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Holdings {
+    /// Whose.
+    #[schema(example = json!(ADDRESS))]
+    pub address: String,
+    /// In the order of the units.
+    pub units: Vec<Holding>,
+    /// The cursor of the next page, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One account.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Holding {
+    /// The unit: its issuer's address.
+    #[schema(example = json!(ADDRESS))]
+    pub counter: String,
+    /// What is in it.
+    pub balance: Balance,
+    /// Its current output.
+    #[schema(example = json!(POINTER))]
+    pub pointer: String,
+}
+
+/// Outputs of an account.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct OutputsAnswer {
+    /// One page of them.
+    pub data: Outputs,
+}
+
+/// A page of outputs.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Outputs {
+    /// Newest first.
+    pub outputs: Vec<PlacedOutput>,
+    /// The cursor of the next page, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An output and its name.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlacedOutput {
+    /// The record's hash and the place in its outputs.
+    #[schema(example = json!(POINTER))]
+    pub pointer: String,
+    /// The output, as it stands in the record.
+    pub content: Output,
+}
+
+/// A server's card.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Server {
+    /// Its name: IOUs for another are refused.
+    #[schema(example = "example.net")]
+    pub domain: String,
+    /// Verifier keys of its log as signed-note strings, newest first.
+    pub keys: Vec<String>,
+    /// The version of the rules it clears by.
+    #[schema(example = "1")]
+    pub rules: String,
+    /// What it takes on.
+    pub limits: ServerLimits,
+    /// The version of the program.
+    #[schema(example = "0.1.0")]
+    pub version: String,
+}
+
+/// What a server takes on.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ServerLimits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// IOUs in a request.
+    pub inputs: usize,
+    /// Signatures in a request.
+    pub signatures: usize,
+    /// Signatures under one IOU.
+    pub iou_signatures: usize,
+    /// Bytes of the record that a request leaves.
+    pub record_bytes: usize,
+    /// Objects and arrays inside one another.
+    pub depth: usize,
+    /// Elements of a page.
+    pub page: u32,
+    /// Bytes of a request's headers.
+    pub header_bytes: u32,
+    /// Connections of one client, if the operator has set a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_client: Option<usize>,
+    /// Requests a second of one client, if the operator has set a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second_per_client: Option<u32>,
+}
+
+/// How a server is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `alive` or `ready`.
+    #[schema(example = "ready")]
+    pub status: String,
+}
+
+/// What a code means.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The code.
+    #[schema(value_type = ProblemCode)]
+    pub code: String,
+    /// One line for people.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
+    #[schema(example = "rebuild")]
+    pub retry: String,
+    /// What leads to it.
+    pub cause: String,
+    /// What to do about it.
+    pub cure: String,
+}
+
+/// A refusal (RFC 9457).
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// The page that explains the code.
+    #[schema(example = "/problems/balance_below_min")]
+    pub r#type: String,
+    /// One line for people, the same for every refusal of this code.
+    #[schema(example = "A balance would fall below its lower limit.")]
+    pub title: String,
+    /// HTTP status.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// One sentence for people on this refusal.
+    pub detail: String,
+    /// The path of the request.
+    #[schema(example = "/transaction")]
+    pub instance: String,
+    /// Why: of several that apply to a request, the first of the list.
+    #[schema(value_type = ProblemCode)]
+    pub code: String,
+    /// `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
+    #[schema(example = "rebuild")]
+    pub retry: String,
+    /// JSON pointer to the guilty part of the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/data/inputs/0")]
+    pub pointer: Option<String>,
+    /// The limit that was met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0")]
+    pub limit: Option<String>,
+    /// What met it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "-7")]
+    pub actual: Option<String>,
+    /// `unit|address` of the account whose limit was met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The record that holds an IOU of the request already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
+    /// The refusal in the original system's form.
+    pub error: OriginalError,
+}
+
+/// A refusal in the original system's form.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct OriginalError {
+    /// The code in its style.
+    #[schema(example = "balance-below-min")]
+    pub message: String,
+    /// As `detail`.
+    pub details: String,
+}
+
+/// Every code there is.
+#[derive(Debug)]
+pub struct ProblemCode;
+
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let lines = Kind::all().map(|kind| {
+            format!("- `{}` ({}): {}", kind.code(), kind.status().as_u16(), kind.title())
+        });
+        let description = lines.collect::<Vec<_>>().join("\n");
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Kind::all().map(Kind::code)))
+            .description(Some(format!(
+                "The rejections in order of precedence, then the other problems.\n\n{description}"
+            )))
+            .into()
+    }
+}
+
+impl ToSchema for ProblemCode {}

@@ -1,0 +1,266 @@
+//! The listener: accepts connections, speaks HTTP/1.1 and HTTP/2 on them, and
+//! lets go of peers that are silent, slow or too many.
+//!
+//! It is a loop of our own because every limit has to be explicit: the usual
+//! one-line servers have no cap on connections, and wait for ever for a first
+//! byte. It knows nothing of the paths behind it; the admin listener runs on it
+//! as well.
+//!
+//! What is no HTTP is answered by hyper itself (400, 414 or 431 without a body)
+//! before any of our code runs.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::clients::{Clients, Connected};
+use crate::limits::Limits;
+use crate::problem::{Other, Problem};
+
+/// The least that hyper takes for HTTP/1 headers. It reads in powers of two, so
+/// that only those are exact limits.
+const HTTP1_BUFFER_BYTES_MIN: usize = 8_192;
+/// HTTP/2 flow control: what one request, and all requests of a connection, may
+/// have under way unread. A body of the greatest size fits; memory for one
+/// connection stays bounded whatever the number of its streams.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What one HTTP/2 stream may hold of an answer that its peer does not read.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// The wait after a failed `accept`: out of file descriptors, most likely, and
+/// asking again at once would only burn the time that frees one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `router` on `listener` until `shutdown` is cancelled; then takes no
+/// more connections, lets the requests in flight end, and returns, at the
+/// latest after the drain time of `limits`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    shutdown: CancellationToken,
+) {
+    let connections_max = limits.connections_max.clamp(1, Semaphore::MAX_PERMITS >> 3);
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let clients = Clients::new(limits);
+    let builder = Arc::new(builder(limits));
+    let open = metrics::gauge!("webwallet_gateway_connections");
+    loop {
+        // First a place, then the connection: one too many waits with the kernel.
+        let permit = tokio::select! {
+            permit = permits.clone().acquire_owned() => permit,
+            () = shutdown.cancelled() => break,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_the_peer(&error) {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let Some(client) = clients.connect(peer.ip(), Instant::now()) else {
+            metrics::counter!("webwallet_gateway_connections_refused_total").increment(1);
+            continue;
+        };
+        // Answers are small and complete: waiting to fill a packet only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let connection = Connection {
+            client,
+            peer: peer.ip(),
+            idle_timeout: limits.idle_timeout(),
+            drain_timeout: limits.drain_timeout(),
+            builder: builder.clone(),
+            router: router.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let open = open.clone();
+        tokio::spawn(async move {
+            open.increment(1.0);
+            connection.serve(stream).await;
+            open.decrement(1.0);
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+    if timeout(limits.drain_timeout(), permits.acquire_many(all)).await.is_err() {
+        tracing::warn!("some requests did not end within the drain time");
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let header_bytes = limits.header_bytes_max;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout())
+        .max_buf_size((header_bytes as usize).next_power_of_two().max(HTTP1_BUFFER_BYTES_MIN))
+        .max_headers(limits.headers_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams_max.max(1))
+        // h2 refuses a list of exactly its maximum.
+        .max_header_list_size(header_bytes.saturating_add(1))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+    builder
+}
+
+/// Errors of `accept` that say nothing about this machine: the peer has gone
+/// before it was welcomed.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// One accepted connection and what it needs.
+struct Connection {
+    client: Connected,
+    peer: IpAddr,
+    idle_timeout: Duration,
+    drain_timeout: Duration,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    shutdown: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        let activity = Arc::new(Activity::new());
+        let client = Arc::new(self.client);
+        let router = self.router;
+        let service = {
+            let activity = activity.clone();
+            service_fn(move |request: Request<Incoming>| {
+                let busy = Busy::new(activity.clone());
+                let client = client.clone();
+                let router = router.clone();
+                async move {
+                    let _busy = busy;
+                    answer(&client, router, request).await
+                }
+            })
+        };
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let mut alarm = pin!(sleep_until(TokioInstant::now() + self.idle_timeout));
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = %self.peer, %error, "connection ended");
+                    }
+                    return;
+                }
+                () = self.shutdown.cancelled(), if !closing => closing = true,
+                () = alarm.as_mut() => {
+                    if closing {
+                        tracing::debug!(peer = %self.peer, "connection cut");
+                        return;
+                    }
+                    if let Some(until) = activity.idle_until(self.idle_timeout) {
+                        alarm.as_mut().reset(until);
+                        continue;
+                    }
+                    closing = true;
+                }
+            }
+            // Asked to end: what is in flight is answered, then the peer hears
+            // that no more is taken. A peer that does not read is cut off.
+            connection.as_mut().graceful_shutdown();
+            alarm.as_mut().reset(TokioInstant::now() + self.drain_timeout);
+        }
+    }
+}
+
+async fn answer(
+    client: &Connected,
+    router: Router,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    if client.admit(Instant::now()) {
+        router.oneshot(request).await
+    } else {
+        let problem = Problem::new(
+            Other::RateLimited,
+            "this address sends more requests a second than it may",
+        );
+        Ok(problem.render(request.uri().path()))
+    }
+}
+
+/// When a connection was last of use.
+struct Activity {
+    in_flight: AtomicUsize,
+    ended: Mutex<TokioInstant>,
+}
+
+impl Activity {
+    fn new() -> Activity {
+        Activity { in_flight: AtomicUsize::new(0), ended: Mutex::new(TokioInstant::now()) }
+    }
+
+    /// When to look again; none if the connection has been idle for too long.
+    fn idle_until(&self, idle_timeout: Duration) -> Option<TokioInstant> {
+        let now = TokioInstant::now();
+        if self.in_flight.load(Ordering::Acquire) > 0 {
+            return Some(now + idle_timeout);
+        }
+        let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = ended + idle_timeout;
+        (until > now).then_some(until)
+    }
+}
+
+/// A request in flight; dropped also when its peer goes away.
+struct Busy(Arc<Activity>);
+
+impl Busy {
+    fn new(activity: Arc<Activity>) -> Busy {
+        activity.in_flight.fetch_add(1, Ordering::AcqRel);
+        Busy(activity)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = TokioInstant::now();
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,213 @@
+//! The two services behind the gateway, and what their silence means here.
+//!
+//! Graphstore decides, Hashtable keeps; both are asked through `proto`'s clients
+//! and never known any closer. Whatever goes wrong on the way becomes
+//! `unavailable` for the client, with the cause in the log only: nothing is
+//! known of the outcome, and the same bytes may be sent again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tonic::{Code as Status, Request as Call};
+use webwallet_ledger::{Address, Hash, Rejection, Request};
+use webwallet_proto::graphstore::v1 as graph;
+use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
+use webwallet_proto::hashtable::v1 as table;
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::link::Link;
+
+use crate::problem::{Other, Problem};
+
+/// How long a store may take to show that it is there.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
+/// Clients of both services.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    graphstore: GraphstoreClient<Link>,
+    hashtable: HashtableClient<Link>,
+}
+
+/// A cleared record, as the services hand it over.
+#[derive(Debug)]
+pub(crate) struct Cleared {
+    pub(crate) number: u64,
+    pub(crate) hash: Hash,
+    pub(crate) body: Bytes,
+}
+
+/// What a record is found by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key {
+    Number(u64),
+    Record(Hash),
+    Iou(Hash),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Cleared { record: Cleared, replayed: bool },
+    Rejected(Rejection),
+}
+
+impl Stores {
+    pub(crate) fn new(
+        graphstore: GraphstoreClient<Link>,
+        hashtable: HashtableClient<Link>,
+    ) -> Stores {
+        Stores { graphstore, hashtable }
+    }
+
+    /// Lets Graphstore decide.
+    pub(crate) async fn clear(&self, request: Request) -> Result<Outcome, Problem> {
+        let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
+        let call = graph::ClearRequest { inputs };
+        let reply = self.graphstore.clone().clear(call).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Clear", &status))?.into_inner();
+        match reply.outcome {
+            Some(graph::clear_reply::Outcome::Cleared(record)) => {
+                Ok(Outcome::Cleared { record: cleared(record)?, replayed: reply.replayed })
+            }
+            Some(graph::clear_reply::Outcome::Rejected(rejection)) => {
+                let rejection = Rejection::try_from(rejection);
+                Ok(Outcome::Rejected(rejection.map_err(|error| unreadable(&error))?))
+            }
+            None => Err(unreadable(&"Graphstore.Clear answered without an outcome")),
+        }
+    }
+
+    /// The record made of exactly these IOUs.
+    pub(crate) async fn replay(&self, ious: &[Hash]) -> Result<Option<Cleared>, Problem> {
+        let ious = ious.iter().map(bytes_of).collect();
+        let reply = self.graphstore.clone().replay(graph::ReplayRequest { ious }).await;
+        found(reply, "Graphstore.Replay")
+    }
+
+    /// A cleared record, from the one who decided.
+    pub(crate) async fn record(&self, key: Key) -> Result<Option<Cleared>, Problem> {
+        let key = match key {
+            Key::Number(number) => graph::record_request::Key::Number(number),
+            Key::Record(hash) => graph::record_request::Key::Hash(bytes_of(&hash)),
+            Key::Iou(hash) => graph::record_request::Key::Iou(bytes_of(&hash)),
+        };
+        let call = graph::RecordRequest { key: Some(key) };
+        found(self.graphstore.clone().record(call).await, "Graphstore.Record")
+    }
+
+    /// Keeps a record in its second place. Returns when it is durable there.
+    pub(crate) async fn put(&self, record: &Cleared) -> Result<(), Problem> {
+        let documents = vec![table::Document {
+            hash: bytes_of(&record.hash),
+            body: record.body.clone(),
+            number: record.number,
+        }];
+        let reply = self.hashtable.clone().put(table::PutRequest { documents }).await;
+        reply.map(drop).map_err(|status| failed("Hashtable.Put", &status))
+    }
+
+    /// The bytes stored under a name, whatever they are.
+    pub(crate) async fn document(&self, hash: &Hash) -> Result<Option<Bytes>, Problem> {
+        let call = table::GetRequest { hashes: vec![bytes_of(hash)] };
+        let reply = self.hashtable.clone().get(call).await;
+        let reply = reply.map_err(|status| failed("Hashtable.Get", &status))?;
+        Ok(reply.into_inner().documents.into_iter().next().and_then(|found| found.body))
+    }
+
+    /// The accounts of an address, in the order of their units.
+    pub(crate) async fn accounts(
+        &self,
+        address: &Address,
+        unit: &str,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<graph::Account>, Problem> {
+        let call = graph::AccountsRequest {
+            address: address.to_string(),
+            unit: unit.to_owned(),
+            after,
+            limit,
+        };
+        let reply = self.graphstore.clone().accounts(call).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Accounts", &status))?;
+        Ok(reply.into_inner().accounts)
+    }
+
+    /// The outputs of an account, newest first.
+    pub(crate) async fn outputs(
+        &self,
+        call: graph::OutputsRequest,
+    ) -> Result<Vec<graph::Output>, Problem> {
+        let reply = self.graphstore.clone().outputs(call).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Outputs", &status))?;
+        Ok(reply.into_inner().outputs)
+    }
+
+    /// What is missing before requests of this domain can be served: one
+    /// sentence for each service.
+    pub(crate) async fn missing(&self, domain: &str) -> Vec<String> {
+        let mut status = Call::new(graph::StatusRequest {});
+        status.set_timeout(READY_WITHIN);
+        let mut nothing = Call::new(table::GetRequest { hashes: Vec::new() });
+        nothing.set_timeout(READY_WITHIN);
+        let (mut graphstore, mut hashtable) = (self.graphstore.clone(), self.hashtable.clone());
+        let (status, nothing) = tokio::join!(graphstore.status(status), hashtable.get(nothing));
+        let mut missing = Vec::new();
+        match status {
+            Ok(status) => {
+                let theirs = status.into_inner().domain;
+                if theirs != domain {
+                    missing.push(format!("graphstore is of the domain {theirs:?}, not {domain:?}"));
+                }
+            }
+            Err(status) => {
+                missing.push(format!("graphstore does not answer ({:?})", status.code()))
+            }
+        }
+        if let Err(status) = nothing {
+            missing.push(format!("hashtable does not answer ({:?})", status.code()));
+        }
+        missing
+    }
+}
+
+fn bytes_of(hash: &Hash) -> Bytes {
+    Bytes::copy_from_slice(&hash.0)
+}
+
+fn cleared(record: graph::Record) -> Result<Cleared, Problem> {
+    match Hash::from_slice(&record.hash) {
+        Some(hash) => Ok(Cleared { number: record.number, hash, body: record.body }),
+        None => Err(unreadable(&"a record's hash is not 32 bytes")),
+    }
+}
+
+fn found(
+    reply: Result<tonic::Response<graph::RecordReply>, tonic::Status>,
+    call: &'static str,
+) -> Result<Option<Cleared>, Problem> {
+    match reply {
+        Ok(reply) => reply.into_inner().record.map(cleared).transpose(),
+        Err(status) if status.code() == Status::NotFound => Ok(None),
+        Err(status) => Err(failed(call, &status)),
+    }
+}
+
+/// A call that got no answer. A service that sheds load says so, and that is
+/// told apart: nothing happened to the request.
+fn failed(call: &'static str, status: &tonic::Status) -> Problem {
+    tracing::warn!(call, code = ?status.code(), message = status.message(), "a service failed");
+    metrics::counter!("webwallet_gateway_calls_failed_total", "call" => call).increment(1);
+    match status.code() {
+        Status::ResourceExhausted => {
+            Problem::new(Other::Overloaded, "a store has as much work as it takes on")
+        }
+        _ => Problem::new(Other::Unavailable, "a store did not answer"),
+    }
+}
+
+/// An answer that makes no sense: the two processes are not of one version.
+fn unreadable(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%error, "a service answered what this version cannot read");
+    Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
+}

@@ -1,0 +1,159 @@
+//! `POST /transaction`: one request from its bytes to its record.
+//! `GET /transaction/{name}`: the record again, for ever.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use webwallet_ledger::{Hash, document};
+
+use crate::answer;
+use crate::body;
+use crate::gateway::Gateway;
+use crate::media;
+use crate::problem::{Other, Problem};
+use crate::query::{self, Query};
+use crate::schema;
+use crate::stores::{Cleared, Key, Outcome};
+
+/// Tells a repeat from the first time: the record was there before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Clear a request
+///
+/// All its IOUs clear, or none. When the answer comes, the record is durable in two places. The set of
+/// IOU hashes is the idempotency key, for ever: a repeat, in any order and with any signatures,
+/// is answered with the same record, status 200 and `Idempotent-Replayed: true`.
+/// The body is read as JSON also where Content-Type is `text/plain` or absent.
+#[utoipa::path(
+    post,
+    path = "/transaction",
+    tag = "transactions",
+    request_body(content = schema::Transaction, description = "1 to 100 signed IOUs in at most 128 KiB"),
+    responses(
+        (status = 201, description = "Cleared", body = schema::RecordAnswer,
+            headers(("Location" = String, description = "`/transaction/{hash}`"))),
+        (status = 200, description = "Cleared before", body = schema::RecordAnswer,
+            headers(("Idempotent-Replayed" = String, description = "`true`"),
+                ("Location" = String, description = "`/transaction/{hash}`"))),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not known: send the same bytes again", body = schema::Problem,
+            content_type = "application/problem+json",
+            headers(("Retry-After" = String, description = "seconds"))),
+    )
+)]
+pub(crate) async fn post_transaction(
+    State(gateway): State<Gateway>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::parse(request.uri().query(), &[])?;
+    media::check_body(request.headers())?;
+    let body = body::read(request, gateway.limits().body_read_timeout()).await?;
+    let (record, replayed) = match gateway.verifier().verify(body).await? {
+        Ok(request) => match gateway.stores().clear(request).await? {
+            Outcome::Cleared { record, replayed } => (record, replayed),
+            Outcome::Rejected(rejection) => return Err(rejection.into()),
+        },
+        Err(refusal) => {
+            let replay = match &refusal.ious {
+                Some(ious) => gateway.stores().replay(ious).await?,
+                None => None,
+            };
+            match replay {
+                Some(record) => (record, true),
+                None => return Err(refusal.rejection.into()),
+            }
+        }
+    };
+    // Also for a repeat: the first time may have ended between the two stores,
+    // and no good answer leaves before both have the record.
+    gateway.stores().put(&record).await?;
+    Ok(cleared(&record, replayed))
+}
+
+fn cleared(record: &Cleared, replayed: bool) -> Response {
+    let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = answer::current(status, answer::data(&record.body));
+    let headers = response.headers_mut();
+    answer::insert(headers, header::LOCATION, &format!("/transaction/{}", record.hash));
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Read a record
+///
+/// By its hash or by its number. A record never changes, so the answer may be kept for ever.
+#[utoipa::path(
+    get,
+    path = "/transaction/{name}",
+    tag = "transactions",
+    params(("name" = String, Path, description = "64 lower-case hex digits, or a number from 1", example = "1")),
+    responses(
+        (status = 200, description = "The record", body = schema::RecordAnswer,
+            headers(("ETag" = String, description = "the record's hash, quoted"),
+                ("Cache-Control" = String, description = "immutable"))),
+        (status = 304, description = "`If-None-Match` named the record's hash"),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_transaction(
+    State(gateway): State<Gateway>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let name = query::segment(name)?;
+    let record = match named(&name)? {
+        Name::Hash(hash) => by_hash(&gateway, hash).await?,
+        Name::Number(number) => {
+            let record = gateway.stores().record(Key::Number(number)).await?;
+            record.map(|record| (record.hash, record.body))
+        }
+        Name::Beyond => None,
+    };
+    let (hash, body) = record
+        .ok_or_else(|| Problem::new(Other::NotFound, "no such record has been cleared here"))?;
+    Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
+}
+
+/// The two names of a record; a number beyond all numbers is a name of none.
+enum Name {
+    Hash(Hash),
+    Number(u64),
+    Beyond,
+}
+
+fn named(text: &str) -> Result<Name, Problem> {
+    if let Ok(hash) = text.parse() {
+        return Ok(Name::Hash(hash));
+    }
+    let decimal =
+        text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') && !text.is_empty();
+    match (decimal, query::decimal(text)) {
+        (true, Some(number)) => Ok(Name::Number(number)),
+        (true, None) => Ok(Name::Beyond),
+        (false, _) => Err(query::invalid(
+            "a record is named by its hash (64 lower-case hex digits) or its number (from 1)",
+        )),
+    }
+}
+
+/// A record by its hash: where documents are kept, else from the one who decided.
+async fn by_hash(gateway: &Gateway, hash: Hash) -> Result<Option<(Hash, bytes::Bytes)>, Problem> {
+    let kept = gateway.stores().document(&hash).await;
+    if let Ok(Some(body)) = kept {
+        // Existence is not execution: other documents have a hash as well.
+        return Ok(document::is_record(&body).then_some((hash, body)));
+    }
+    let decided = gateway.stores().record(Key::Record(hash)).await?;
+    match (decided, kept) {
+        (Some(record), _) => Ok(Some((hash, record.body))),
+        // Not there, says the one; the other could not be asked.
+        (None, Err(problem)) => Err(problem),
+        (None, Ok(_)) => Ok(None),
+    }
+}

@@ -1,0 +1,57 @@
+//! The admin listener: what it shows, and to whom.
+
+mod standin;
+
+use axum::body::Body;
+use http::Request;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use standin::{Deployment, answer, issue, person};
+use webwallet_api_gateway::admin::Access;
+
+#[tokio::test]
+async fn the_operator_sees_what_happened_and_nobody_else_does() {
+    let metrics = PrometheusBuilder::new().install_recorder().expect("one recorder");
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    server.post(issue(alice, bob, "10", 1)).await;
+    server.post("nonsense").await;
+    server.get("/nowhere/secret-path").await;
+
+    let token = Some("right".to_owned());
+    let access = Access { metrics, token };
+    let admin = server.gateway.admin_router(access.clone());
+    let get = async |path: &str, token: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        answer(admin.clone(), request.body(Body::empty()).expect("a request")).await
+    };
+    assert_eq!(get("/metrics", "wrong").await.code(), "unauthorized");
+    let refused = get("/metrics", "").await;
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    for open in ["/livez", "/readyz"] {
+        assert_eq!(get(open, "").await.status, 200);
+    }
+    assert_eq!(get("/transaction", "right").await.code(), "not_found");
+
+    let shown = get("/metrics", "right").await;
+    assert_eq!(shown.status, 200);
+    let text = String::from_utf8_lossy(&shown.body).into_owned();
+    for line in [
+        r#"webwallet_gateway_requests_total{listener="public",route="/transaction",status="201"} 1"#,
+        r#"webwallet_gateway_requests_total{listener="public",route="/transaction",status="400"} 1"#,
+        r#"webwallet_gateway_requests_total{listener="public",route="none",status="404"} 1"#,
+        r#"webwallet_gateway_refusals_total{code="malformed"} 1"#,
+        r#"webwallet_gateway_refusals_total{code="unauthorized"} 2"#,
+        "webwallet_gateway_signatures_verified_total 1",
+        "webwallet_gateway_verify_batch_signatures_count 1",
+        "webwallet_gateway_verify_queue ",
+        r#"webwallet_gateway_request_seconds_count{listener="public",route="/transaction"} 2"#,
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    // A client cannot make series.
+    assert!(!text.contains("secret-path"));
+
+    let open = server.gateway.admin_router(Access { token: None, ..access });
+    let request = Request::get("/metrics").body(Body::empty()).expect("a request");
+    assert_eq!(answer(open, request).await.status, 200);
+}

@@ -1,0 +1,450 @@
+//! Every limit at its boundary, over real sockets: exactly at it is served, one
+//! over is not. A limit that is off by one is found here and not by an attacker.
+
+mod standin;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use http::{Request, StatusCode, Version};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use standin::{Answer, Deployment, issue, person};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use webwallet_api_gateway::{Limits, serve};
+
+const BODY_MAX: usize = 131_072;
+/// Longer than anything here takes, shorter than a person's patience.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A deployment behind a socket.
+struct Listening {
+    deployment: Deployment,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+async fn listen(limits: Limits) -> Listening {
+    let deployment = Deployment::with(limits.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let shutdown = CancellationToken::new();
+    let (router, token) = (deployment.router.clone(), shutdown.clone());
+    let served = tokio::spawn(async move { serve(listener, router, &limits, token).await });
+    Listening { deployment, address, shutdown, served }
+}
+
+impl Listening {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Sends bytes on a connection of their own and reads until it is closed.
+    async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.expect("sent");
+        read_to_end(&mut stream).await
+    }
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("closed in time")
+        .expect("read");
+    // HTTP/2 frames are not text.
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Reads one answer with a Content-Length.
+async fn read_one(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length: "));
+            let length: usize = length.map_or(0, |n| n.parse().expect("a length"));
+            if body.len() >= length {
+                return text;
+            }
+        }
+        let mut buffer = [0; 4096];
+        let n = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time").expect("read");
+        assert!(n > 0, "closed after {text:?}");
+        answer.extend_from_slice(&buffer[..n]);
+    }
+}
+
+fn status(answer: &str) -> u16 {
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
+}
+
+fn code(answer: &str) -> String {
+    let body = answer.split_once("\r\n\r\n").expect("a body").1;
+    let problem: Value = serde_json::from_str(body).expect("a problem");
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+/// A good request, grown by white space to an exact size.
+fn grown(n: u64, size: usize) -> Vec<u8> {
+    let mut body = issue(person(1), person(2), "1", n);
+    body.resize(size, b' ');
+    body
+}
+
+fn post(body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /transaction HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn post_chunked(body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"POST /transaction HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+        transfer-encoding: chunked\r\n\r\n"
+        .to_vec();
+    for chunk in body.chunks(5_000) {
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+async fn http2(server: &Listening) -> http2::SendRequest<Body> {
+    let io = TokioIo::new(server.connect().await);
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), io).await.expect("a handshake");
+    tokio::spawn(connection);
+    sender
+}
+
+async fn send(sender: &mut http2::SendRequest<Body>, request: Request<Body>) -> Answer {
+    let response = timeout(PATIENCE, sender.send_request(request)).await.expect("in time");
+    let (parts, body) = response.expect("an answer").into_parts();
+    let body = body.collect().await.expect("a body").to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+#[tokio::test]
+async fn a_body_has_128_kib_and_not_a_byte_more() {
+    let server = listen(Limits::default()).await;
+    assert_eq!(status(&server.exchange(&post(&grown(1, BODY_MAX))).await), 201);
+    assert_eq!(status(&server.exchange(&post_chunked(&grown(2, BODY_MAX))).await), 201);
+    for bytes in [post(&grown(3, BODY_MAX + 1)), post_chunked(&grown(4, BODY_MAX + 1))] {
+        let refused = server.exchange(&bytes).await;
+        assert_eq!((status(&refused), code(&refused).as_str()), (413, "too_large"));
+        assert!(refused.contains(r#""limit":"131072","actual":"131073""#), "{refused}");
+    }
+    let mut sender = http2(&server).await;
+    for (n, size, expected) in [(5, BODY_MAX, 201), (6, BODY_MAX + 1, 413)] {
+        let request = Request::post("http://x/transaction").version(Version::HTTP_2);
+        let request = request.body(Body::from(grown(n, size))).expect("a request");
+        assert_eq!(send(&mut sender, request).await.status.as_u16(), expected);
+    }
+}
+
+/// A client that announces too much is told so before it has sent it, and one
+/// that does not announce what it sends cannot make the server read for ever.
+#[tokio::test]
+async fn a_body_that_is_far_too_large_is_not_waited_for() {
+    let server = listen(Limits::default()).await;
+    for expect in ["", "expect: 100-continue\r\n"] {
+        let head = format!(
+            "POST /transaction HTTP/1.1\r\nhost: x\r\n{expect}content-length: 1000000000000\r\n\r\n"
+        );
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let refused = read_one(&mut stream).await;
+        assert_eq!((status(&refused), code(&refused).as_str()), (413, "too_large"));
+    }
+    // Announced a little too much, and asked first: no leave is given.
+    let head = "POST /transaction HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+        content-length: 131073\r\n\r\n";
+    let mut stream = server.connect().await;
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    assert_eq!(status(&read_one(&mut stream).await), 413);
+    // Without end.
+    let mut stream = server.connect().await;
+    let head = "POST /transaction HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let chunk = [b"8000\r\n".to_vec(), vec![b' '; 0x8000], b"\r\n".to_vec()].concat();
+    let endless = async { while stream.write_all(&chunk).await.is_ok() {} };
+    timeout(PATIENCE, endless).await.expect("the server closes the connection");
+}
+
+#[tokio::test]
+async fn headers_are_bounded_in_number_and_size() {
+    let server = listen(Limits { headers_max: 10, ..Limits::default() }).await;
+    for (headers, expected) in [(10, 200), (11, 431)] {
+        let more: String = (0..headers - 2).map(|n| format!("x{n}: 1\r\n")).collect();
+        let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+        assert_eq!(status(&server.exchange(request.as_bytes()).await), expected, "{headers}");
+    }
+    for (max, http1_max) in [(8_192, 8_192), (16_384, 16_384), (20_000, 32_768)] {
+        let limits = Limits { header_bytes_max: max as u32, ..Limits::default() };
+        let server = listen(limits).await;
+        for (size, expected) in [(http1_max, 200), (http1_max + 1, 431)] {
+            let frame = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: \r\n\r\n";
+            let value = format!("x: {}\r\n", "a".repeat(size - frame.len()));
+            let request = frame.replace("x: \r\n", &value);
+            assert_eq!(request.len(), size);
+            assert_eq!(status(&server.exchange(request.as_bytes()).await), expected, "{size}");
+        }
+        // HTTP/2 counts name, value and 32 for each, pseudo-headers included.
+        let mut sender = http2(&server).await;
+        let pseudo = [":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/livez"];
+        let pseudo = pseudo.concat().len() + 4 * 32;
+        for (size, expected) in [(max, 200), (max + 1, 431)] {
+            let value = "a".repeat(size - pseudo - 33);
+            let request = Request::get("http://x/livez").version(Version::HTTP_2);
+            let request = request.header("x", value).body(Body::empty()).expect("a request");
+            let answer = send(&mut sender, request).await;
+            assert_eq!(answer.status.as_u16(), expected, "{size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection() {
+    let limits = Limits {
+        header_read_timeout_ms: 300,
+        idle_timeout_ms: 600,
+        body_read_timeout_ms: 300,
+        drain_timeout_ms: 200,
+        ..Limits::default()
+    };
+    let server = listen(limits).await;
+    let silent = async |sent: &[u8]| {
+        let mut stream = server.connect().await;
+        stream.write_all(sent).await.expect("sent");
+        let began = Instant::now();
+        let answer = read_to_end(&mut stream).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() > Duration::from_millis(200), "{:?}", began.elapsed());
+        answer
+    };
+    // Not a byte; the beginning of either protocol; half a head.
+    for sent in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /livez HTTP/1.1\r\nhost:"] {
+        silent(sent).await;
+    }
+    // Kept alive, but not used.
+    let answer = silent(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(status(&answer), 200);
+    // The HTTP/2 preface and settings, and then nothing.
+    silent(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    // Half a body.
+    let answer =
+        silent(b"POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await;
+    assert_eq!((status(&answer), code(&answer).as_str()), (503, "unavailable"));
+}
+
+#[tokio::test]
+async fn a_request_is_answered_in_time_or_told_to_come_again() {
+    let server = listen(Limits { request_timeout_ms: 300, ..Limits::default() }).await;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 5_000;
+    let answer = server.exchange(&post(&issue(person(1), person(2), "1", 1))).await;
+    assert_eq!((status(&answer), code(&answer).as_str()), (503, "unavailable"));
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 0;
+    let answer = server.exchange(&post(&issue(person(1), person(2), "1", 1))).await;
+    assert!([200, 201].contains(&status(&answer)));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_waits() {
+    let server = listen(Limits { connections_max: 2, ..Limits::default() }).await;
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut open = [server.connect().await, server.connect().await];
+    for stream in &mut open {
+        stream.write_all(request).await.expect("sent");
+        assert_eq!(status(&read_one(stream).await), 200);
+    }
+    let mut third = server.connect().await;
+    third.write_all(request).await.expect("sent");
+    let early = timeout(Duration::from_millis(300), third.readable()).await;
+    assert!(early.is_err(), "the third was answered while two were open");
+    drop(open);
+    assert_eq!(status(&read_one(&mut third).await), 200);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_of_a_client_is_closed() {
+    let server = listen(Limits { connections_per_client_max: 2, ..Limits::default() }).await;
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut open = [server.connect().await, server.connect().await];
+    for stream in &mut open {
+        stream.write_all(request).await.expect("sent");
+        assert_eq!(status(&read_one(stream).await), 200);
+    }
+    let mut third = server.connect().await;
+    let mut nothing = [0; 1];
+    let closed = timeout(PATIENCE, third.read(&mut nothing)).await.expect("in time");
+    assert!(matches!(closed, Ok(0) | Err(_)));
+    // The others are none the worse.
+    open[0].write_all(request).await.expect("sent");
+    assert_eq!(status(&read_one(&mut open[0]).await), 200);
+}
+
+#[tokio::test]
+async fn one_request_too_many_of_a_client_is_refused() {
+    let server =
+        listen(Limits { requests_per_second_per_client_max: 3, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(&b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".repeat(4)).await.expect("sent");
+    let mut answers = Vec::new();
+    while answers.windows(2).filter(|w| w == b"\r\n").count() == 0
+        || String::from_utf8_lossy(&answers).matches("HTTP/1.1 ").count() < 4
+        || !answers.ends_with(b"}")
+    {
+        let mut buffer = [0; 4096];
+        let n = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time").expect("read");
+        answers.extend_from_slice(&buffer[..n]);
+    }
+    let text = String::from_utf8(answers).expect("text");
+    assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{text}");
+    assert_eq!(text.matches("HTTP/1.1 429").count(), 1, "{text}");
+    assert!(text.contains("retry-after: 1") && text.contains("\"rate_limited\""), "{text}");
+}
+
+#[tokio::test]
+async fn streams_of_one_connection_are_bounded() {
+    let server = listen(Limits { http2_streams_max: 2, ..Limits::default() }).await;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 400;
+    let mut sender = http2(&server).await;
+    // The limit is known once the server's settings have come.
+    let alive = Request::get("http://x/livez").version(Version::HTTP_2);
+    send(&mut sender, alive.body(Body::empty()).expect("a request")).await;
+    let began = Instant::now();
+    let posts = (1..=4).map(|n| {
+        let mut sender = sender.clone();
+        tokio::spawn(async move {
+            let request = Request::post("http://x/transaction").version(Version::HTTP_2);
+            let body = Body::from(issue(person(1), person(2), "1", n));
+            send(&mut sender, request.body(body).expect("a request")).await.status
+        })
+    });
+    for post in posts.collect::<Vec<_>>() {
+        assert_eq!(post.await.expect("sent"), StatusCode::CREATED);
+    }
+    // Two at a time: four of 400 ms take two rounds.
+    assert!(began.elapsed() >= Duration::from_millis(800), "{:?}", began.elapsed());
+}
+
+/// The queue's only thread is kept busy by large requests; of those that come
+/// meanwhile, as many as fit wait, and the others are told at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_says_overloaded() {
+    let limits = Limits {
+        verify_queue_max: NonZeroUsize::new(1).expect("one"),
+        verify_threads: 1,
+        ..Limits::default()
+    };
+    let deployment = Deployment::with(limits);
+    let (alice, bob) = (person(1), person(2));
+    let large = |n: u64| {
+        let iou = |i| standin::draft(alice, bob, "1", n * 100 + i).sign(&alice.secret);
+        standin::body(&(0..40).map(iou).collect::<Vec<_>>())
+    };
+    let mut posts = Vec::new();
+    for n in 0..60 {
+        let (router, body) = (deployment.router.clone(), large(n));
+        posts.push(async move {
+            let request = Request::post("/transaction").body(Body::from(body));
+            standin::answer(router, request.expect("a request")).await
+        });
+    }
+    let began = Instant::now();
+    let posts: Vec<_> = posts.into_iter().map(tokio::spawn).collect();
+    let (mut cleared, mut refused) = (0, 0);
+    for post in posts {
+        let answer = post.await.expect("answered");
+        match answer.status {
+            StatusCode::CREATED => cleared += 1,
+            _ => {
+                assert_eq!(answer.code(), "overloaded");
+                assert_eq!(answer.json()["retry"], "same");
+                refused += 1;
+            }
+        }
+    }
+    assert!(cleared > 0 && refused > 0, "{cleared} cleared, {refused} refused");
+    assert!(began.elapsed() < PATIENCE);
+    // Nothing of it lasts: the next is served.
+    assert_eq!(deployment.post(issue(alice, bob, "1", 9_999)).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_what_is_in_flight_end() {
+    let server = listen(Limits { drain_timeout_ms: 5_000, ..Limits::default() }).await;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 500;
+    let mut busy = server.connect().await;
+    let body = issue(person(1), person(2), "1", 1);
+    let head =
+        format!("POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    busy.write_all(&[head.as_bytes(), &body].concat()).await.expect("sent");
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    read_one(&mut idle).await;
+    let began = Instant::now();
+    server.shutdown.cancel();
+    assert_eq!(read_to_end(&mut idle).await, "");
+    let answer = read_to_end(&mut busy).await;
+    assert_eq!(status(&answer), 201);
+    server.served.await.expect("served");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn shutting_down_does_not_wait_for_ever() {
+    let server = listen(Limits { drain_timeout_ms: 300, ..Limits::default() }).await;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 4_000;
+    let mut busy = server.connect().await;
+    busy.write_all(&post(&issue(person(1), person(2), "1", 1))).await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    server.shutdown.cancel();
+    server.served.await.expect("served");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// What is no HTTP is refused, and the next connection is served.
+#[tokio::test]
+async fn nonsense_on_a_socket_does_no_harm() {
+    let server = listen(Limits { header_read_timeout_ms: 300, ..Limits::default() }).await;
+    for (bytes, expected) in [
+        (&b"\0\0\0\0\r\n\r\n"[..], Some(400)),
+        (b"GET\r\n\r\n", Some(400)),
+        (b"GET / HTTP/9.9\r\n\r\n", Some(400)),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Some(400)),
+        (b"POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", Some(400)),
+        (b"POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx", Some(400)),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense nonsense nonsense", None),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(bytes).await.expect("sent");
+        let mut answer = Vec::new();
+        // Closed or reset; never left open.
+        let closed = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "{bytes:?}");
+        if let Some(expected) = expected {
+            assert_eq!(status(&String::from_utf8_lossy(&answer)), expected, "{bytes:?}");
+        }
+    }
+    let alive =
+        server.exchange(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(status(&alive), 200);
+}

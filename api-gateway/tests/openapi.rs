@@ -1,0 +1,99 @@
+//! The OpenAPI document: what is committed is what the code says, and what it
+//! says is there.
+
+mod standin;
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+use standin::Deployment;
+use webwallet_api_gateway::openapi_text;
+use webwallet_api_gateway::problem::Kind;
+
+const COMMITTED: &str = include_str!("../openapi.json");
+
+#[test]
+fn the_committed_document_is_the_one_of_the_code() {
+    let code = openapi_text();
+    if let Some(line) = code.lines().zip(COMMITTED.lines()).position(|(a, b)| a != b) {
+        panic!("openapi.json differs from the code at line {}. {REGENERATE}", line + 1);
+    }
+    assert_eq!(code.len(), COMMITTED.len(), "openapi.json differs at its end. {REGENERATE}");
+}
+
+const REGENERATE: &str = "If the change is meant, write it anew with: \
+    cargo run -p webwallet-api-gateway --example openapi > /tmp/openapi.json && \
+    mv /tmp/openapi.json api-gateway/openapi.json";
+
+#[test]
+fn it_is_openapi_3_1_and_lists_every_code() {
+    let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
+    assert!(document["openapi"].as_str().is_some_and(|v| v.starts_with("3.1")));
+    let codes = document["components"]["schemas"]["ProblemCode"]["enum"].as_array();
+    let codes: Vec<&str> = codes.expect("an enum").iter().filter_map(Value::as_str).collect();
+    assert_eq!(codes, Kind::all().map(Kind::code).collect::<Vec<_>>());
+}
+
+/// Every `$ref` leads somewhere: a broken one makes generated clients useless.
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(value: &Value, document: &Value) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(reference)) = members.get("$ref") {
+                    let pointer = reference.strip_prefix('#').expect("a local reference");
+                    assert!(document.pointer(pointer).is_some(), "{reference}");
+                }
+                members.values().for_each(|member| walk(member, document));
+            }
+            Value::Array(elements) => elements.iter().for_each(|e| walk(e, document)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
+    walk(&document, &document);
+}
+
+#[tokio::test]
+async fn every_documented_path_answers_exactly_its_methods() {
+    let server = Deployment::new();
+    let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let concrete = path.replace("{name}", "1").replace("{hash}", "x");
+        let concrete = concrete.replace("{address}", "x").replace("{code}", "expired");
+        assert!(!concrete.contains('{'), "{path}");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            let documented = item.get(method.as_str().to_lowercase()).is_some();
+            let request = Request::builder().method(&method).uri(&concrete).body(Body::empty());
+            let answer = server.send(request.expect("a request")).await;
+            let refused = answer.status == StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(documented, !refused, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_is_served_and_browsed_offline() {
+    let server = Deployment::new();
+    let served = server.get("/openapi.json").await;
+    assert_eq!(served.header("content-type"), Some("application/json"));
+    let committed: Value = serde_json::from_str(COMMITTED).expect("JSON");
+    assert_eq!(served.json(), committed);
+
+    let moved = server.get("/docs").await;
+    assert_eq!((moved.status.as_u16(), moved.header("location")), (303, Some("/docs/")));
+    let index = server.get("/docs/").await;
+    assert_eq!(index.status, StatusCode::OK);
+    let html = String::from_utf8_lossy(&index.body).into_owned();
+    // Whatever the page names is served from here.
+    let mut files = 0;
+    for part in html.split(['"', '\'']).filter(|p| p.ends_with(".js") || p.ends_with(".css")) {
+        assert!(!part.contains("//"), "{part} is elsewhere");
+        let file = server.get(&format!("/docs/{}", part.trim_start_matches("./"))).await;
+        assert_eq!(file.status, StatusCode::OK, "{part}");
+        files += 1;
+    }
+    assert!(files >= 3, "{html}");
+    let initializer = server.get("/docs/swagger-initializer.js").await;
+    assert!(String::from_utf8_lossy(&initializer.body).contains("/openapi.json"));
+}

@@ -1,0 +1,420 @@
+//! Stand-ins for Graphstore and Hashtable: the real rules over maps in memory,
+//! and switches that make them fail. A gateway may not import the real ones,
+//! not even in its tests; those meet it in the crate `tests`.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use tonic::{Response, Status, async_trait};
+use tower::ServiceExt as _;
+use webwallet_api_gateway::{Config, Gateway, Limits};
+use webwallet_ledger::account::{Account, AccountId};
+use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{Address, Draft, Hash, Pointer, Record, Time, request};
+use webwallet_proto::graphstore::v1 as graph;
+use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
+use webwallet_proto::hashtable::v1 as table;
+use webwallet_proto::hashtable::v1::hashtable_server::Hashtable;
+use webwallet_proto::link::Link;
+
+pub const DOMAIN: &str = "example.net";
+pub const NOW: &str = "2026-06-01T12:00:00.000Z";
+
+/// What both stand-ins hold, and how they are to behave.
+#[derive(Default)]
+pub struct Stores {
+    pub books: Mutex<Books>,
+    pub documents: Mutex<HashMap<Vec<u8>, Bytes>>,
+    /// Names of calls that fail, and how.
+    pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
+    /// Milliseconds before `Clear` answers.
+    pub clear_delay_ms: Mutex<u64>,
+    pub puts: AtomicUsize,
+}
+
+#[derive(Default)]
+pub struct Books {
+    records: Vec<Record>,
+    accounts: BTreeMap<(Address, Address), Account>,
+    ious: HashMap<Hash, RecordOf>,
+    outputs: HashMap<AccountId, Vec<(u64, Pointer, Bytes)>>,
+}
+
+impl History for Books {
+    fn account(&self, account: &AccountId) -> Option<Account> {
+        self.accounts.get(&(account.address, account.unit)).cloned()
+    }
+
+    fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
+        self.ious.get(iou).copied()
+    }
+}
+
+impl Books {
+    fn wire(&self, number: u64) -> Option<graph::Record> {
+        let record = self.records.get(number.checked_sub(1)? as usize)?;
+        Some(graph::Record {
+            number,
+            hash: record.hash.0.to_vec().into(),
+            body: record.bytes.clone().into(),
+        })
+    }
+
+    fn clear(&mut self, inputs: &[Bytes]) -> graph::ClearReply {
+        use graph::clear_reply::Outcome;
+        let request = request::Request::from_inputs(inputs, DOMAIN).expect("a gateway verifies");
+        let (number, time) = (self.records.len() as u64 + 1, NOW.parse().expect("a time"));
+        let (outcome, replayed) = match clear::clear(&request, DOMAIN, number, time, self) {
+            Ok(Cleared::Before(before)) => {
+                (Outcome::Cleared(self.wire(before.number).expect("a record")), true)
+            }
+            Ok(Cleared::Now(record)) => {
+                self.enter(record);
+                (Outcome::Cleared(self.wire(number).expect("a record")), false)
+            }
+            Err(rejection) => (Outcome::Rejected((&rejection).into()), false),
+        };
+        graph::ClearReply { outcome: Some(outcome), replayed }
+    }
+
+    fn enter(&mut self, record: Record) {
+        for &iou in &record.inputs {
+            let inputs = record.inputs.len() as u32;
+            let place = RecordOf { number: record.number, hash: record.hash, inputs };
+            self.ious.insert(iou, place);
+        }
+        for (index, output) in (0..).zip(&record.outputs) {
+            let pointer = Pointer { record: record.hash, index };
+            let (id, balance) = (output.account, output.balance.clone());
+            self.accounts.insert((id.address, id.unit), Account { balance, output: pointer });
+            let mut content = Vec::new();
+            output.write(&mut content);
+            self.outputs.entry(id).or_default().push((record.number, pointer, content.into()));
+        }
+        self.records.push(record);
+    }
+}
+
+impl Stores {
+    pub fn fail(&self, call: &'static str, code: tonic::Code) {
+        self.failing.lock().expect("lock").insert(call, code);
+    }
+
+    pub fn mend(&self) {
+        self.failing.lock().expect("lock").clear();
+    }
+
+    /// A document that came into Hashtable on another way.
+    pub fn keep(&self, hash: Hash, body: &'static [u8]) {
+        let mut documents = self.documents.lock().expect("lock");
+        documents.insert(hash.0.to_vec(), Bytes::from_static(body));
+    }
+
+    fn works(&self, call: &'static str) -> Result<(), Status> {
+        match self.failing.lock().expect("lock").get(call) {
+            Some(code) => Err(Status::new(*code, "secret: /var/lib/store is on fire")),
+            None => Ok(()),
+        }
+    }
+}
+
+pub struct Shared(pub Arc<Stores>);
+
+#[async_trait]
+impl Graphstore for Shared {
+    async fn clear(
+        &self,
+        call: tonic::Request<graph::ClearRequest>,
+    ) -> Result<Response<graph::ClearReply>, Status> {
+        self.0.works("clear")?;
+        let delay = *self.0.clear_delay_ms.lock().expect("lock");
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        let reply = self.0.books.lock().expect("lock").clear(&call.into_inner().inputs);
+        Ok(Response::new(reply))
+    }
+
+    async fn replay(
+        &self,
+        call: tonic::Request<graph::ReplayRequest>,
+    ) -> Result<Response<graph::RecordReply>, Status> {
+        self.0.works("replay")?;
+        let ious = call.into_inner().ious;
+        let ious: Vec<Hash> = ious.iter().filter_map(|b| Hash::from_slice(b)).collect();
+        let books = self.0.books.lock().expect("lock");
+        let record = clear::replay(&ious, &*books).and_then(|of| books.wire(of.number));
+        Ok(Response::new(graph::RecordReply { record }))
+    }
+
+    async fn record(
+        &self,
+        call: tonic::Request<graph::RecordRequest>,
+    ) -> Result<Response<graph::RecordReply>, Status> {
+        use graph::record_request::Key;
+        self.0.works("record")?;
+        let books = self.0.books.lock().expect("lock");
+        let number = match call.into_inner().key.expect("a key") {
+            Key::Number(number) => Some(number),
+            Key::Hash(hash) => {
+                books.records.iter().find(|r| r.hash.0[..] == hash[..]).map(|r| r.number)
+            }
+            Key::Iou(hash) => {
+                Hash::from_slice(&hash).and_then(|h| books.ious.get(&h)).map(|of| of.number)
+            }
+        };
+        let record = number.and_then(|number| books.wire(number));
+        Ok(Response::new(graph::RecordReply { record }))
+    }
+
+    type ClearedStream = tonic::codegen::tokio_stream::Empty<Result<graph::Record, Status>>;
+
+    async fn cleared(
+        &self,
+        _: tonic::Request<graph::ClearedRequest>,
+    ) -> Result<Response<Self::ClearedStream>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
+    async fn accounts(
+        &self,
+        call: tonic::Request<graph::AccountsRequest>,
+    ) -> Result<Response<graph::AccountsReply>, Status> {
+        self.0.works("accounts")?;
+        let call = call.into_inner();
+        let books = self.0.books.lock().expect("lock");
+        let accounts = books
+            .accounts
+            .iter()
+            .filter(|((address, _), _)| address.as_str() == call.address)
+            .filter(|((_, unit), _)| call.unit.is_empty() || unit.as_str() == call.unit)
+            .filter(|((_, unit), _)| unit.as_str() > call.after.as_str())
+            .take(call.limit as usize)
+            .map(|((_, unit), account)| graph::Account {
+                unit: unit.to_string(),
+                net: account.balance.net.to_string(),
+                min: account.balance.min_text(),
+                max: account.balance.max_text(),
+                pointer: account.output.to_string(),
+            })
+            .collect();
+        Ok(Response::new(graph::AccountsReply { accounts }))
+    }
+
+    async fn outputs(
+        &self,
+        call: tonic::Request<graph::OutputsRequest>,
+    ) -> Result<Response<graph::OutputsReply>, Status> {
+        self.0.works("outputs")?;
+        let call = call.into_inner();
+        let id = AccountId {
+            unit: call.unit.parse().expect("a gateway sends addresses"),
+            address: call.address.parse().expect("a gateway sends addresses"),
+        };
+        let books = self.0.books.lock().expect("lock");
+        let none = Vec::new();
+        let chain = books.outputs.get(&id).unwrap_or(&none);
+        let newest = if call.unspent { 1 } else { usize::MAX };
+        let outputs = chain
+            .iter()
+            .rev()
+            .take(newest)
+            .filter(|(number, ..)| call.before == 0 || *number < call.before)
+            .skip(call.skip as usize)
+            .take(call.limit as usize)
+            .map(|(number, pointer, content)| graph::Output {
+                pointer: pointer.to_string(),
+                content: content.clone(),
+                number: *number,
+            })
+            .collect();
+        Ok(Response::new(graph::OutputsReply { outputs }))
+    }
+
+    async fn status(
+        &self,
+        _: tonic::Request<graph::StatusRequest>,
+    ) -> Result<Response<graph::StatusReply>, Status> {
+        self.0.works("status")?;
+        let number = self.0.books.lock().expect("lock").records.len() as u64;
+        Ok(Response::new(graph::StatusReply {
+            number,
+            time: NOW.to_owned(),
+            domain: DOMAIN.to_owned(),
+            engine: "stand-in".to_owned(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Hashtable for Shared {
+    async fn put(
+        &self,
+        call: tonic::Request<table::PutRequest>,
+    ) -> Result<Response<table::PutReply>, Status> {
+        self.0.works("put")?;
+        self.0.puts.fetch_add(1, Ordering::Relaxed);
+        let mut documents = self.0.documents.lock().expect("lock");
+        for document in call.into_inner().documents {
+            documents.insert(document.hash.to_vec(), document.body);
+        }
+        Ok(Response::new(table::PutReply {}))
+    }
+
+    async fn get(
+        &self,
+        call: tonic::Request<table::GetRequest>,
+    ) -> Result<Response<table::GetReply>, Status> {
+        self.0.works("get")?;
+        let documents = self.0.documents.lock().expect("lock");
+        let hashes = call.into_inner().hashes;
+        let found = |hash: &Bytes| table::Found { body: documents.get(&hash[..]).cloned() };
+        Ok(Response::new(table::GetReply { documents: hashes.iter().map(found).collect() }))
+    }
+}
+
+/// A gateway before stand-ins.
+pub struct Deployment {
+    pub stores: Arc<Stores>,
+    pub gateway: Gateway,
+    pub router: Router,
+}
+
+impl Deployment {
+    pub fn new() -> Deployment {
+        Deployment::with(Limits::default())
+    }
+
+    pub fn with(limits: Limits) -> Deployment {
+        Deployment::of(DOMAIN, limits)
+    }
+
+    pub fn of(domain: &str, limits: Limits) -> Deployment {
+        let stores = Arc::new(Stores::default());
+        let deadline = Duration::from_secs(5);
+        let graphstore = webwallet_proto::graphstore::server(Shared(stores.clone()));
+        let hashtable = webwallet_proto::hashtable::server(Shared(stores.clone()));
+        let config = Config {
+            domain: domain.to_owned(),
+            limits,
+            randomness: Arc::new(|| StdRng::seed_from_u64(7)),
+        };
+        let gateway = Gateway::start(
+            config,
+            webwallet_proto::graphstore::client(Link::embedded(graphstore, deadline)),
+            webwallet_proto::hashtable::client(Link::embedded(hashtable, deadline)),
+        )
+        .expect("threads");
+        let router = gateway.router();
+        Deployment { stores, gateway, router }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        answer(self.router.clone(), request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub async fn post(&self, body: impl Into<Body>) -> Answer {
+        self.send(Request::post("/transaction").body(body.into()).expect("a request")).await
+    }
+}
+
+/// What a client sees.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The code of a refusal, which must have every member it owes.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let json = self.json();
+        let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("{name} in {json}"));
+        let code = text("code");
+        assert_eq!(text("type"), format!("/problems/{code}"));
+        assert_eq!(json["status"], self.status.as_u16());
+        assert!(["never", "same", "rebuild", "later"].contains(&text("retry")), "{json}");
+        assert!(!text("title").is_empty() && text("instance").starts_with('/'));
+        assert_eq!(json["error"]["details"], text("detail"));
+        assert!(json["error"]["message"].as_str().is_some_and(|m| !m.contains('_')), "{json}");
+        let waits = [429, 503].contains(&self.status.as_u16());
+        assert_eq!(self.headers.contains_key("retry-after"), waits, "{json}");
+        assert!(!String::from_utf8_lossy(&self.body).contains("secret"), "{json}");
+        code.to_owned()
+    }
+}
+
+/// Somebody with a key.
+#[derive(Clone, Copy)]
+pub struct Person {
+    pub secret: [u8; 32],
+    pub address: Address,
+}
+
+pub fn person(n: u8) -> Person {
+    let secret = [n; 32];
+    let address = Address::of_public(&public_of(&secret));
+    Person { secret, address }
+}
+
+pub fn time(text: &str) -> Time {
+    text.parse().expect("a time")
+}
+
+/// An IOU of the payer's own unit.
+pub fn draft(from: Person, to: Person, amount: &str, random: u64) -> Draft {
+    Draft {
+        domain: DOMAIN.to_owned(),
+        source: from.address,
+        target: to.address,
+        symbol: from.address,
+        amount: amount.to_owned(),
+        random: format!("{random:032}"),
+        expiry: time("2027-01-01T00:00:00.000Z"),
+        active: None,
+        credit: None,
+    }
+}
+
+/// The body that issues an amount of the payer's own unit.
+pub fn issue(from: Person, to: Person, amount: &str, random: u64) -> Vec<u8> {
+    body(&[draft(from, to, amount, random).sign(&from.secret)])
+}
+
+pub fn body(ious: &[Vec<u8>]) -> Vec<u8> {
+    request::body_of(ious.iter().map(Vec::as_slice))
+}

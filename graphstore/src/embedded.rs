@@ -1,0 +1,248 @@
+//! The engine that needs nothing installed: one append log that is the truth,
+//! and indexes over it that a start can always make again.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
+
+use crate::index::Index;
+use crate::log::{Frame, Log};
+use crate::store::{Batch, Committed, Error, Loaded, Page, Placed, Store, Stored};
+
+/// Bytes of records in one answer of [`Store::cleared`], about.
+const CLEARED_BYTES: usize = 4 << 20;
+
+/// Graphstore in a directory. One process at a time: its caller holds the lock.
+#[derive(Clone)]
+pub struct Embedded {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Log,
+    index: Index,
+    head: Mutex<Head>,
+}
+
+/// What commits are judged by.
+struct Head {
+    /// The last number; 0 = none.
+    number: u64,
+    /// The last batch.
+    batch: Option<Hash>,
+    /// Why nothing may be written any more.
+    broken: Option<String>,
+}
+
+impl Embedded {
+    /// Opens the store in this directory, making it if it is not there.
+    ///
+    /// # Errors
+    /// The log is damaged before its end, a file cannot be read or written, or
+    /// index and log disagree.
+    pub fn open(dir: &Path) -> Result<Embedded, Error> {
+        let index = Index::open(&dir.join("index"))?;
+        let synced = index.synced()?;
+        let mut head = Head { number: synced, batch: None, broken: None };
+        let mut replayed = 0u64;
+        // From one record earlier: the last batch's id is known again.
+        let log = Log::open(&dir.join("log"), synced.saturating_sub(1), |frame| {
+            replayed += frame.records.len() as u64;
+            head.batch = Some(frame.id);
+            head.number = replay(&index, &frame)?;
+            Ok(())
+        })?;
+        if head.number < synced {
+            return Err(Error::Broken(format!(
+                "the log in {} ends before record {synced}, which its index has: files of the log are missing",
+                dir.display()
+            )));
+        }
+        if head.number > synced {
+            index.sync(head.number)?;
+        }
+        tracing::info!(number = head.number, replayed, "embedded Graphstore is open");
+        Ok(Embedded { inner: Arc::new(Inner { log, index, head: Mutex::new(head) }) })
+    }
+
+    /// Runs something that may take a while off the threads that serve.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = self.inner.clone();
+        let task = tokio::task::spawn_blocking(move || work(&inner));
+        task.await.map_err(|e| Error::Unavailable(format!("a reading task ended early: {e}")))?
+    }
+}
+
+/// Indexes the records of a frame; returns the last number.
+fn replay(index: &Index, frame: &Frame) -> Result<u64, Error> {
+    let mut parsed = Vec::with_capacity(frame.records.len());
+    for (number, (place, bytes)) in (frame.first..).zip(&frame.records) {
+        let record = Record::parse(bytes).map_err(|e| {
+            Error::Broken(format!("record {number} of the log cannot be read: {e}"))
+        })?;
+        if record.number != number {
+            return Err(Error::Broken(format!(
+                "record {} stands in place of {number}",
+                record.number
+            )));
+        }
+        parsed.push((record, *place));
+    }
+    let entries: Vec<_> = parsed.iter().map(|(record, place)| (record, *place)).collect();
+    index.write(&entries)?;
+    Ok(frame.first + frame.records.len() as u64 - 1)
+}
+
+impl Inner {
+    fn stored(&self, number: u64) -> Result<Option<Stored>, Error> {
+        let Some(place) = self.index.place(number)? else { return Ok(None) };
+        let bytes = self.log.read(place)?;
+        // A damaged disk must not answer: the name is checked on every read.
+        let hash = webwallet_ledger::document::name(&bytes)
+            .map_err(|e| Error::Broken(format!("record {number} of the log is damaged: {e}")))?;
+        Ok(Some(Stored { number, hash, bytes }))
+    }
+
+    /// Would this batch spend or number something twice?
+    fn is_deposed(&self, head: &Head, batch: &Batch) -> Result<bool, Error> {
+        let mut next = head.number;
+        let mut outputs: HashMap<AccountId, Pointer> = HashMap::new();
+        let mut ious = std::collections::HashSet::new();
+        for record in &batch.records {
+            next += 1;
+            if record.number != next {
+                return Ok(true);
+            }
+            for iou in &record.inputs {
+                if !ious.insert(iou) || self.index.record_of(iou)?.is_some() {
+                    return Ok(true);
+                }
+            }
+            for (index, output) in (0..).zip(&record.outputs) {
+                let current = match outputs.get(&output.account) {
+                    Some(pointer) => Some(*pointer),
+                    None => self.index.account(&output.account)?.map(|account| account.output),
+                };
+                if output.sources.first().copied() != current {
+                    return Ok(true);
+                }
+                outputs.insert(output.account, Pointer { record: record.hash, index });
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Store for Embedded {
+    fn name(&self) -> String {
+        format!("embedded {}", env!("CARGO_PKG_VERSION"))
+    }
+
+    async fn last(&self) -> Result<Option<Stored>, Error> {
+        let number = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner).number;
+        self.inner.stored(number)
+    }
+
+    async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
+        let mut loaded = Loaded::default();
+        for id in accounts {
+            if let Some(account) = self.inner.index.account(id)? {
+                loaded.accounts.insert(*id, account);
+            }
+        }
+        for iou in ious {
+            if let Some(record) = self.inner.index.record_of(iou)? {
+                loaded.ious.insert(*iou, record);
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
+        let mut head = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = &head.broken {
+            return Err(Error::Broken(why.clone()));
+        }
+        if head.batch == Some(batch.id) {
+            return Ok(Committed::Yes);
+        }
+        if batch.records.is_empty() || self.inner.is_deposed(&head, batch)? {
+            return Ok(Committed::Deposed);
+        }
+        let written = self.inner.log.append(batch).and_then(|places| {
+            let entries: Vec<(&Record, _)> =
+                batch.records.iter().map(|r| &**r).zip(places).collect();
+            self.inner.index.write(&entries)
+        });
+        if let Err(error) = written {
+            head.broken = Some(error.to_string());
+            return Err(error);
+        }
+        head.number += batch.records.len() as u64;
+        head.batch = Some(batch.id);
+        Ok(Committed::Yes)
+    }
+
+    async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
+        self.inner.stored(number)
+    }
+
+    async fn named(&self, hash: Hash) -> Result<Option<Stored>, Error> {
+        match self.inner.index.number_of(&hash)? {
+            Some(number) => self.inner.stored(number),
+            None => Ok(None),
+        }
+    }
+
+    async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
+        self.aside(move |inner| {
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for number in (after + 1..).take(limit as usize) {
+                let Some(stored) = inner.stored(number)? else { break };
+                bytes += stored.bytes.len();
+                found.push(stored);
+                if bytes >= CLEARED_BYTES {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn accounts(
+        &self,
+        address: Address,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Result<Vec<(AccountId, Account)>, Error> {
+        self.aside(move |inner| inner.index.accounts(address, after, limit as usize)).await
+    }
+
+    async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {
+        self.aside(move |inner| {
+            let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
+            let chain = inner.index.chain(&account, page.before, skip, page.limit as usize)?;
+            let mut placed = Vec::with_capacity(chain.len());
+            for (number, index) in chain {
+                let lost =
+                    || Error::Broken(format!("output {index} of record {number} cannot be read"));
+                let stored = inner.stored(number)?.ok_or_else(lost)?;
+                let mut record = Record::parse(&stored.bytes).map_err(|_| lost())?;
+                if index as usize >= record.outputs.len() {
+                    return Err(lost());
+                }
+                let output = record.outputs.swap_remove(index as usize);
+                let pointer = Pointer { record: record.hash, index };
+                placed.push(Placed { pointer, output, number });
+            }
+            Ok(placed)
+        })
+        .await
+    }
+}

@@ -1,0 +1,326 @@
+//! The append log: the truth of the embedded engine.
+//!
+//! One frame a batch, one `fdatasync` a frame, in files of a fixed size whose
+//! space is reserved ahead (appending to reserved space costs two thirds of
+//! growing a file). A file is named by the number of its first record.
+//!
+//! ```text
+//! frame   magic 8 | length u32 | crc32c u32 | batch id 32 | first u64 | count u32 | records
+//! record  length u32 | canonical JSON
+//! ```
+//! `length` counts the bytes after the checksum, which covers them and the
+//! length. Integers are little-endian. The magic holds a byte that no JSON text
+//! holds, so nothing a client sends can look like a frame.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fs4::FileExt as _;
+use webwallet_ledger::Hash;
+
+use crate::store::{Batch, Error};
+
+const MAGIC: &[u8; 8] = b"\xffWWlog1\n";
+/// Magic, length and checksum.
+const HEAD: usize = 16;
+/// Batch id, first number, count.
+const FIXED: usize = 32 + 8 + 4;
+/// A file's size; a frame that does not fit begins the next file.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// No frame is longer: what a length beyond it means is damage.
+pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Files kept open for reading.
+const OPEN_FILES_MAX: usize = 256;
+
+/// Where a record's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The first number of the file.
+    pub(crate) segment: u64,
+    /// Offset of the bytes.
+    pub(crate) offset: u64,
+    /// How many.
+    pub(crate) length: u32,
+}
+
+/// A frame as read back.
+pub(crate) struct Frame {
+    pub(crate) id: Hash,
+    pub(crate) first: u64,
+    pub(crate) records: Vec<(Place, Vec<u8>)>,
+}
+
+/// The log, open for one writer and any number of readers.
+pub(crate) struct Log {
+    dir: PathBuf,
+    tail: Mutex<Tail>,
+    open: Mutex<HashMap<u64, Arc<File>>>,
+}
+
+struct Tail {
+    file: Arc<File>,
+    segment: u64,
+    offset: u64,
+}
+
+fn broken(what: impl Into<String>) -> Error {
+    Error::Broken(what.into())
+}
+
+fn failed(path: &Path, doing: &str, error: &io::Error) -> Error {
+    broken(format!("cannot {doing} {}: {error}", path.display()))
+}
+
+impl Log {
+    /// Opens the log and calls `each` for every frame that ends after record
+    /// `from`, in order. A torn last frame is cut.
+    pub(crate) fn open(
+        dir: &Path,
+        from: u64,
+        mut each: impl FnMut(Frame) -> Result<(), Error>,
+    ) -> Result<Log, Error> {
+        fs::create_dir_all(dir).map_err(|e| failed(dir, "create", &e))?;
+        let segments = segments(dir)?;
+        if segments.first().is_some_and(|first| *first != 1) {
+            let first = path(dir, 1);
+            return Err(broken(format!(
+                "the first file of the log, {}, is missing",
+                first.display()
+            )));
+        }
+        // The file before the one that begins after `from` holds `from`.
+        let begin = segments.partition_point(|first| *first <= from + 1).saturating_sub(1);
+        let mut tail = (1, 0);
+        let mut next = segments.get(begin).copied().unwrap_or(1);
+        for (i, segment) in segments.iter().enumerate().skip(begin) {
+            if *segment != next {
+                return Err(broken(format!(
+                    "the log in {} has a gap: record {next} should be the first of a file",
+                    dir.display()
+                )));
+            }
+            let last = i + 1 == segments.len();
+            let end = read_segment(dir, *segment, last, &mut next, |frame| {
+                let ends = frame.first + frame.records.len() as u64 - 1;
+                if ends > from { each(frame) } else { Ok(()) }
+            })?;
+            tail = (*segment, end);
+        }
+        let file = match segments.is_empty() {
+            true => create(dir, 1)?,
+            false => reopen(dir, tail.0)?,
+        };
+        let file = Arc::new(file);
+        let open = Mutex::new(HashMap::from([(tail.0, file.clone())]));
+        let tail = Mutex::new(Tail { file, segment: tail.0, offset: tail.1 });
+        Ok(Log { dir: dir.to_path_buf(), tail, open })
+    }
+
+    /// Appends a batch and syncs it. Returns the place of each record.
+    pub(crate) fn append(&self, batch: &Batch) -> Result<Vec<Place>, Error> {
+        let first = batch.records.first().map_or(0, |record| record.number);
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut frame, within) = encode(batch, first);
+        if tail.offset + frame.len() as u64 > SEGMENT_BYTES && tail.offset > 0 {
+            let file = Arc::new(create(&self.dir, first)?);
+            self.remember(first, file.clone());
+            *tail = Tail { file, segment: first, offset: 0 };
+        }
+        let length = (frame.len() - HEAD) as u32;
+        frame[8..12].copy_from_slice(&length.to_le_bytes());
+        let sum = checksum(length, &frame[HEAD..]);
+        frame[12..16].copy_from_slice(&sum.to_le_bytes());
+        let written = tail.file.write_all_at(&frame, tail.offset);
+        // After a failed sync the kernel may have dropped the pages: what the
+        // file holds is unknown, so nobody may write on.
+        written
+            .and_then(|()| tail.file.sync_data())
+            .map_err(|e| failed(&path(&self.dir, tail.segment), "write", &e))?;
+        let place = |(offset, length): (u64, u32)| Place {
+            segment: tail.segment,
+            offset: tail.offset + offset,
+            length,
+        };
+        let places = within.into_iter().map(place).collect();
+        tail.offset += frame.len() as u64;
+        Ok(places)
+    }
+
+    /// The bytes of a record.
+    pub(crate) fn read(&self, place: Place) -> Result<Vec<u8>, Error> {
+        let file =
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&place.segment).cloned();
+        let file = match file {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(reopen(&self.dir, place.segment)?);
+                self.remember(place.segment, file.clone());
+                file
+            }
+        };
+        let mut bytes = vec![0; place.length as usize];
+        file.read_exact_at(&mut bytes, place.offset)
+            .map_err(|e| failed(&path(&self.dir, place.segment), "read", &e))?;
+        Ok(bytes)
+    }
+
+    fn remember(&self, segment: u64, file: Arc<File>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= OPEN_FILES_MAX {
+            open.clear();
+        }
+        open.insert(segment, file);
+    }
+}
+
+/// The frame, its length and checksum still zero, and where in it each record is.
+fn encode(batch: &Batch, first: u64) -> (Vec<u8>, Vec<(u64, u32)>) {
+    let bytes: usize = batch.records.iter().map(|record| 4 + record.bytes.len()).sum();
+    let mut frame = Vec::with_capacity(HEAD + FIXED + bytes);
+    frame.extend_from_slice(MAGIC);
+    frame.extend_from_slice(&[0; 8]);
+    frame.extend_from_slice(&batch.id.0);
+    frame.extend_from_slice(&first.to_le_bytes());
+    frame.extend_from_slice(&(batch.records.len() as u32).to_le_bytes());
+    let mut within = Vec::with_capacity(batch.records.len());
+    for record in &batch.records {
+        let length = record.bytes.len() as u32;
+        frame.extend_from_slice(&length.to_le_bytes());
+        within.push((frame.len() as u64, length));
+        frame.extend_from_slice(&record.bytes);
+    }
+    (frame, within)
+}
+
+fn checksum(length: u32, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), body)
+}
+
+fn path(dir: &Path, segment: u64) -> PathBuf {
+    dir.join(format!("{segment:020}.log"))
+}
+
+/// The first numbers of the files, ascending.
+fn segments(dir: &Path) -> Result<Vec<u64>, Error> {
+    let entries = fs::read_dir(dir).map_err(|e| failed(dir, "read", &e))?;
+    let mut segments = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| failed(dir, "read", &e))?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
+        segments.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+fn reopen(dir: &Path, segment: u64) -> Result<File, Error> {
+    let path = path(dir, segment);
+    let file = OpenOptions::new().read(true).write(true).open(&path);
+    file.map_err(|e| failed(&path, "open", &e))
+}
+
+/// A new file with its space reserved, durable under its name.
+fn create(dir: &Path, segment: u64) -> Result<File, Error> {
+    let path = path(dir, segment);
+    let make = || {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.allocate(SEGMENT_BYTES)?;
+        file.sync_all()?;
+        File::open(dir)?.sync_all()?;
+        Ok(file)
+    };
+    make().map_err(|e: io::Error| failed(&path, "create", &e))
+}
+
+/// Reads the frames of one file; returns where the next one goes.
+fn read_segment(
+    dir: &Path,
+    segment: u64,
+    last: bool,
+    next: &mut u64,
+    mut each: impl FnMut(Frame) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let path = path(dir, segment);
+    let bytes = fs::read(&path).map_err(|e| failed(&path, "read", &e))?;
+    let mut at = 0;
+    while let Some(frame) = decode(&bytes, at, segment) {
+        if frame.first != *next {
+            return Err(broken(format!(
+                "{} at byte {at}: a frame begins with record {} where {next} was expected",
+                path.display(),
+                frame.first
+            )));
+        }
+        *next += frame.records.len() as u64;
+        at += frame_bytes(&bytes, at);
+        each(frame)?;
+    }
+    let rest = &bytes[at..];
+    if rest.iter().all(|byte| *byte == 0) {
+        return Ok(at as u64);
+    }
+    // Not zero and not a frame: torn, if nothing valid comes after it.
+    let finder = memchr::memmem::Finder::new(MAGIC);
+    let valid_after = finder
+        .find_iter(&rest[1..])
+        .map(|i| at + 1 + i)
+        .find(|i| decode(&bytes, *i, segment).is_some());
+    if valid_after.is_some() || !last {
+        return Err(broken(format!(
+            "{} is damaged at byte {at}, in the frame that begins with record {next}, and is sound after it; \
+             the log is not read past damage: restore this file from a backup or a second copy",
+            path.display()
+        )));
+    }
+    tracing::warn!(file = %path.display(), at, "cut a torn frame off the end of the log");
+    let cut = || {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(at as u64)?;
+        file.allocate(SEGMENT_BYTES)?;
+        file.sync_all()
+    };
+    cut().map_err(|e: io::Error| failed(&path, "cut", &e))?;
+    Ok(at as u64)
+}
+
+/// Bytes of the valid frame at this offset.
+fn frame_bytes(bytes: &[u8], at: usize) -> usize {
+    HEAD + number::<4>(bytes, at + 8).map_or(0, u32::from_le_bytes) as usize
+}
+
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+/// The frame at this offset, if it is whole and its checksum holds.
+fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<Frame> {
+    if &number::<8>(bytes, at)? != MAGIC {
+        return None;
+    }
+    let length = u32::from_le_bytes(number(bytes, at + 8)?);
+    let sum = u32::from_le_bytes(number(bytes, at + 12)?);
+    let end = (at + HEAD).checked_add(length as usize)?;
+    let body = bytes.get(at + HEAD..end)?;
+    if length as usize > FRAME_BYTES_MAX || checksum(length, body) != sum {
+        return None;
+    }
+    let id = Hash(number(body, 0)?);
+    let first = u64::from_le_bytes(number(body, 32)?);
+    let count = u32::from_le_bytes(number(body, 40)?);
+    let mut records = Vec::new();
+    let mut offset = FIXED;
+    for _ in 0..count {
+        let length = u32::from_le_bytes(number(body, offset)?);
+        let from = offset + 4;
+        offset = from.checked_add(length as usize)?;
+        let place = Place { segment, offset: (at + HEAD + from) as u64, length };
+        records.push((place, body.get(from..offset)?.to_vec()));
+    }
+    (count > 0 && offset == body.len()).then_some(Frame { id, first, records })
+}

@@ -1,0 +1,244 @@
+//! The gRPC service: what gateways and Blockstack ask, over any engine.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio_stream::Stream;
+use tonic::{Request as Call, Response, Status};
+use webwallet_ledger::clear::{History, replay};
+use webwallet_ledger::{AccountId, Address, Hash, Request};
+use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
+use webwallet_proto::graphstore::v1::{
+    Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest, Output,
+    OutputsReply, OutputsRequest, Record, RecordReply, RecordRequest, ReplayRequest, StatusReply,
+    StatusRequest, clear_reply, record_request,
+};
+
+use crate::store::{Error, Page, Store, Stored};
+use crate::writer::{self, Clock, Entrance, Verdict};
+
+/// Records fetched at a time for a stream.
+const STREAM_RECORDS: u32 = 256;
+/// Items in one answer of a list, at most.
+const LIST_MAX: u32 = 1_000;
+
+/// Graphstore over an engine. Cheap to clone; the writer ends with the last clone.
+pub struct Graphstore<S> {
+    store: Arc<S>,
+    domain: Arc<str>,
+    writer: Entrance,
+}
+
+impl<S> Clone for Graphstore<S> {
+    fn clone(&self) -> Self {
+        Graphstore {
+            store: self.store.clone(),
+            domain: self.domain.clone(),
+            writer: self.writer.clone(),
+        }
+    }
+}
+
+impl<S: Store> Graphstore<S> {
+    /// Starts the writer for this domain over an engine.
+    ///
+    /// # Errors
+    /// The engine does not answer, its last record cannot be read, or it holds
+    /// the records of another domain.
+    pub async fn start(store: S, domain: &str, clock: Clock) -> Result<Graphstore<S>, Error> {
+        let store = Arc::new(store);
+        let last = writer::last_given(&*store, domain).await?;
+        let entrance = writer::start(store.clone(), domain.to_owned(), clock, last)?;
+        Ok(Graphstore { store, domain: domain.into(), writer: entrance })
+    }
+
+    /// The service for a [`webwallet_proto::link::Link`] or a socket.
+    pub fn server(&self) -> GraphstoreServer<Graphstore<S>> {
+        webwallet_proto::graphstore::server(self.clone())
+    }
+
+    async fn record(&self, number: u64) -> Result<Option<Record>, Status> {
+        Ok(self.store.numbered(number).await.map_err(failure)?.map(wire))
+    }
+}
+
+fn wire(stored: Stored) -> Record {
+    Record { number: stored.number, hash: stored.hash.0.to_vec().into(), body: stored.bytes.into() }
+}
+
+/// A failure of the engine: its cause goes to the log, not to the caller.
+fn failure(error: Error) -> Status {
+    tracing::error!(%error, "the engine failed");
+    match error {
+        Error::Unavailable(why) => Status::unavailable(why),
+        Error::Broken(_) => Status::unavailable("the store needs its operator; its log says why"),
+    }
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, Status> {
+    Hash::from_slice(bytes).ok_or_else(|| Status::invalid_argument("a hash is 32 bytes"))
+}
+
+fn address(text: &str) -> Result<Address, Status> {
+    text.parse().map_err(|e| Status::invalid_argument(format!("address: {e}")))
+}
+
+#[tonic::async_trait]
+impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
+    async fn clear(&self, call: Call<ClearRequest>) -> Result<Response<ClearReply>, Status> {
+        let rejected = |rejection| ClearReply {
+            outcome: Some(clear_reply::Outcome::Rejected(rejection)),
+            replayed: false,
+        };
+        // The caller has verified signatures; everything else is looked at again.
+        let request = match Request::from_inputs(&call.get_ref().inputs, &self.domain) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Response::new(rejected((&refusal.rejection).into()))),
+        };
+        let cleared = |record, replayed| ClearReply {
+            outcome: Some(clear_reply::Outcome::Cleared(record)),
+            replayed,
+        };
+        let reply = match self.writer.clear(request).await {
+            None => return Err(Status::resource_exhausted("the writer's queue is full")),
+            Some(Verdict::Unavailable(why)) => return Err(Status::unavailable(why)),
+            Some(Verdict::Rejected(rejection)) => rejected((&rejection).into()),
+            Some(Verdict::Cleared(record)) => {
+                let body = record.bytes.clone().into();
+                let hash = record.hash.0.to_vec().into();
+                cleared(Record { number: record.number, hash, body }, false)
+            }
+            Some(Verdict::Before(number)) => {
+                let lost = || Status::data_loss(format!("record {number} cannot be found"));
+                cleared(self.record(number).await?.ok_or_else(lost)?, true)
+            }
+        };
+        Ok(Response::new(reply))
+    }
+
+    async fn replay(&self, call: Call<ReplayRequest>) -> Result<Response<RecordReply>, Status> {
+        let ious = call.get_ref().ious.iter().map(|iou| hash(iou));
+        let mut ious = ious.collect::<Result<Vec<Hash>, Status>>()?;
+        ious.sort_unstable();
+        ious.dedup();
+        let loaded = self.store.load(&[], &ious).await.map_err(failure)?;
+        let record = match replay(&ious, &loaded) {
+            Some(at) => self.record(at.number).await?,
+            None => None,
+        };
+        Ok(Response::new(RecordReply { record }))
+    }
+
+    async fn record(&self, call: Call<RecordRequest>) -> Result<Response<RecordReply>, Status> {
+        let record = match &call.get_ref().key {
+            None => return Err(Status::invalid_argument("number, hash or iou is needed")),
+            Some(record_request::Key::Number(number)) => self.record(*number).await?,
+            Some(record_request::Key::Hash(name)) => {
+                self.store.named(hash(name)?).await.map_err(failure)?.map(wire)
+            }
+            Some(record_request::Key::Iou(iou)) => {
+                let iou = hash(iou)?;
+                let loaded = self.store.load(&[], &[iou]).await.map_err(failure)?;
+                match loaded.record_of(&iou) {
+                    Some(at) => self.record(at.number).await?,
+                    None => None,
+                }
+            }
+        };
+        Ok(Response::new(RecordReply { record }))
+    }
+
+    type ClearedStream = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
+
+    async fn cleared(
+        &self,
+        call: Call<ClearedRequest>,
+    ) -> Result<Response<Self::ClearedStream>, Status> {
+        let ClearedRequest { mut after, limit } = *call.get_ref();
+        let mut left = if limit == 0 { u32::MAX } else { limit };
+        let store = self.store.clone();
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            while left > 0 {
+                let records = match store.cleared(after, left.min(STREAM_RECORDS)).await {
+                    Ok(records) => records,
+                    Err(error) => {
+                        let _ = sender.send(Err(failure(error))).await;
+                        return;
+                    }
+                };
+                let Some(last) = records.last() else { return };
+                after = last.number;
+                left = left.saturating_sub(records.len() as u32);
+                for record in records {
+                    // A reader that has gone ends the stream.
+                    if sender.send(Ok(wire(record))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn accounts(
+        &self,
+        call: Call<AccountsRequest>,
+    ) -> Result<Response<AccountsReply>, Status> {
+        let asked = call.get_ref();
+        let holder = address(&asked.address)?;
+        let accounts = if asked.unit.is_empty() {
+            let after = match asked.after.as_str() {
+                "" => None,
+                unit => Some(address(unit)?),
+            };
+            self.store.accounts(holder, after, asked.limit.min(LIST_MAX)).await.map_err(failure)?
+        } else {
+            let id = AccountId { unit: address(&asked.unit)?, address: holder };
+            let loaded = self.store.load(&[id], &[]).await.map_err(failure)?;
+            loaded.accounts.into_iter().collect()
+        };
+        let wire = |(id, account): (AccountId, webwallet_ledger::Account)| Account {
+            unit: id.unit.to_string(),
+            net: account.balance.net.to_string(),
+            min: account.balance.min_text(),
+            max: account.balance.max_text(),
+            pointer: account.output.to_string(),
+        };
+        let accounts = accounts.into_iter().map(wire).collect();
+        Ok(Response::new(AccountsReply { accounts }))
+    }
+
+    async fn outputs(&self, call: Call<OutputsRequest>) -> Result<Response<OutputsReply>, Status> {
+        let asked = call.get_ref();
+        let account = AccountId { unit: address(&asked.unit)?, address: address(&asked.address)? };
+        // Every output but the newest of its account has been spent.
+        let page = match asked.unspent {
+            true => Page { before: 0, skip: 0, limit: 1 },
+            false => {
+                Page { before: asked.before, skip: asked.skip, limit: asked.limit.min(LIST_MAX) }
+            }
+        };
+        let placed = self.store.outputs(account, page).await.map_err(failure)?;
+        let outputs = placed.into_iter().map(|placed| {
+            let mut content = Vec::with_capacity(320);
+            placed.output.write(&mut content);
+            Output {
+                pointer: placed.pointer.to_string(),
+                content: content.into(),
+                number: placed.number,
+            }
+        });
+        Ok(Response::new(OutputsReply { outputs: outputs.collect() }))
+    }
+
+    async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        let last = writer::last_given(&*self.store, &self.domain).await.map_err(failure)?;
+        Ok(Response::new(StatusReply {
+            number: last.map_or(0, |(number, _)| number),
+            time: last.map_or_else(String::new, |(_, time)| time.to_string()),
+            domain: self.domain.to_string(),
+            engine: self.store.name(),
+        }))
+    }
+}

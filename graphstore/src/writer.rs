@@ -1,0 +1,246 @@
+//! The writer: the one place where requests are decided.
+//!
+//! It takes whatever has arrived as one batch, clears each request in order,
+//! later ones seeing earlier ones, and commits them together. A lone request
+//! waits for nobody; a crowd shares one commit. It runs on its own thread and
+//! nobody can cancel it: a caller who leaves does not undo a clearing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::{AccountId, Hash, Record, Rejection, Request, Time};
+
+use crate::store::{Batch, Committed, Error, Store, Stored};
+
+/// The server's clock; fails when it cannot be read.
+pub type Clock = Arc<dyn Fn() -> Result<Time, String> + Send + Sync>;
+
+/// Requests in one commit, at most.
+const BATCH_REQUESTS_MAX: usize = 1_024;
+/// Bytes of IOUs in one commit, about; a frame of the log holds them with ease.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Requests waiting for the writer.
+const QUEUE_REQUESTS_MAX: usize = 8_192;
+/// How often a batch whose answer was lost is sent again before the writer
+/// gives up on the engine.
+const UNKNOWN_TRIES_MAX: usize = 10;
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Cleared now.
+    Cleared(Arc<Record>),
+    /// Cleared before, as the record with this number.
+    Before(u64),
+    /// Not cleared.
+    Rejected(Rejection),
+    /// Nothing is known to have been written: the same bytes may be sent again.
+    Unavailable(String),
+}
+
+struct Job {
+    request: Request,
+    answer: oneshot::Sender<Verdict>,
+}
+
+/// The way to the writer. Cheap to clone; the writer ends with its last clone.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Entrance {
+    /// Waits for the verdict on a request. `None`: the queue is full.
+    pub(crate) async fn clear(&self, request: Request) -> Option<Verdict> {
+        let (answer, verdict) = oneshot::channel();
+        match self.jobs.try_send(Job { request, answer }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return None,
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Some(Verdict::Unavailable("the writer has stopped".into()));
+            }
+        }
+        let stopped = |_| Verdict::Unavailable("the writer stopped before it answered".into());
+        Some(verdict.await.unwrap_or_else(stopped))
+    }
+}
+
+/// Starts the writer on a thread of its own.
+///
+/// # Errors
+/// The engine cannot say where it stands, or holds another domain's records.
+pub(crate) fn start<S: Store>(
+    store: Arc<S>,
+    domain: String,
+    clock: Clock,
+    last: Option<(u64, Time)>,
+) -> Result<Entrance, Error> {
+    let (jobs, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    // One thread, one task: engines may block here without holding up others.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
+    let (number, time) = last.map_or((0, None), |(number, time)| (number, Some(time)));
+    let writer = Writer { store, domain, clock, number, time };
+    std::thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || runtime.block_on(writer.run(inbox)))
+        .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
+    Ok(Entrance { jobs })
+}
+
+struct Writer<S> {
+    store: Arc<S>,
+    domain: String,
+    clock: Clock,
+    /// The last number given.
+    number: u64,
+    /// The last time given.
+    time: Option<Time>,
+}
+
+/// The verdicts of a batch, before it is committed.
+struct Decided {
+    records: Vec<Arc<Record>>,
+    verdicts: Vec<Verdict>,
+    time: Time,
+}
+
+impl<S: Store> Writer<S> {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::new();
+        while let Some(first) = inbox.recv().await {
+            let mut bytes = size(&first.request);
+            jobs.push(first);
+            while jobs.len() < BATCH_REQUESTS_MAX
+                && bytes < BATCH_BYTES_MAX
+                && let Ok(job) = inbox.try_recv()
+            {
+                bytes += size(&job.request);
+                jobs.push(job);
+            }
+            metrics::histogram!("webwallet_graphstore_batch_requests").record(jobs.len() as f64);
+            let verdicts = self.take(&jobs).await;
+            for (job, verdict) in jobs.drain(..).zip(verdicts) {
+                // A caller who left does not care any more.
+                let _ = job.answer.send(verdict);
+            }
+        }
+    }
+
+    /// Decides and commits a batch. Every request gets a verdict.
+    async fn take(&mut self, jobs: &[Job]) -> Vec<Verdict> {
+        let started = Instant::now();
+        let outcome = match self.decide(jobs).await {
+            Ok(decided) => self.commit(decided).await,
+            Err(error) => Err(error),
+        };
+        metrics::histogram!("webwallet_graphstore_batch_seconds").record(started.elapsed());
+        outcome.unwrap_or_else(|error| {
+            tracing::error!(%error, "a batch was not committed");
+            metrics::counter!("webwallet_graphstore_batches_failed_total").increment(1);
+            jobs.iter().map(|_| Verdict::Unavailable(error.to_string())).collect()
+        })
+    }
+
+    async fn decide(&self, jobs: &[Job]) -> Result<Decided, Error> {
+        let now = (self.clock)().map_err(Error::Unavailable)?;
+        let time = self.time.map_or(now, |last| now.max(last));
+        let (accounts, ious) = touched(jobs);
+        let mut loaded = self.store.load(&accounts, &ious).await?;
+        let mut decided =
+            Decided { records: Vec::new(), verdicts: Vec::with_capacity(jobs.len()), time };
+        let mut number = self.number;
+        for job in jobs {
+            decided.verdicts.push(
+                match clear(&job.request, &self.domain, number + 1, time, &loaded) {
+                    Ok(Cleared::Now(record)) => {
+                        number += 1;
+                        loaded.apply(&record);
+                        let record = Arc::new(record);
+                        decided.records.push(record.clone());
+                        Verdict::Cleared(record)
+                    }
+                    Ok(Cleared::Before(record)) => Verdict::Before(record.number),
+                    Err(rejection) => Verdict::Rejected(rejection),
+                },
+            );
+        }
+        Ok(decided)
+    }
+
+    async fn commit(&mut self, decided: Decided) -> Result<Vec<Verdict>, Error> {
+        let Decided { records, verdicts, time } = decided;
+        if records.is_empty() {
+            return Ok(verdicts);
+        }
+        let count = records.len() as u64;
+        let batch = Batch::new(records);
+        for _ in 0..UNKNOWN_TRIES_MAX {
+            match self.store.commit(&batch).await? {
+                Committed::Yes => {
+                    self.number += count;
+                    self.time = Some(time);
+                    metrics::counter!("webwallet_graphstore_cleared_total").increment(count);
+                    return Ok(verdicts);
+                }
+                Committed::Deposed => {
+                    self.catch_up().await?;
+                    return Err(Error::Unavailable("another writer has cleared since".into()));
+                }
+                // Only the engine knows; the batch's id makes asking safe.
+                Committed::Unknown => {
+                    tracing::warn!("the answer to a commit was lost; asking again")
+                }
+            }
+        }
+        Err(Error::Unavailable("the engine does not answer".into()))
+    }
+
+    /// Learns where another writer has left the numbers.
+    async fn catch_up(&mut self) -> Result<(), Error> {
+        if let Some((number, time)) = last_given(&*self.store, &self.domain).await? {
+            (self.number, self.time) = (number, Some(time));
+        }
+        Ok(())
+    }
+}
+
+/// The last number and time that a store gave, after checking whose it is.
+pub(crate) async fn last_given(
+    store: &impl Store,
+    domain: &str,
+) -> Result<Option<(u64, Time)>, Error> {
+    let Some(Stored { number, bytes, .. }) = store.last().await? else { return Ok(None) };
+    let record = Record::parse(&bytes)
+        .map_err(|e| Error::Broken(format!("the last record, {number}, cannot be read: {e}")))?;
+    let mut start = b"{\"data\":{\"domain\":".to_vec();
+    start.extend_from_slice(format!("{domain:?},").as_bytes());
+    if !bytes.starts_with(&start) {
+        return Err(Error::Broken(format!(
+            "this store holds the records of another domain than {domain:?}; use its own domain or another store"
+        )));
+    }
+    Ok(Some((number, record.time)))
+}
+
+fn size(request: &Request) -> usize {
+    request.inputs.iter().map(|iou| iou.bytes.len()).sum()
+}
+
+/// The accounts and IOUs that a batch names.
+fn touched(jobs: &[Job]) -> (Vec<AccountId>, Vec<Hash>) {
+    let ious = || jobs.iter().flat_map(|job| &job.request.inputs);
+    let mut accounts: Vec<AccountId> = ious()
+        .flat_map(|iou| {
+            [iou.source, iou.target].map(|address| AccountId { unit: iou.symbol, address })
+        })
+        .collect();
+    // In order: neighbours on disk, and locks of an engine always in one order.
+    accounts.sort_unstable();
+    accounts.dedup();
+    (accounts, ious().map(|iou| iou.hash).collect())
+}

@@ -1,0 +1,316 @@
+//! What every engine of Graphstore promises, shown on each of them. A new
+//! engine is one more line at the end of this file.
+
+use std::sync::Arc;
+
+use webwallet_graphstore::store::{Batch, Committed, Page, Store};
+use webwallet_ledger::clear::{Cleared, History, clear};
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{AccountId, Address, Draft, Hash, Record, Request, Time};
+
+const DOMAIN: &str = "example.net";
+
+fn secret(name: &str) -> [u8; 32] {
+    Hash::sha3(name.as_bytes()).0
+}
+
+fn address(name: &str) -> Address {
+    Address::of_public(&public_of(&secret(name)))
+}
+
+fn account(unit: &str, holder: &str) -> AccountId {
+    AccountId { unit: address(unit), address: address(holder) }
+}
+
+fn time() -> Time {
+    "2026-01-01T00:00:00.000Z".parse().expect("time")
+}
+
+fn pay(from: &str, to: &str, unit: &str, amount: &str, note: &str) -> Request {
+    let draft = Draft {
+        domain: DOMAIN.into(),
+        source: address(from),
+        target: address(to),
+        symbol: address(unit),
+        amount: amount.into(),
+        random: format!("random-{note}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+    };
+    Request::from_inputs(&[draft.sign(&secret(from))], DOMAIN).expect("a good IOU")
+}
+
+/// Clears requests against what the store holds, one batch, from this number.
+async fn batch(store: &impl Store, first: u64, requests: &[Request]) -> Batch {
+    let ious: Vec<Hash> = requests.iter().flat_map(Request::ious).collect();
+    let ids = requests.iter().flat_map(|request| &request.inputs);
+    let accounts: Vec<AccountId> = ids
+        .flat_map(|iou| {
+            [iou.source, iou.target].map(|address| AccountId { unit: iou.symbol, address })
+        })
+        .collect();
+    let mut loaded = store.load(&accounts, &ious).await.expect("load");
+    let mut records = Vec::new();
+    for (number, request) in (first..).zip(requests) {
+        match clear(request, DOMAIN, number, time(), &loaded).expect("clears") {
+            Cleared::Now(record) => {
+                loaded.apply(&record);
+                records.push(Arc::new(record));
+            }
+            Cleared::Before(at) => panic!("cleared before as {at:?}"),
+        }
+    }
+    Batch::new(records)
+}
+
+/// An engine for a test, and the way to open it again.
+trait Engine: Sized {
+    type Store: Store;
+    async fn start() -> Self;
+    async fn open(&self) -> Self::Store;
+}
+
+async fn an_empty_store_knows_nothing<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    assert_eq!(store.last().await.expect("last"), None);
+    assert_eq!(store.numbered(1).await.expect("numbered"), None);
+    assert_eq!(store.named(Hash::sha3(b"x")).await.expect("named"), None);
+    assert!(store.cleared(0, 10).await.expect("cleared").is_empty());
+    let loaded = store.load(&[account("a", "b")], &[Hash::sha3(b"x")]).await.expect("load");
+    assert!(loaded.accounts.is_empty() && loaded.ious.is_empty());
+    assert!(store.accounts(address("a"), None, 10).await.expect("accounts").is_empty());
+}
+
+/// Every question about three payments has its answer.
+async fn answers(store: &impl Store, batch: &Batch) {
+    let [one, two, three] = &batch.records[..] else { panic!("three records") };
+    let last = store.last().await.expect("last").expect("there is one");
+    assert_eq!((last.number, last.hash, &last.bytes), (3, three.hash, &three.bytes));
+    for record in &batch.records {
+        let numbered = store.numbered(record.number).await.expect("numbered").expect("there");
+        assert_eq!((numbered.hash, &numbered.bytes), (record.hash, &record.bytes));
+        assert_eq!(store.named(record.hash).await.expect("named"), Some(numbered));
+    }
+    let after = |n, limit| async move {
+        let records = store.cleared(n, limit).await.expect("cleared");
+        records.into_iter().map(|record| record.number).collect::<Vec<_>>()
+    };
+    assert_eq!(after(0, 10).await, [1, 2, 3]);
+    assert_eq!(after(1, 1).await, [2]);
+    assert!(after(3, 10).await.is_empty());
+
+    let (issuer, ben) = (account("ann", "ann"), account("ann", "ben"));
+    let ious = [one.inputs[0], Hash::sha3(b"never sent")];
+    let loaded = store.load(&[issuer, ben, account("ben", "ann")], &ious).await.expect("load");
+    assert_eq!(loaded.accounts.len(), 2);
+    assert_eq!(loaded.accounts[&issuer].balance.net.to_string(), "-10.5");
+    assert_eq!(loaded.accounts[&ben].balance.net.to_string(), "6.5");
+    assert_eq!(loaded.accounts[&ben].output.record, three.hash);
+    let at = loaded.record_of(&one.inputs[0]).expect("it is in the first record");
+    assert_eq!((at.number, at.hash, at.inputs), (1, one.hash, 1));
+    assert_eq!(loaded.record_of(&ious[1]), None);
+
+    let page = |before, skip, limit| Page { before, skip, limit };
+    let chain = |page| async move {
+        let outputs = store.outputs(ben, page).await.expect("outputs");
+        outputs
+            .iter()
+            .map(|placed| (placed.number, placed.output.balance.net.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let three_of_ben = [(3, "6.5".into()), (2, "6".into()), (1, "10".into())];
+    assert_eq!(chain(page(0, 0, 10)).await, three_of_ben);
+    assert_eq!(chain(page(3, 0, 1)).await, three_of_ben[1..2]);
+    assert_eq!(chain(page(0, 1, 10)).await, three_of_ben[1..]);
+    assert!(chain(page(1, 0, 10)).await.is_empty());
+    let newest = &store.outputs(ben, page(0, 0, 1)).await.expect("outputs")[0];
+    assert_eq!(newest.pointer, loaded.accounts[&ben].output);
+    assert_eq!(newest.output.sources[0].record, two.hash);
+
+    let accounts = store.accounts(address("ben"), None, 10).await.expect("accounts");
+    assert_eq!(accounts.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ben]);
+}
+
+async fn a_commit_is_there_for_every_question_and_after_reopening<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let requests = [
+        pay("ann", "ben", "ann", "10", "one"),
+        pay("ben", "cid", "ann", "4", "two"),
+        pay("ann", "ben", "ann", "0.5", "three"),
+    ];
+    let batch = batch(&store, 1, &requests).await;
+    assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
+    answers(&store, &batch).await;
+    drop(store);
+    answers(&engine.open().await, &batch).await;
+}
+
+async fn the_same_batch_again_changes_nothing<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let batch = batch(&store, 1, &[pay("ann", "ben", "ann", "10", "one")]).await;
+    assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
+    assert_eq!(store.commit(&batch).await.expect("again"), Committed::Yes);
+    drop(store);
+    let store = engine.open().await;
+    assert_eq!(store.commit(&batch).await.expect("after reopening"), Committed::Yes);
+    assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(1));
+}
+
+/// A writer with a stale view must lose, whatever it believes.
+async fn a_stale_batch_is_deposed_and_leaves_nothing<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let issue = [pay("ann", "ben", "ann", "10", "one")];
+    let spend_a = [pay("ben", "cid", "ann", "10", "a")];
+    let spend_b = [pay("ben", "dot", "ann", "10", "b")];
+    let first = batch(&store, 1, &issue).await;
+    store.commit(&first).await.expect("commit");
+    // Both made while ben still had his ten.
+    let (winner, same_number) =
+        (batch(&store, 2, &spend_a).await, batch(&store, 2, &spend_b).await);
+    let next_number = batch(&store, 3, &spend_b).await;
+    assert_eq!(store.commit(&winner).await.expect("commit"), Committed::Yes);
+    assert_eq!(
+        store.commit(&same_number).await.expect("commit"),
+        Committed::Deposed,
+        "number taken"
+    );
+    assert_eq!(
+        store.commit(&next_number).await.expect("commit"),
+        Committed::Deposed,
+        "output spent"
+    );
+    // The first IOU once more, as a record of its own.
+    let replayed = Record { number: 3, ..(*first.records[0]).clone() };
+    let replayed = Batch::new(vec![Arc::new(replayed)]);
+    assert_eq!(store.commit(&replayed).await.expect("commit"), Committed::Deposed, "IOU cleared");
+    let gap = batch(&store, 4, &[pay("ann", "dot", "ann", "1", "gap")]).await;
+    assert_eq!(store.commit(&gap).await.expect("commit"), Committed::Deposed, "a number left out");
+    assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(2));
+    let loaded = store.load(&[account("ann", "dot")], &[]).await.expect("load");
+    assert!(loaded.accounts.is_empty());
+}
+
+/// Two writers, one output: exactly one of them may spend it.
+async fn of_racing_batches_exactly_one_wins<E: Engine>() {
+    let engine = E::start().await;
+    let store = Arc::new(engine.open().await);
+    let issue = batch(&*store, 1, &[pay("ann", "ben", "ann", "1", "issue")]).await;
+    store.commit(&issue).await.expect("commit");
+    for round in 0..20u64 {
+        // ben gives his one to somebody, who gives it back.
+        let mut racers = Vec::new();
+        for racer in 0..4 {
+            let name = format!("racer {racer}");
+            let request = pay("ben", &name, "ann", "1", &format!("{round} {racer}"));
+            racers.push((name, batch(&*store, round * 2 + 2, &[request]).await));
+        }
+        let commit = |batch: Batch| {
+            let store = store.clone();
+            tokio::spawn(async move { store.commit(&batch).await.expect("commit") })
+        };
+        let running: Vec<_> =
+            racers.into_iter().map(|(name, batch)| (name, commit(batch))).collect();
+        let mut winners = Vec::new();
+        for (name, outcome) in running {
+            if outcome.await.expect("no panic") == Committed::Yes {
+                winners.push(name);
+            }
+        }
+        assert_eq!(winners.len(), 1, "round {round}");
+        let back = pay(&winners[0], "ben", "ann", "1", &format!("{round} back"));
+        let back = batch(&*store, round * 2 + 3, &[back]).await;
+        assert_eq!(store.commit(&back).await.expect("commit"), Committed::Yes);
+    }
+}
+
+async fn the_accounts_of_an_address_are_listed_in_order_of_unit<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let issuers: Vec<String> = (0..12).map(|i| format!("issuer {i}")).collect();
+    let requests: Vec<_> = issuers.iter().map(|unit| pay(unit, "ben", unit, "1", unit)).collect();
+    store.commit(&batch(&store, 1, &requests).await).await.expect("commit");
+    let mut units: Vec<Address> = issuers.iter().map(|unit| address(unit)).collect();
+    units.sort_unstable();
+    for limit in [1, 5, 12, 100] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.accounts(address("ben"), after, limit).await.expect("accounts");
+            let Some((last, _)) = page.last() else { break };
+            assert!(page.len() <= limit as usize);
+            after = Some(last.unit);
+            seen.extend(page.iter().map(|(id, _)| id.unit));
+        }
+        assert_eq!(seen, units, "pages of {limit}");
+    }
+}
+
+async fn a_long_chain_reads_newest_first_and_stays_put_under_inserts<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let many = |from: u64, count: u64| -> Vec<Request> {
+        (from..from + count)
+            .map(|i| pay("ann", "ben", "ann", "1", &format!("payment {i}")))
+            .collect()
+    };
+    store.commit(&batch(&store, 1, &many(1, 300)).await).await.expect("commit");
+    let ben = account("ann", "ben");
+    let (mut seen, mut before, mut next) = (Vec::new(), 0, 301);
+    loop {
+        let page = Page { before, skip: 0, limit: 70 };
+        let outputs = store.outputs(ben, page).await.expect("outputs");
+        let Some(last) = outputs.last() else { break };
+        before = last.number;
+        seen.extend(outputs.iter().map(|placed| placed.number));
+        store.commit(&batch(&store, next, &many(next, 1)).await).await.expect("commit");
+        next += 1;
+    }
+    assert!(seen.iter().copied().eq((1..=300).rev()));
+}
+
+macro_rules! suite {
+    ($name:ident, $engine:ident: $($case:ident)*) => {
+        mod $name {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case::<super::$engine>().await;
+            })*
+        }
+    };
+}
+
+macro_rules! every_case {
+    ($name:ident, $engine:ident) => {
+        suite! { $name, $engine:
+            an_empty_store_knows_nothing
+            a_commit_is_there_for_every_question_and_after_reopening
+            the_same_batch_again_changes_nothing
+            a_stale_batch_is_deposed_and_leaves_nothing
+            of_racing_batches_exactly_one_wins
+            the_accounts_of_an_address_are_listed_in_order_of_unit
+            a_long_chain_reads_newest_first_and_stays_put_under_inserts
+        }
+    };
+}
+
+struct Embedded {
+    dir: tempfile::TempDir,
+}
+
+impl Engine for Embedded {
+    type Store = webwallet_graphstore::Embedded;
+
+    async fn start() -> Self {
+        Embedded { dir: tempfile::tempdir().expect("a folder") }
+    }
+
+    async fn open(&self) -> Self::Store {
+        webwallet_graphstore::Embedded::open(self.dir.path()).expect("open")
+    }
+}
+
+every_case!(embedded, Embedded);

@@ -1,0 +1,175 @@
+//! Crashes and bad disks of the embedded engine. If these failed, a payment
+//! that was answered could be gone, or a damaged history go on unnoticed.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use webwallet_graphstore::store::{Batch, Committed, Store};
+use webwallet_graphstore::{Embedded, Loaded};
+use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{Address, Draft, Hash, Request};
+
+/// Batches of one payment each; the last frame is what a crash may tear.
+fn batches(count: u64) -> Vec<Batch> {
+    let secret = Hash::sha3(b"ann").0;
+    let (ann, ben) = (Address::of_public(&public_of(&secret)), Address::of_public(b"ben"));
+    let mut loaded = Loaded::default();
+    let one = |number: u64| {
+        let draft = Draft {
+            domain: "example.net".into(),
+            source: ann,
+            target: ben,
+            symbol: ann,
+            amount: "1".into(),
+            random: format!("payment {number}"),
+            expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+            active: None,
+            credit: None,
+        };
+        let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
+        let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
+        match clear(&request, "example.net", number, time, &loaded).expect("clears") {
+            Cleared::Now(record) => {
+                loaded.apply(&record);
+                Batch::new(vec![Arc::new(record)])
+            }
+            Cleared::Before(_) => panic!("every payment is another"),
+        }
+    };
+    (1..=count).map(one).collect()
+}
+
+async fn fill(dir: &Path, batches: &[Batch]) {
+    let store = Embedded::open(dir).expect("open");
+    for batch in batches {
+        assert_eq!(store.commit(batch).await.expect("commit"), Committed::Yes);
+    }
+}
+
+fn log(dir: &Path) -> PathBuf {
+    dir.join("log").join(format!("{:020}.log", 1))
+}
+
+/// Bytes of the log that are in use.
+fn used(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).expect("the log");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("frames") + 1;
+    bytes[..end].to_vec()
+}
+
+fn begins(log: &[u8]) -> Vec<usize> {
+    memchr::memmem::find_iter(log, b"\xffWWlog1\n").collect()
+}
+
+/// A thousand and more starts, each with its syncs: in memory where there is
+/// such a file system, because what is shown here is what is read, not kept.
+fn in_memory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    dir.expect("a folder")
+}
+
+async fn numbers(store: &impl Store) -> Vec<u64> {
+    let records = store.cleared(0, 1_000).await.expect("cleared");
+    records.into_iter().map(|record| record.number).collect()
+}
+
+#[tokio::test]
+async fn the_last_frame_cut_at_every_byte_recovers_what_was_before_it() {
+    let whole = tempfile::tempdir().expect("a folder");
+    let batches = batches(3);
+    fill(whole.path(), &batches).await;
+    let bytes = used(&log(whole.path()));
+    let last = begins(&bytes)[2];
+    let dir = in_memory();
+    fs::create_dir(dir.path().join("log")).expect("a folder");
+    let file = fs::File::create(log(dir.path())).expect("a log");
+    let mut cuts = 0;
+    for cut in last..bytes.len() {
+        // The index of the run before is gone too: a worse case than a crash.
+        let _ = fs::remove_dir_all(dir.path().join("index"));
+        file.set_len(0).expect("emptied");
+        file.write_all_at(&bytes[..cut], 0).expect("written");
+        let store = Embedded::open(dir.path()).unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
+        assert_eq!(numbers(&store).await, [1, 2], "cut at {cut}");
+        // And the store goes on from there.
+        if cut % 97 == 0 {
+            assert_eq!(store.commit(&batches[2]).await.expect("commit"), Committed::Yes);
+            drop(store);
+            let store = Embedded::open(dir.path()).expect("open");
+            assert_eq!(numbers(&store).await, [1, 2, 3]);
+        }
+        cuts += 1;
+    }
+    println!("the last frame of {} bytes was cut at {cuts} places", bytes.len() - last);
+    assert!(cuts > 1_000);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_the_middle_stops_the_start_with_a_message() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fill(dir.path(), &batches(3)).await;
+    let path = log(dir.path());
+    let bytes = used(&path);
+    let (begin, end) = (begins(&bytes)[1], begins(&bytes)[2]);
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the log");
+    for at in (begin..end).step_by(13) {
+        file.write_all_at(&[bytes[at] ^ 1], at as u64).expect("flipped");
+        let _ = fs::remove_dir_all(dir.path().join("index"));
+        let error =
+            Embedded::open(dir.path()).err().unwrap_or_else(|| panic!("byte {at} unnoticed"));
+        let message = error.to_string();
+        assert!(message.contains("damaged at byte") && message.contains(".log"), "{message}");
+        file.write_all_at(&bytes[at..=at], at as u64).expect("mended");
+    }
+    let _ = fs::remove_dir_all(dir.path().join("index"));
+    assert_eq!(numbers(&Embedded::open(dir.path()).expect("mended")).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_index_of_any_age_is_brought_up_to_the_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let batches = batches(40);
+    fill(dir.path(), &batches[..10]).await;
+    let old = dir.path().join("index of ten");
+    copy(&dir.path().join("index"), &old);
+    fill(dir.path(), &batches[10..]).await;
+    for index in ["none", "of ten"] {
+        fs::remove_dir_all(dir.path().join("index")).expect("removed");
+        if index == "of ten" {
+            copy(&old, &dir.path().join("index"));
+        }
+        let store = Embedded::open(dir.path()).expect(index);
+        assert!(numbers(&store).await.into_iter().eq(1..=40), "index {index}");
+        assert_eq!(
+            store.commit(&batches[39]).await.expect("commit"),
+            Committed::Yes,
+            "the last batch is known"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_file_of_the_log_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fill(dir.path(), &batches(2)).await;
+    fs::rename(log(dir.path()), dir.path().join("log").join(format!("{:020}.log", 2)))
+        .expect("renamed");
+    let _ = fs::remove_dir_all(dir.path().join("index"));
+    let message = Embedded::open(dir.path()).err().expect("refused").to_string();
+    assert!(message.contains("00000000000000000001.log"), "{message}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).expect("copied")),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The engine that needs nothing installed: fjall, in a folder of this machine.
+//!
+//! # Writing
+//! One thread writes. It takes whatever has arrived as one group, commits it as
+//! one batch with one `fdatasync`, and answers all of it. So a lone put waits for
+//! nobody, and a crowd shares one sync. After a failed write it is unknown what
+//! the disk holds (a second `fsync` may succeed without having written what the
+//! first one failed to), so the thread writes nothing more and says so to every
+//! put until the store is opened anew; reads go on.
+//!
+//! # On disk
+//! - keyspace `documents`: name -> SHA3-256 of the whole bytes, then the bytes;
+//! - keyspace `numbers`: number of a record, big endian -> its name. A record
+//!   and its number are of one batch: neither is there without the other.
+//!
+//! # Why fjall is set up as below
+//! Documents are written once, never changed, and kept for ever under keys
+//! without any order. Measured with a million documents of 1.3 KB, one pinned
+//! CPU, groups of 100 with one `fdatasync` each (CPU includes flushing and
+//! compaction; memory is that of the whole process after the load):
+//!
+//! | values | table size, L0 tables | CPU a document | memory |
+//! |---|---|---|---|
+//! | in the tables | 64 MiB, 4 | 17 us after 300 k and growing | 111 MB |
+//! | apart | 64 MiB, 4 (fjall's own) | 19.3 us | 123 MB |
+//! | apart | 8 MiB, 4 | 17.3 us | 77 MB |
+//! | **apart** | **2 MiB, 4** | **14.3 us** | **42-55 MB** |
+//! | apart | 2 MiB, 8 | 13.5 us | 65 MB |
+//!
+//! Values apart (key-value separation) are written by the journal and by the
+//! flush, and never again; what compaction rewrites is keys alone. Small tables
+//! keep a compaction, which holds what it rewrites in memory, small. In groups
+//! of 10 the same costs 21 us. The two SHA3-256 of a document, name and
+//! checksum, add 9 us.
+//!
+//! Opening replays at most two journals of about 64 MB, whatever the number of
+//! documents.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
+    OwnedWriteBatch, PersistMode,
+    compaction::Leveled,
+    config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
+};
+use tokio::sync::{mpsc, oneshot};
+use webwallet_ledger::{Hash, document};
+
+use crate::store::{Document, Error, Store};
+
+/// Block cache. Documents are read seldom, and the system's page cache holds
+/// what is read often.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+/// What is kept in memory before it is flushed to a table.
+const DOCUMENTS_MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Smaller, because an entry of 40 bytes stands for a whole document in the
+/// journal: a journal is dropped when *both* keyspaces have flushed it.
+const NUMBERS_MEMTABLE_BYTES: u64 = 512 * 1024;
+const TABLE_BYTES: u64 = 2 * 1024 * 1024;
+const BLOB_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// The least that fjall accepts.
+const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
+const OPEN_FILES_MAX: usize = 128;
+
+/// Puts waiting for the writer; more wait outside.
+const QUEUE_MAX: usize = 4_096;
+/// A group is closed at so many documents, or so many bytes.
+const GROUP_DOCUMENTS_MAX: usize = 1_024;
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const CHECKSUM_BYTES: usize = 32;
+
+/// A store in a folder.
+///
+/// Dropping it waits until what has arrived is written.
+pub struct Embedded {
+    tables: Tables,
+    /// `None` only while dropping.
+    queue: Option<mpsc::Sender<Put>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What is on disk. Cloning shares it.
+#[derive(Clone)]
+struct Tables {
+    database: Database,
+    documents: Keyspace,
+    numbers: Keyspace,
+    #[cfg(test)]
+    on_commit: tests::OnCommit,
+}
+
+/// One call of [`Store::put`] on its way to the writer.
+struct Put {
+    entries: Vec<Entry>,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// A document as it is kept.
+struct Entry {
+    name: Hash,
+    number: u64,
+    /// Checksum and bytes.
+    value: Vec<u8>,
+}
+
+impl Entry {
+    fn new(document: &Document) -> Entry {
+        let checksum = Hash::sha3(document.bytes());
+        let mut value = Vec::with_capacity(CHECKSUM_BYTES + document.bytes().len());
+        value.extend_from_slice(&checksum.0);
+        value.extend_from_slice(document.bytes());
+        Entry { name: document.name(), number: document.number(), value }
+    }
+}
+
+/// The bytes in a value, if they are what was put under this name.
+fn verified(name: Hash, value: &[u8]) -> Option<&[u8]> {
+    let (checksum, bytes) = value.split_at_checked(CHECKSUM_BYTES)?;
+    let whole = Hash::sha3(bytes).0 == checksum && document::name(bytes) == Ok(name);
+    whole.then_some(bytes)
+}
+
+fn engine(error: fjall::Error) -> Error {
+    Error::Engine(Box::new(error))
+}
+
+impl Embedded {
+    /// Opens the store in this folder, or makes it.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]: the folder cannot be used, another process has it
+    /// open, or what is in it cannot be read.
+    pub fn open(folder: &Path) -> Result<Embedded, Error> {
+        let tables = Tables::open(folder)?;
+        let newest = tables.newest()?;
+        let (queue, puts) = mpsc::channel(QUEUE_MAX);
+        let writer = Writer { tables: tables.clone(), newest, stopped: None };
+        let writer = thread::Builder::new()
+            .name("hashtable".to_owned())
+            .spawn(move || writer.run(puts))
+            .map_err(|error| Error::Engine(Box::new(error)))?;
+        Ok(Embedded { tables, queue: Some(queue), writer: Some(writer) })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of the hashtable panicked");
+        }
+    }
+}
+
+impl Store for Embedded {
+    async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
+        let gone = || Error::Stopped("its thread has ended".to_owned());
+        // Hashed here, on the caller's thread; the writer only writes.
+        let entries = documents.iter().map(Entry::new).collect();
+        let (done, outcome) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.send(Put { entries, done }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+
+    async fn get(&self, names: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
+        let tables = self.tables.clone();
+        let names = names.to_vec();
+        // A read may wait for the disk.
+        tokio::task::spawn_blocking(move || names.iter().map(|&name| tables.get(name)).collect())
+            .await
+            .map_err(|error| Error::Engine(Box::new(error)))?
+    }
+}
+
+impl Tables {
+    fn open(folder: &Path) -> Result<Tables, Error> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_cached_files(Some(OPEN_FILES_MAX))
+            .max_journaling_size(JOURNALS_BYTES)
+            // Hashes and signatures do not compress, and everything is
+            // measured by the CPU it takes.
+            .journal_compression(CompressionType::None)
+            // With two, one spins while the other compacts.
+            .worker_threads(1)
+            .open()
+            .map_err(engine)?;
+        // So that the folder itself is still there after a power failure.
+        if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|error| Error::Engine(Box::new(error)))?;
+        }
+        let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .data_block_compression_policy(CompressionPolicy::disabled())
+                .filter_policy(FilterPolicy::all(filter))
+                .compaction_strategy(Arc::new(
+                    Leveled::default().with_table_target_size(TABLE_BYTES),
+                ))
+        };
+        let documents = || {
+            let apart = KvSeparationOptions::default()
+                .compression(CompressionType::None)
+                .file_target_size(BLOB_FILE_BYTES)
+                .separation_threshold(128);
+            options().max_memtable_size(DOCUMENTS_MEMTABLE_BYTES).with_kv_separation(Some(apart))
+        };
+        let numbers = || options().max_memtable_size(NUMBERS_MEMTABLE_BYTES);
+        Ok(Tables {
+            documents: database.keyspace("documents", documents).map_err(engine)?,
+            numbers: database.keyspace("numbers", numbers).map_err(engine)?,
+            database,
+            #[cfg(test)]
+            on_commit: tests::OnCommit::default(),
+        })
+    }
+
+    /// The highest number of a record stored; 0 if there is none.
+    fn newest(&self) -> Result<u64, Error> {
+        let Some(last) = self.numbers.last_key_value() else {
+            return Ok(0);
+        };
+        let key = last.key().map_err(engine)?;
+        let number = key.as_ref().try_into().map(u64::from_be_bytes);
+        number.map_err(|_| Error::Engine("a key of the index by number is not a number".into()))
+    }
+
+    fn get(&self, name: Hash) -> Result<Option<Bytes>, Error> {
+        metrics::counter!("webwallet_hashtable_gets_total").increment(1);
+        let value = match self.documents.get(name.0) {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(None),
+            // The engine has checksums of its own; they only find it earlier.
+            Err(fjall::Error::Storage(fjall::LsmError::Io(error))) => {
+                return Err(Error::Engine(Box::new(error)));
+            }
+            Err(fjall::Error::Storage(error)) => {
+                tracing::error!(%name, %error, "damaged document");
+                return Err(damaged(name));
+            }
+            Err(error) => return Err(engine(error)),
+        };
+        let bytes = verified(name, &value).ok_or_else(|| damaged(name))?;
+        Ok(Some(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// Whether this document is stored and intact. What cannot be read is not:
+    /// it is written anew.
+    fn holds(&self, name: Hash) -> bool {
+        matches!(self.documents.get(name.0), Ok(Some(value)) if verified(name, &value).is_some())
+    }
+
+    /// Durable when it returns.
+    fn commit(&self, batch: OwnedWriteBatch) -> fjall::Result<()> {
+        #[cfg(test)]
+        return self.on_commit.call(|| batch.commit());
+        #[cfg(not(test))]
+        batch.commit()
+    }
+}
+
+fn damaged(name: Hash) -> Error {
+    metrics::counter!("webwallet_hashtable_damaged_total").increment(1);
+    Error::Damaged(name)
+}
+
+/// The one thread that writes.
+struct Writer {
+    tables: Tables,
+    /// The highest number of a record stored. A record above it cannot be here
+    /// yet, which spares nearly every record a search for itself (7 us).
+    newest: u64,
+    /// Why nothing is written any more.
+    stopped: Option<String>,
+}
+
+impl Writer {
+    fn run(mut self, mut puts: mpsc::Receiver<Put>) {
+        while let Some(first) = puts.blocking_recv() {
+            let group = arrived(first, &mut puts);
+            let outcome = match &self.stopped {
+                Some(cause) => Err(cause.clone()),
+                None => self.write(&group).map_err(|error| {
+                    tracing::error!(%error, "the hashtable stops writing");
+                    error.to_string()
+                }),
+            };
+            self.stopped = outcome.as_ref().err().cloned();
+            for put in group {
+                // Whoever does not wait any more has no need to know.
+                let _ = put.done.send(outcome.clone().map_err(Error::Stopped));
+            }
+        }
+    }
+
+    fn write(&mut self, group: &[Put]) -> fjall::Result<()> {
+        let mut batch = self.tables.database.batch().durability(Some(PersistMode::SyncData));
+        let mut newest = self.newest;
+        let mut taken = HashSet::new();
+        for entry in group.iter().flat_map(|put| &put.entries) {
+            let unseen = entry.number > self.newest;
+            if !taken.insert(entry.name) || (!unseen && self.tables.holds(entry.name)) {
+                continue;
+            }
+            batch.insert(&self.tables.documents, entry.name.0, entry.value.as_slice());
+            if entry.number != 0 {
+                batch.insert(&self.tables.numbers, entry.number.to_be_bytes(), entry.name.0);
+            }
+            newest = newest.max(entry.number);
+        }
+        if batch.is_empty() {
+            // All of it was durable before.
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.tables.commit(batch)?;
+        self.newest = newest;
+        metrics::histogram!("webwallet_hashtable_commit_seconds").record(begun.elapsed());
+        metrics::counter!("webwallet_hashtable_commits_total").increment(1);
+        metrics::counter!("webwallet_hashtable_documents_total").increment(taken.len() as u64);
+        Ok(())
+    }
+}
+
+/// What has arrived by now, up to a limit.
+fn arrived(first: Put, puts: &mut mpsc::Receiver<Put>) -> Vec<Put> {
+    let size = |put: &Put| put.entries.iter().map(|entry| entry.value.len()).sum::<usize>();
+    let (mut documents, mut bytes) = (first.entries.len(), size(&first));
+    let mut group = vec![first];
+    while documents < GROUP_DOCUMENTS_MAX
+        && bytes < GROUP_BYTES_MAX
+        && let Ok(put) = puts.try_recv()
+    {
+        documents += put.entries.len();
+        bytes += size(&put);
+        group.push(put);
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! gRPC over any store.
+//!
+//! Checks that every document is the bytes of its name before a store sees it,
+//! and turns failures into statuses. What led to a failure is for the log of
+//! this process; a caller learns only whether to try again.
+
+use std::{error::Error as _, sync::Arc};
+
+use bytes::Bytes;
+use tonic::{Request, Response, Status};
+use webwallet_ledger::Hash;
+use webwallet_proto::hashtable::v1::{
+    self, Found, GetReply, GetRequest, PutReply, PutRequest,
+    hashtable_server::{Hashtable, HashtableServer},
+};
+
+use crate::store::{Document, Error, Store};
+
+/// Documents in one put, hashes in one get. Checking a thousand records takes
+/// about 5 ms of the thread that answers; nobody needs more at once.
+pub const DOCUMENTS_MAX: usize = 1_000;
+
+/// Hashtable over a store.
+pub struct Service<S> {
+    store: Arc<S>,
+}
+
+impl<S: Store> Service<S> {
+    /// The service over this store.
+    pub fn new(store: S) -> Service<S> {
+        Service { store: Arc::new(store) }
+    }
+}
+
+/// The gRPC server of a store, with the limits of every server of ours.
+pub fn server<S: Store>(store: S) -> HashtableServer<Service<S>> {
+    webwallet_proto::hashtable::server(Service::new(store))
+}
+
+#[tonic::async_trait]
+impl<S: Store> Hashtable for Service<S> {
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutReply>, Status> {
+        let documents = request.into_inner().documents;
+        within_limit(documents.len())?;
+        let documents = documents.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        self.store.put(documents).await.map_err(status)?;
+        Ok(Response::new(PutReply {}))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetReply>, Status> {
+        let hashes = request.into_inner().hashes;
+        within_limit(hashes.len())?;
+        let names = hashes.iter().map(hash).collect::<Result<Vec<_>, _>>()?;
+        let found = self.store.get(&names).await.map_err(status)?;
+        let documents = found.into_iter().map(|body| Found { body }).collect();
+        Ok(Response::new(GetReply { documents }))
+    }
+}
+
+fn within_limit(count: usize) -> Result<(), Status> {
+    if count > DOCUMENTS_MAX {
+        let message = format!("{count} documents in one call; the limit is {DOCUMENTS_MAX}");
+        return Err(Status::invalid_argument(message));
+    }
+    Ok(())
+}
+
+fn hash(bytes: &Bytes) -> Result<Hash, Status> {
+    Hash::from_slice(bytes)
+        .ok_or_else(|| Status::invalid_argument(format!("a hash is 32 bytes, not {}", bytes.len())))
+}
+
+fn checked(document: v1::Document) -> Result<Document, Status> {
+    let name = hash(&document.hash)?;
+    Document::new(name, document.body, document.number)
+        .map_err(|rejection| Status::invalid_argument(format!("document {name}: {rejection}")))
+}
+
+fn status(error: Error) -> Status {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain = format!("{chain}: {error}");
+        cause = error.source();
+    }
+    tracing::error!(error = chain, "hashtable");
+    match error {
+        Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
+        Error::Stopped(_) => Status::unavailable("the store has stopped writing"),
+        Error::Engine(_) => Status::unavailable("the store failed"),
+    }
+}

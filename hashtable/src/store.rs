@@ -1,0 +1,99 @@
+//! What every engine of Hashtable promises.
+//!
+//! `tests/conformance.rs` shows it for each engine; a promise that is not shown
+//! there is not one.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use webwallet_ledger::{Code, Hash, Rejection, document};
+
+/// A document that is known to be the bytes of its name.
+///
+/// There is no other way to make one, so no engine can be handed anything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    name: Hash,
+    bytes: Bytes,
+    number: u64,
+}
+
+impl Document {
+    /// Checks that `bytes` is a document in canonical form, named `name`.
+    ///
+    /// `number` is that of a record, from 1, and 0 for every other document. It
+    /// is the caller's word: every put of a record gives it. Whoever finds a
+    /// record by its number compares it with the number inside.
+    ///
+    /// # Errors
+    /// `malformed` or `hash_mismatch`.
+    pub fn new(name: Hash, bytes: Bytes, number: u64) -> Result<Document, Rejection> {
+        if document::name(&bytes)? != name {
+            return Err(Rejection::new(
+                Code::HashMismatch,
+                "/hash/value",
+                "the document has another name than the one it came with",
+            ));
+        }
+        Ok(Document { name, bytes, number })
+    }
+
+    /// SHA3-256 of the document's `data`.
+    pub fn name(&self) -> Hash {
+        self.name
+    }
+
+    /// Canonical JSON of the whole document.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The number of a record; 0 for every other document.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// A failure of the machine. Nothing was decided by it; a put may be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What is stored is not what was put: never answered, always said.
+    #[error("the stored copy of document {0} is damaged")]
+    Damaged(Hash),
+    /// A write failed, so it is unknown what the disk holds. Nothing is written
+    /// any more until the store is opened anew.
+    #[error("the store stopped writing after a failure: {0}")]
+    Stopped(String),
+    /// The engine failed.
+    #[error("the engine failed")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Keeps documents by their name, for ever.
+///
+/// Nothing expires, nothing is evicted, nothing is changed: of two documents
+/// with one name (a name covers `data`, not `meta`), the first one stored stays.
+/// The engine's disk and network are not trusted: each document is kept with
+/// SHA3-256 of its whole bytes.
+pub trait Store: Send + Sync + 'static {
+    /// Stores documents, and indexes records by their number.
+    ///
+    /// - **Durable** when it returns `Ok`: all of them, synced.
+    /// - **Idempotent**: a repeat changes nothing and is no error. A repeat of
+    ///   what is stored damaged mends it.
+    /// - **Atomic** for each document together with its number, not for the
+    ///   whole call: after an error, or when the future is dropped, any of them
+    ///   may be stored. Send the same again.
+    /// - **Trusted**: the number. Nothing else; a [`Document`] proves its name.
+    fn put(&self, documents: Vec<Document>) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The exact bytes stored under each name, in the order asked; `None` where
+    /// nothing is stored.
+    ///
+    /// Sees every put that has returned. The checksum of the whole bytes and
+    /// the name are verified on every read. [`Error::Damaged`] if either is
+    /// wrong, for the whole call: what is damaged is neither an answer nor
+    /// absent.
+    fn get(&self, names: &[Hash])
+    -> impl Future<Output = Result<Vec<Option<Bytes>>, Error>> + Send;
+}

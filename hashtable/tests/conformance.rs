@@ -1,0 +1,240 @@
+//! What every engine of Hashtable promises, shown for each engine.
+//!
+//! A further engine needs an [`Engine`] that makes and reopens it, and one line
+//! at `conformance!`.
+
+use std::{collections::HashSet, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use webwallet_hashtable::{Document, Embedded, Store};
+use webwallet_ledger::Hash;
+
+/// A place where one engine keeps documents, empty at first.
+trait Engine: Sized {
+    type Store: Store;
+    fn new() -> impl Future<Output = Self>;
+    /// Opens it; called again only after the store opened before was dropped.
+    fn open(&self) -> impl Future<Output = Self::Store>;
+}
+
+struct Folder(TempDir);
+
+impl Engine for Folder {
+    type Store = Embedded;
+
+    async fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    async fn open(&self) -> Embedded {
+        Embedded::open(self.0.path()).expect("it opens")
+    }
+}
+
+macro_rules! conformance {
+    ($($engine:ident: $name:ty)*) => { $(
+        mod $engine {
+            conformance! { cases $name:
+                what_was_never_put_is_absent
+                what_is_put_is_there_byte_for_byte
+                answers_come_in_the_order_asked
+                what_was_answered_is_there_after_reopening
+                a_repeat_changes_nothing
+                a_repeat_within_one_put_is_one_document
+                of_two_documents_with_one_name_the_first_stays
+                nothing_may_be_put_and_nothing_asked
+                small_and_large_documents_are_kept
+                many_writers_and_readers_at_once
+                a_put_that_nobody_waits_for_does_no_harm
+                nothing_is_evicted
+            }
+        }
+    )* };
+    (cases $name:ty: $($case:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            super::$case(<$name as super::Engine>::new().await).await;
+        }
+    )* };
+}
+
+conformance! { embedded: super::Folder }
+
+/// A document with this text in `data` and this `meta`.
+fn with_meta(text: &str, meta: &str, number: u64) -> Document {
+    let data = format!(r#"{{"text":"{text}"}}"#);
+    let name = Hash::sha3(data.as_bytes());
+    let whole = format!(
+        r#"{{"data":{data},"hash":{{"steps":"stringify:data","types":"sha3-256","value":"{name}"}},"meta":{meta}}}"#
+    );
+    Document::new(name, whole.into(), number).expect("a document")
+}
+
+fn document(text: &str) -> Document {
+    with_meta(text, "{}", 0)
+}
+
+fn record(number: u64) -> Document {
+    with_meta(&format!("record {number}"), "{}", number)
+}
+
+async fn get(store: &impl Store, document: &Document) -> Option<Bytes> {
+    let found = store.get(&[document.name()]).await.expect("readable");
+    let [found] = found.try_into().expect("one answer for one question");
+    found
+}
+
+async fn what_was_never_put_is_absent<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    assert_eq!(get(&store, &document("a")).await, None);
+    store.put(vec![document("a")]).await.expect("stored");
+    assert_eq!(get(&store, &document("b")).await, None);
+}
+
+async fn what_is_put_is_there_byte_for_byte<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    let documents = vec![document("a"), record(1), record(2), with_meta("b", r#"{"c":"d"}"#, 0)];
+    store.put(documents.clone()).await.expect("stored");
+    for document in documents {
+        assert_eq!(get(&store, &document).await.as_ref(), Some(document.bytes()));
+    }
+}
+
+async fn answers_come_in_the_order_asked<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    let (a, b, absent) = (document("a"), record(7), document("c"));
+    store.put(vec![a.clone(), b.clone()]).await.expect("stored");
+    let names = [b.name(), absent.name(), a.name(), b.name()];
+    let [a, b] = [a, b].map(|document| Some(document.bytes().clone()));
+    let found = store.get(&names).await.expect("readable");
+    assert_eq!(found, [b.clone(), None, a, b]);
+}
+
+async fn what_was_answered_is_there_after_reopening<E: Engine>(engine: E) {
+    for round in 0..3 {
+        let store = engine.open().await;
+        for n in 1..=round * 10 {
+            assert!(get(&store, &record(n)).await.is_some(), "{n} in round {round}");
+        }
+        for n in round * 10 + 1..=round * 10 + 10 {
+            store.put(vec![record(n)]).await.expect("stored");
+        }
+    }
+}
+
+async fn a_repeat_changes_nothing<E: Engine>(engine: E) {
+    for _ in 0..2 {
+        let store = engine.open().await;
+        for _ in 0..3 {
+            store.put(vec![document("a"), record(1)]).await.expect("stored");
+            store.put(vec![record(1)]).await.expect("stored");
+            assert_eq!(get(&store, &record(1)).await.as_ref(), Some(record(1).bytes()));
+            assert_eq!(get(&store, &document("a")).await.as_ref(), Some(document("a").bytes()));
+        }
+    }
+}
+
+async fn a_repeat_within_one_put_is_one_document<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    let documents = vec![record(1), document("a"), record(1), document("a")];
+    store.put(documents.clone()).await.expect("stored");
+    for document in documents {
+        assert_eq!(get(&store, &document).await.as_ref(), Some(document.bytes()));
+    }
+}
+
+/// Otherwise the signatures of a record could be exchanged after it was cleared.
+async fn of_two_documents_with_one_name_the_first_stays<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    for number in [0, 1] {
+        let text = format!("of number {number}");
+        let first = with_meta(&text, r#"{"a":"first"}"#, number);
+        let second = with_meta(&text, r#"{"a":"second"}"#, number);
+        assert_eq!(first.name(), second.name());
+        store.put(vec![first.clone(), second.clone()]).await.expect("no error");
+        store.put(vec![second]).await.expect("no error");
+        assert_eq!(get(&store, &first).await.as_ref(), Some(first.bytes()));
+    }
+}
+
+async fn nothing_may_be_put_and_nothing_asked<E: Engine>(engine: E) {
+    let store = engine.open().await;
+    store.put(Vec::new()).await.expect("nothing to do");
+    assert!(store.get(&[]).await.expect("nothing to do").is_empty());
+}
+
+async fn small_and_large_documents_are_kept<E: Engine>(engine: E) {
+    let sizes = [0, 1, 127, 128, 129, 4_096, 61_440, 1_000_000];
+    let documents: Vec<_> = sizes.iter().map(|&size| document(&"x".repeat(size))).collect();
+    {
+        let store = engine.open().await;
+        store.put(documents.clone()).await.expect("stored");
+    }
+    let store = engine.open().await;
+    for document in documents {
+        assert_eq!(get(&store, &document).await.as_ref(), Some(document.bytes()));
+    }
+}
+
+async fn many_writers_and_readers_at_once<E: Engine>(engine: E) {
+    {
+        let store = Arc::new(engine.open().await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 1..=500 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                // Neighbours put the same documents.
+                let documents = vec![record(n), record(n + 1), document(&(n / 3).to_string())];
+                store.put(documents.clone()).await.expect("stored");
+                for document in documents {
+                    let found = get(&*store, &document).await;
+                    assert_eq!(found.as_ref(), Some(document.bytes()), "readable at once");
+                }
+            });
+        }
+        tasks.join_all().await;
+    }
+    let store = engine.open().await;
+    for n in 1..=501 {
+        assert_eq!(get(&store, &record(n)).await.as_ref(), Some(record(n).bytes()));
+    }
+}
+
+async fn a_put_that_nobody_waits_for_does_no_harm<E: Engine>(engine: E) {
+    let store = Arc::new(engine.open().await);
+    for n in 1..=100 {
+        let put = tokio::spawn({
+            let store = store.clone();
+            async move { store.put(vec![record(n)]).await }
+        });
+        tokio::task::yield_now().await;
+        put.abort();
+    }
+    let all: Vec<_> = (1..=100).map(record).collect();
+    store.put(all.clone()).await.expect("stored");
+    for document in all {
+        assert_eq!(get(&*store, &document).await.as_ref(), Some(document.bytes()));
+    }
+}
+
+/// More than any buffer or cache holds.
+async fn nothing_is_evicted<E: Engine>(engine: E) {
+    let filling = "filling ".repeat(5_000);
+    let documents: Vec<_> =
+        (1..=1_000).map(|n| with_meta(&format!("{n} {filling}"), "{}", n)).collect();
+    {
+        let store = engine.open().await;
+        for group in documents.chunks(100) {
+            store.put(group.to_vec()).await.expect("stored");
+        }
+    }
+    let store = engine.open().await;
+    let names: Vec<_> = documents.iter().map(Document::name).collect();
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), 1_000);
+    for (names, documents) in names.chunks(100).zip(documents.chunks(100)) {
+        let found = store.get(names).await.expect("readable");
+        let expected: Vec<_> = documents.iter().map(|d| Some(d.bytes().clone())).collect();
+        assert!(found == expected, "every byte of 40 MB");
+    }
+}

@@ -1,0 +1,178 @@
+//! Decimals: exact, bounded, with one shortest spelling for results.
+
+use std::fmt;
+
+use bigdecimal::num_bigint::Sign;
+use bigdecimal::{BigDecimal, Zero};
+
+use crate::limits::{FRACTION_DIGITS_MAX, WHOLE_DIGITS_MAX};
+
+/// An exact decimal number of units: what an IOU moves, a balance, a limit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount(BigDecimal);
+
+/// Why a text is no decimal of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAmount {
+    /// Not `(0 | [1-9][0-9]*) ("." [0-9]+)?`.
+    #[error("a decimal is digits without leading zero, then at most one point followed by digits")]
+    Grammar,
+    /// More digits on one side of the point than allowed.
+    #[error("{actual} digits {side} the point; at most {limit}")]
+    Digits {
+        /// `before` or `after`.
+        side: &'static str,
+        /// The most there may be.
+        limit: usize,
+        /// How many there are.
+        actual: usize,
+    },
+}
+
+impl Amount {
+    /// Nothing.
+    pub fn zero() -> Amount {
+        Amount(BigDecimal::zero())
+    }
+
+    /// Reads a decimal as an IOU has it: no sign, no exponent. The text is
+    /// checked before any number is made of it.
+    pub fn parse(text: &str) -> Result<Amount, NotAnAmount> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole)
+            || (whole.len() > 1 && whole.starts_with('0'))
+            || !fraction.is_none_or(digits)
+        {
+            return Err(NotAnAmount::Grammar);
+        }
+        let fraction = fraction.unwrap_or_default();
+        for (side, part, limit) in
+            [("before", whole, WHOLE_DIGITS_MAX), ("after", fraction, FRACTION_DIGITS_MAX)]
+        {
+            if part.len() > limit {
+                return Err(NotAnAmount::Digits { side, limit, actual: part.len() });
+            }
+        }
+        text.parse().map(Amount).map_err(|_| NotAnAmount::Grammar)
+    }
+
+    /// Reads a decimal as a record has it: with a `-` before it when negative.
+    pub fn parse_signed(text: &str) -> Result<Amount, NotAnAmount> {
+        match text.strip_prefix('-') {
+            Some(rest) => Amount::parse(rest).map(|a| a.negated()),
+            None => Amount::parse(text),
+        }
+    }
+
+    /// Is it zero?
+    pub fn is_zero(&self) -> bool {
+        self.0.is_zero()
+    }
+
+    /// Is it above zero?
+    pub fn is_positive(&self) -> bool {
+        self.0.sign() == Sign::Plus
+    }
+
+    /// The same with the other sign.
+    pub fn negated(&self) -> Amount {
+        Amount(-&self.0)
+    }
+
+    /// The sum.
+    pub fn plus(&self, other: &Amount) -> Amount {
+        Amount(&self.0 + &other.0)
+    }
+
+    /// The difference.
+    pub fn minus(&self, other: &Amount) -> Amount {
+        Amount(&self.0 - &other.0)
+    }
+
+    /// Digits before the point; 1 for anything below one.
+    pub fn whole_digits(&self) -> usize {
+        let (digits, scale) = (self.0.digits() as i64, self.0.fractional_digit_count());
+        usize::try_from(digits - scale).unwrap_or_default().max(1)
+    }
+}
+
+impl fmt::Display for Amount {
+    /// The shortest form: no exponent, no trailing zero, no `-0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.normalized().to_plain_string())
+    }
+}
+
+impl fmt::Debug for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two spellings of one result would give one clearing two hashes.
+    #[test]
+    fn results_have_one_shortest_spelling() {
+        for (text, shortest) in [
+            ("0", "0"),
+            ("0.000", "0"),
+            ("10", "10"),
+            ("1200", "1200"),
+            ("10.50", "10.5"),
+            (
+                "0.0000000000000000000000000000000000000001",
+                "0.0000000000000000000000000000000000000001",
+            ),
+            (
+                "999999999999999999999999999999999999999999999999999999999999",
+                "999999999999999999999999999999999999999999999999999999999999",
+            ),
+            (
+                "100000000000000000000000000000000000000000000000000000000000",
+                "100000000000000000000000000000000000000000000000000000000000",
+            ),
+        ] {
+            assert_eq!(Amount::parse(text).expect(text).to_string(), shortest);
+        }
+        let ten = Amount::parse("10").expect("decimal");
+        assert_eq!(ten.negated().to_string(), "-10");
+        assert_eq!(ten.minus(&ten).negated().to_string(), "0");
+        assert_eq!(Amount::parse_signed("-0.50").expect("decimal").to_string(), "-0.5");
+    }
+
+    /// A sign or exponent taken for a number would move what nobody signed.
+    #[test]
+    fn nothing_but_plain_decimals_is_read() {
+        for text in [
+            "", ".", "1.", ".1", "01", "00", "-1", "+1", "1e3", "1_000", " 1", "1 ", "١", "0x1",
+            "1.2.3", "NaN", "Infinity",
+        ] {
+            assert_eq!(Amount::parse(text), Err(NotAnAmount::Grammar), "{text}");
+        }
+        assert!(Amount::parse(&"9".repeat(60)).is_ok());
+        assert!(Amount::parse(&"9".repeat(61)).is_err());
+        assert!(Amount::parse(&format!("0.{}", "1".repeat(40))).is_ok());
+        assert!(Amount::parse(&format!("0.{}", "1".repeat(41))).is_err());
+    }
+
+    /// A balance that outgrows sixty digits must be noticed, at exactly sixty-one.
+    #[test]
+    fn digits_before_the_point_are_counted() {
+        let count = |text: &str| Amount::parse_signed(text).expect(text).whole_digits();
+        assert_eq!(count("0"), 1);
+        assert_eq!(count("0.001"), 1);
+        assert_eq!(count("-12.5"), 2);
+        assert_eq!(count("1000"), 4);
+        let top = Amount::parse(&"9".repeat(60)).expect("decimal");
+        assert_eq!(top.whole_digits(), 60);
+        assert_eq!(top.plus(&Amount::parse("1").expect("decimal")).whole_digits(), 61);
+        assert_eq!(top.negated().minus(&Amount::parse("1").expect("decimal")).whole_digits(), 61);
+    }
+}

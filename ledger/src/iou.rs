@@ -1,0 +1,602 @@
+//! IOUs: signed statements of debt, the only thing that moves units.
+//!
+//! Reading one collects every fault that can be found without state and
+//! without arithmetic on curves; the earliest code over all IOUs of a request
+//! is the answer, so reading goes on after a fault that is not `malformed`.
+
+use crate::address::Address;
+use crate::amount::{Amount, NotAnAmount};
+use crate::hash::{Hash, Types};
+use crate::json::{self, Value};
+use crate::limits::{CUSTOM_KEYS_MAX, IOU_SIGNATURES_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
+use crate::rejection::{Code, Earliest, Rejection};
+use crate::shape::{Object, Path, array, text};
+use crate::signature::{self, Check, Scheme};
+use crate::time::Time;
+
+/// `hash.steps` of every document.
+pub(crate) const STEPS: &str = "stringify:data";
+/// `linker` of every signature: how an address is made from a public key.
+const LINKER: &str = "sha256:ripemd160";
+
+/// An IOU whose shape, hash, domain and addresses are right. Whether its
+/// signatures verify is for [`crate::verify::verify`] to say.
+#[derive(Clone, Debug)]
+pub struct Iou {
+    /// Its name: the hash of `data`, recomputed.
+    pub hash: Hash,
+    /// Canonical JSON of the whole document, signatures included.
+    pub bytes: Vec<u8>,
+    /// Who pays.
+    pub source: Address,
+    /// Who receives; never the source.
+    pub target: Address,
+    /// The unit, named by its issuer's address.
+    pub symbol: Address,
+    /// How much; zero only where credit is given.
+    pub amount: Amount,
+    /// Change of the target's lower limit: negative grants, positive withdraws.
+    pub credit: Option<Amount>,
+    /// Clears from this time on.
+    pub active: Option<Time>,
+    /// Clears until this time.
+    pub expiry: Time,
+    /// Its signatures, in order.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// One signature, before any curve arithmetic.
+#[derive(Clone, Debug)]
+pub(crate) enum Claim {
+    /// To be verified.
+    Check(Check),
+    /// Invalid whatever the curve says: from somebody else, or given twice.
+    Bad(&'static str),
+}
+
+const KEYS: &[&str] = &["data", "hash", "meta"];
+const DATA_KEYS: &[&str] = &[
+    "active", "amount", "credit", "custom", "domain", "expiry", "locker", "random", "solver",
+    "source", "symbol", "target",
+];
+const HASH_KEYS: &[&str] = &["steps", "types", "value"];
+const META_KEYS: &[&str] = &["custom", "scripts", "signatures"];
+const CUSTOM_KEYS: &[&str] = &["data", "hash"];
+const SIGNATURE_KEYS: &[&str] = &["linker", "public", "scheme", "script", "signer", "string"];
+
+impl Iou {
+    /// Reads an IOU. `Err` is always `malformed`; later codes go into `found`,
+    /// and then the IOU may be missing.
+    pub(crate) fn read(
+        value: &Value<'_>,
+        domain: &str,
+        at: &Path<'_>,
+        found: &mut Earliest,
+    ) -> Result<(Hash, Option<Iou>), Rejection> {
+        let document = Object::new(value, at, KEYS)?;
+        let (data_value, data_at) = (document.required("data", at)?, at.key("data"));
+        let (hash_value, hash_at) = (document.required("hash", at)?, at.key("hash"));
+        let (meta_value, meta_at) = (document.required("meta", at)?, at.key("meta"));
+        let data = Object::new(data_value, &data_at, DATA_KEYS)?;
+
+        let types = read_types(&Object::new(hash_value, &hash_at, HASH_KEYS)?, &hash_at, found)?;
+        let claimed = read_hash(hash_value, &hash_at)?;
+
+        let amount = read_decimal(data.text("amount", &data_at)?, &data_at.key("amount"), found)?;
+        let credit = match data.optional_text("credit", &data_at)? {
+            Some(text) => read_credit(text, &data_at.key("credit"), found)?,
+            None => None,
+        };
+        let gives_credit = data.optional("credit").is_some();
+        for key in ["locker", "solver"] {
+            if let Some(value) = data.optional(key) {
+                read_later(value, &data_at.key(key), gives_credit, found)?;
+            }
+        }
+        let has_solver = data.optional("solver").is_some();
+        if amount.as_ref().is_some_and(Amount::is_zero) && !gives_credit && !has_solver {
+            return Err(data_at.key("amount").malformed("zero moves nothing without credit"));
+        }
+        let active = match data.optional_text("active", &data_at)? {
+            Some(text) => Some(read_time(text, &data_at.key("active"))?),
+            None => None,
+        };
+        let expiry = read_time(data.text("expiry", &data_at)?, &data_at.key("expiry"))?;
+        read_random(data.text("random", &data_at)?, &data_at.key("random"), found)?;
+        if data.text("domain", &data_at)? != domain {
+            let rejection = data_at.key("domain").rejection(
+                Code::WrongDomain,
+                format!("this server clears IOUs of the domain {domain:?} only"),
+            );
+            found.note(rejection);
+        }
+
+        let (source_text, target_text) =
+            (data.text("source", &data_at)?, data.text("target", &data_at)?);
+        let symbol_text = data.text("symbol", &data_at)?;
+        if source_text == target_text {
+            return Err(data_at.key("target").malformed("source and target are the same"));
+        }
+        let source = read_address(source_text, &data_at.key("source"), found);
+        let target = read_address(target_text, &data_at.key("target"), found);
+        let symbol = match symbol_text {
+            same if same == source_text => source,
+            same if same == target_text => target,
+            other => read_address(other, &data_at.key("symbol"), found),
+        };
+
+        let meta = Object::new(meta_value, &meta_at, META_KEYS)?;
+        if let Some(scripts) = meta.optional("scripts") {
+            let scripts_at = meta_at.key("scripts");
+            array(scripts, &scripts_at)?;
+            found.note(unsupported(&scripts_at));
+        }
+        read_custom(data.optional_text("custom", &data_at)?, meta.optional("custom"), at, found)?;
+        let claims = read_signatures(
+            meta.required("signatures", &meta_at)?,
+            source_text,
+            source.as_ref(),
+            claimed,
+            &meta_at.key("signatures"),
+            found,
+        )?;
+
+        // The canonical form of the document holds that of its data.
+        let mut bytes = Vec::with_capacity(1024);
+        bytes.extend_from_slice(b"{\"data\":");
+        data_value.write(&mut bytes);
+        let data_end = bytes.len();
+        if let Some(types) = types
+            && types.digest(&bytes[8..data_end]) != claimed
+        {
+            found.note(hash_at.key("value").rejection(
+                Code::HashMismatch,
+                "this is not the hash of the canonical JSON of data",
+            ));
+        }
+        bytes.extend_from_slice(b",\"hash\":");
+        hash_value.write(&mut bytes);
+        bytes.extend_from_slice(b",\"meta\":");
+        meta_value.write(&mut bytes);
+        bytes.push(b'}');
+
+        let iou = match (source, target, symbol, amount) {
+            (Some(source), Some(target), Some(symbol), Some(amount)) => Some(Iou {
+                hash: claimed,
+                bytes,
+                source,
+                target,
+                symbol,
+                amount,
+                credit,
+                active,
+                expiry,
+                claims,
+            }),
+            _ => None,
+        };
+        Ok((claimed, iou))
+    }
+
+    /// How many signatures it carries.
+    pub fn signatures(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Would it clear at this time?
+    ///
+    /// # Errors
+    /// `not_yet_active`, `expired` or `expiry_too_far`, with a pointer into
+    /// the IOU's request at position `input`.
+    pub fn in_time(&self, time: Time, input: usize) -> Result<(), Rejection> {
+        let at = |key: &str| format!("/data/inputs/{input}/data/{key}");
+        if let Some(active) = self.active
+            && active > time
+        {
+            return Err(Rejection::new(
+                Code::NotYetActive,
+                at("active"),
+                "the IOU becomes active later than the server's time",
+            )
+            .measured(active, time));
+        }
+        if self.expiry < time {
+            let detail = "the IOU expired before the server's time";
+            return Err(
+                Rejection::new(Code::Expired, at("expiry"), detail).measured(self.expiry, time)
+            );
+        }
+        let latest = time.plus_days(crate::limits::EXPIRY_DAYS_MAX);
+        if self.expiry > latest {
+            let detail = "the IOU expires more than 3,660 days after the server's time";
+            return Err(Rejection::new(Code::ExpiryTooFar, at("expiry"), detail)
+                .measured(latest, self.expiry));
+        }
+        Ok(())
+    }
+}
+
+/// `hash.types` and `hash.steps`; `None` when outside the list.
+fn read_types(
+    hash: &Object<'_, '_>,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Option<Types>, Rejection> {
+    let types = Types::from_name(hash.text("types", at)?);
+    if types.is_none() {
+        found.note(
+            at.key("types")
+                .rejection(Code::UnsupportedHash, "known are sha3-256, sha256 and sha256:sha256"),
+        );
+    }
+    if hash.text("steps", at)? != STEPS {
+        found.note(
+            at.key("steps").rejection(Code::UnsupportedHash, "the one known is stringify:data"),
+        );
+        return Ok(None);
+    }
+    Ok(types)
+}
+
+/// `hash.value`.
+fn read_hash(hash: &Value<'_>, at: &Path<'_>) -> Result<Hash, Rejection> {
+    let value = Object::new(hash, at, HASH_KEYS)?.text("value", at)?;
+    value.parse().map_err(|e: crate::hash::NotAHash| at.key("value").malformed(e.to_string()))
+}
+
+fn read_time(text: &str, at: &Path<'_>) -> Result<Time, Rejection> {
+    text.parse().map_err(|e: crate::time::NotATime| at.malformed(e.to_string()))
+}
+
+fn read_decimal(
+    text: &str,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Option<Amount>, Rejection> {
+    match Amount::parse(text) {
+        Ok(amount) => Ok(Some(amount)),
+        Err(error @ NotAnAmount::Digits { limit, actual, .. }) => {
+            let rejection = at.rejection(Code::TooLarge, error.to_string());
+            found.note(rejection.measured(limit, actual));
+            Ok(None)
+        }
+        Err(error) => Err(at.malformed(error.to_string())),
+    }
+}
+
+fn read_credit(
+    text: &str,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Option<Amount>, Rejection> {
+    let (grants, decimal) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let credit = read_decimal(decimal, at, found)?;
+    if credit.as_ref().is_some_and(Amount::is_zero) {
+        return Err(at.malformed("a credit of zero changes nothing"));
+    }
+    Ok(credit.map(|credit| if grants { credit.negated() } else { credit }))
+}
+
+fn read_random(text: &str, at: &Path<'_>, found: &mut Earliest) -> Result<(), Rejection> {
+    let chars = text.chars().count();
+    if chars < RANDOM_CHARS_MIN {
+        let rejection = at.malformed(format!("at least {RANDOM_CHARS_MIN} characters"));
+        return Err(rejection.measured(RANDOM_CHARS_MIN, chars));
+    }
+    if chars > RANDOM_CHARS_MAX {
+        let rejection = at.rejection(Code::TooLarge, "too many characters");
+        found.note(rejection.measured(RANDOM_CHARS_MAX, chars));
+    }
+    Ok(())
+}
+
+fn read_address(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Address> {
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(error) => {
+            let error: crate::address::NotAnAddress = error;
+            found.note(at.rejection(Code::AddressInvalid, error.to_string()));
+            None
+        }
+    }
+}
+
+/// `locker` and `solver`: known to the protocol, not to this version.
+fn read_later(
+    value: &Value<'_>,
+    at: &Path<'_>,
+    gives_credit: bool,
+    found: &mut Earliest,
+) -> Result<(), Rejection> {
+    let Value::Object(_) = value else {
+        return Err(at.malformed("expected an object"));
+    };
+    if gives_credit {
+        return Err(at.malformed("credit stands beside neither locker nor solver"));
+    }
+    found.note(unsupported(at));
+    Ok(())
+}
+
+fn unsupported(at: &Path<'_>) -> Rejection {
+    at.rejection(Code::UnsupportedField, "this server does not implement this field yet")
+}
+
+/// `data.custom` is a hash; what it is the hash of may travel in `meta.custom`.
+fn read_custom(
+    named: Option<&str>,
+    carried: Option<&Value<'_>>,
+    iou: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<(), Rejection> {
+    let (data_at, meta_at) = (iou.key("data"), iou.key("meta"));
+    let (named_at, at) = (data_at.key("custom"), meta_at.key("custom"));
+    let named: Option<Hash> = match named {
+        Some(text) => Some(
+            text.parse().map_err(|e: crate::hash::NotAHash| named_at.malformed(e.to_string()))?,
+        ),
+        None => None,
+    };
+    let Some(carried) = carried else { return Ok(()) };
+    let custom = Object::new(carried, &at, CUSTOM_KEYS)?;
+    let data = custom.required("data", &at)?;
+    let Value::Object(members) = data else {
+        return Err(at.key("data").malformed("expected an object"));
+    };
+    if members.len() > CUSTOM_KEYS_MAX {
+        let rejection = at.key("data").rejection(Code::TooLarge, "too many keys");
+        found.note(rejection.measured(CUSTOM_KEYS_MAX, members.len()));
+    }
+    let mut types = Some(Types::Sha256Twice);
+    let mut value = None;
+    if let Some(hash_value) = custom.optional("hash") {
+        let hash_at = at.key("hash");
+        types = read_types(&Object::new(hash_value, &hash_at, HASH_KEYS)?, &hash_at, found)?;
+        value = Some(read_hash(hash_value, &hash_at)?);
+    }
+    let Some(named) = named else {
+        return Err(at.malformed("meta.custom without data.custom"));
+    };
+    let right = types.is_none_or(|types| types.digest(&data.to_vec()) == named);
+    if !right || value.is_some_and(|value| value != named) {
+        let detail = "data.custom is not the hash of the canonical JSON of meta.custom.data";
+        found.note(named_at.rejection(Code::HashMismatch, detail));
+    }
+    Ok(())
+}
+
+fn read_signatures(
+    value: &Value<'_>,
+    source_text: &str,
+    source: Option<&Address>,
+    message: Hash,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Vec<Claim>, Rejection> {
+    let items = array(value, at)?;
+    if items.len() > IOU_SIGNATURES_MAX {
+        let rejection = at.rejection(Code::TooLarge, "too many signatures under one IOU");
+        found.note(rejection.measured(IOU_SIGNATURES_MAX, items.len()));
+    }
+    let mut claims: Vec<Claim> = Vec::with_capacity(items.len().min(IOU_SIGNATURES_MAX));
+    let mut signed_for_source = false;
+    for (i, item) in items.iter().enumerate() {
+        let at = at.index(i);
+        let item = Object::new(item, &at, SIGNATURE_KEYS)?;
+        let scheme: Option<Scheme> = item.text("scheme", &at)?.parse().ok();
+        if scheme.is_none() {
+            found.note(
+                at.key("scheme").rejection(
+                    Code::UnsupportedScheme,
+                    "known are eddsa-ed25519 and ecdsa-ed25519",
+                ),
+            );
+        }
+        if item.optional_text("linker", &at)?.is_some_and(|linker| linker != LINKER) {
+            found.note(
+                at.key("linker")
+                    .rejection(Code::UnsupportedScheme, "the one linker is sha256:ripemd160"),
+            );
+        }
+        if let Some(script) = item.optional("script") {
+            text(script, &at.key("script"))?;
+            found.note(unsupported(&at.key("script")));
+        }
+        let public = read_hex(item.text("public", &at)?, &at.key("public"))?;
+        let string = read_hex(item.text("string", &at)?, &at.key("string"))?;
+        let signer_text = item.text("signer", &at)?;
+        let by_source = signer_text == source_text;
+        signed_for_source |= by_source;
+        let signer = match by_source {
+            true => source.copied(),
+            false => read_address(signer_text, &at.key("signer"), found),
+        };
+        if signer.is_some_and(|signer| !signer.is_of_public(&public)) {
+            found.note(at.key("public").rejection(
+                Code::KeyAddressMismatch,
+                "the signer's address is not derived from this public key",
+            ));
+        }
+        if i >= IOU_SIGNATURES_MAX {
+            continue;
+        }
+        let twice = claims.iter().any(|claim| match claim {
+            Claim::Check(check) => Some(check.scheme) == scheme && check.public == public,
+            Claim::Bad(_) => false,
+        });
+        claims.push(match scheme {
+            _ if !by_source => Claim::Bad("the signer is not the source"),
+            _ if twice => Claim::Bad("this key has signed already"),
+            Some(scheme) => {
+                Claim::Check(Check { scheme, public, message: message.0, signature: string })
+            }
+            None => Claim::Bad("unknown scheme"),
+        });
+    }
+    if !signed_for_source {
+        let detail = "no signature names the source as its signer";
+        found.note(at.rejection(Code::SignatureMissing, detail));
+    }
+    Ok(claims)
+}
+
+/// Hex of any case; never empty.
+fn read_hex(text: &str, at: &Path<'_>) -> Result<Vec<u8>, Rejection> {
+    match hex::decode(text) {
+        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
+        _ => Err(at.malformed("expected pairs of hex digits")),
+    }
+}
+
+/// An IOU before anybody signed it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The server that shall clear it.
+    pub domain: String,
+    /// Who pays.
+    pub source: Address,
+    /// Who receives.
+    pub target: Address,
+    /// The unit.
+    pub symbol: Address,
+    /// A decimal.
+    pub amount: String,
+    /// What makes this IOU different from every other: 8 to 100 characters.
+    pub random: String,
+    /// Clears until this time.
+    pub expiry: Time,
+    /// Clears from this time on.
+    pub active: Option<Time>,
+    /// `-` and a decimal grants credit, a decimal withdraws it.
+    pub credit: Option<String>,
+}
+
+impl Draft {
+    /// Canonical JSON of `data`.
+    fn data(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        let optional = |key, value: Option<String>| value.map(|value| (key, value));
+        let members = [
+            optional("active", self.active.map(|t| t.to_string())),
+            Some(("amount", self.amount.clone())),
+            optional("credit", self.credit.clone()),
+            Some(("domain", self.domain.clone())),
+            Some(("expiry", self.expiry.to_string())),
+            Some(("random", self.random.clone())),
+            Some(("source", self.source.to_string())),
+            Some(("symbol", self.symbol.to_string())),
+            Some(("target", self.target.to_string())),
+        ];
+        for (key, value) in members.into_iter().flatten() {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            json::write_text(key, &mut out);
+            out.push(b':');
+            json::write_text(&value, &mut out);
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// The name it will have, and what its signers sign.
+    pub fn hash(&self) -> Hash {
+        Hash::sha3(&self.data())
+    }
+
+    /// Canonical JSON of the IOU without signatures.
+    pub fn unsigned(&self) -> Vec<u8> {
+        self.with_signatures("")
+    }
+
+    /// Canonical JSON of the IOU, signed with `eddsa-ed25519` (RFC 8032) by
+    /// the key of this secret, which must be the source's.
+    pub fn sign(&self, secret: &[u8; 32]) -> Vec<u8> {
+        self.with_signatures(&signed_by(&self.hash(), secret))
+    }
+
+    fn with_signatures(&self, signatures: &str) -> Vec<u8> {
+        let data = self.data();
+        let hash = Hash::sha3(&data);
+        let mut out = Vec::with_capacity(data.len() + signatures.len() + 200);
+        out.extend_from_slice(b"{\"data\":");
+        out.extend_from_slice(&data);
+        out.extend_from_slice(
+            format!(
+                ",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{}\",\"value\":\"{hash}\"}},\"meta\":{{\"signatures\":[{signatures}]}}}}",
+                Types::Sha3.as_str()
+            )
+            .as_bytes(),
+        );
+        out
+    }
+}
+
+/// One entry of `meta.signatures`, canonical.
+fn signed_by(hash: &Hash, secret: &[u8; 32]) -> String {
+    let public = signature::public_of(secret);
+    let string = hex::encode(signature::sign_eddsa(secret, &hash.0));
+    let (signer, public) = (Address::of_public(&public), hex::encode(public));
+    format!(
+        "{{\"linker\":\"{LINKER}\",\"public\":\"{public}\",\"scheme\":\"{}\",\"signer\":\"{signer}\",\"string\":\"{string}\"}}",
+        Scheme::EddsaEd25519.as_str()
+    )
+}
+
+/// The same IOU with one more signature, canonical; replaces one of the same key.
+///
+/// # Errors
+/// `malformed` when it has not the outline of an IOU, `hash_mismatch` when its
+/// hash is not that of its data: nobody should sign what they cannot read.
+pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection> {
+    let value = json::parse(iou, crate::limits::DEPTH_MAX)?;
+    let at = Path::ROOT;
+    let document = Object::new(&value, &at, KEYS)?;
+    let (hash_value, hash_at) = (document.required("hash", &at)?, at.key("hash"));
+    let mut found = Earliest::default();
+    let types = read_types(&Object::new(hash_value, &hash_at, HASH_KEYS)?, &hash_at, &mut found)?;
+    found.into_result()?;
+    let hash = read_hash(hash_value, &hash_at)?;
+    let data = document.required("data", &at)?.to_vec();
+    if types.is_some_and(|types| types.digest(&data) != hash) {
+        let detail = "this is not the hash of the canonical JSON of data";
+        return Err(hash_at.key("value").rejection(Code::HashMismatch, detail));
+    }
+    let meta_at = at.key("meta");
+    let meta = Object::new(document.required("meta", &at)?, &meta_at, META_KEYS)?;
+    let signed = signed_by(&hash, secret);
+    let signed = json::parse(signed.as_bytes(), crate::limits::DEPTH_MAX)?;
+    let mut signatures = match meta.optional("signatures") {
+        Some(list) => array(list, &meta_at.key("signatures"))?.to_vec(),
+        None => Vec::new(),
+    };
+    let public = |value: &Value<'_>| match value {
+        Value::Object(members) => {
+            let public = members.iter().find(|(key, _)| key.as_str() == "public");
+            public.map(|(_, value)| value.to_vec().to_ascii_lowercase())
+        }
+        _ => None,
+    };
+    signatures.retain(|other| public(other) != public(&signed));
+    signatures.push(signed);
+
+    let mut out = Vec::with_capacity(iou.len() + 512);
+    out.extend_from_slice(b"{\"data\":");
+    out.extend_from_slice(&data);
+    out.extend_from_slice(b",\"hash\":");
+    hash_value.write(&mut out);
+    out.extend_from_slice(b",\"meta\":{");
+    for key in ["custom", "scripts"] {
+        if let Some(value) = meta.optional(key) {
+            json::write_text(key, &mut out);
+            out.push(b':');
+            value.write(&mut out);
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(b"\"signatures\":");
+    Value::Array(signatures.into_boxed_slice()).write(&mut out);
+    out.extend_from_slice(b"}}");
+    Ok(out)
+}

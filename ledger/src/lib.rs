@@ -1,0 +1,38 @@
+//! The rules of WebWallet, as pure functions from bytes to bytes.
+//!
+//! What an IOU is, who signed it, which requests clear and what record they
+//! leave. Nothing here waits, reads a clock, draws a random number or touches
+//! a file or socket: time and randomness are arguments. So the server, the
+//! auditor and a browser come to the same answer from the same bytes.
+//!
+//! A request passes three gates, each with one owner:
+//! [`Request::parse`] (shape: nonsense cannot be represented afterwards),
+//! [`verify::verify`] (addresses and signatures: needs no state) and
+//! [`clear::clear`] (balances, limits, time: needs state).
+
+pub mod account;
+pub mod address;
+pub mod amount;
+pub mod clear;
+pub mod document;
+pub mod hash;
+pub mod iou;
+pub mod json;
+pub mod limits;
+pub mod record;
+pub mod rejection;
+pub mod request;
+mod shape;
+pub mod signature;
+pub mod time;
+pub mod verify;
+
+pub use account::{Account, AccountId, Balance};
+pub use address::Address;
+pub use amount::Amount;
+pub use hash::Hash;
+pub use iou::{Draft, Iou};
+pub use record::{Output, Pointer, Record};
+pub use rejection::{Code, Rejection};
+pub use request::Request;
+pub use time::Time;

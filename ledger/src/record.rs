@@ -1,0 +1,226 @@
+//! Records: what a cleared request leaves, and the outputs in it that later
+//! requests consume.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::account::{AccountId, Balance};
+use crate::address::Address;
+use crate::hash::{Hash, Types};
+use crate::iou::STEPS;
+use crate::json::{self, Value, write_text};
+use crate::limits::DEPTH_MAX;
+use crate::rejection::Rejection;
+use crate::request::Request;
+use crate::shape::{Object, Path, array, text};
+use crate::time::Time;
+
+/// A reference to one output of one record: `hash::index`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pointer {
+    /// The record.
+    pub record: Hash,
+    /// Place in its outputs, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.record, self.index)
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not `hash::index`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a pointer is a hash, two colons and a decimal index")]
+pub struct NotAPointer;
+
+impl FromStr for Pointer {
+    type Err = NotAPointer;
+
+    fn from_str(text: &str) -> Result<Pointer, NotAPointer> {
+        let (record, index) = text.split_once("::").ok_or(NotAPointer)?;
+        let record = record.parse().map_err(|_| NotAPointer)?;
+        let pointer = Pointer { record, index: index.parse().map_err(|_| NotAPointer)? };
+        // "+1" and "01" parse as numbers too.
+        if pointer.index.to_string() == index { Ok(pointer) } else { Err(NotAPointer) }
+    }
+}
+
+/// What a clearing leaves for one account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Output {
+    /// Whose, and in which unit.
+    pub account: AccountId,
+    /// Net and limits after the clearing.
+    pub balance: Balance,
+    /// The outputs it consumed.
+    pub sources: Vec<Pointer>,
+}
+
+impl Output {
+    /// Appends its canonical JSON.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"address\":");
+        write_text(self.account.address.as_str(), out);
+        out.extend_from_slice(b",\"balance\":{\"max\":");
+        write_text(&self.balance.max_text(), out);
+        out.extend_from_slice(b",\"min\":");
+        write_text(&self.balance.min_text(), out);
+        out.extend_from_slice(b",\"net\":");
+        write_text(&self.balance.net.to_string(), out);
+        out.extend_from_slice(b"},\"counter\":");
+        write_text(self.account.unit.as_str(), out);
+        out.extend_from_slice(b",\"sources\":[");
+        for (i, source) in self.sources.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_text(&source.to_string(), out);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn read(value: &Value<'_>, at: &Path<'_>) -> Result<Output, Rejection> {
+        let output = Object::new(value, at, &["address", "balance", "counter", "sources"])?;
+        let address = |key: &str| -> Result<Address, Rejection> {
+            let parsed = output.text(key, at)?.parse();
+            parsed.map_err(|e: crate::address::NotAnAddress| at.key(key).malformed(e.to_string()))
+        };
+        let balance_at = at.key("balance");
+        let balance =
+            Object::new(output.required("balance", at)?, &balance_at, &["max", "min", "net"])?;
+        let part = |key: &str| balance.text(key, &balance_at);
+        let balance = Balance::from_texts(part("net")?, part("min")?, part("max")?)
+            .map_err(|e| balance_at.malformed(e.to_string()))?;
+        let sources_at = at.key("sources");
+        let read_source = |(i, source): (usize, &Value<'_>)| {
+            let at = sources_at.index(i);
+            text(source, &at)?.parse().map_err(|e: NotAPointer| at.malformed(e.to_string()))
+        };
+        let sources = array(output.required("sources", at)?, &sources_at)?;
+        Ok(Output {
+            account: AccountId { unit: address("counter")?, address: address("address")? },
+            balance,
+            sources: sources.iter().enumerate().map(read_source).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A cleared request: its number, its time and its outputs, under one hash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// From 1, without gaps, in the order of clearing.
+    pub number: u64,
+    /// The writer's time; one for a batch, never before that of the record before.
+    pub time: Time,
+    /// Its name: SHA3-256 of its `data`.
+    pub hash: Hash,
+    /// Canonical JSON of the whole document, the IOUs as signed included.
+    pub bytes: Vec<u8>,
+    /// The hashes of its IOUs, in the order of the request.
+    pub inputs: Vec<Hash>,
+    /// One for each account touched, in order of first mention.
+    pub outputs: Vec<Output>,
+}
+
+impl Record {
+    /// The record of this request with these outputs.
+    pub(crate) fn new(
+        domain: &str,
+        number: u64,
+        time: Time,
+        request: &Request,
+        outputs: Vec<Output>,
+    ) -> Record {
+        let ious: usize = request.inputs.iter().map(|iou| iou.bytes.len() + 80).sum();
+        let mut bytes = Vec::with_capacity(ious + outputs.len() * 320 + 400);
+        bytes.extend_from_slice(b"{\"data\":");
+        let data_start = bytes.len();
+        bytes.extend_from_slice(b"{\"domain\":");
+        write_text(domain, &mut bytes);
+        bytes.extend_from_slice(b",\"inputs\":[");
+        for (i, iou) in request.inputs.iter().enumerate() {
+            bytes.extend_from_slice(if i > 0 { b",{\"hash\":" } else { b"{\"hash\":" });
+            write_text(&iou.hash.to_string(), &mut bytes);
+            bytes.push(b'}');
+        }
+        bytes.extend_from_slice(b"],\"kind\":\"record\",\"number\":");
+        write_text(&number.to_string(), &mut bytes);
+        bytes.extend_from_slice(b",\"outputs\":[");
+        for (i, output) in outputs.iter().enumerate() {
+            if i > 0 {
+                bytes.push(b',');
+            }
+            output.write(&mut bytes);
+        }
+        bytes.extend_from_slice(b"],\"time\":");
+        write_text(&time.to_string(), &mut bytes);
+        bytes.push(b'}');
+        let hash = Hash::sha3(&bytes[data_start..]);
+        let types = Types::Sha3.as_str();
+        bytes.extend_from_slice(
+            format!(",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"inputs\":[")
+                .as_bytes(),
+        );
+        for (i, iou) in request.inputs.iter().enumerate() {
+            if i > 0 {
+                bytes.push(b',');
+            }
+            bytes.extend_from_slice(&iou.bytes);
+        }
+        bytes.extend_from_slice(b"]}}");
+        let inputs = request.ious();
+        Record { number, time, hash, bytes, inputs, outputs }
+    }
+
+    /// Reads a record as it is stored.
+    ///
+    /// # Errors
+    /// `malformed` when it is not canonical JSON of a record's shape,
+    /// `hash_mismatch` when its name is not the hash of its data.
+    pub fn parse(bytes: &[u8]) -> Result<Record, Rejection> {
+        let value = json::parse(bytes, DEPTH_MAX)?;
+        let root = Path::ROOT;
+        if value.to_vec() != bytes {
+            return Err(root.malformed("not in canonical form"));
+        }
+        let hash = crate::document::name(bytes)?;
+        let document = Object::new(&value, &root, &["data", "hash", "meta"])?;
+        let at = root.key("data");
+        let keys = ["domain", "inputs", "kind", "number", "outputs", "time"];
+        let data = Object::new(document.required("data", &root)?, &at, &keys)?;
+        if data.text("kind", &at)? != "record" {
+            return Err(at.key("kind").malformed("not a record"));
+        }
+        let number = data.text("number", &at)?.parse();
+        let number = number.map_err(|_| at.key("number").malformed("not a number"))?;
+        let time = data.text("time", &at)?.parse();
+        let time =
+            time.map_err(|e: crate::time::NotATime| at.key("time").malformed(e.to_string()))?;
+        let inputs_at = at.key("inputs");
+        let read_input = |(i, input): (usize, &Value<'_>)| {
+            let at = inputs_at.index(i);
+            let hash = Object::new(input, &at, &["hash"])?.text("hash", &at)?;
+            hash.parse().map_err(|e: crate::hash::NotAHash| at.malformed(e.to_string()))
+        };
+        let outputs_at = at.key("outputs");
+        let inputs = array(data.required("inputs", &at)?, &inputs_at)?;
+        let outputs = array(data.required("outputs", &at)?, &outputs_at)?;
+        let read_output = |(i, output)| Output::read(output, &outputs_at.index(i));
+        Ok(Record {
+            number,
+            time,
+            hash,
+            bytes: bytes.to_vec(),
+            inputs: inputs.iter().enumerate().map(read_input).collect::<Result<_, _>>()?,
+            outputs: outputs.iter().enumerate().map(read_output).collect::<Result<_, _>>()?,
+        })
+    }
+}

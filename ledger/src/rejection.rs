@@ -1,0 +1,256 @@
+//! Why a request is not cleared: one closed list of codes in order of
+//! precedence, and for each what it means and what to do.
+//!
+//! A rejection is data and part of the contract: every engine gives the same
+//! one for the same request. Failures of machines are not in this list.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::hash::Hash;
+
+/// What a client may do after a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// This will never clear here.
+    Never,
+    /// Mend the request and sign anew.
+    Rebuild,
+    /// The same bytes may clear at a later time.
+    Later,
+}
+
+impl Retry {
+    /// As written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Retry::Never => "never",
+            Retry::Rebuild => "rebuild",
+            Retry::Later => "later",
+        }
+    }
+}
+
+/// One row for each code; the order of rows is the order of precedence.
+macro_rules! codes {
+    ($($variant:ident $name:literal $original:literal $status:literal $retry:ident
+       $title:literal
+       cause: $cause:literal
+       cure: $cure:literal)*) => {
+        /// The codes, earliest first: of several that apply, the earliest is the answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in order of precedence.
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            /// As written in answers; stable.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $name),* }
+            }
+
+            /// The message in the style of the original system.
+            pub fn original(self) -> &'static str {
+                match self { $(Code::$variant => $original),* }
+            }
+
+            /// HTTP status of the answer.
+            pub fn status(self) -> u16 {
+                match self { $(Code::$variant => $status),* }
+            }
+
+            /// What the client may do.
+            pub fn retry(self) -> Retry {
+                match self { $(Code::$variant => Retry::$retry),* }
+            }
+
+            /// One line for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title),* }
+            }
+
+            /// What leads to it.
+            pub fn cause(self) -> &'static str {
+                match self { $(Code::$variant => $cause),* }
+            }
+
+            /// What to do about it.
+            pub fn cure(self) -> &'static str {
+                match self { $(Code::$variant => $cure),* }
+            }
+        }
+    };
+}
+
+codes! {
+    Malformed "malformed" "malformed" 400 Never
+        "The request is not of the documented form."
+        cause: "It is not JSON, or a key is unknown, missing or given twice, or a value breaks its grammar: numbers are decimal strings, times are YYYY-MM-DDTHH:MM:SS.sssZ, hashes are lower-case hex."
+        cure: "Compare the part that the pointer names with the API document; the detail says what was expected there."
+    UnsupportedField "unsupported_field" "unsupported-field" 422 Never
+        "A field is part of the protocol, but this server does not implement it yet."
+        cause: "The IOU uses puzzles (meta.scripts, script) or locks (locker, solver), which this version does not clear."
+        cure: "Leave the field out, or use a server whose version supports it."
+    TooLarge "too_large" "too-large" 413 Rebuild
+        "Something is larger than its limit."
+        cause: "The body, the number of inputs, signatures or digits, or the record this request would leave is over its limit."
+        cure: "Split the payments over several requests; limit and actual say by how much."
+    UnsupportedHash "unsupported_hash" "unsupported-hash" 422 Rebuild
+        "The hash is of a kind outside the list."
+        cause: "hash.types is not sha3-256, sha256 or sha256:sha256, or hash.steps is not stringify:data."
+        cure: "Hash the canonical JSON of data by one of the listed functions and sign that hash."
+    HashMismatch "hash_mismatch" "hash-mismatch" 422 Rebuild
+        "A hash is not the hash of what it names."
+        cause: "data (or custom data) was changed after hashing, or was not hashed in canonical form (RFC 8785)."
+        cure: "Recompute the hash over the canonical JSON and sign again."
+    WrongDomain "wrong_domain" "wrong-domain" 422 Never
+        "The IOU was written for another server."
+        cause: "data.domain is not this server's domain, byte by byte."
+        cure: "Send it to the server it names, or sign a new IOU for this one."
+    UnsupportedScheme "unsupported_scheme" "unsupported-scheme" 422 Rebuild
+        "The signature scheme or linker is outside the list."
+        cause: "scheme is not eddsa-ed25519 or ecdsa-ed25519, or linker is not sha256:ripemd160."
+        cure: "Sign with a listed scheme."
+    AddressInvalid "address_invalid" "invalid-address" 422 Rebuild
+        "An address does not pass its own check."
+        cause: "Wrong prefix, length or checksum: most often a typing error."
+        cure: "Copy the address again from its owner."
+    KeyAddressMismatch "key_address_mismatch" "key-address-mismatch" 422 Rebuild
+        "The public key does not belong to the signer's address."
+        cause: "signer is not base58check(0x87, ripemd160(sha256(public))). The compressed and the uncompressed form of one key have different addresses."
+        cure: "Give the public key in the form the address was made from."
+    SignatureMissing "signature_missing" "missing-signature" 422 Rebuild
+        "Nobody signed for the source."
+        cause: "meta.signatures holds no signature of the source's address."
+        cure: "Let the owner of the source sign."
+    SignatureInvalid "signature_invalid" "invalid-signature" 422 Rebuild
+        "A signature does not verify."
+        cause: "The signature is not one of this key over this hash, is malleable or of small order, comes from somebody who is not the source, or is there twice."
+        cure: "Sign the 32 bytes of hash.value with the source's key, once."
+    IouAlreadyCleared "iou_already_cleared" "iou-already-cleared" 409 Never
+        "An IOU of this request is in another record."
+        cause: "An IOU clears at most once; this one cleared before, with a different set of IOUs."
+        cure: "Read that record; to pay again, sign a new IOU with a new random value."
+    NotYetActive "not_yet_active" "iou-not-yet-active" 422 Later
+        "The IOU is not active yet."
+        cause: "data.active is later than the server's time."
+        cure: "Send the same bytes again from that time on."
+    Expired "expired" "iou-expired" 422 Rebuild
+        "The IOU has expired."
+        cause: "data.expiry is before the server's time."
+        cure: "Sign a new IOU with a later expiry."
+    ExpiryTooFar "expiry_too_far" "iou-expiry-too-far" 422 Rebuild
+        "The IOU expires too far in the future."
+        cause: "data.expiry is more than 3,660 days after the server's time."
+        cure: "Sign a new IOU with an earlier expiry."
+    CreditNotByIssuer "credit_not_by_issuer" "credit-not-by-issuer" 422 Never
+        "Only the issuer of a unit gives credit in it."
+        cause: "data.credit is there, but source is not symbol."
+        cure: "Ask the unit's issuer for credit, or leave the field out."
+    CreditNotGranted "credit_not_granted" "credit-not-granted" 422 Rebuild
+        "More credit is withdrawn than was granted."
+        cause: "After this request the account's lower limit would be above zero."
+        cure: "Withdraw at most what is still granted."
+    BalanceBelowMin "balance_below_min" "balance-below-min" 422 Rebuild
+        "A balance would fall below its lower limit."
+        cause: "The account pays more of this unit than it holds and was granted as credit."
+        cure: "Pay less, collect first (in the same request if you like: only final values count), or ask the issuer for credit."
+    BalanceAboveMax "balance_above_max" "balance-above-max" 422 Rebuild
+        "A balance would rise above its upper limit."
+        cause: "The issuer would get back more of its unit than it has issued."
+        cure: "Return at most what is in circulation."
+    AmountOverflow "amount_overflow" "amount-overflow" 422 Rebuild
+        "A result has more than 60 digits before the point."
+        cause: "The amounts add up to more than the protocol can write."
+        cure: "Use smaller amounts."
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text names no code of the list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no rejection has this code")]
+pub struct NotACode;
+
+impl FromStr for Code {
+    type Err = NotACode;
+
+    fn from_str(text: &str) -> Result<Code, NotACode> {
+        Code::ALL.iter().copied().find(|c| c.as_str() == text).ok_or(NotACode)
+    }
+}
+
+/// A refusal: the code, the guilty part and what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which rule.
+    pub code: Code,
+    /// JSON pointer (RFC 6901) to the guilty part of the request.
+    pub pointer: String,
+    /// One sentence for people.
+    pub detail: String,
+    /// The limit that was met, where there is one.
+    pub limit: Option<String>,
+    /// The value that met it.
+    pub actual: Option<String>,
+    /// The account whose limit was met: `unit|address`.
+    pub account: Option<String>,
+    /// The record that holds the IOU already.
+    pub record: Option<Hash>,
+}
+
+impl Rejection {
+    /// A rejection that knows no more than where and why.
+    pub fn new(code: Code, pointer: impl Into<String>, detail: impl Into<String>) -> Rejection {
+        Rejection {
+            code,
+            pointer: pointer.into(),
+            detail: detail.into(),
+            limit: None,
+            actual: None,
+            account: None,
+            record: None,
+        }
+    }
+
+    /// The same with the limit and the value that met it.
+    pub fn measured(mut self, limit: impl ToString, actual: impl ToString) -> Rejection {
+        self.limit = Some(limit.to_string());
+        self.actual = Some(actual.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:?}: {}", self.code, self.pointer, self.detail)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// Of several rejections the earliest code wins; of equal codes the first found.
+#[derive(Default)]
+pub(crate) struct Earliest(Option<Rejection>);
+
+impl Earliest {
+    pub(crate) fn note(&mut self, found: Rejection) {
+        if self.0.as_ref().is_none_or(|held| found.code < held.code) {
+            self.0 = Some(found);
+        }
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), Rejection> {
+        match self.0 {
+            Some(rejection) => Err(rejection),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Taking a JSON value apart while remembering where in the request it stands.
+
+use crate::json::{Value, segment};
+use crate::rejection::{Code, Rejection};
+
+/// Where a value stands: a list from the inside out, built on the stack, made
+/// into a JSON pointer only when something is wrong.
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'p> {
+    parent: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Root,
+    Key(&'p str),
+    Index(usize),
+}
+
+impl<'p> Path<'p> {
+    pub(crate) const ROOT: Path<'static> = Path { parent: None, step: Step::Root };
+
+    pub(crate) fn key(&'p self, key: &'p str) -> Path<'p> {
+        Path { parent: Some(self), step: Step::Key(key) }
+    }
+
+    pub(crate) fn index(&'p self, index: usize) -> Path<'p> {
+        Path { parent: Some(self), step: Step::Index(index) }
+    }
+
+    pub(crate) fn pointer(&self) -> String {
+        let before = self.parent.map(Path::pointer).unwrap_or_default();
+        match self.step {
+            Step::Root => before,
+            Step::Key(key) => before + "/" + &segment(key),
+            Step::Index(index) => format!("{before}/{index}"),
+        }
+    }
+
+    pub(crate) fn malformed(&self, detail: impl Into<String>) -> Rejection {
+        self.rejection(Code::Malformed, detail)
+    }
+
+    pub(crate) fn rejection(&self, code: Code, detail: impl Into<String>) -> Rejection {
+        Rejection::new(code, self.pointer(), detail)
+    }
+}
+
+/// An object whose keys are all known.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'v, 'a> {
+    members: &'v [(crate::json::Text<'a>, Value<'a>)],
+}
+
+impl<'v, 'a> Object<'v, 'a> {
+    /// The object, if it is one and has no key outside the list.
+    pub(crate) fn new(
+        value: &'v Value<'a>,
+        at: &Path<'_>,
+        known: &[&str],
+    ) -> Result<Object<'v, 'a>, Rejection> {
+        let Value::Object(members) = value else {
+            return Err(at.malformed("expected an object"));
+        };
+        for (key, _) in members {
+            let key = key.as_str();
+            if !known.contains(&key) {
+                return Err(at.key(key).malformed(unknown(key, known)));
+            }
+        }
+        Ok(Object { members })
+    }
+
+    pub(crate) fn optional(&self, key: &str) -> Option<&'v Value<'a>> {
+        self.members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn required(&self, key: &str, at: &Path<'_>) -> Result<&'v Value<'a>, Rejection> {
+        self.optional(key).ok_or_else(|| at.malformed(format!("the key {key:?} is missing")))
+    }
+
+    pub(crate) fn text(&self, key: &str, at: &Path<'_>) -> Result<&'v str, Rejection> {
+        text(self.required(key, at)?, &at.key(key))
+    }
+
+    pub(crate) fn optional_text(
+        &self,
+        key: &str,
+        at: &Path<'_>,
+    ) -> Result<Option<&'v str>, Rejection> {
+        self.optional(key).map(|value| text(value, &at.key(key))).transpose()
+    }
+}
+
+/// "unknown key", with the nearest known one if it is near.
+fn unknown(key: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        // Long keys cannot be near any of ours, and distance costs their product.
+        .filter(|_| key.len() <= 40)
+        .map(|known| (strsim::osa_distance(key, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    match nearest {
+        Some((_, near)) => format!("unknown key; did you mean {near:?}?"),
+        None => format!("unknown key; known here: {}", known.join(", ")),
+    }
+}
+
+pub(crate) fn text<'v>(value: &'v Value<'_>, at: &Path<'_>) -> Result<&'v str, Rejection> {
+    match value {
+        Value::Text(text) => Ok(text.as_str()),
+        _ => Err(at.malformed("expected a string")),
+    }
+}
+
+pub(crate) fn array<'v, 'a>(
+    value: &'v Value<'a>,
+    at: &Path<'_>,
+) -> Result<&'v [Value<'a>], Rejection> {
+    match value {
+        Value::Array(items) => Ok(items),
+        _ => Err(at.malformed("expected an array")),
+    }
+}

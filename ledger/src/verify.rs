@@ -1,0 +1,55 @@
+//! The signatures of many requests at once.
+//!
+//! Requests that arrive together are verified together, because a batch costs
+//! half as much; the verdict on each is the same as alone.
+
+use rand_core::CryptoRng;
+
+use crate::iou::Claim;
+use crate::rejection::{Code, Rejection};
+use crate::request::Request;
+use crate::signature::{self, Check, Keys};
+
+/// Verifies every signature of every request.
+///
+/// `random` must be unpredictable to whoever made the requests: a batch that is
+/// weighed with known numbers can be made to balance.
+///
+/// # Errors
+/// For each request `signature_invalid`, pointing at the first bad signature of
+/// its lowest input.
+pub fn verify(
+    requests: &[&Request],
+    keys: &Keys,
+    random: &mut impl CryptoRng,
+) -> Vec<Result<(), Rejection>> {
+    let claims = |request: &Request| -> Vec<Check> {
+        let claims = request.inputs.iter().flat_map(|iou| &iou.claims);
+        let checks = claims.filter_map(|claim| match claim {
+            Claim::Check(check) => Some(check.clone()),
+            Claim::Bad(_) => None,
+        });
+        checks.collect()
+    };
+    let checks: Vec<Check> = requests.iter().flat_map(|request| claims(request)).collect();
+    let mut verdicts = signature::verify(&checks, keys, random).into_iter();
+    let judge = |request: &&Request| {
+        let mut outcome = Ok(());
+        for (i, iou) in request.inputs.iter().enumerate() {
+            for (j, claim) in iou.claims.iter().enumerate() {
+                let bad = match claim {
+                    Claim::Bad(detail) => Some(*detail),
+                    // Every check has its verdict; a missing one must not pass.
+                    Claim::Check(_) if verdicts.next().unwrap_or(false) => None,
+                    Claim::Check(_) => Some("the signature is not this key's over hash.value"),
+                };
+                if let (Some(detail), Ok(())) = (bad, &outcome) {
+                    let pointer = format!("/data/inputs/{i}/meta/signatures/{j}");
+                    outcome = Err(Rejection::new(Code::SignatureInvalid, pointer, detail));
+                }
+            }
+        }
+        outcome
+    };
+    requests.iter().map(judge).collect()
+}

@@ -1,0 +1,10 @@
+//! The rules, told by what a user would lose if one of them failed.
+
+// Tests read vectors and measure; the rules themselves may not.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod documents;
+mod party;
+mod properties;
+mod rejections;
+mod vectors;

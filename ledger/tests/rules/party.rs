@@ -1,0 +1,100 @@
+//! People of the tests: a key each, and the IOUs they sign.
+
+use std::collections::HashMap;
+
+use rand::SeedableRng;
+use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::signature::{Keys, public_of};
+use webwallet_ledger::{
+    Account, AccountId, Address, Draft, Hash, Pointer, Record, Rejection, Request, Time, verify,
+};
+
+pub const DOMAIN: &str = "example.net";
+
+pub fn now() -> Time {
+    "2026-01-01T00:00:00.000Z".parse().expect("time")
+}
+
+pub struct Party {
+    pub secret: [u8; 32],
+    pub address: Address,
+}
+
+pub fn party(name: &str) -> Party {
+    let secret = Hash::sha3(name.as_bytes()).0;
+    Party { secret, address: Address::of_public(&public_of(&secret)) }
+}
+
+/// An IOU of `amount` of the unit of `issuer`, from `source` to `target`; the
+/// note makes it different from others.
+pub fn draft(source: &Party, target: &Party, issuer: &Party, amount: &str, note: &str) -> Draft {
+    Draft {
+        domain: DOMAIN.into(),
+        source: source.address,
+        target: target.address,
+        symbol: issuer.address,
+        amount: amount.into(),
+        random: format!("random-{note}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+    }
+}
+
+pub fn body(ious: &[Vec<u8>]) -> Vec<u8> {
+    webwallet_ledger::request::body_of(ious.iter().map(Vec::as_slice))
+}
+
+/// Everything cleared so far, kept in memory: the pure rules need no engine.
+#[derive(Default)]
+pub struct Ledger {
+    pub accounts: HashMap<AccountId, Account>,
+    pub ious: HashMap<Hash, RecordOf>,
+    pub records: Vec<Record>,
+    pub keys: Option<Keys>,
+}
+
+impl History for Ledger {
+    fn account(&self, account: &AccountId) -> Option<Account> {
+        self.accounts.get(account).cloned()
+    }
+
+    fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
+        self.ious.get(iou).copied()
+    }
+}
+
+impl Ledger {
+    /// Parses, verifies and clears, as a server would.
+    pub fn post(&mut self, body: &[u8], time: Time) -> Result<Record, Rejection> {
+        let request = Request::parse(body, DOMAIN).map_err(|refusal| refusal.rejection)?;
+        let keys = self.keys.get_or_insert_with(|| Keys::new(1_000));
+        let mut random = rand::rngs::StdRng::seed_from_u64(1);
+        verify::verify(&[&request], keys, &mut random).remove(0)?;
+        let number = self.records.len() as u64 + 1;
+        match clear(&request, DOMAIN, number, time, self)? {
+            Cleared::Before(record) => Ok(self.records[record.number as usize - 1].clone()),
+            Cleared::Now(record) => {
+                self.take(&record);
+                Ok(record)
+            }
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        for (index, output) in (0..).zip(&record.outputs) {
+            let output_at = Pointer { record: record.hash, index };
+            let account = Account { balance: output.balance.clone(), output: output_at };
+            self.accounts.insert(output.account, account);
+        }
+        let inputs = record.inputs.len() as u32;
+        let at = RecordOf { number: record.number, hash: record.hash, inputs };
+        self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
+        self.records.push(record.clone());
+    }
+
+    pub fn net(&self, unit: &Party, holder: &Party) -> String {
+        let id = AccountId { unit: unit.address, address: holder.address };
+        self.accounts.get(&id).map_or("0".into(), |account| account.balance.net.to_string())
+    }
+}

@@ -1,0 +1,325 @@
+//! The table of rejections: a row for every code, read from left to right as
+//! what alice sends, what answers, and where it points.
+
+use webwallet_ledger::limits::{BODY_BYTES_MAX, INPUTS_MAX, SIGNATURES_MAX};
+use webwallet_ledger::{Code, Draft, Rejection, Request};
+
+use crate::party::{Ledger, Party, body, draft, now, party};
+
+struct Cast {
+    alice: Party,
+    bob: Party,
+    carol: Party,
+}
+
+fn cast() -> Cast {
+    Cast { alice: party("alice"), bob: party("bob"), carol: party("carol") }
+}
+
+/// alice issues to bob, with something changed before or after signing.
+fn issued(cast: &Cast, change: impl Fn(&mut Draft)) -> Vec<u8> {
+    let mut iou = draft(&cast.alice, &cast.bob, &cast.alice, "10", "row");
+    change(&mut iou);
+    iou.sign(&cast.alice.secret)
+}
+
+fn altered(cast: &Cast, from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(issued(cast, |_| {})).expect("UTF-8");
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+fn with_data(cast: &Cast, key: &str, value: &str) -> Vec<u8> {
+    altered(cast, "\"data\":{", &format!("\"data\":{{\"{key}\":{value},"))
+}
+
+/// What a ledger in which alice has issued 10 to bob says to one request.
+fn refused(cast: &Cast, request: &[u8]) -> Rejection {
+    let mut ledger = Ledger::default();
+    let first = draft(&cast.alice, &cast.bob, &cast.alice, "10", "first").sign(&cast.alice.secret);
+    ledger.post(&body(&[first]), now()).expect("the first payment clears");
+    ledger.post(request, now()).expect_err("a row of the table is refused")
+}
+
+#[test]
+fn every_code_has_its_row() {
+    let c = cast();
+    let time = |text: &str| text.parse().expect("time");
+    let first = draft(&c.alice, &c.bob, &c.alice, "10", "first").sign(&c.alice.secret);
+    let other = draft(&c.alice, &c.bob, &c.alice, "1", "other").sign(&c.alice.secret);
+    let by_bob = |credit: &str| {
+        let mut iou = draft(&c.bob, &c.carol, &c.alice, "1", "credit");
+        iou.credit = Some(credit.into());
+        iou.sign(&c.bob.secret)
+    };
+    let from_bob =
+        |amount: &str, to: &Party| draft(&c.bob, to, &c.alice, amount, "spend").sign(&c.bob.secret);
+    let signer = format!("\"signer\":\"{}\"", c.alice.address);
+    let bobs = format!("\"signer\":\"{}\"", c.bob.address);
+    let long = "9".repeat(60);
+    let twice = [
+        draft(&c.alice, &c.bob, &c.alice, &long, "a").sign(&c.alice.secret),
+        draft(&c.alice, &c.bob, &c.alice, &long, "b").sign(&c.alice.secret),
+    ];
+    let on_credit = issued(&c, |d| (d.amount, d.credit) = ("0".into(), Some("-5".into())));
+    let one = |iou: Vec<u8>| body(&[iou]);
+    let at = "/data/inputs/0";
+    #[rustfmt::skip]
+    let table: Vec<(Code, String, Vec<u8>)> = vec![
+        (Code::Malformed,           "".into(),                                 b"{}".to_vec()),
+        (Code::UnsupportedField,    format!("{at}/data/locker"),               one(with_data(&c, "locker", "{}"))),
+        (Code::TooLarge,            format!("{at}/data/amount"),               one(issued(&c, |d| d.amount = "9".repeat(61)))),
+        (Code::UnsupportedHash,     format!("{at}/hash/types"),                one(altered(&c, "sha3-256", "md5"))),
+        (Code::HashMismatch,        format!("{at}/hash/value"),                one(altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\""))),
+        (Code::WrongDomain,         format!("{at}/data/domain"),               one(issued(&c, |d| d.domain = "example.org".into()))),
+        (Code::UnsupportedScheme,   format!("{at}/meta/signatures/0/scheme"),  one(altered(&c, "eddsa-ed25519", "rsa"))),
+        (Code::AddressInvalid,      format!("{at}/meta/signatures/0/signer"),  one(altered(&c, &signer, "\"signer\":\"w\""))),
+        (Code::KeyAddressMismatch,  format!("{at}/meta/signatures/0/public"),  one(altered(&c, &signer, &bobs))),
+        (Code::SignatureMissing,    format!("{at}/meta/signatures"),           one(draft(&c.alice, &c.bob, &c.alice, "1", "unsigned").unsigned())),
+        (Code::SignatureInvalid,    format!("{at}/meta/signatures/0"),         one(altered(&c, "\"string\":\"", "\"string\":\"00"))),
+        (Code::IouAlreadyCleared,   "/data/inputs/1".into(),                   body(&[other, first])),
+        (Code::NotYetActive,        format!("{at}/data/active"),               one(issued(&c, |d| d.active = Some(time("2026-06-01T00:00:00.000Z"))))),
+        (Code::Expired,             format!("{at}/data/expiry"),               one(issued(&c, |d| d.expiry = time("2025-12-31T23:59:59.999Z")))),
+        (Code::ExpiryTooFar,        format!("{at}/data/expiry"),               one(issued(&c, |d| d.expiry = time("2036-01-09T00:00:00.001Z")))),
+        (Code::CreditNotByIssuer,   format!("{at}/data/credit"),               one(by_bob("-1"))),
+        (Code::CreditNotGranted,    at.into(),                                 one(issued(&c, |d| d.credit = Some("1".into())))),
+        (Code::BalanceBelowMin,     at.into(),                                 one(from_bob("10.01", &c.carol))),
+        (Code::BalanceAboveMax,     at.into(),                                 body(&[on_credit, from_bob("12", &c.alice)])),
+        (Code::AmountOverflow,      at.into(),                                 body(&twice)),
+    ];
+    let mut rows = 0;
+    for (code, pointer, request) in &table {
+        let rejection = refused(&c, request);
+        assert_eq!((rejection.code, &rejection.pointer), (*code, pointer), "{rejection}");
+        println!("{:22} {pointer}", code.as_str());
+        rows += 1;
+    }
+    assert!(
+        table.iter().map(|row| row.0).eq(Code::ALL.iter().copied()),
+        "a row for each code, in order"
+    );
+    assert_eq!(rows, Code::ALL.len());
+}
+
+/// bob has credit, pays back more than alice ever issued: his limit allows it,
+/// hers does not. Without the rule the unit's supply would turn negative.
+#[test]
+fn an_issuer_never_gets_back_more_than_it_issued() {
+    let c = cast();
+    let mut ledger = Ledger::default();
+    let mut grant = draft(&c.alice, &c.bob, &c.alice, "0", "grant");
+    grant.credit = Some("-5".into());
+    ledger.post(&body(&[grant.sign(&c.alice.secret)]), now()).expect("credit is granted");
+    let back = draft(&c.bob, &c.alice, &c.alice, "3", "back").sign(&c.bob.secret);
+    let rejection = ledger.post(&body(&[back]), now()).expect_err("refused");
+    assert_eq!(rejection.code, Code::BalanceAboveMax);
+    assert_eq!(rejection.limit.as_deref(), Some("0"));
+    assert_eq!(rejection.actual.as_deref(), Some("3"));
+    assert_eq!(rejection.account, Some(format!("{0}|{0}", c.alice.address)));
+}
+
+/// Of several faults the earliest code answers, wherever it stands; of equal
+/// codes the lowest input. Engines that differed here would disagree on history.
+#[test]
+fn the_earliest_code_over_all_inputs_answers() {
+    let c = cast();
+    let wrong_domain = issued(&c, |d| d.domain = "example.org".into());
+    let bad_hash = altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\"");
+    let expired = issued(&c, |d| d.expiry = "2020-01-01T00:00:00.000Z".parse().expect("time"));
+    let bad_signature = altered(&c, "\"string\":\"", "\"string\":\"00");
+    let two = |a: &Vec<u8>, b: &Vec<u8>| refused(&c, &body(&[a.clone(), b.clone()]));
+    let pairs = [
+        (&wrong_domain, &bad_hash, Code::HashMismatch, 1),
+        (&expired, &wrong_domain, Code::WrongDomain, 1),
+        (&expired, &bad_signature, Code::SignatureInvalid, 1),
+        (
+            &expired,
+            &issued(&c, |d| d.expiry = "2020-01-02T00:00:00.000Z".parse().expect("time")),
+            Code::Expired,
+            0,
+        ),
+    ];
+    for (a, b, code, input) in pairs {
+        let rejection = two(a, b);
+        assert_eq!(rejection.code, code);
+        assert!(rejection.pointer.starts_with(&format!("/data/inputs/{input}")), "{rejection}");
+    }
+}
+
+/// A repeat gets its record whatever is wrong with it now, if its hashes hold.
+#[test]
+fn a_repeat_is_recognised_in_any_order_after_expiry_and_with_other_signatures() {
+    let c = cast();
+    let mut ledger = Ledger::default();
+    let a = draft(&c.alice, &c.bob, &c.alice, "1", "a").sign(&c.alice.secret);
+    let b = draft(&c.alice, &c.carol, &c.alice, "2", "b").sign(&c.alice.secret);
+    let record = ledger.post(&body(&[a.clone(), b.clone()]), now()).expect("clears");
+    let late = "2030-01-01T00:00:00.000Z".parse().expect("time");
+    assert_eq!(ledger.post(&body(&[b.clone(), a.clone()]), late).expect("the same record"), record);
+    let part = ledger.post(&body(std::slice::from_ref(&a)), late).expect_err("only a part of it");
+    assert_eq!((part.code, part.record), (Code::IouAlreadyCleared, Some(record.hash)));
+    let text = String::from_utf8(a).expect("UTF-8").replace("\"string\":\"", "\"string\":\"00");
+    let request = body(&[text.into_bytes(), b]);
+    let request = Request::parse(&request, crate::party::DOMAIN).expect("shape and hashes hold");
+    assert!(webwallet_ledger::clear::replay(&request.ious(), &ledger).is_some());
+}
+
+#[test]
+fn limits_hold_at_exactly_their_value() {
+    let c = cast();
+    let many = |n: usize| -> Vec<Vec<u8>> {
+        let iou =
+            |i: usize| draft(&c.alice, &c.bob, &c.alice, "1", &i.to_string()).sign(&c.alice.secret);
+        (0..n).map(iou).collect()
+    };
+    let code = |body: &[u8]| Request::parse(body, crate::party::DOMAIN).err().map(|r| r.rejection);
+    assert_eq!(code(&body(&many(INPUTS_MAX))), None);
+    let over = code(&body(&many(INPUTS_MAX + 1))).expect("refused");
+    assert_eq!(
+        (over.code, over.limit.as_deref(), over.actual.as_deref()),
+        (Code::TooLarge, Some("100"), Some("101"))
+    );
+
+    // Signatures: sixteen under one IOU, 128 in a request; who signs is
+    // judged later, so copies under another key's name will do.
+    let with = |n: usize, note: &str| {
+        let iou = draft(&c.alice, &c.bob, &c.alice, "1", note).sign(&c.alice.secret);
+        let text = String::from_utf8(iou).expect("UTF-8");
+        let (head, tail) = text.split_once("\"signatures\":[").expect("signatures");
+        let signature = tail.trim_end_matches("]}}");
+        format!("{head}\"signatures\":[{}]}}}}", vec![signature; n].join(",")).into_bytes()
+    };
+    assert_eq!(code(&body(&[with(16, "x")])), None);
+    assert_eq!(code(&body(&[with(17, "x")])).expect("refused").code, Code::TooLarge);
+    let mut full: Vec<Vec<u8>> =
+        (0..SIGNATURES_MAX / 16).map(|i| with(16, &format!("n{i}"))).collect();
+    assert_eq!(code(&body(&full)), None);
+    full.push(with(1, "one more"));
+    assert_eq!(code(&body(&full)).expect("refused").code, Code::TooLarge);
+
+    // Bytes: white space makes up the rest.
+    let mut exact = body(&many(1));
+    exact.resize(BODY_BYTES_MAX, b' ');
+    assert_eq!(code(&exact), None);
+    exact.push(b' ');
+    assert_eq!(code(&exact).expect("refused").code, Code::TooLarge);
+}
+
+/// A record must fit a leaf of the log: 74 IOUs on one pair do, 75 do not.
+#[test]
+fn a_record_fits_a_leaf_of_the_log() {
+    let c = cast();
+    let clear = |n: usize| {
+        let iou = |i: usize| {
+            let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "");
+            iou.random = format!("{i:032}");
+            iou.sign(&c.alice.secret)
+        };
+        let ious: Vec<_> = (0..n).map(iou).collect();
+        Ledger::default().post(&body(&ious), now())
+    };
+    let record = clear(74).expect("fits");
+    println!("74 IOUs on one pair: {} bytes", record.bytes.len());
+    let rejection = clear(76).expect_err("does not fit");
+    assert_eq!((rejection.code, rejection.limit.as_deref()), (Code::TooLarge, Some("61440")));
+}
+
+/// The examples of the protocol, to the letter.
+#[test]
+fn the_first_payment_and_a_circle_leave_the_documented_outputs() {
+    let c = cast();
+    let mut ledger = Ledger::default();
+    let first = draft(&c.alice, &c.bob, &c.alice, "10", "first").sign(&c.alice.secret);
+    let record = ledger.post(&body(&[first]), now()).expect("clears");
+    let mut outputs = Vec::new();
+    record.outputs.iter().for_each(|output| output.write(&mut outputs));
+    let expected = format!(
+        concat!(
+            r#"{{"address":"{a}","balance":{{"max":"0","min":"-Infinity","net":"-10"}},"counter":"{a}","sources":[]}}"#,
+            r#"{{"address":"{b}","balance":{{"max":"Infinity","min":"0","net":"10"}},"counter":"{a}","sources":[]}}"#
+        ),
+        a = c.alice.address,
+        b = c.bob.address
+    );
+    assert_eq!(String::from_utf8(outputs).expect("UTF-8"), expected);
+    assert_eq!(webwallet_ledger::Record::parse(&record.bytes), Ok(record));
+
+    let unit = party("a unit nobody has touched");
+    let around = [(&c.alice, &c.bob), (&c.bob, &c.carol), (&c.carol, &c.alice)];
+    let circle: Vec<_> = around
+        .iter()
+        .map(|(from, to)| draft(from, to, &unit, "5", "circle").sign(&from.secret))
+        .collect();
+    let record =
+        Ledger::default().post(&body(&circle), now()).expect("a circle without money clears");
+    assert_eq!(record.outputs.len(), 3);
+    assert!(record.outputs.iter().all(|output| output.balance.net.is_zero()));
+}
+
+/// Credit: granted, used to its limit, withdrawn as far as it is not used.
+#[test]
+fn credit_is_granted_used_and_withdrawn_within_its_limits() {
+    let c = cast();
+    let mut ledger = Ledger::default();
+    let credit = |credit: &str, note: &str| {
+        let mut iou = draft(&c.alice, &c.bob, &c.alice, "0", note);
+        iou.credit = Some(credit.into());
+        body(&[iou.sign(&c.alice.secret)])
+    };
+    let pay = |amount: &str, note: &str| {
+        body(&[draft(&c.bob, &c.carol, &c.alice, amount, note).sign(&c.bob.secret)])
+    };
+    ledger.post(&credit("-10", "grant"), now()).expect("granted");
+    assert_eq!(
+        ledger.post(&pay("10.5", "p1"), now()).expect_err("over").code,
+        Code::BalanceBelowMin
+    );
+    ledger.post(&pay("7", "p2"), now()).expect("on credit");
+    assert_eq!(ledger.net(&c.alice, &c.bob), "-7");
+    assert_eq!(ledger.net(&c.alice, &c.alice), "0");
+    let used = ledger.post(&credit("4", "w1"), now()).expect_err("in use");
+    assert_eq!(
+        (used.code, used.limit.as_deref(), used.actual.as_deref()),
+        (Code::BalanceBelowMin, Some("-6"), Some("-7"))
+    );
+    ledger.post(&credit("3", "w2"), now()).expect("the unused part is withdrawn");
+    let over = ledger.post(&credit("8", "w3"), now()).expect_err("more than granted");
+    assert_eq!(over.code, Code::CreditNotGranted);
+}
+
+/// Text in places where a signature could not be seen to be wrong.
+#[test]
+fn shapes_that_are_refused_as_malformed() {
+    let c = cast();
+    let iou = |from: &str, to: &str| body(&[altered(&c, from, to)]);
+    let alice = format!("\"source\":\"{}\"", c.alice.address);
+    let same = format!("\"source\":\"{}\"", c.bob.address);
+    let twin = issued(&c, |_| {});
+    for (what, request) in [
+        ("no input", b"{\"data\":{\"inputs\":[]}}".to_vec()),
+        ("inputs is an object", b"{\"data\":{\"inputs\":{}}}".to_vec()),
+        ("an input is a list", b"{\"data\":{\"inputs\":[[]]}}".to_vec()),
+        ("an unknown key beside data", b"{\"data\":{\"inputs\":[]},\"x\":\"\"}".to_vec()),
+        ("the same input twice", body(&[twin.clone(), twin])),
+        ("source is target", iou(&alice, &same)),
+        ("an unknown key", iou("\"expiry\"", "\"expires\"")),
+        ("amount as a number", iou("\"amount\":\"10\"", "\"amount\":10")),
+        ("amount with a sign", iou("\"amount\":\"10\"", "\"amount\":\"+10\"")),
+        ("amount of zero", iou("\"amount\":\"10\"", "\"amount\":\"0.0\"")),
+        ("upper-case hash", iou("\"value\":\"", "\"value\":\"A")),
+        ("random too short", body(&[issued(&c, |d| d.random = "1234567".into())])),
+        ("credit of zero", body(&[issued(&c, |d| d.credit = Some("-0.0".into()))])),
+        (
+            "credit beside a lock",
+            body(&[{
+                let text =
+                    String::from_utf8(issued(&c, |d| d.credit = Some("-1".into()))).expect("UTF-8");
+                text.replacen("\"data\":{", "\"data\":{\"locker\":{},", 1).into_bytes()
+            }]),
+        ),
+        ("custom data nobody signed", iou("\"meta\":{", "\"meta\":{\"custom\":{\"data\":{}},")),
+        ("signature is not hex", iou("\"string\":\"", "\"string\":\"zz")),
+    ] {
+        assert_eq!(refused(&c, &request).code, Code::Malformed, "{what}");
+    }
+}

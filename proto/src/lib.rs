@@ -1,0 +1,81 @@
+//! The wire between services: messages, clients and servers generated from
+//! `proto/`, and the one [`Link`](link::Link) under every client.
+//!
+//! There are no rules here. What a message means stands in its `.proto` file;
+//! what may be cleared stands in `webwallet_ledger`.
+//!
+//! Make clients and servers with [`hashtable::client`], [`hashtable::server`]
+//! and their twins in [`graphstore`], not with the generated constructors: the
+//! limit on message sizes is set there, once.
+
+pub mod link;
+mod panic;
+mod rejection;
+pub mod serve;
+pub mod token;
+
+pub use rejection::UnreadableRejection;
+
+/// The largest message any client or server of ours sends or accepts: 16 MiB.
+/// More is answered with `OUT_OF_RANGE`. A record is at most 60 KiB; this is
+/// room for a page of them.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The files of `proto/`, compiled: an encoded `FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Hashtable: keeps immutable documents by their hash.
+pub mod hashtable {
+    use crate::{MESSAGE_BYTES_MAX, link::Link};
+
+    /// `webwallet.hashtable.v1`, as generated.
+    #[allow(missing_docs, unused_qualifications, clippy::all)]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/webwallet.hashtable.v1.rs"));
+    }
+
+    /// A client with our limits. Cloning it is cheap; every call needs its own
+    /// clone or a `&mut`.
+    pub fn client(link: Link) -> v1::hashtable_client::HashtableClient<Link> {
+        v1::hashtable_client::HashtableClient::new(link)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The gRPC server of a service, with our limits.
+    pub fn server<S: v1::hashtable_server::Hashtable>(
+        service: S,
+    ) -> v1::hashtable_server::HashtableServer<S> {
+        v1::hashtable_server::HashtableServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
+
+/// Graphstore: decides what clears, and numbers it.
+pub mod graphstore {
+    use crate::{MESSAGE_BYTES_MAX, link::Link};
+
+    /// `webwallet.graphstore.v1`, as generated.
+    #[allow(missing_docs, unused_qualifications, clippy::all)]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/webwallet.graphstore.v1.rs"));
+    }
+
+    /// A client with our limits. Cloning it is cheap; every call needs its own
+    /// clone or a `&mut`.
+    pub fn client(link: Link) -> v1::graphstore_client::GraphstoreClient<Link> {
+        v1::graphstore_client::GraphstoreClient::new(link)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The gRPC server of a service, with our limits.
+    pub fn server<S: v1::graphstore_server::Graphstore>(
+        service: S,
+    ) -> v1::graphstore_server::GraphstoreServer<S> {
+        v1::graphstore_server::GraphstoreServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}

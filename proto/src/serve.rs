@@ -1,0 +1,119 @@
+//! Serving services to other processes: one listener, with health, reflection
+//! and every limit written down.
+//!
+//! Only for a role that runs apart. In one process, clients reach servers
+//! through [`Link::embedded`](crate::link::Link::embedded) and nothing listens.
+//! Whoever can connect is trusted: bind it where only our own services can.
+
+use std::{convert::Infallible, future::Future};
+
+use tokio::net::TcpListener;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::server::{HealthReporter, HealthService};
+use tower::Service;
+
+use crate::{
+    FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX,
+    link::{
+        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, PING_ANSWERED_WITHIN, PING_EVERY,
+        STREAM_WINDOW_BYTES,
+    },
+    panic::CatchPanics,
+};
+
+/// Calls in flight on one connection; more wait in their client.
+pub const STREAMS_MAX: u32 = 1024;
+
+/// The services of one listener.
+///
+/// ```no_run
+/// # use webwallet_proto::{serve::Services, hashtable::{server, v1::hashtable_server::Hashtable}};
+/// # async fn f(service: impl Hashtable) -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:7001").await?;
+/// let mut services = Services::new();
+/// services.add(server(service)).await;
+/// services.serve(listener, std::future::pending()).await?;
+/// # Ok(()) }
+/// ```
+pub struct Services {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    health: HealthReporter,
+}
+
+impl Services {
+    /// None yet.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Services {
+        Services { routes: Routes::builder(), names: Vec::new(), health: HealthReporter::new() }
+    }
+
+    /// Adds a gRPC server and reports it as serving.
+    pub async fn add<S>(&mut self, server: S)
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.health.set_serving::<S>().await;
+        self.names.push(S::NAME);
+        self.routes.add_service(server);
+    }
+
+    /// Changes what `grpc.health.v1` answers, also while serving.
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
+    /// Serves until `shutdown`, then lets the calls in flight end.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let health = tonic_health::pb::health_server::HealthServer::new(
+            HealthService::from_health_reporter(self.health),
+        )
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health")
+            .with_service_name("grpc.reflection.v1.ServerReflection");
+        // List what is mounted here, not all that could be.
+        for name in self.names {
+            reflection = reflection.with_service_name(name);
+        }
+        self.routes.add_service(health).add_service(reflection.build_v1()?);
+
+        let incoming =
+            TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING_EVERY));
+        Server::builder()
+            .layer(CatchPanics)
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keepalive_interval(Some(PING_EVERY))
+            .http2_keepalive_timeout(Some(PING_ANSWERED_WITHIN))
+            // A gateway that gives up on all its calls at once is no attack; the
+            // default of 20 would cut its connection and fail the others.
+            .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
+            .add_routes(self.routes.routes())
+            .serve_with_incoming_shutdown(incoming, shutdown)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! `webwallet balance` and `webwallet history`: what an address holds, and how
+//! it came to hold it.
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::client::{Answer, Url, data};
+use crate::command::Outcome;
+use crate::key::Home;
+use crate::output;
+use crate::transaction::{Balance, Output, row, segment};
+
+/// Which part of a list.
+#[derive(Args)]
+struct Page {
+    /// Entries at most
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000), default_value_t = 100)]
+    limit: u16,
+    /// Where an earlier answer ended (its `next`)
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl Page {
+    fn query(&self) -> String {
+        let cursor = self.cursor.as_deref().map(|cursor| format!("&cursor={}", segment(cursor)));
+        format!("limit={}{}", self.limit, cursor.unwrap_or_default())
+    }
+}
+
+/// `webwallet balance`
+#[derive(Args)]
+pub struct BalanceOf {
+    /// An address, or one of your keys
+    #[arg(value_name = "NAME_OR_ADDRESS")]
+    address: String,
+    /// Only this unit
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    unit: Option<String>,
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+#[derive(Deserialize)]
+struct Units {
+    units: Vec<Unit>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Unit {
+    counter: String,
+    balance: Balance,
+}
+
+impl BalanceOf {
+    /// Prints the units of an address.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let labels = keys.labels();
+        let address = keys.address(&self.address)?;
+        let mut path = format!("/address/{address}?{}", self.page.query());
+        if let Some(unit) = &self.unit {
+            path.push_str(&format!("&counter={}", keys.address(unit)?));
+        }
+        let body = match self.url.server().get(&path)? {
+            Answer::Done { body, .. } => body,
+            Answer::Problem(problem) => {
+                problem.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        if json {
+            output::line(body)?;
+            return Ok(Outcome::Done);
+        }
+        let Units { units, next } =
+            serde_json::from_str(data(&body)?.get()).context("the answer cannot be read")?;
+        if units.is_empty() {
+            output::line("no accounts")?;
+            return Ok(Outcome::Done);
+        }
+        let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
+            vec![labels.of(&counter).to_owned(), net, min, max]
+        });
+        output::line(output::table(&["unit", "net", "min", "max"], &rows.collect::<Vec<_>>()))?;
+        more(next.as_deref());
+        Ok(Outcome::Done)
+    }
+}
+
+/// `webwallet history`
+#[derive(Args)]
+pub struct History {
+    /// An address, or one of your keys
+    #[arg(value_name = "NAME_OR_ADDRESS")]
+    address: String,
+    /// In this unit [default: its own]
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    unit: Option<String>,
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+#[derive(Deserialize)]
+struct Outputs {
+    outputs: Vec<Placed>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Placed {
+    pointer: String,
+    content: Output,
+}
+
+impl History {
+    /// Prints the outputs of an account, newest first.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let labels = keys.labels();
+        let address = keys.address(&self.address)?;
+        let unit =
+            self.unit.as_deref().map_or_else(|| Ok(address.clone()), |unit| keys.address(unit))?;
+        let path =
+            format!("/address/{address}/outputs/history?counter={unit}&{}", self.page.query());
+        let body = match self.url.server().get(&path)? {
+            Answer::Done { body, .. } => body,
+            Answer::Problem(problem) => {
+                problem.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        if json {
+            output::line(body)?;
+            return Ok(Outcome::Done);
+        }
+        let Outputs { outputs, next } =
+            serde_json::from_str(data(&body)?.get()).context("the answer cannot be read")?;
+        if outputs.is_empty() {
+            output::line("no outputs in this unit")?;
+            return Ok(Outcome::Done);
+        }
+        let rows = outputs.iter().map(|placed| {
+            let mut cells = row(&placed.content, &labels).split_off(2);
+            cells.push(placed.pointer.clone());
+            cells
+        });
+        output::line(output::table(&["net", "min", "max", "pointer"], &rows.collect::<Vec<_>>()))?;
+        more(next.as_deref());
+        Ok(Outcome::Done)
+    }
+}
+
+fn more(next: Option<&str>) {
+    if let Some(next) = next {
+        eprintln!("more with --cursor {next}");
+    }
+}

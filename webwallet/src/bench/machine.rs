@@ -1,0 +1,133 @@
+//! The machine under measurement: its CPUs, its file system, its processes.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context as _, ensure};
+use core_affinity::CoreId;
+use serde::Serialize;
+
+/// Where a thread runs: on one CPU, or anywhere when the machine cannot say.
+#[derive(Clone, Copy)]
+pub struct Cpu(Option<CoreId>);
+
+impl Cpu {
+    /// Anywhere.
+    pub fn any() -> Cpu {
+        Cpu(None)
+    }
+
+    /// Does some work in a thread of its own on this CPU. Processes that it
+    /// starts stay there too.
+    pub fn run<T: Send>(
+        self,
+        work: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        thread::scope(|scope| {
+            let pinned = scope.spawn(|| {
+                if let Cpu(Some(core)) = self {
+                    ensure!(core_affinity::set_for_current(core), "cannot run on CPU {}", core.id);
+                }
+                work()
+            });
+            pinned.join().ok().context("a measuring thread panicked")?
+        })
+    }
+}
+
+/// The CPUs of server and load.
+pub struct Cpus {
+    /// Of the server and of every calibration.
+    pub server: Cpu,
+    /// Of the load.
+    pub load: Cpu,
+    /// Are they two, and different?
+    pub pinned: bool,
+}
+
+impl Cpus {
+    /// CPU 0 and CPU 1, or anywhere if there are not two to pin to.
+    pub fn find() -> Cpus {
+        match core_affinity::get_core_ids().as_deref() {
+            Some([first, second, ..]) => {
+                Cpus { server: Cpu(Some(*first)), load: Cpu(Some(*second)), pinned: true }
+            }
+            _ => Cpus { server: Cpu::any(), load: Cpu::any(), pinned: false },
+        }
+    }
+}
+
+/// What the figures were measured on.
+#[derive(Serialize)]
+pub struct Machine {
+    /// Name of the processor.
+    pub cpu: String,
+    /// CPUs this process may use.
+    pub cpus: usize,
+    /// Are server and load pinned, each to its own?
+    pub pinned: bool,
+    /// Kernel.
+    pub os: String,
+    /// Type of the data directory's file system.
+    pub file_system: String,
+    /// Version of this program.
+    pub version: &'static str,
+}
+
+impl Machine {
+    /// Looks around.
+    pub fn look(data: &Path, pinned: bool) -> anyhow::Result<Machine> {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map(|(_, name)| name);
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Ok(Machine {
+            cpu: cpu.unwrap_or(std::env::consts::ARCH).to_owned(),
+            cpus: thread::available_parallelism().map_or(1, usize::from),
+            pinned,
+            os: format!("{} {}", std::env::consts::OS, kernel.trim()),
+            file_system: file_system(data)?,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+}
+
+/// The type of the file system a folder is on.
+///
+/// # Errors
+/// On tmpfs, where syncing costs nothing and a measurement says nothing.
+pub fn file_system(dir: &Path) -> anyhow::Result<String> {
+    // Magic numbers of statfs(2).
+    const NAMES: [(i64, &str); 7] = [
+        (0x0102_1994, "tmpfs"),
+        (0x8584_58f6, "ramfs"),
+        (0xef53, "ext4"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0x794c_7630, "overlayfs"),
+    ];
+    let found = rustix::fs::statfs(dir)
+        .with_context(|| format!("cannot look at {}", dir.display()))?
+        .f_type;
+    let found = i64::try_from(found).unwrap_or_default();
+    let name = NAMES.iter().find(|(magic, _)| *magic == found).map(|(_, name)| *name);
+    ensure!(
+        !matches!(name, Some("tmpfs" | "ramfs")),
+        "{} is in memory (tmpfs), where syncing costs nothing; name a folder on a disk with --data DIR",
+        dir.display()
+    );
+    Ok(name.map_or_else(|| format!("0x{found:x}"), str::to_owned))
+}
+
+/// Resident memory of a process, in MiB.
+pub fn resident_mib(process: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))
+        .context("cannot read the memory of the server")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    Ok(kib.context("the system does not say how much memory the server uses")? / 1024.0)
+}

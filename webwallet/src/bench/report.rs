@@ -1,0 +1,252 @@
+//! What a measurement found, beside its goals.
+
+use serde::Serialize;
+
+use super::calibrate::Calibration;
+use super::load::Tally;
+use super::machine::Machine;
+use crate::output;
+
+/// Which side of its limit a figure is to be on.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Goal {
+    /// Not below it.
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// Not above it.
+    #[serde(rename = "<=")]
+    AtMost,
+}
+
+impl Goal {
+    fn met(self, value: f64, limit: f64) -> bool {
+        match self {
+            Goal::AtLeast => value >= limit,
+            Goal::AtMost => value <= limit,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Goal::AtLeast => ">=",
+            Goal::AtMost => "<=",
+        }
+    }
+}
+
+/// One run of load.
+#[derive(Serialize)]
+pub struct Run {
+    name: &'static str,
+    clients: usize,
+    ious_per_request: usize,
+    ious_per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    p999_ms: f64,
+    /// The figure that has a goal, as a part of its yardstick.
+    ratio: Option<f64>,
+    limit: Option<f64>,
+    goal: Option<Goal>,
+    met: Option<bool>,
+    /// Part of the time the load's own CPU was busy; near 1 it was the bottleneck.
+    client_busy: f64,
+}
+
+impl Run {
+    /// What was counted.
+    pub fn of(name: &'static str, clients: usize, ious_per_request: usize, tally: &Tally) -> Run {
+        Run {
+            name,
+            clients,
+            ious_per_request,
+            ious_per_second: round(tally.rate() * ious_per_request as f64, 1),
+            p50_ms: tally.percentile_ms(50.0),
+            p99_ms: tally.percentile_ms(99.0),
+            p999_ms: tally.percentile_ms(99.9),
+            ratio: None,
+            limit: None,
+            goal: None,
+            met: None,
+            client_busy: round(tally.busy, 2),
+        }
+    }
+
+    /// With the goal that it has.
+    pub fn with_goal(self, ratio: f64, goal: Goal, limit: f64) -> Run {
+        Run {
+            ratio: Some(round(ratio, 3)),
+            limit: Some(limit),
+            goal: Some(goal),
+            met: Some(goal.met(ratio, limit)),
+            ..self
+        }
+    }
+}
+
+/// Something else that was measured.
+#[derive(Serialize)]
+pub struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    limit: Option<f64>,
+    met: Option<bool>,
+}
+
+impl Figure {
+    /// Something to know.
+    pub fn of(name: &'static str, value: f64, unit: &'static str) -> Figure {
+        Figure { name, value: round(value, 1), unit, limit: None, met: None }
+    }
+
+    /// Something that is not to be above a limit.
+    pub fn at_most(name: &'static str, value: f64, unit: &'static str, limit: f64) -> Figure {
+        Figure { limit: Some(limit), met: Some(value <= limit), ..Figure::of(name, value, unit) }
+    }
+}
+
+/// The count at the end.
+#[derive(Serialize)]
+pub struct Counted {
+    /// Answers of the server.
+    pub answers: u64,
+    /// Of them 201.
+    pub created: u64,
+    /// The last number the server gave; `None` if it is not what was counted.
+    pub server_number: Option<u64>,
+}
+
+impl Counted {
+    /// Nothing was refused, lost or cleared twice.
+    pub fn is_right(&self) -> bool {
+        self.answers == self.created && self.server_number == Some(self.created)
+    }
+}
+
+/// Everything.
+#[derive(Serialize)]
+pub struct Report {
+    /// On what.
+    pub machine: Machine,
+    /// Against what.
+    pub calibration: Calibration,
+    /// Load.
+    pub runs: Vec<Run>,
+    /// Other figures.
+    pub figures: Vec<Figure>,
+    /// The count.
+    pub counted: Counted,
+}
+
+impl Report {
+    /// Is every goal met and every answer accounted for?
+    pub fn is_good(&self) -> bool {
+        let mut verdicts =
+            self.runs.iter().map(|run| run.met).chain(self.figures.iter().map(|figure| figure.met));
+        verdicts.all(|met| met != Some(false)) && self.counted.is_right()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let Machine { cpu, cpus, pinned, os, file_system, version } = &self.machine;
+        let pinned = if *pinned {
+            "server on CPU 0, load on CPU 1"
+        } else {
+            "not pinned: this machine has not two CPUs to pin to"
+        };
+        let Calibration { h, v, z, fdatasync_p50_us } = self.calibration;
+        let verdict = |met: Option<bool>| match met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        let runs = self.runs.iter().map(|run| {
+            let goal = match (run.ratio, run.goal, run.limit) {
+                (Some(ratio), Some(goal), Some(limit)) => {
+                    format!("{ratio:.2} {} {limit:.2}", goal.sign())
+                }
+                _ => String::new(),
+            };
+            vec![
+                run.name.to_owned(),
+                run.clients.to_string(),
+                run.ious_per_request.to_string(),
+                format!("{:.0}", run.ious_per_second),
+                format!("{:.2}", run.p50_ms),
+                format!("{:.2}", run.p99_ms),
+                format!("{:.2}", run.p999_ms),
+                format!("{:.0} %", run.client_busy * 100.0),
+                goal,
+                verdict(run.met).to_owned(),
+            ]
+        });
+        let head = [
+            "run",
+            "clients",
+            "IOUs/request",
+            "IOUs/s",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "client",
+            "goal",
+            "",
+        ];
+        let runs = output::table(&head, &runs.collect::<Vec<_>>());
+        let figures = self.figures.iter().map(|figure| {
+            let limit = figure.limit.map(|limit| format!("<= {limit}")).unwrap_or_default();
+            let value = format!("{:.1}", figure.value);
+            vec![
+                figure.name.to_owned(),
+                value,
+                figure.unit.to_owned(),
+                limit,
+                verdict(figure.met).to_owned(),
+            ]
+        });
+        let figures =
+            output::table(&["figure", "value", "unit", "goal", ""], &figures.collect::<Vec<_>>());
+        let Counted { answers, created, server_number } = &self.counted;
+        let number = match server_number {
+            Some(number) => format!("the server's number is {number}"),
+            None => "the server's number is ANOTHER".to_owned(),
+        };
+        format!(
+            "webwallet {version} on {cpu}, {cpus} CPUs, {os}, {file_system}; {pinned}\n\
+             H {h:.0} requests/s  V {v:.0} signatures/s  Z {z:.0} signatures/s in batches  F {fdatasync_p50_us:.0} us fdatasync\n\n\
+             {runs}\n\n{figures}\n\n\
+             {answers} answers, {created} of them 201; {number}{}",
+            if self.counted.is_right() { "" } else { "  WRONG" }
+        )
+    }
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A missed goal that is reported as met is worse than no goal.
+    #[test]
+    fn a_goal_is_judged_on_the_exact_figure() {
+        assert!(Goal::AtLeast.met(0.5, 0.5) && !Goal::AtLeast.met(0.4999, 0.5));
+        assert!(Goal::AtMost.met(1.0, 1.0) && !Goal::AtMost.met(1.0001, 1.0));
+        let figure = Figure::at_most("x", 60.04, "MiB", 60.0);
+        assert_eq!((figure.value, figure.met), (60.0, Some(false)));
+    }
+
+    /// Answers that went missing must fail the measurement.
+    #[test]
+    fn the_count_must_be_complete() {
+        let right = Counted { answers: 5, created: 5, server_number: Some(5) };
+        assert!(right.is_right());
+        assert!(!Counted { answers: 6, ..right }.is_right());
+        assert!(!Counted { answers: 5, created: 5, server_number: None }.is_right());
+        assert!(!Counted { answers: 5, created: 5, server_number: Some(4) }.is_right());
+    }
+}

@@ -1,0 +1,130 @@
+//! A server, as the wallet commands see it: a URL that answers JSON.
+//!
+//! A refusal (problem+json) is an answer like any other; only a server that
+//! cannot be reached, or does not answer in the terms of the API, is an error.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::problem::Problem;
+
+/// Answers are records and lists of at most 1,000 entries; this is far above
+/// any of them and far below memory.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Which server to ask.
+#[derive(Args, Clone)]
+pub struct Url {
+    /// The server
+    #[arg(
+        long,
+        env = "WEBWALLET_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: String,
+}
+
+impl Url {
+    /// The server at this URL.
+    pub fn server(&self) -> Server {
+        Server::at(&self.url)
+    }
+}
+
+/// A server and the connections to it.
+pub struct Server {
+    url: String,
+    agent: ureq::Agent,
+}
+
+/// What a server said.
+pub enum Answer {
+    /// 200 or 201: the body as it came.
+    Done {
+        /// Exactly the bytes of the body.
+        body: String,
+        /// It had been done before.
+        replayed: bool,
+    },
+    /// A refusal, or trouble that the server names.
+    Problem(Box<Problem>),
+}
+
+impl Server {
+    /// The server at a URL.
+    pub fn at(url: &str) -> Server {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .timeout_global(Some(Duration::from_secs(30)))
+            .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Server { url: url.trim_end_matches('/').to_owned(), agent }
+    }
+
+    /// Asks for a path.
+    pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.url);
+        let response = self.agent.get(&url).header("accept", "application/json").call();
+        read(response).with_context(|| format!("GET {url}"))
+    }
+
+    /// Posts a request for clearing.
+    pub fn post(&self, request: &[u8]) -> anyhow::Result<Answer> {
+        let url = format!("{}/transaction", self.url);
+        let response = self.agent.post(&url).content_type("application/json").send(request);
+        read(response).with_context(|| format!("POST {url}"))
+    }
+
+    /// The domain the server clears for.
+    pub fn domain(&self) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        struct Known {
+            domain: String,
+        }
+        match self.get("/.well-known/webwallet")? {
+            Answer::Done { body, .. } => {
+                let known: Known =
+                    serde_json::from_str(&body).context("the server does not say its domain")?;
+                Ok(known.domain)
+            }
+            Answer::Problem(problem) => {
+                bail!("the server does not say its domain: {}", problem.sentence())
+            }
+        }
+    }
+}
+
+fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Answer> {
+    let mut response = response?;
+    let status = response.status();
+    let header = |name: &str| {
+        response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let (kind, replayed) = (header("content-type"), header("idempotent-replayed") == "true");
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+    if kind.starts_with("application/problem+json") {
+        return Ok(Answer::Problem(Box::new(Problem::from_json(body)?)));
+    }
+    if !matches!(status.as_u16(), 200 | 201) {
+        bail!("this is no WebWallet server: it answered {status} without a problem document");
+    }
+    Ok(Answer::Done { body, replayed })
+}
+
+/// The bytes of `data` in an answer, as they came.
+pub fn data(body: &str) -> anyhow::Result<&RawValue> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(body).context("the answer has no `data`")?;
+    Ok(envelope.data)
+}

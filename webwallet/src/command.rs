@@ -1,0 +1,117 @@
+//! The command line: which commands there are and which module runs each.
+//!
+//! Exit codes are part of the interface: 0 done; 1 refused or rejected, the
+//! problem or the findings on standard output; 2 could not run (usage, file,
+//! network), the reason on standard error.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{account, bench, config, demo, explain, iou, key, manual, pay, serve, transaction};
+
+/// A wallet server on which any address issues its own unit and pays with signed IOUs
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Answer in JSON: one document, or one a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How a command that could run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1.
+    Refused,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server, whole or one role of it
+    Serve(config::Flags),
+    /// See everything once: a server, three people, payments, a refusal
+    Demo(demo::Demo),
+    /// Make and show keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Sign a payment and post it
+    Pay(pay::Pay),
+    /// Pay in your own unit
+    Issue(pay::Payment),
+    /// Sign and check IOUs in files
+    #[command(subcommand)]
+    Iou(iou::Command),
+    /// Post signed IOUs as one request
+    Post(pay::Post),
+    /// What an address holds
+    Balance(account::BalanceOf),
+    /// The outputs of an account, newest first
+    History(account::History),
+    /// One record
+    Transaction(transaction::Transaction),
+    /// Cause and cure of a refusal
+    Explain(explain::Explain),
+    /// Measure the server on this machine against its goals
+    Bench(bench::Bench),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print shell completions
+    Completions(manual::Completions),
+    /// Print the manual page
+    Man(manual::Man),
+    /// The fixed answer that `bench` calibrates with
+    #[command(hide = true)]
+    BenchFixed(bench::fixed::Fixed),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print every setting of `serve` and where it comes from
+    Show(ConfigShow),
+}
+
+#[derive(Args)]
+struct ConfigShow {
+    #[command(flatten)]
+    flags: config::Flags,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(&self) -> anyhow::Result<Outcome> {
+        let json = self.json;
+        match &self.command {
+            Command::Serve(flags) => serve::run(flags),
+            Command::Demo(demo) => demo.run(json),
+            Command::Key(command) => key::run(command, json).map(|()| Outcome::Done),
+            Command::Pay(pay) => pay.run(json),
+            Command::Issue(payment) => payment.run(None, json),
+            Command::Iou(command) => iou::run(command, json),
+            Command::Post(post) => post.run(json),
+            Command::Balance(balance) => balance.run(json),
+            Command::History(history) => history.run(json),
+            Command::Transaction(transaction) => transaction.run(json),
+            Command::Explain(explain) => explain.run(json),
+            Command::Bench(bench) => bench.run(json),
+            Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
+            Command::BenchFixed(fixed) => fixed.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// A flag that clashes would only be found by the person who uses it.
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

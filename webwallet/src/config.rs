@@ -1,0 +1,465 @@
+//! The configuration of `serve`: defaults, under a TOML file, under
+//! `WEBWALLET_*` variables, under flags.
+//!
+//! An unknown key is refused wherever it stands: a misspelt setting must not
+//! be silently the default one. Passwords and tokens are named by file only,
+//! so a configuration holds no secret and may be shown to anybody.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Map, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::{Deserialize, Serialize};
+use webwallet_api_gateway::Limits;
+
+use crate::command::Outcome;
+use crate::output;
+
+/// Variables of other commands, which `serve` passes over.
+const OTHER_VARIABLES: [&str; 3] = ["config", "home", "url"];
+
+/// Which part of the server this process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything, in this process
+    All,
+    /// Keeps documents; gRPC
+    Hashtable,
+    /// Clears requests; gRPC
+    Graphstore,
+    /// Speaks REST for a Hashtable and a Graphstore elsewhere
+    Gateway,
+}
+
+/// Every setting of `serve`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which part of the server this process is.
+    pub role: Role,
+    /// REST of roles `all` and `gateway`, gRPC of the others; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Metrics and everything that changes the server.
+    pub admin: SocketAddr,
+    /// The domain IOUs must name.
+    pub domain: String,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where role `gateway` finds the Hashtable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashtable: Option<String>,
+    /// Where role `gateway` finds the Graphstore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphstore: Option<String>,
+    /// File with the token of calls between our services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// File with the token of the admin listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token_file: Option<PathBuf>,
+    /// File to read the time from; for tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_clock: Option<PathBuf>,
+    /// What is logged.
+    pub log: String,
+    /// How much of this machine clients may hold.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            role: Role::All,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            domain: "localhost".to_owned(),
+            data: PathBuf::from("./webwallet-data"),
+            hashtable: None,
+            graphstore: None,
+            token_file: None,
+            admin_token_file: None,
+            test_clock: None,
+            log: "info".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The flags of `serve`; what is not given is left to the layers below.
+#[derive(Args, Serialize, Default)]
+pub struct Flags {
+    /// TOML file with settings
+    #[arg(long, env = "WEBWALLET_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Which part of the server to run [default: all]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    /// Address to serve on; port 0 picks one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    /// Address for metrics and administration [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<SocketAddr>,
+    /// Domain that IOUs must name [default: localhost]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// Data directory [default: ./webwallet-data]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<PathBuf>,
+    /// For --role gateway: the Hashtable, http://HOST:PORT
+    #[arg(long, value_name = "URI")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashtable: Option<String>,
+    /// For --role gateway: the Graphstore, http://HOST:PORT
+    #[arg(long, value_name = "URI")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graphstore: Option<String>,
+    /// For tests, on loopback only: read the time (RFC 3339) from a file at every use
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_clock: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, or MODULE=LEVEL,... [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+}
+
+/// One layer of settings, with a name that people understand.
+struct Layer {
+    name: &'static str,
+    values: Dict,
+}
+
+impl Layer {
+    fn of(name: &'static str, values: &impl Serialize) -> figment::error::Result<Layer> {
+        let values = Value::serialize(values)?.into_dict().unwrap_or_default();
+        Ok(Layer { name, values })
+    }
+
+    /// `WEBWALLET_DATA=...`, and `WEBWALLET_LIMITS_CONNECTIONS_MAX=...` for the
+    /// keys of a table. Variables for tests and other commands are passed over.
+    fn variables(
+        variables: impl Iterator<Item = (String, String)>,
+        known: &Dict,
+    ) -> anyhow::Result<Layer> {
+        let tables =
+            known.iter().filter_map(|(key, value)| value.as_dict().map(|table| (key, table)));
+        let tables = tables.collect::<Vec<_>>();
+        let mut values = Dict::new();
+        for (variable, text) in variables {
+            let Some(key) = variable.strip_prefix("WEBWALLET_").map(str::to_ascii_lowercase) else {
+                continue;
+            };
+            let inner = tables.iter().find_map(|(table, keys)| {
+                let inner = key.strip_prefix(table.as_str())?.strip_prefix('_')?;
+                keys.contains_key(inner).then(|| ((*table).clone(), inner.to_owned()))
+            });
+            if let Some((table, inner)) = inner {
+                let number = text.parse::<u64>();
+                let Ok(number) = number else {
+                    bail!("the variable {variable} is `{text}`, not a whole number")
+                };
+                let entry = values.entry(table).or_insert_with(|| Value::from(Dict::new()));
+                if let Value::Dict(_, table) = entry {
+                    table.insert(inner, Value::from(number));
+                }
+            } else if SETTINGS.contains(&key.as_str()) {
+                values.insert(key, Value::from(text));
+            } else if !OTHER_VARIABLES.contains(&key.as_str()) && !key.starts_with("test_") {
+                bail!(
+                    "there is no setting for the variable {variable}; `webwallet config show` lists all"
+                );
+            }
+        }
+        Ok(Layer { name: "environment", values })
+    }
+}
+
+/// Settings that are not tables.
+const SETTINGS: [&str; 11] = [
+    "role",
+    "listen",
+    "admin",
+    "domain",
+    "data",
+    "hashtable",
+    "graphstore",
+    "token_file",
+    "admin_token_file",
+    "test_clock",
+    "log",
+];
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+/// All layers, lowest first.
+fn layers(
+    flags: &Flags,
+    variables: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Figment> {
+    let defaults = Layer::of("default", &Config::default())?;
+    let variables = Layer::variables(variables, &defaults.values)?;
+    let mut figment = Figment::from(defaults);
+    if let Some(file) = &flags.config {
+        // To figment a file that is not there is an empty one.
+        fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    Ok(figment.merge(variables).merge(Layer::of("flag", flags)?))
+}
+
+fn extract(figment: &Figment) -> anyhow::Result<Config> {
+    let config: Config = figment.extract()?;
+    let domain = config.domain.as_bytes();
+    let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:".contains(b);
+    ensure!(
+        (1..=100).contains(&domain.len()) && domain.iter().all(letter),
+        "`{}` is no domain: 1 to 100 lower-case letters, digits, `.`, `-`, `:`",
+        config.domain
+    );
+    let elsewhere = [("hashtable", &config.hashtable), ("graphstore", &config.graphstore)];
+    for (name, uri) in elsewhere {
+        match (config.role, uri) {
+            (Role::Gateway, None) => bail!("role gateway needs {name}: --{name} http://HOST:PORT"),
+            (Role::Gateway, Some(uri)) => {
+                ensure!(
+                    !uri.contains('@'),
+                    "{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE"
+                );
+            }
+            (_, Some(_)) => {
+                bail!("only role gateway uses {name}; this is role {}", config.role.name())
+            }
+            (_, None) => {}
+        }
+    }
+    Ok(config)
+}
+
+impl Role {
+    /// Does it speak REST, and so has an admin listener?
+    pub fn is_gateway(self) -> bool {
+        matches!(self, Role::All | Role::Gateway)
+    }
+
+    /// As written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::All => "all",
+            Role::Hashtable => "hashtable",
+            Role::Graphstore => "graphstore",
+            Role::Gateway => "gateway",
+        }
+    }
+}
+
+/// Variables whose text is readable.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The settings as `serve` uses them.
+///
+/// # Errors
+/// A file that cannot be read, an unknown key, or a value that makes no sense.
+pub fn load(flags: &Flags) -> anyhow::Result<Config> {
+    extract(&layers(flags, variables())?)
+}
+
+/// Runs `webwallet config show`.
+pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
+    #[derive(Serialize)]
+    struct Setting {
+        value: serde_json::Value,
+        from: String,
+    }
+    let figment = layers(flags, variables())?;
+    extract(&figment)?;
+    let mut settings = BTreeMap::new();
+    let all = figment.data()?.remove(&Profile::Default).unwrap_or_default();
+    flatten("", &all, &mut |key, value| {
+        let setting =
+            Setting { value: serde_json::to_value(value)?, from: source(&figment, value.tag()) };
+        settings.insert(key, setting);
+        Ok(())
+    })?;
+    if json {
+        output::line(serde_json::to_vec(&settings)?)?;
+    } else {
+        let rows = settings
+            .into_iter()
+            .map(|(key, setting)| vec![key, setting.value.to_string(), setting.from]);
+        output::line(output::table(&["setting", "value", "from"], &rows.collect::<Vec<_>>()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn flatten(
+    prefix: &str,
+    values: &Dict,
+    visit: &mut impl FnMut(String, &Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for (key, value) in values {
+        match value.as_dict() {
+            Some(table) => flatten(&format!("{prefix}{key}."), table, visit)?,
+            None => visit(format!("{prefix}{key}"), value)?,
+        }
+    }
+    Ok(())
+}
+
+fn source(figment: &Figment, tag: Tag) -> String {
+    match figment.get_metadata(tag) {
+        Some(Metadata { source: Some(source), .. }) => source.to_string(),
+        Some(metadata) => metadata.name.to_string(),
+        None => "default".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(list: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        list.iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("webwallet.toml");
+        fs::write(&path, text).expect("written");
+        (dir, path)
+    }
+
+    /// An operator who sets a flag must not be overruled by a forgotten file.
+    #[test]
+    fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+        let (_dir, path) =
+            file("domain = 'file'\nlog = 'file'\ndata = 'file'\n[limits]\nheaders_max = 7\n");
+        let flags =
+            Flags { config: Some(path.clone()), domain: Some("flag".into()), ..Flags::default() };
+        let set =
+            vars(&[("WEBWALLET_DOMAIN", "variable"), ("WEBWALLET_LOG", "variable"), ("HOME", "/")]);
+        let figment = layers(&flags, set).expect("layers");
+        let config = extract(&figment).expect("config");
+        assert_eq!(config.domain, "flag");
+        assert_eq!(config.log, "variable");
+        assert_eq!(config.data, PathBuf::from("file"));
+        assert_eq!(config.limits.headers_max, 7);
+        assert_eq!(config.limits.connections_max, Limits::default().connections_max);
+        assert_eq!(config.listen.port(), 8080);
+        let from = |key| source(&figment, figment.find_value(key).expect("value").tag());
+        assert_eq!(
+            [from("domain"), from("log"), from("admin")],
+            ["flag", "environment", "default"]
+        );
+        assert!(
+            from("limits.headers_max").contains("webwallet.toml"),
+            "{}",
+            from("limits.headers_max")
+        );
+    }
+
+    /// Variables are text; a number-like domain stays text, a limit is a number.
+    #[test]
+    fn variables_reach_into_tables() {
+        let set = vars(&[("WEBWALLET_LIMITS_CONNECTIONS_MAX", "12"), ("WEBWALLET_DOMAIN", "127")]);
+        let config = extract(&layers(&Flags::default(), set).expect("layers")).expect("config");
+        assert_eq!((config.limits.connections_max, config.domain.as_str()), (12, "127"));
+        assert!(
+            layers(&Flags::default(), vars(&[("WEBWALLET_LIMITS_CONNECTIONS_MAX", "many")]))
+                .is_err()
+        );
+    }
+
+    /// A misspelt setting would silently be the default.
+    #[test]
+    fn unknown_keys_are_refused_everywhere() {
+        for text in [
+            "domian = 'x'",
+            "[limits]\nconections_max = 1",
+            "[limit]\nx = 1",
+            "domain = 7",
+            "domain =",
+        ] {
+            let (_dir, path) = file(text);
+            let flags = Flags { config: Some(path), ..Flags::default() };
+            assert!(
+                layers(&flags, vars(&[])).and_then(|figment| extract(&figment)).is_err(),
+                "{text}"
+            );
+        }
+        assert!(layers(&Flags::default(), vars(&[("WEBWALLET_DOMIAN", "x")])).is_err());
+        let missing = Flags { config: Some("/nonexistent.toml".into()), ..Flags::default() };
+        assert!(layers(&missing, vars(&[])).and_then(|figment| extract(&figment)).is_err());
+        let others = vars(&[("WEBWALLET_HOME", "x"), ("WEBWALLET_TEST_ENGINE", "auto")]);
+        assert!(layers(&Flags::default(), others).is_ok());
+    }
+
+    /// The list of plain settings must not fall behind the struct.
+    #[test]
+    fn every_setting_has_its_variable() {
+        let full = Config {
+            hashtable: Some(String::new()),
+            graphstore: Some(String::new()),
+            token_file: Some(PathBuf::new()),
+            admin_token_file: Some(PathBuf::new()),
+            test_clock: Some(PathBuf::new()),
+            ..Config::default()
+        };
+        let layer = Layer::of("all", &full).expect("layer");
+        let mut plain = layer.values.keys().filter(|key| *key != "limits").collect::<Vec<_>>();
+        let mut known = SETTINGS.iter().map(|key| key.to_string()).collect::<Vec<_>>();
+        plain.sort();
+        known.sort();
+        assert_eq!(plain, known.iter().collect::<Vec<_>>());
+    }
+
+    /// A domain outside the grammar would refuse every IOU.
+    #[test]
+    fn domains_and_roles_make_sense() {
+        let try_with =
+            |flags: &Flags| layers(flags, vars(&[])).and_then(|figment| extract(&figment));
+        for domain in ["", "Example.net", "a b", &"a".repeat(101)] {
+            assert!(
+                try_with(&Flags { domain: Some(domain.into()), ..Flags::default() }).is_err(),
+                "{domain}"
+            );
+        }
+        let gateway = || Flags { role: Some(Role::Gateway), ..Flags::default() };
+        assert!(try_with(&gateway()).is_err());
+        let linked = Flags {
+            hashtable: Some("http://127.0.0.1:1".into()),
+            graphstore: Some("http://127.0.0.1:2".into()),
+            ..gateway()
+        };
+        assert!(try_with(&linked).is_ok());
+        assert!(try_with(&Flags { role: Some(Role::All), ..linked }).is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The data directory: one lock file, one version file, one folder for each
+//! store.
+//!
+//! ```text
+//! DIR/lock        held while a server runs; two would ruin the log
+//! DIR/version     {"format":1,"domain":"example.net"}
+//! DIR/graphstore  DIR/hashtable
+//! ```
+//! What stands here decides money, so a server that does not fully understand
+//! a directory does not touch it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+/// The format this program writes. There is no older one yet.
+const FORMAT: u32 = 1;
+/// The version file before it is complete.
+const UNFINISHED: &str = "version.new";
+
+#[derive(Serialize, Deserialize)]
+struct Version {
+    format: u32,
+    domain: String,
+}
+
+/// Why a directory is not used although it can be read. Each is one sentence
+/// for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Two servers at once.
+    #[error("another server is running on {0}")]
+    Locked(PathBuf),
+    /// Somebody's photographs.
+    #[error("{0} is not empty and not a data directory of WebWallet (it has no file `version`)")]
+    Foreign(PathBuf),
+    /// A later program made it.
+    #[error(
+        "{dir} has format {found}, made by a newer WebWallet; this one knows formats up to {FORMAT}"
+    )]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// The format it says.
+        found: u32,
+    },
+    /// Records of another domain are in it.
+    #[error("{dir} belongs to the domain {found}, not to {wanted}")]
+    OtherDomain {
+        /// The directory.
+        dir: PathBuf,
+        /// The domain it says.
+        found: String,
+        /// The domain asked for.
+        wanted: String,
+    },
+    /// Nobody knows what it is.
+    #[error("{0} cannot be understood: {1}")]
+    Damaged(PathBuf, String),
+}
+
+/// A data directory that is ours while this value lives.
+#[derive(Debug)]
+pub struct Data {
+    dir: PathBuf,
+    /// The lock ends with the file handle, also when the process is killed.
+    _lock: File,
+}
+
+impl Data {
+    /// Opens a directory, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Refused`] inside when it is not ours to use, else the failure of the
+    /// file system.
+    pub fn open(dir: &Path, domain: &str) -> anyhow::Result<Data> {
+        let there = |what: &str| format!("cannot {what} the data directory {}", dir.display());
+        fs::create_dir_all(dir).with_context(|| there("make"))?;
+        let dir = dir.canonicalize().with_context(|| there("find"))?;
+        let version = dir.join("version");
+        // Looked at before the lock file is made: a foreign folder stays as it is.
+        let empty = || -> anyhow::Result<bool> {
+            let ours = |name: &OsStr| name == "lock" || name == UNFINISHED;
+            let mut entries = fs::read_dir(&dir).with_context(|| there("list"))?;
+            Ok(entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name()))))
+        };
+        if !version.exists() && !empty()? {
+            return Err(Refused::Foreign(dir).into());
+        }
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join("lock"))
+            .with_context(|| there("write to"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Refused::Locked(dir).into()),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| there("lock")),
+        }
+        if version.exists() {
+            check(&dir, &version, domain)?;
+        } else {
+            write(&dir, &version, domain).with_context(|| there("write to"))?;
+        }
+        Ok(Data { dir, _lock: lock })
+    }
+
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Keeps the lock until the process ends: a store may still be writing what
+    /// its caller no longer waits for, and the next server must not see half.
+    pub fn keep_locked(self) {
+        std::mem::forget(self);
+    }
+
+    /// The folder of the Graphstore.
+    pub fn graphstore(&self) -> PathBuf {
+        self.dir.join("graphstore")
+    }
+
+    /// The folder of the Hashtable.
+    pub fn hashtable(&self) -> PathBuf {
+        self.dir.join("hashtable")
+    }
+}
+
+fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
+    let text = fs::read(version).with_context(|| format!("cannot read {}", version.display()))?;
+    let damaged = |why: String| Refused::Damaged(version.to_owned(), why);
+    // The format first: what else stands in a newer file is not ours to judge.
+    let value: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    let format =
+        value.get("format").and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    match format {
+        Some(FORMAT) => {}
+        Some(found) if found > FORMAT => {
+            return Err(Refused::Newer { dir: dir.to_owned(), found }.into());
+        }
+        _ => return Err(damaged("it says no known format".to_owned()).into()),
+    }
+    let found: Version =
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+    if found.domain != domain {
+        let (dir, wanted) = (dir.to_owned(), domain.to_owned());
+        return Err(Refused::OtherDomain { dir, found: found.domain, wanted }.into());
+    }
+    Ok(())
+}
+
+/// Written whole or not at all, and durable before the first record is.
+fn write(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
+    let text = serde_json::to_vec(&Version { format: FORMAT, domain: domain.to_owned() })?;
+    let unfinished = dir.join(UNFINISHED);
+    let mut file = File::create(&unfinished)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, version)?;
+    File::open(dir)?.sync_all()?;
+    // The folder itself may be new as well; its parent need not be ours to read.
+    if let Some(parent) = dir.parent().and_then(|parent| File::open(parent).ok()) {
+        parent.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(dir: &Path, domain: &str) -> String {
+        let error = Data::open(dir, domain).expect_err("must be refused");
+        assert!(error.is::<Refused>(), "{error:#}");
+        error.to_string()
+    }
+
+    /// Two writers on one log would ruin it.
+    #[test]
+    fn a_directory_has_one_server_at_a_time() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("a/b");
+        let first = Data::open(&path, "example.net").expect("opened");
+        assert!(refused(&path, "example.net").starts_with("another server is running"));
+        drop(first);
+        Data::open(&path, "example.net").expect("opened again");
+    }
+
+    /// Records of one domain under another would be refused by every auditor.
+    #[test]
+    fn a_directory_keeps_its_domain_and_format() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        drop(Data::open(dir.path(), "example.net").expect("opened"));
+        assert!(refused(dir.path(), "example.com").contains("belongs to the domain example.net"));
+        fs::write(dir.path().join("version"), r#"{"format":2,"other":1}"#).expect("written");
+        assert!(refused(dir.path(), "example.net").contains("newer WebWallet"));
+        for text in ["", "{}", r#"{"format":0,"domain":"x"}"#, r#"{"format":1}"#] {
+            fs::write(dir.path().join("version"), text).expect("written");
+            assert!(refused(dir.path(), "example.net").contains("cannot be understood"), "{text}");
+        }
+    }
+
+    /// A mistyped path must not fill somebody's folder.
+    #[test]
+    fn a_foreign_folder_stays_as_it_is() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        fs::write(dir.path().join("holiday.jpg"), "x").expect("written");
+        assert!(refused(dir.path(), "localhost").contains("not a data directory"));
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
+    }
+
+    /// A crash in the first second must not lock its owner out.
+    #[test]
+    fn a_crash_while_making_it_is_nothing() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        fs::write(dir.path().join("lock"), "").expect("written");
+        fs::write(dir.path().join(UNFINISHED), "{\"for").expect("written");
+        Data::open(dir.path(), "localhost").expect("opened");
+    }
+}

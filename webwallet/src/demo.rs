@@ -1,0 +1,294 @@
+//! `webwallet demo`: everything once, in a few seconds, with nothing to prepare.
+//!
+//! A real server runs in this process on a free port; every step is what a
+//! wallet would send, beside the curl line that does the same.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use rand::RngExt as _;
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use webwallet_api_gateway::problem::Kind;
+use webwallet_ledger::amount::Amount;
+use webwallet_ledger::iou::Draft;
+use webwallet_ledger::request::body_of;
+use webwallet_ledger::time::Time;
+
+use crate::client::{Answer, Server, data};
+use crate::command::Outcome;
+use crate::config::Config;
+use crate::key::{Keys, Labels, Scheme};
+use crate::{clock, logs, output, serve, transaction};
+
+/// `webwallet demo`
+#[derive(Args)]
+pub struct Demo {
+    /// Keep data, keys and requests in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+
+impl Demo {
+    /// Runs all steps.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let temporary;
+        let dir = match &self.keep {
+            Some(dir) => {
+                std::fs::create_dir_all(dir)
+                    .with_context(|| format!("cannot make {}", dir.display()))?;
+                let empty = std::fs::read_dir(dir)?.next().is_none();
+                ensure!(empty, "{} is not empty; name a new folder", dir.display());
+                dir.canonicalize()?
+            }
+            None => {
+                temporary = TempDir::with_prefix("webwallet-demo-")?;
+                temporary.path().to_owned()
+            }
+        };
+        logs::start("warn")?;
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            admin: ([127, 0, 0, 1], 0).into(),
+            data: dir.join("data"),
+            ..Config::default()
+        };
+        let runtime = Runtime::new()?;
+        let server = runtime.block_on(serve::Server::start(&config))?;
+        let keys = Keys::at(&dir);
+        let mut stage = Stage {
+            url: format!("http://{}", server.listen),
+            api: Server::at(&format!("http://{}", server.listen)),
+            domain: config.domain,
+            expiry: clock::now()?.plus_days(30),
+            labels: Labels::default(),
+            keys,
+            dir,
+            json,
+            step: 0,
+        };
+        let played = stage.play();
+        if played.is_ok() && !json {
+            stage.next(server.listen.port(), self.keep.is_some())?;
+        }
+        runtime.block_on(server.stop());
+        played?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// The demo while it is played.
+struct Stage {
+    url: String,
+    api: Server,
+    domain: String,
+    expiry: Time,
+    keys: Keys,
+    labels: Labels,
+    dir: PathBuf,
+    json: bool,
+    step: u32,
+}
+
+impl Stage {
+    fn play(&mut self) -> anyhow::Result<()> {
+        self.tell(
+            &format!("A server for the domain {} runs at {}", self.domain, self.url),
+            None,
+            &[],
+        )?;
+        let people = PEOPLE.iter().map(|name| self.keys.create(name, Scheme::EddsaEd25519));
+        let people = people.collect::<anyhow::Result<Vec<_>>>()?;
+        self.labels = self.keys.labels();
+        let lines =
+            PEOPLE.iter().zip(&people).map(|(name, shown)| format!("{name:6} {}", shown.address));
+        self.tell(
+            "Three people make keys. Nobody registers anywhere",
+            None,
+            &lines.collect::<Vec<_>>(),
+        )?;
+
+        let issue = self.request("1-alice-issues", "alice", "bob", "10")?;
+        self.post("alice issues 10 of her own unit to bob: she owes, he holds", &issue)?;
+        let pay = self.request("2-bob-pays", "bob", "carol", "4")?;
+        self.post("bob pays carol 4 of alice's unit", &pay)?;
+        let overdraft = self.request("3-bob-overdraws", "bob", "carol", "7")?;
+        self.post("bob pays carol 7 more, and has only 6", &overdraft)?;
+        self.post(
+            "bob's first payment is sent again: the same record, and nobody pays twice",
+            &pay,
+        )?;
+        self.balances()?;
+        self.history()
+    }
+
+    /// Signs an IOU in alice's unit and keeps it as the body of a request.
+    fn request(&self, name: &str, from: &str, to: &str, amount: &str) -> anyhow::Result<PathBuf> {
+        let draft = Draft {
+            domain: self.domain.clone(),
+            source: self.keys.address(from)?,
+            target: self.keys.address(to)?,
+            symbol: self.keys.address("alice")?,
+            amount: amount.to_owned(),
+            random: hex::encode(rand::rng().random::<[u8; 16]>()),
+            expiry: self.expiry,
+            active: None,
+            credit: None,
+        };
+        let file = self.dir.join(format!("{name}.json"));
+        let signed = draft.sign(&self.keys.find(from)?.secret()?);
+        std::fs::write(&file, body_of([signed.as_slice()]))?;
+        Ok(file)
+    }
+
+    fn post(&mut self, title: &str, file: &Path) -> anyhow::Result<()> {
+        let curl = format!(
+            "curl -s {}/transaction -H 'content-type: application/json' -d {}",
+            self.url,
+            quoted(&format!("@{}", file.display()))
+        );
+        let lines = match self.api.post(&std::fs::read(file)?)? {
+            Answer::Done { body, replayed } => {
+                let first = if replayed { "200, replayed" } else { "201" };
+                vec![format!(
+                    "{first}: {}",
+                    transaction::sentence(data(&body)?.get(), &self.labels)?
+                )]
+            }
+            Answer::Problem(problem) => {
+                let kind = Kind::named(&problem.code).context("a refusal without a known code")?;
+                vec![
+                    format!("{} {}: {}", kind.status().as_u16(), kind.code(), kind.title()),
+                    format!("more: webwallet explain {}", kind.code()),
+                ]
+            }
+        };
+        self.tell(title, Some(&curl), &lines)
+    }
+
+    fn balances(&mut self) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Units {
+            units: Vec<Unit>,
+        }
+        #[derive(Deserialize)]
+        struct Unit {
+            balance: transaction::Balance,
+        }
+        let (mut sum, mut lines) = (Amount::zero(), Vec::new());
+        let unit = self.keys.address("alice")?;
+        for name in PEOPLE {
+            let path = format!("/address/{}?counter={unit}", self.keys.address(name)?);
+            let Units { units } = serde_json::from_str(&self.get(&path)?)?;
+            let net = units.first().map_or("0", |unit| unit.balance.net.as_str());
+            sum = sum.plus(&Amount::parse_signed(net)?);
+            lines.push(format!("{name:6} {net:>4}"));
+        }
+        ensure!(sum.is_zero(), "the balances do not sum to zero");
+        lines.push(format!("{:6} {sum:>4}", "sum"));
+        let curl = format!("curl -s {}/address/{}", self.url, self.keys.address("bob")?);
+        self.tell("Balances in alice's unit", Some(&curl), &lines)
+    }
+
+    fn history(&mut self) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Outputs {
+            outputs: Vec<Placed>,
+        }
+        #[derive(Deserialize)]
+        struct Placed {
+            pointer: String,
+            content: transaction::Output,
+        }
+        let (bob, alice) = (self.keys.address("bob")?, self.keys.address("alice")?);
+        let path = format!("/address/{bob}/outputs/history?counter={alice}");
+        let Outputs { outputs } = serde_json::from_str(&self.get(&path)?)?;
+        let lines =
+            outputs.iter().map(|o| format!("{:>4} after {}", o.content.balance.net, o.pointer));
+        let curl = format!("curl -s {}", quoted(&format!("{}{path}", self.url)));
+        self.tell(
+            "bob's history in alice's unit, newest first",
+            Some(&curl),
+            &lines.collect::<Vec<_>>(),
+        )
+    }
+
+    /// The `data` of an answer.
+    fn get(&self, path: &str) -> anyhow::Result<String> {
+        match self.api.get(path)? {
+            Answer::Done { body, .. } => Ok(data(&body)?.get().to_owned()),
+            Answer::Problem(problem) => anyhow::bail!("{path}: {}", problem.sentence()),
+        }
+    }
+
+    /// One step: a title, the curl line that does it, and what came of it.
+    fn tell(&mut self, title: &str, curl: Option<&str>, lines: &[String]) -> anyhow::Result<()> {
+        if self.json {
+            let step = json!({ "step": self.step, "title": title, "curl": curl, "result": lines });
+            output::line(step.to_string())?;
+        } else {
+            let curl = curl.map(|curl| format!("\n   $ {curl}")).unwrap_or_default();
+            let lines = lines.iter().map(|line| format!("\n   {line}")).collect::<String>();
+            let start = if self.step == 0 { String::new() } else { format!("{}  ", self.step) };
+            output::line(format!("{start}{title}.{curl}{lines}\n"))?;
+        }
+        self.step += 1;
+        Ok(())
+    }
+
+    /// What to type next.
+    fn next(&self, port: u16, kept: bool) -> anyhow::Result<()> {
+        // As this program was called: it may not be on the path.
+        let me = std::env::args().next().filter(|me| me.contains('/'));
+        let me = quoted(me.as_deref().unwrap_or("webwallet"));
+        let dir = quoted(&self.dir.display().to_string());
+        let lines = if kept {
+            vec![
+                format!("Kept in {dir}. Start this server again, and every curl line above works:"),
+                format!("   {me} serve --listen 127.0.0.1:{port} --data {dir}/data"),
+                "Then, in another terminal:".to_owned(),
+                format!("   export WEBWALLET_HOME={dir} WEBWALLET_URL={}", self.url),
+                format!("   {me} pay --from carol --to alice --amount 4 --unit alice"),
+                format!("   {me} balance carol"),
+            ]
+        } else {
+            vec![
+                "This server is gone now. To keep one, and try the curl lines yourself:".to_owned(),
+                format!("   {me} demo --keep demo"),
+                "To begin for real:".to_owned(),
+                format!("   {me} serve"),
+                format!("   {me} key new me"),
+                format!("   {me} issue --from me --to ADDRESS --amount 10"),
+            ]
+        };
+        Ok(output::line(lines.join("\n"))?)
+    }
+}
+
+/// As one word of a shell, quoted where it must be.
+fn quoted(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=".contains(&b);
+    if text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A curl line that a shell takes apart does not work.
+    #[test]
+    fn odd_paths_are_one_word() {
+        assert_eq!(quoted("@/tmp/a-b/1.json"), "@/tmp/a-b/1.json");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+        assert_eq!(quoted("http://x/?counter=y"), "'http://x/?counter=y'");
+    }
+}

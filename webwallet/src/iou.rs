@@ -1,0 +1,234 @@
+//! IOUs in files: signing them, and checking them without any server.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use webwallet_ledger::iou::add_signature;
+use webwallet_ledger::rejection::Rejection;
+use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::signature;
+use webwallet_ledger::time::Time;
+use webwallet_ledger::verify::verify;
+
+use crate::command::Outcome;
+use crate::key::{Home, Labels};
+use crate::problem::Problem;
+use crate::{clock, output};
+
+/// `webwallet iou ...`
+#[derive(Subcommand)]
+pub enum Command {
+    /// Add your signature to an IOU and print it
+    Sign {
+        /// The IOU; `-` is standard input
+        file: PathBuf,
+        /// Your key
+        #[arg(long, value_name = "NAME")]
+        with: String,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Say of each IOU whether a server would take it, balances aside
+    Verify {
+        /// One IOU, an array, one a line, a request, or test vectors; `-` is standard input
+        file: PathBuf,
+        /// Time to judge at [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Domain of the server
+        #[arg(long, default_value = "localhost")]
+        domain: String,
+    },
+}
+
+/// What is said of one IOU.
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// As the IOU states it; null where it states none.
+    hash: Option<String>,
+    #[serde(skip)]
+    detail: String,
+}
+
+/// Runs `webwallet iou ...`.
+pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Sign { file, with, home } => {
+            let secret = home.keys()?.find(with)?.secret()?;
+            match add_signature(&read(file)?, &secret) {
+                Ok(signed) => {
+                    output::line(signed)?;
+                    Ok(Outcome::Done)
+                }
+                Err(rejection) => {
+                    Problem::from_rejection(&rejection)?.print(json, &Labels::default())?;
+                    Ok(Outcome::Refused)
+                }
+            }
+        }
+        Command::Verify { file, at, domain } => {
+            let at = at.as_deref().map_or_else(clock::now, clock::parse)?;
+            let text = read(file)?;
+            let ious = split(&text)
+                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+            let mut outcome = Outcome::Done;
+            for iou in ious {
+                let verdict = judge(iou.get(), domain, at);
+                if !verdict.valid {
+                    outcome = Outcome::Refused;
+                }
+                if json {
+                    output::line(serde_json::to_vec(&verdict)?)?;
+                } else {
+                    let hash = verdict.hash.as_deref().unwrap_or("(no hash)");
+                    output::line(match verdict.code {
+                        None => format!("valid    {hash}"),
+                        Some(code) => format!("refused  {hash}  {code}: {}", verdict.detail),
+                    })?;
+                }
+            }
+            Ok(outcome)
+        }
+    }
+}
+
+/// The first code a server of this domain would refuse with at this time,
+/// were every balance large enough.
+fn judge(iou: &str, domain: &str, at: Time) -> Verdict {
+    #[derive(Deserialize)]
+    struct Named {
+        hash: Value,
+    }
+    #[derive(Deserialize)]
+    struct Value {
+        value: String,
+    }
+    let hash = serde_json::from_str(iou).ok().map(|named: Named| named.hash.value);
+    match check(iou, domain, at) {
+        Ok(()) => Verdict { valid: true, code: None, pointer: None, hash, detail: String::new() },
+        Err(rejection) => Verdict {
+            valid: false,
+            code: Some(rejection.code.as_str()),
+            // Pointers of the rules go into a request; this is about its IOU.
+            pointer: Some(
+                rejection
+                    .pointer
+                    .strip_prefix("/data/inputs/0")
+                    .unwrap_or(&rejection.pointer)
+                    .to_owned(),
+            ),
+            hash,
+            detail: rejection.detail,
+        },
+    }
+}
+
+fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
+    let body = body_of([iou.as_bytes()]);
+    let request = Request::parse(&body, domain).map_err(|refusal| refusal.rejection)?;
+    let keys = signature::Keys::new(16);
+    for verdict in verify(&[&request], &keys, &mut rand::rng()) {
+        verdict?;
+    }
+    for (input, iou) in request.inputs.iter().enumerate() {
+        iou.in_time(at, input)?;
+    }
+    Ok(())
+}
+
+/// The bytes of a file, or of standard input for `-`.
+pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+    } else {
+        bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    Ok(bytes)
+}
+
+/// The IOUs in a text, each exactly as it stands there: one IOU, an array of
+/// them, one after another (NDJSON), a request, or a file of test vectors.
+pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
+    #[derive(Deserialize)]
+    struct Vectors<'a> {
+        #[serde(borrow)]
+        cases: Vec<Case<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Case<'a> {
+        #[serde(borrow)]
+        iou: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        data: Inputs<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Inputs<'a> {
+        #[serde(borrow)]
+        inputs: Vec<&'a RawValue>,
+    }
+    let mut ious = Vec::new();
+    for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
+        let document = document.context("not JSON")?;
+        if let Ok(vectors) = serde_json::from_str::<Vectors<'_>>(document.get()) {
+            ious.extend(vectors.cases.into_iter().map(|case| case.iou));
+        } else if let Ok(body) = serde_json::from_str::<Body<'_>>(document.get()) {
+            ious.extend(body.data.inputs);
+        } else if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(document.get()) {
+            ious.extend(list);
+        } else {
+            ious.push(document);
+        }
+    }
+    Ok(ious)
+}
+
+#[cfg(test)]
+mod tests {
+    use webwallet_ledger::rejection::Code;
+
+    use super::*;
+
+    /// Whatever a tool wrote its IOUs into, none may be lost or changed.
+    #[test]
+    fn ious_are_found_in_every_form() {
+        let one = r#"{"hash":{"value":"a"},"data":{"x":"1","x":"2"}}"#;
+        for text in [
+            one.to_owned(),
+            format!(" [{one}, {one}]"),
+            format!("{one}\n{one}\n"),
+            format!(r#"{{"data":{{"inputs":[{one},{one}]}}}}"#),
+            format!(r#"{{"meta":{{"n":1}},"cases":[{{"name":"a","iou":{one}}},{{"iou":{one}}}]}}"#),
+        ] {
+            let found = split(text.as_bytes()).expect("read");
+            assert!(!found.is_empty() && found.iter().all(|iou| iou.get() == one), "{text}");
+        }
+        assert!(split(b"").expect("read").is_empty());
+        assert!(split(b"{").is_err());
+    }
+
+    /// What is not JSON at all is refused like a server would refuse it.
+    #[test]
+    fn nonsense_is_malformed() {
+        let at = clock::parse("2027-01-01T00:00:00Z").expect("time");
+        let verdict = judge("7", "localhost", at);
+        assert_eq!(
+            (verdict.valid, verdict.code, verdict.hash),
+            (false, Some(Code::Malformed.as_str()), None)
+        );
+        assert_eq!(verdict.pointer.as_deref(), Some(""));
+    }
+}

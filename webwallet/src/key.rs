@@ -1,0 +1,396 @@
+//! The keys of a person: one JSON file each, in the folder `keys` of the home
+//! directory, readable by its owner alone.
+//!
+//! A key is a secret, so its type has no `Debug` and what is shown of it is
+//! another type, [`Shown`]. Keys never leave this machine: servers know
+//! addresses and signatures only.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+use webwallet_ledger::address::Address;
+use webwallet_ledger::signature::public_of;
+
+use crate::output;
+
+/// Where keys are kept.
+#[derive(Args, Clone)]
+pub struct Home {
+    /// Folder with your keys [default: ~/.webwallet]
+    #[arg(long, env = "WEBWALLET_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+/// `webwallet key ...`
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a key and name it
+    New {
+        /// Lower-case letters, digits, `.`, `-`, `_`
+        name: String,
+        /// Signature scheme
+        #[arg(long, value_enum, default_value_t)]
+        scheme: Scheme,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// List your keys
+    List {
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Show the address and public key of one key
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        home: Home,
+    },
+}
+
+/// What our tools sign with.
+#[derive(Clone, Copy, Default, ValueEnum, Serialize, Deserialize)]
+pub enum Scheme {
+    /// Ed25519 (RFC 8032)
+    #[default]
+    #[value(name = "eddsa-ed25519")]
+    #[serde(rename = "eddsa-ed25519")]
+    EddsaEd25519,
+}
+
+/// A key as it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    name: String,
+    address: String,
+    public: String,
+    scheme: Scheme,
+    secret: String,
+}
+
+/// What anyone may know of a key.
+#[derive(Serialize)]
+pub struct Shown {
+    name: String,
+    /// Who holds and pays.
+    pub address: String,
+    public: String,
+    scheme: Scheme,
+    file: PathBuf,
+}
+
+/// The keys in one home directory.
+pub struct Keys {
+    home: PathBuf,
+}
+
+impl Home {
+    /// Opens it; nothing is made before something is written.
+    pub fn keys(&self) -> anyhow::Result<Keys> {
+        let home = match &self.home {
+            Some(home) => home.clone(),
+            None => std::env::home_dir()
+                .context("there is no home directory; name one with --home DIR or WEBWALLET_HOME")?
+                .join(".webwallet"),
+        };
+        Ok(Keys { home })
+    }
+}
+
+impl Key {
+    /// The address it signs for.
+    pub fn address(&self) -> anyhow::Result<Address> {
+        Ok(self.address.parse()?)
+    }
+
+    /// The 32 secret bytes.
+    pub fn secret(&self) -> anyhow::Result<[u8; 32]> {
+        let mut secret = [0; 32];
+        hex::decode_to_slice(&self.secret, &mut secret)
+            .context("its secret is not 64 hex digits")?;
+        Ok(secret)
+    }
+
+    fn shown(self, file: PathBuf) -> Shown {
+        Shown {
+            name: self.name,
+            address: self.address,
+            public: self.public,
+            scheme: self.scheme,
+            file,
+        }
+    }
+}
+
+impl Keys {
+    /// The keys in a directory.
+    pub fn at(home: &Path) -> Keys {
+        Keys { home: home.to_owned() }
+    }
+
+    /// Makes a key from the system's randomness and keeps it under a new name.
+    pub fn create(&self, name: &str, scheme: Scheme) -> anyhow::Result<Shown> {
+        check_name(name)?;
+        let mut secret = [0; 32];
+        SysRng.try_fill_bytes(&mut secret).context("the system gave no random bytes")?;
+        let public = public_of(&secret);
+        let key = Key {
+            name: name.to_owned(),
+            address: Address::of_public(&public).to_string(),
+            public: hex::encode(public),
+            scheme,
+            secret: hex::encode(secret),
+        };
+        let file = self.file(name);
+        ensure!(!file.exists(), "there is a key {name} already: {}", file.display());
+        keep(&file, &serde_json::to_vec_pretty(&key)?)?;
+        Ok(key.shown(file))
+    }
+
+    /// The key with a name.
+    pub fn find(&self, name: &str) -> anyhow::Result<Key> {
+        check_name(name)?;
+        let file = self.file(name);
+        let read = || {
+            let open = fs::metadata(&file)?.permissions().mode() & 0o077;
+            ensure!(
+                open == 0,
+                "other users may read it; repair with: chmod 600 {}",
+                file.display()
+            );
+            let key: Key = serde_json::from_slice(&fs::read(&file)?)?;
+            let public = public_of(&key.secret()?);
+            let fits = key.name == name
+                && key.public == hex::encode(public)
+                && key.address == Address::of_public(&public).as_str();
+            ensure!(fits, "its name, address, public key and secret do not belong together");
+            Ok(key)
+        };
+        read().with_context(|| format!("cannot use the key {name} ({})", file.display()))
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> anyhow::Result<Vec<String>> {
+        let folder = self.home.join("keys");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot list {}", folder.display()));
+            }
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry?.file_name();
+            let name = file.to_str().and_then(|file| file.strip_suffix(".json"));
+            names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The address meant by a name or an address.
+    pub fn address(&self, text: &str) -> anyhow::Result<Address> {
+        match text.parse() {
+            Ok(address) => Ok(address),
+            Err(why) if !self.file(text).exists() => {
+                bail!("`{text}` is neither one of your keys nor an address ({why})")
+            }
+            Err(_) => self.find(text)?.address(),
+        }
+    }
+
+    /// Names of addresses, for people: our own keys by name, others in full.
+    /// Keys that cannot be read are left out; this is for display only.
+    pub fn labels(&self) -> Labels {
+        let names = self.names().unwrap_or_default();
+        let known = names.into_iter().filter_map(|name| {
+            let key = self.find(&name).ok()?;
+            Some((key.address, name))
+        });
+        Labels(known.collect())
+    }
+
+    /// Where a signed IOU is kept while nobody knows whether it was cleared.
+    pub fn outbox(&self) -> PathBuf {
+        self.home.join("outbox")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.home.join("keys").join(format!("{name}.json"))
+    }
+}
+
+/// Address to name.
+#[derive(Default)]
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// The name of an address, or the address itself.
+    pub fn of<'a>(&'a self, address: &'a str) -> &'a str {
+        self.0.get(address).map_or(address, String::as_str)
+    }
+}
+
+/// A name becomes a file name, so it is held to what is safe everywhere; and
+/// it must not look like an address.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let good = name.len() <= 64
+        && name.bytes().next().is_some_and(letter)
+        && name.bytes().all(|b| letter(b) || matches!(b, b'.' | b'-' | b'_'));
+    ensure!(
+        good,
+        "`{name}` is no name of a key: 1 to 64 lower-case letters, digits, `.`, `-`, `_`, the first a letter or digit"
+    );
+    ensure!(name.parse::<Address>().is_err(), "`{name}` is an address");
+    Ok(())
+}
+
+/// Writes a new file into a folder that only its owner may enter: whole or not
+/// at all, and never over another. Temporary files are 0600 from birth.
+pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut temporary = NamedTempFile::new_in(folder)?;
+        temporary.write_all(bytes)?;
+        temporary.write_all(b"\n")?;
+        temporary.as_file().sync_all()?;
+        temporary.persist_noclobber(file).map_err(|failed| failed.error)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Runs `webwallet key ...`.
+pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
+    let show = |shown: &Shown| -> anyhow::Result<()> {
+        Ok(if json {
+            output::line(serde_json::to_vec(shown)?)?;
+        } else {
+            output::line(format!(
+                "{}\n  address  {}\n  public   {}\n  file     {}",
+                shown.name,
+                shown.address,
+                shown.public,
+                shown.file.display()
+            ))?;
+        })
+    };
+    match command {
+        Command::New { name, scheme, home } => show(&home.keys()?.create(name, *scheme)?),
+        Command::Show { name, home } => {
+            let keys = home.keys()?;
+            show(&keys.find(name)?.shown(keys.file(name)))
+        }
+        Command::List { home } => {
+            let keys = home.keys()?;
+            let mut rows = Vec::new();
+            for name in keys.names()? {
+                let shown = keys.find(&name)?.shown(keys.file(&name));
+                if json {
+                    show(&shown)?;
+                } else {
+                    rows.push(vec![shown.name, shown.address]);
+                }
+            }
+            if rows.is_empty() && !json {
+                eprintln!(
+                    "no keys in {}; make one with: webwallet key new NAME",
+                    keys.home.display()
+                );
+            } else if !json {
+                output::line(output::table(&["name", "address"], &rows))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    /// A key that others on the machine may read is not theirs alone.
+    #[test]
+    fn a_key_is_for_its_owner_alone() {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let keys = Keys::at(&home.path().join("new"));
+        let shown = keys.create("alice", Scheme::EddsaEd25519).expect("made");
+        assert_eq!(mode(&shown.file), 0o600);
+        assert_eq!(mode(&home.path().join("new/keys")), 0o700);
+        let again = keys.find("alice").expect("found");
+        assert_eq!(again.address, shown.address);
+
+        fs::set_permissions(&shown.file, fs::Permissions::from_mode(0o640)).expect("changed");
+        let refused = keys.find("alice").err().map(|error| format!("{error:#}"));
+        assert!(refused.is_some_and(|text| text.contains("chmod 600")));
+    }
+
+    /// Overwriting a key would burn what its address holds.
+    #[test]
+    fn a_name_is_given_once() {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let keys = Keys::at(home.path());
+        let first = keys.create("alice", Scheme::EddsaEd25519).expect("made");
+        assert!(keys.create("alice", Scheme::EddsaEd25519).is_err());
+        assert_eq!(keys.find("alice").expect("found").address, first.address);
+        keys.create("bob", Scheme::EddsaEd25519).expect("made");
+        assert_eq!(keys.names().expect("names"), ["alice", "bob"]);
+        assert_eq!(keys.address("alice").expect("address").as_str(), first.address);
+        assert_eq!(keys.address(&first.address).expect("address").as_str(), first.address);
+        assert!(keys.address("carol").is_err());
+        assert_eq!(keys.labels().of(&first.address), "alice");
+    }
+
+    /// A name is part of a path.
+    #[test]
+    fn names_stay_inside_their_folder() {
+        for name in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "../alice",
+            "Alice",
+            "a b",
+            "-x",
+            "a\0",
+            &"a".repeat(65),
+        ] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        for name in ["a", "0", "alice.work-2_x", &"a".repeat(64)] {
+            assert!(check_name(name).is_ok(), "{name:?}");
+        }
+    }
+
+    /// A damaged file must not sign for another address.
+    #[test]
+    fn a_key_file_that_contradicts_itself_is_refused() {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let keys = Keys::at(home.path());
+        let alice = keys.create("alice", Scheme::EddsaEd25519).expect("made");
+        let bob = keys.create("bob", Scheme::EddsaEd25519).expect("made");
+        let text =
+            fs::read_to_string(&alice.file).expect("read").replace(&alice.address, &bob.address);
+        fs::write(&alice.file, text).expect("written");
+        assert!(keys.find("alice").is_err());
+    }
+}

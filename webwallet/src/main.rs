@@ -1,0 +1,42 @@
+//! The one binary of WebWallet: the server in any role, the wallet, the tools.
+//!
+//! The only crate that wires things together, reads the environment, and hands
+//! clock and randomness to the others. It has no rules of its own. Each module
+//! is one noun; `serve` is the page where a deployment is put together.
+
+mod account;
+mod bench;
+mod client;
+mod clock;
+mod command;
+mod config;
+mod data;
+mod demo;
+mod explain;
+mod iou;
+mod key;
+mod logs;
+mod manual;
+mod output;
+mod pay;
+mod problem;
+mod serve;
+mod transaction;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use command::{Cli, Outcome};
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Refused) => ExitCode::from(1),
+        Err(error) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("webwallet: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

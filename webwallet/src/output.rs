@@ -1,0 +1,69 @@
+//! What goes to standard output: answers, and nothing else.
+//!
+//! Progress, logs and complaints go to standard error, so that a script can
+//! read every line here. Written without `println!`, which panics when the
+//! reader (`head`, a pager) has gone; see [`reader_is_gone`].
+
+use std::io::{self, Write as _};
+
+/// Writes one line to standard output and flushes it: a script waits for it.
+pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_ref())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Is this failure only that nobody reads our output any more?
+pub fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Columns padded to the widest cell; a cell that starts with a digit or a
+/// sign is aligned to the right, as amounts are.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(head.get(column).map(|title| title.chars().count())).max().unwrap_or_default()
+    };
+    let is_number = |cell: &str| {
+        let digits = cell.strip_prefix('-').unwrap_or(cell);
+        digits == "Infinity"
+            || (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+    };
+    let right = |column: usize| {
+        !rows.is_empty()
+            && rows.iter().filter_map(|row| row.get(column)).all(|cell| is_number(cell))
+    };
+    let titles = head.iter().map(|title| title.to_string()).collect::<Vec<_>>();
+    let mut text = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let gap = width(column).saturating_sub(cell.chars().count());
+            let (before, after) = if right(column) { (gap, 0) } else { (0, gap) };
+            line.push_str(&" ".repeat(before));
+            line.push_str(cell);
+            line.push_str(&" ".repeat(after + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Amounts that do not line up are misread by a factor of ten.
+    #[test]
+    fn amounts_are_aligned_to_the_right() {
+        let rows = [vec!["bob".into(), "-6".into()], vec!["carol".into(), "1200".into()]];
+        assert_eq!(table(&["who", "net"], &rows), "who     net\nbob      -6\ncarol  1200");
+        assert_eq!(table(&["who", "net"], &[]), "who  net");
+    }
+}

@@ -1,0 +1,252 @@
+//! Paying: an IOU is drafted and signed here, kept, and then posted.
+//!
+//! An IOU has random bits in it, so paying again is paying twice, while
+//! posting the same IOU again is safe for ever. Therefore what was signed is
+//! written to the outbox of the home directory before it is sent, and removed
+//! only when its fate is known; `webwallet post FILE` sends it again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use webwallet_ledger::address::Address;
+use webwallet_ledger::iou::Draft;
+use webwallet_ledger::request::{Request, body_of};
+
+use crate::client::{Answer, Server, Url, data};
+use crate::command::Outcome;
+use crate::key::{self, Home, Keys, Labels};
+use crate::problem::Problem;
+use crate::{clock, iou, output, transaction};
+
+/// Days an IOU may be cleared for when nothing else is said.
+const EXPIRY_DAYS: i64 = 365;
+
+/// What `pay` and `issue` share.
+#[derive(Args)]
+pub struct Payment {
+    /// Your key that pays
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// Who is paid
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    to: String,
+    /// How much: a decimal
+    #[arg(long, value_name = "AMOUNT")]
+    amount: String,
+    /// Credit given with it: `-` and a decimal grants, a decimal withdraws
+    #[arg(long, value_name = "CREDIT", allow_hyphen_values = true)]
+    credit: Option<String>,
+    /// Not to be cleared before this time
+    #[arg(long, value_name = "TIME")]
+    active: Option<String>,
+    /// Not to be cleared after this time [default: in 365 days]
+    #[arg(long, value_name = "TIME")]
+    expiry: Option<String>,
+    /// Domain of the server that may clear it [default: what the server says]
+    #[arg(long, required_if_eq("offline", "true"))]
+    domain: Option<String>,
+    /// Sign only; print the IOU and send nothing
+    #[arg(long)]
+    offline: bool,
+    /// With --offline: write the IOU to a file
+    #[arg(short, long, value_name = "FILE", requires = "offline")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+/// `webwallet pay`
+#[derive(Args)]
+pub struct Pay {
+    #[command(flatten)]
+    payment: Payment,
+    /// Unit to pay in, named by its issuer [default: your own]
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    unit: Option<String>,
+}
+
+impl Pay {
+    /// Pays, in any unit.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        self.payment.run(self.unit.as_deref(), json)
+    }
+}
+
+/// `webwallet post`
+#[derive(Args)]
+pub struct Post {
+    /// Files with IOUs or a request; all IOUs together are one request. `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+impl Payment {
+    /// Pays in the unit of somebody, or in the payer's own.
+    pub fn run(&self, unit: Option<&str>, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let labels = keys.labels();
+        let server = self.url.server();
+        let draft = self.draft(&keys, &server, unit)?;
+        let signed = draft.sign(&keys.find(&self.from)?.secret()?);
+        // Nothing nonsensical is kept or sent.
+        let request = match Request::from_inputs(&[&signed], &draft.domain) {
+            Ok(request) => request,
+            Err(refusal) => {
+                Problem::from_rejection(&refusal.rejection)?.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        if self.offline {
+            return self.write(&signed);
+        }
+        if !json {
+            output::line(format!("signing  {}", sentence(&draft, &labels)))?;
+        }
+        let file = keys.outbox().join(format!("{}.json", draft.hash()));
+        key::keep(&file, &signed)?;
+        send(&server, &request.to_bytes(), Some(&file), json, &labels)
+    }
+
+    fn draft(&self, keys: &Keys, server: &Server, unit: Option<&str>) -> anyhow::Result<Draft> {
+        let source = keys.find(&self.from)?.address()?;
+        let mut random = [0; 16];
+        SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
+        Ok(Draft {
+            domain: match &self.domain {
+                Some(domain) => domain.clone(),
+                None => server.domain()?,
+            },
+            target: keys.address(&self.to)?,
+            symbol: unit.map_or_else(|| Ok(source.clone()), |unit| keys.address(unit))?,
+            source,
+            amount: self.amount.clone(),
+            random: hex::encode(random),
+            expiry: match &self.expiry {
+                Some(expiry) => clock::parse(expiry)?,
+                None => clock::now()?.plus_days(EXPIRY_DAYS),
+            },
+            active: self.active.as_deref().map(clock::parse).transpose()?,
+            credit: self.credit.clone(),
+        })
+    }
+
+    fn write(&self, signed: &[u8]) -> anyhow::Result<Outcome> {
+        match &self.output {
+            Some(file) => {
+                let mut text = signed.to_vec();
+                text.push(b'\n');
+                fs::write(file, text)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            None => output::line(signed)?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Post {
+    /// Posts what stands in the files as one request.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let mut inputs = Vec::new();
+        for file in &self.files {
+            let text = iou::read(file)?;
+            let found = iou::split(&text)
+                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+            inputs.extend(found.into_iter().map(|iou| iou.get().to_owned()));
+        }
+        ensure!(!inputs.is_empty(), "there is no IOU in what was given");
+        // The text goes out as it came: the server judges what was signed.
+        let request = body_of(inputs.iter().map(String::as_bytes));
+        let keys = self.home.keys()?;
+        // An IOU from the outbox leaves it once its fate is known.
+        let kept = match self.files.as_slice() {
+            [file] if is_in(file, &keys.outbox()) => Some(file.as_path()),
+            _ => None,
+        };
+        send(&self.url.server(), &request, kept, json, &keys.labels())
+    }
+}
+
+fn is_in(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.parent() == Some(&folder),
+        _ => false,
+    }
+}
+
+/// Posts a request and prints what became of it. `kept` is removed once that
+/// is certain, and pointed at while it is not.
+fn send(
+    server: &Server,
+    request: &[u8],
+    kept: Option<&Path>,
+    json: bool,
+    labels: &Labels,
+) -> anyhow::Result<Outcome> {
+    let again = || match kept {
+        Some(file) => format!(
+            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): webwallet post {}",
+            file.display()
+        ),
+        None => {
+            "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
+                .to_owned()
+        }
+    };
+    let answer = server.post(request).with_context(again)?;
+    let outcome = match answer {
+        Answer::Problem(problem) if problem.is_unknown_outcome() => {
+            problem.print(json, labels)?;
+            eprintln!("{}", again());
+            return Ok(Outcome::Refused);
+        }
+        Answer::Problem(problem) => {
+            problem.print(json, labels)?;
+            Outcome::Refused
+        }
+        Answer::Done { body, replayed } => {
+            let record = data(&body)?;
+            if json {
+                output::line(record.get())?;
+            } else {
+                let first = if replayed { "cleared before  " } else { "cleared  " };
+                output::line(format!("{first}{}", transaction::sentence(record.get(), labels)?))?;
+            }
+            Outcome::Done
+        }
+    };
+    if let Some(file) = kept {
+        fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    Ok(outcome)
+}
+
+/// What is about to be signed, in one line.
+fn sentence(draft: &Draft, labels: &Labels) -> String {
+    let name = |address: &Address| labels.of(address.as_str()).to_owned();
+    let unit = if draft.symbol == draft.source {
+        "own unit".to_owned()
+    } else {
+        format!("unit of {}", name(&draft.symbol))
+    };
+    let credit =
+        draft.credit.as_deref().map(|credit| format!(", credit {credit}")).unwrap_or_default();
+    format!(
+        "{} pays {} {} ({unit}{credit}) on {}, until {}",
+        name(&draft.source),
+        name(&draft.target),
+        draft.amount,
+        draft.domain,
+        draft.expiry
+    )
+}

@@ -1,0 +1,106 @@
+//! A refusal as the wallet commands print it: from a server's problem+json,
+//! or from a rule that was asked here, without a server.
+
+use std::io;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use webwallet_ledger::rejection::Rejection;
+
+use crate::key::Labels;
+use crate::output;
+
+/// What an answer says about a refusal; members we do not know are printed
+/// with `--json` and otherwise left alone.
+#[derive(Deserialize)]
+pub struct Problem {
+    /// One of the closed list.
+    #[serde(default)]
+    pub code: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    pointer: String,
+    #[serde(default)]
+    retry: String,
+    #[serde(default)]
+    limit: Value,
+    #[serde(default)]
+    actual: Value,
+    /// The whole document as it came.
+    #[serde(skip)]
+    body: String,
+}
+
+impl Problem {
+    /// Reads problem+json.
+    pub fn from_json(body: String) -> anyhow::Result<Problem> {
+        let problem: Problem =
+            serde_json::from_str(&body).context("the problem document cannot be read")?;
+        Ok(Problem { body, ..problem })
+    }
+
+    /// A refusal by the rules, before any server was asked.
+    pub fn from_rejection(rejection: &Rejection) -> anyhow::Result<Problem> {
+        let code = rejection.code;
+        let mut body = json!({
+            "code": code.as_str(),
+            "title": code.title(),
+            "status": code.status(),
+            "detail": rejection.detail,
+            "pointer": rejection.pointer,
+            "retry": code.retry().as_str(),
+        });
+        if let Some(members) = body.as_object_mut() {
+            let optional = [
+                ("limit", &rejection.limit),
+                ("actual", &rejection.actual),
+                ("account", &rejection.account),
+            ];
+            for (name, value) in optional {
+                members.extend(value.clone().map(|value| (name.to_owned(), Value::from(value))));
+            }
+        }
+        Problem::from_json(body.to_string())
+    }
+
+    /// May the same bytes succeed later?
+    pub fn is_unknown_outcome(&self) -> bool {
+        self.retry == "same"
+    }
+
+    /// In one sentence.
+    pub fn sentence(&self) -> String {
+        let text = if self.detail.is_empty() { &self.title } else { &self.detail };
+        format!("{} ({text})", self.code)
+    }
+
+    /// On standard output: the document itself, or for people.
+    pub fn print(&self, json: bool, labels: &Labels) -> io::Result<()> {
+        if json {
+            return output::line(&self.body);
+        }
+        let mut text = format!("refused: {}", self.code);
+        if !self.title.is_empty() {
+            text.push_str(&format!("\n  {}", self.title));
+        }
+        if !self.detail.is_empty() && self.detail != self.title {
+            let named = self.detail.split(' ').map(|word| labels.of(word)).collect::<Vec<_>>();
+            text.push_str(&format!("\n  {}", named.join(" ")));
+        }
+        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        for (name, value) in [("limit", &self.limit), ("actual", &self.actual)] {
+            if !value.is_null() {
+                text.push_str(&format!("\n  {name} {}", plain(value)));
+            }
+        }
+        if !self.pointer.is_empty() {
+            text.push_str(&format!("\n  at {}", self.pointer));
+        }
+        text.push_str(&format!("\n  more: webwallet explain {}", self.code));
+        output::line(text)
+    }
+}

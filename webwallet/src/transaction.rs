@@ -1,0 +1,181 @@
+//! Records as people read them, and `webwallet transaction`.
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::client::{Answer, Url, data};
+use crate::command::Outcome;
+use crate::key::{Home, Labels};
+use crate::output;
+
+/// `webwallet transaction`
+#[derive(Args)]
+pub struct Transaction {
+    /// Hash or number of the record
+    #[arg(value_name = "HASH_OR_NUMBER")]
+    key: String,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+impl Transaction {
+    /// Prints one record.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let labels = self.home.keys()?.labels();
+        match self.url.server().get(&format!("/transaction/{}", segment(&self.key)))? {
+            Answer::Problem(problem) => {
+                problem.print(json, &labels)?;
+                Ok(Outcome::Refused)
+            }
+            Answer::Done { body, .. } => {
+                output::line(if json { body } else { page(data(&body)?.get(), &labels)? })?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+/// Makes any text one segment of a path; the server says what it thinks of it.
+pub fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:".contains(&b);
+    let write = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(write).collect()
+}
+
+#[derive(Deserialize)]
+struct Record {
+    data: RecordData,
+    hash: Hash,
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct RecordData {
+    number: String,
+    time: String,
+    outputs: Vec<Output>,
+}
+
+#[derive(Deserialize)]
+struct Hash {
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    inputs: Vec<Iou>,
+}
+
+#[derive(Deserialize)]
+struct Iou {
+    data: IouData,
+}
+
+#[derive(Deserialize)]
+struct IouData {
+    source: String,
+    target: String,
+    amount: String,
+    symbol: String,
+    credit: Option<String>,
+}
+
+/// One output of a record or of an account.
+#[derive(Deserialize)]
+pub struct Output {
+    /// Who holds it.
+    pub address: String,
+    /// Its unit.
+    pub counter: String,
+    /// The account after the record.
+    pub balance: Balance,
+}
+
+/// A balance and its limits.
+#[derive(Deserialize)]
+pub struct Balance {
+    /// What is held, or owed when negative.
+    pub net: String,
+    /// The least it may be.
+    pub min: String,
+    /// The most it may be.
+    pub max: String,
+}
+
+fn parse(record: &str) -> anyhow::Result<Record> {
+    serde_json::from_str(record).context("the record cannot be read")
+}
+
+/// A record in one line.
+pub fn sentence(record: &str, labels: &Labels) -> anyhow::Result<String> {
+    let record = parse(record)?;
+    Ok(format!(
+        "record {} at {}, {}",
+        record.data.number,
+        record.data.time,
+        balances(&record, labels)
+    ))
+}
+
+fn balances(record: &Record, labels: &Labels) -> String {
+    let line = |output: &Output| format!("{} {}", labels.of(&output.address), output.balance.net);
+    let mut lines = record.data.outputs.iter().take(4).map(line).collect::<Vec<_>>();
+    if record.data.outputs.len() > lines.len() {
+        lines.push(format!("and {} more", record.data.outputs.len() - lines.len()));
+    }
+    lines.join(", ")
+}
+
+/// A record on a page.
+fn page(record: &str, labels: &Labels) -> anyhow::Result<String> {
+    let record = parse(record)?;
+    let mut text = format!(
+        "record {}\n  hash  {}\n  time  {}\n\n",
+        record.data.number, record.hash.value, record.data.time
+    );
+    let moves = record.meta.inputs.iter().map(|iou| {
+        let label = |address: &str| labels.of(address).to_owned();
+        let IouData { source, target, amount, symbol, credit } = &iou.data;
+        vec![
+            label(source),
+            label(target),
+            amount.clone(),
+            label(symbol),
+            credit.clone().unwrap_or_default(),
+        ]
+    });
+    text.push_str(&output::table(
+        &["from", "to", "amount", "unit", "credit"],
+        &moves.collect::<Vec<_>>(),
+    ));
+    text.push_str("\n\n");
+    let after = record.data.outputs.iter().map(|output| row(output, labels));
+    text.push_str(&output::table(
+        &["account", "unit", "net", "min", "max"],
+        &after.collect::<Vec<_>>(),
+    ));
+    Ok(text)
+}
+
+/// An output as a row: account, unit, net, min, max.
+pub fn row(output: &Output, labels: &Labels) -> Vec<String> {
+    let Balance { net, min, max } = &output.balance;
+    let label = |address: &str| labels.of(address).to_owned();
+    vec![label(&output.address), label(&output.counter), net.clone(), min.clone(), max.clone()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key with a slash in it must not ask for another page.
+    #[test]
+    fn any_text_is_one_segment() {
+        assert_eq!(segment("12"), "12");
+        assert_eq!(segment("../x?y#z"), "..%2Fx%3Fy%23z");
+        assert_eq!(segment("a b%"), "a%20b%25");
+    }
+}
