@@ -52,7 +52,10 @@ use fjall::{
     compaction::Leveled,
     config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use webwallet_ledger::{Hash, document};
 
 use crate::store::{Document, Error, Store};
@@ -103,6 +106,8 @@ struct Tables {
 struct Put {
     entries: Vec<Entry>,
     done: oneshot::Sender<Result<(), Error>>,
+    /// Where its caller waits.
+    runtime: Handle,
 }
 
 /// A document as it is kept.
@@ -171,7 +176,7 @@ impl Store for Embedded {
         let entries = documents.iter().map(Entry::new).collect();
         let (done, outcome) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.send(Put { entries, done }).await.map_err(|_| gone())?;
+        queue.send(Put { entries, done, runtime: Handle::current() }).await.map_err(|_| gone())?;
         outcome.await.map_err(|_| gone())?
     }
 
@@ -292,6 +297,8 @@ struct Writer {
 impl Writer {
     fn run(mut self, mut puts: mpsc::Receiver<Put>) {
         while let Some(first) = puts.blocking_recv() {
+            // On a busy machine whoever woke this thread is about to put more.
+            thread::yield_now();
             let group = arrived(first, &mut puts);
             let outcome = match &self.stopped {
                 Some(cause) => Err(cause.clone()),
@@ -301,10 +308,7 @@ impl Writer {
                 }),
             };
             self.stopped = outcome.as_ref().err().cloned();
-            for put in group {
-                // Whoever does not wait any more has no need to know.
-                let _ = put.done.send(outcome.clone().map_err(Error::Stopped));
-            }
+            answer(group, outcome);
         }
     }
 
@@ -335,6 +339,21 @@ impl Writer {
         metrics::counter!("webwallet_hashtable_documents_total").increment(taken.len() as u64);
         Ok(())
     }
+}
+
+/// Tells all of a group at once. Waking each caller from this thread would cost
+/// a switch of threads for every one of them on a busy CPU; waking the
+/// runtime once, and the callers there, costs one.
+fn answer(group: Vec<Put>, outcome: Result<(), String>) {
+    let Some(runtime) = group.first().map(|put| put.runtime.clone()) else {
+        return;
+    };
+    runtime.spawn(async move {
+        for put in group {
+            // Whoever does not wait any more has no need to know.
+            let _ = put.done.send(outcome.clone().map_err(Error::Stopped));
+        }
+    });
 }
 
 /// What has arrived by now, up to a limit.

@@ -33,7 +33,7 @@ pub const STREAMS_MAX: u32 = 1024;
 ///
 /// ```no_run
 /// # use webwallet_proto::{serve::Services, hashtable::{server, v1::hashtable_server::Hashtable}};
-/// # async fn f(service: impl Hashtable) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn f(service: impl Hashtable) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:7001").await?;
 /// let mut services = Services::new();
 /// services.add(server(service)).await;

@@ -141,7 +141,7 @@ mod tests {
     /// Half a token must not clear anything.
     #[test]
     fn only_the_whole_token_opens() {
-        let token = read("0123456789abcdef").ok().expect("token");
+        let Ok(token) = read("0123456789abcdef") else { panic!("a token") };
         let mut headers = HeaderMap::new();
         assert!(!token.opens(&headers));
         for (value, opens) in [

@@ -129,8 +129,7 @@ impl History {
         let keys = self.home.keys()?;
         let labels = keys.labels();
         let address = keys.address(&self.address)?;
-        let unit =
-            self.unit.as_deref().map_or_else(|| Ok(address.clone()), |unit| keys.address(unit))?;
+        let unit = self.unit.as_deref().map_or_else(|| Ok(address), |unit| keys.address(unit))?;
         let path =
             format!("/address/{address}/outputs/history?counter={unit}&{}", self.page.query());
         let body = match self.url.server().get(&path)? {

@@ -51,7 +51,8 @@ impl Demo {
                 temporary.path().to_owned()
             }
         };
-        logs::start("warn")?;
+        // The stores end in the background, and would tell of a folder that is gone.
+        logs::start("warn,fjall=off,lsm_tree=off")?;
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
@@ -235,7 +236,7 @@ impl Stage {
             let curl = curl.map(|curl| format!("\n   $ {curl}")).unwrap_or_default();
             let lines = lines.iter().map(|line| format!("\n   {line}")).collect::<String>();
             let start = if self.step == 0 { String::new() } else { format!("{}  ", self.step) };
-            output::line(format!("{start}{title}.{curl}{lines}\n"))?;
+            output::line(format!("{start}{title}{curl}{lines}\n"))?;
         }
         self.step += 1;
         Ok(())

@@ -276,7 +276,7 @@ pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Runs `webwallet key ...`.
 pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
     let show = |shown: &Shown| -> anyhow::Result<()> {
-        Ok(if json {
+        if json {
             output::line(serde_json::to_vec(shown)?)?;
         } else {
             output::line(format!(
@@ -286,7 +286,8 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
                 shown.public,
                 shown.file.display()
             ))?;
-        })
+        }
+        Ok(())
     };
     match command {
         Command::New { name, scheme, home } => show(&home.keys()?.create(name, *scheme)?),

@@ -127,7 +127,7 @@ impl Payment {
                 None => server.domain()?,
             },
             target: keys.address(&self.to)?,
-            symbol: unit.map_or_else(|| Ok(source.clone()), |unit| keys.address(unit))?,
+            symbol: unit.map_or_else(|| Ok(source), |unit| keys.address(unit))?,
             source,
             amount: self.amount.clone(),
             random: hex::encode(random),

@@ -104,7 +104,7 @@ async fn what_arrives_while_a_commit_runs_shares_the_next_one() {
 #[tokio::test]
 async fn a_group_is_bounded() {
     let entry = |bytes| Entry { name: Hash([0; 32]), number: 0, value: vec![0; bytes] };
-    let put = |entries| Put { entries, done: oneshot::channel().0 };
+    let put = |entries| Put { entries, done: oneshot::channel().0, runtime: Handle::current() };
     let (queue, mut puts) = mpsc::channel(QUEUE_MAX);
     for _ in 0..2 * GROUP_DOCUMENTS_MAX {
         queue.send(put(vec![entry(1)])).await.expect("room");
@@ -311,10 +311,11 @@ async fn dropping_the_store_writes_what_has_arrived() {
     let put = |document: &Document| Put {
         entries: vec![Entry::new(document)],
         done: oneshot::channel().0,
+        runtime: Handle::current(),
     };
-    queue.try_send(put(&first)).ok().expect("room");
+    queue.try_send(put(&first)).expect("room");
     begun.recv().await.expect("the first commit");
-    queue.try_send(put(&second)).ok().expect("room");
+    queue.try_send(put(&second)).expect("room");
     drop(queue);
     let dropping = thread::spawn(move || drop(store));
     drop(go_on);

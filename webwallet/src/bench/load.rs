@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use cpu_time::ThreadTime;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::machine::Cpu;
+use super::machine::{Cpu, cpu_time};
 
 /// Longer than any answer's headers.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -40,6 +41,8 @@ pub enum Pace {
 pub struct Run<'a> {
     /// The server.
     pub listen: SocketAddr,
+    /// Its process.
+    pub process: u32,
     /// Connections.
     pub clients: usize,
     /// Requests, each sent once, in this order.
@@ -61,7 +64,10 @@ pub struct Tally {
     /// First request to last answer.
     pub elapsed: Duration,
     /// Part of that time which this thread was busy.
-    pub busy: f64,
+    pub client_busy: f64,
+    /// Parts of that time which the server's threads had a CPU, by their names.
+    /// Together less than 1: it waited for the disk, or others took its CPU.
+    pub server_busy: BTreeMap<String, f64>,
     /// In microseconds.
     latency: Histogram<u64>,
     /// Body of the first answer.
@@ -117,7 +123,7 @@ impl Run<'_> {
             stream.set_nodelay(true)?;
             streams.push(stream);
         }
-        let busy = cpu_time::ThreadTime::now();
+        let (client_before, server_before) = (ThreadTime::now(), cpu_time(self.process)?);
         let shared = Shared {
             run: self,
             start: Instant::now(),
@@ -131,9 +137,15 @@ impl Run<'_> {
             .await
             .context("the server left a request without an answer")??;
         let elapsed = shared.start.elapsed();
+        let part = |(name, time): (String, Duration)| {
+            let before = server_before.get(&name).copied().unwrap_or_default();
+            (name, time.saturating_sub(before).as_secs_f64() / elapsed.as_secs_f64())
+        };
+        let server_busy = cpu_time(self.process)?.into_iter().map(part).collect();
         Ok(Tally {
             statuses: shared.statuses.into_inner(),
-            busy: busy.elapsed().as_secs_f64() / elapsed.as_secs_f64(),
+            client_busy: client_before.elapsed().as_secs_f64() / elapsed.as_secs_f64(),
+            server_busy,
             elapsed,
             latency: shared.latency.into_inner(),
             sample: shared.sample.into_inner(),
@@ -272,6 +284,7 @@ mod tests {
         let posts = vec![b"POST".to_vec(); 100];
         let run = Run {
             listen,
+            process: std::process::id(),
             clients: 1,
             posts: &posts,
             again: false,
@@ -296,7 +309,8 @@ mod tests {
         let tally = Tally {
             statuses: BTreeMap::from([(201, 900), (503, 100)]),
             elapsed: Duration::from_secs(2),
-            busy: 0.5,
+            client_busy: 0.5,
+            server_busy: BTreeMap::new(),
             latency,
             sample: Vec::new(),
         };

@@ -1,8 +1,10 @@
 //! The machine under measurement: its CPUs, its file system, its processes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use core_affinity::CoreId;
@@ -101,7 +103,7 @@ impl Machine {
 /// On tmpfs, where syncing costs nothing and a measurement says nothing.
 pub fn file_system(dir: &Path) -> anyhow::Result<String> {
     // Magic numbers of statfs(2).
-    const NAMES: [(i64, &str); 7] = [
+    const NAMES: [(i128, &str); 7] = [
         (0x0102_1994, "tmpfs"),
         (0x8584_58f6, "ramfs"),
         (0xef53, "ext4"),
@@ -113,7 +115,7 @@ pub fn file_system(dir: &Path) -> anyhow::Result<String> {
     let found = rustix::fs::statfs(dir)
         .with_context(|| format!("cannot look at {}", dir.display()))?
         .f_type;
-    let found = i64::try_from(found).unwrap_or_default();
+    let found = i128::from(found);
     let name = NAMES.iter().find(|(magic, _)| *magic == found).map(|(_, name)| *name);
     ensure!(
         !matches!(name, Some("tmpfs" | "ramfs")),
@@ -121,6 +123,20 @@ pub fn file_system(dir: &Path) -> anyhow::Result<String> {
         dir.display()
     );
     Ok(name.map_or_else(|| format!("0x{found:x}"), str::to_owned))
+}
+
+/// Time that the threads of a process have had a CPU, by their names.
+pub fn cpu_time(process: u32) -> anyhow::Result<BTreeMap<String, Duration>> {
+    let mut times = BTreeMap::<_, Duration>::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task")).context("the server is gone")? {
+        let thread = thread?.path();
+        // A thread that has just ended has no files any more.
+        let read = |file| fs::read_to_string(thread.join(file)).unwrap_or_default();
+        let nanoseconds = read("schedstat").split(' ').next().and_then(|field| field.parse().ok());
+        let time = Duration::from_nanos(nanoseconds.unwrap_or_default());
+        *times.entry(read("comm").trim().to_owned()).or_default() += time;
+    }
+    Ok(times)
 }
 
 /// Resident memory of a process, in MiB.

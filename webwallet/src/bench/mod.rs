@@ -121,9 +121,9 @@ impl Measurement {
         let terms = Terms { domain: DOMAIN.to_owned(), expiry, listen: server.listen };
 
         let met = signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
-        let first = load(&cpus, server.listen, 16, &met, Pace::Closed, WHOLE_COUNT)?;
+        let first = load(&cpus, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
         let single = signers.posts(1000, 1, Pairs::Spread, &terms)?;
-        let second = load(&cpus, server.listen, 64, &single, Pace::Closed, WHOLE_COUNT)?;
+        let second = load(&cpus, &server, 64, &single, Pace::Closed, WHOLE_COUNT)?;
 
         progress("calibrating H");
         let bytes = second.sample.len().to_string();
@@ -134,6 +134,7 @@ impl Measurement {
         )?;
         let run = load::Run {
             listen: fixed.listen,
+            process: fixed.id(),
             clients: 64,
             posts: &single,
             again: true,
@@ -188,7 +189,7 @@ impl Measurement {
         progress(&format!("{clients} clients, {ious} IOUs a request: signing {}", count * ious));
         let posts = self.signers.posts(count, ious, pairs, &self.terms)?;
         progress(&format!("{clients} clients, {ious} IOUs a request: sending"));
-        let tally = load(&self.cpus, self.server.listen, clients, &posts, pace, self.time)?;
+        let tally = load(&self.cpus, &self.server, clients, &posts, pace, self.time)?;
         self.count(&tally);
         Ok(tally)
     }
@@ -250,8 +251,7 @@ impl Measurement {
             progress(&format!("making a million records: {}", self.created));
             let count = MILLION_PART.min(usize::try_from(MILLION - self.created)?);
             let posts = self.signers.posts(count, 1, Pairs::Spread, &self.terms)?;
-            let tally =
-                load(&self.cpus, self.server.listen, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
+            let tally = load(&self.cpus, &self.server, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
             self.count(&tally);
             ensure!(tally.created() > 0, "the server clears nothing any more");
         }
@@ -327,13 +327,14 @@ fn start(dir: &Path, cpus: &Cpus) -> anyhow::Result<Server> {
 
 fn load(
     cpus: &Cpus,
-    listen: std::net::SocketAddr,
+    server: &Server,
     clients: usize,
     posts: &[Vec<u8>],
     pace: Pace,
     time_max: Duration,
 ) -> anyhow::Result<Tally> {
-    load::Run { listen, clients, posts, again: false, pace, time_max, cpu: cpus.load }.measure()
+    let (listen, process, cpu) = (server.listen, server.id(), cpus.load);
+    load::Run { listen, process, clients, posts, again: false, pace, time_max, cpu }.measure()
 }
 
 fn progress(text: &str) {

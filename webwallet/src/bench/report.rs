@@ -1,5 +1,7 @@
 //! What a measurement found, beside its goals.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::calibrate::Calibration;
@@ -51,6 +53,8 @@ pub struct Run {
     met: Option<bool>,
     /// Part of the time the load's own CPU was busy; near 1 it was the bottleneck.
     client_busy: f64,
+    /// Parts of the time that threads of the server had its CPU.
+    server_busy: BTreeMap<String, f64>,
 }
 
 impl Run {
@@ -68,8 +72,26 @@ impl Run {
             limit: None,
             goal: None,
             met: None,
-            client_busy: round(tally.busy, 2),
+            client_busy: round(tally.client_busy, 2),
+            server_busy: tally
+                .server_busy
+                .iter()
+                .map(|(name, part)| (name.clone(), round(*part, 3)))
+                .collect(),
         }
+    }
+
+    /// Where the server's time went, for a goal that was missed.
+    fn profile(&self) -> String {
+        let mut threads =
+            self.server_busy.iter().filter(|(_, part)| **part >= 0.01).collect::<Vec<_>>();
+        threads.sort_by(|a, b| b.1.total_cmp(a.1));
+        let parts = threads.into_iter().map(|(name, part)| format!("{name} {:.0} %", part * 100.0));
+        format!(
+            "{}: CPU of the server by thread: {}\n\n",
+            self.name,
+            parts.collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// With the goal that it has.
@@ -176,6 +198,7 @@ impl Report {
                 format!("{:.2}", run.p50_ms),
                 format!("{:.2}", run.p99_ms),
                 format!("{:.2}", run.p999_ms),
+                format!("{:.0} %", run.server_busy.values().sum::<f64>() * 100.0),
                 format!("{:.0} %", run.client_busy * 100.0),
                 goal,
                 verdict(run.met).to_owned(),
@@ -189,11 +212,14 @@ impl Report {
             "p50 ms",
             "p99 ms",
             "p99.9 ms",
+            "server",
             "client",
             "goal",
             "",
         ];
         let runs = output::table(&head, &runs.collect::<Vec<_>>());
+        let profile = self.runs.iter().filter(|run| run.met == Some(false)).map(Run::profile);
+        let profile = profile.collect::<String>();
         let figures = self.figures.iter().map(|figure| {
             let limit = figure.limit.map(|limit| format!("<= {limit}")).unwrap_or_default();
             let value = format!("{:.1}", figure.value);
@@ -215,7 +241,7 @@ impl Report {
         format!(
             "webwallet {version} on {cpu}, {cpus} CPUs, {os}, {file_system}; {pinned}\n\
              H {h:.0} requests/s  V {v:.0} signatures/s  Z {z:.0} signatures/s in batches  F {fdatasync_p50_us:.0} us fdatasync\n\n\
-             {runs}\n\n{figures}\n\n\
+             {runs}\n\n{profile}{figures}\n\n\
              {answers} answers, {created} of them 201; {number}{}",
             if self.counted.is_right() { "" } else { "  WRONG" }
         )

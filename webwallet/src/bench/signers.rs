@@ -103,9 +103,9 @@ impl Signers {
             let (secret, source) = &self.0[from];
             let draft = Draft {
                 domain: terms.domain.clone(),
-                source: source.clone(),
-                target: self.0[to].1.clone(),
-                symbol: source.clone(),
+                source: *source,
+                target: self.0[to].1,
+                symbol: *source,
                 amount: "1".to_owned(),
                 random: hex::encode(random.random::<[u8; 16]>()),
                 expiry: terms.expiry,

@@ -1,0 +1,56 @@
+//! People of the tests. Their keys come from their names, so that two runs
+//! make the same bytes.
+
+use webwallet_ledger::request::body_of;
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{Address, Draft, Hash, Time};
+
+/// The domain of every server of the tests.
+pub const DOMAIN: &str = "example.net";
+
+/// Somebody with a key.
+#[derive(Clone)]
+pub struct Party {
+    /// Seed of the key.
+    pub secret: [u8; 32],
+    /// Where others pay to.
+    pub address: Address,
+}
+
+/// The party of this name.
+pub fn party(name: &str) -> Party {
+    let secret = Hash::sha3(format!("webwallet test key of {name}").as_bytes()).0;
+    Party { secret, address: Address::of_public(&public_of(&secret)) }
+}
+
+/// A payment to be signed by its source; good until 2030.
+pub fn draft(source: &Party, target: &Party, unit: &Party, amount: &str, random: &str) -> Draft {
+    Draft {
+        domain: DOMAIN.into(),
+        source: source.address,
+        target: target.address,
+        symbol: unit.address,
+        amount: amount.into(),
+        random: format!("{random:0>16}"),
+        expiry: time("2030-01-01T00:00:00.000Z"),
+        active: None,
+        credit: None,
+    }
+}
+
+/// A time written out.
+pub fn time(text: &str) -> Time {
+    text.parse().unwrap_or_else(|_| panic!("not a time: {text}"))
+}
+
+/// The body of a request with one payment of the source's own unit.
+pub fn issue(source: &Party, target: &Party, amount: &str, random: &str) -> Vec<u8> {
+    let iou = draft(source, target, source, amount, random).sign(&source.secret);
+    body_of([iou.as_slice()])
+}
+
+/// The body of a request with one payment in somebody's unit.
+pub fn pay(source: &Party, target: &Party, unit: &Party, amount: &str, random: &str) -> Vec<u8> {
+    let iou = draft(source, target, unit, amount, random).sign(&source.secret);
+    body_of([iou.as_slice()])
+}

@@ -1,0 +1,171 @@
+//! Scenarios: what people do and what becomes of it, as text that somebody who
+//! does not program can review.
+//!
+//! ```text
+//! time 2026-01-01T00:00:00.000Z
+//! alice issues 10 to bob                      cleared
+//! bob pays carol 4 of alice                   cleared
+//! bob pays dave 7 of alice                    rejected balance_below_min
+//! again 2                                     replayed 2
+//! balances of alice                           alice -10   bob 6   carol 4   sum 0
+//! ```
+//! Left is what happens, right (after two spaces or more) what must come of it.
+//! Payments joined by `and` are one request. A payment may end in `until TIME`
+//! or `from TIME`. `grants` and `withdraws` change credit. `again N` sends the
+//! Nth request with its IOUs the other way round, `part of N` its first IOU
+//! alone. What runs prints a history: one line a request, with record hashes.
+
+use std::collections::BTreeMap;
+
+use webwallet_ledger::request::body_of;
+use webwallet_ledger::{AccountId, Amount, Draft};
+
+use crate::party::{Party, draft, party, time};
+use crate::world::{Outcome, World};
+
+/// Runs a scenario on a deployment and returns the history it printed.
+///
+/// # Panics
+/// With the line, if something else came of it than the scenario says.
+pub fn run(text: &str, world: &mut impl World) -> String {
+    let mut play =
+        Play { world, requests: Vec::new(), cast: BTreeMap::new(), history: String::new() };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (action, expected) = line.split_once("  ").unwrap_or((line, ""));
+        let expected: Vec<&str> = expected.split_whitespace().collect();
+        let came = play.act(action);
+        let came_words: Vec<&str> = came.split_whitespace().collect();
+        assert_eq!(came_words, expected, "line {} on {}: {line}", number + 1, play.world.name());
+    }
+    play.history
+}
+
+struct Play<'w, W> {
+    world: &'w mut W,
+    /// The IOUs of each request so far.
+    requests: Vec<Vec<Vec<u8>>>,
+    cast: BTreeMap<String, Party>,
+    history: String,
+}
+
+impl<W: World> Play<'_, W> {
+    fn act(&mut self, action: &str) -> String {
+        let words: Vec<&str> = action.split_whitespace().collect();
+        match words[..] {
+            ["time", at] => {
+                self.world.set_time(time(at));
+                String::new()
+            }
+            ["again", n] => {
+                let mut ious = self.request(n);
+                ious.reverse();
+                self.post(ious)
+            }
+            ["part", "of", n] => {
+                let first = self.request(n).swap_remove(0);
+                self.post(vec![first])
+            }
+            ["balances", "of", unit] => self.balances(unit),
+            ["history", "of", holder, "in", unit] => {
+                let account = self.account(unit, holder);
+                let nets = self.world.nets(&account).join(" ");
+                self.history.push_str(&format!("{action}: {nets}\n"));
+                nets
+            }
+            _ => {
+                let payments = action.split(" and ").enumerate();
+                let ious = payments.map(|(i, payment)| self.sign(payment, i)).collect();
+                self.post(ious)
+            }
+        }
+    }
+
+    fn request(&self, n: &str) -> Vec<Vec<u8>> {
+        let n: usize = n.parse().unwrap_or_else(|_| panic!("not a number: {n}"));
+        self.requests[n - 1].clone()
+    }
+
+    fn who(&mut self, name: &str) -> Party {
+        self.cast.entry(name.to_owned()).or_insert_with(|| party(name)).clone()
+    }
+
+    fn account(&mut self, unit: &str, holder: &str) -> AccountId {
+        AccountId { unit: self.who(unit).address, address: self.who(holder).address }
+    }
+
+    /// One signed payment, in the words of the scenario.
+    fn sign(&mut self, payment: &str, place: usize) -> Vec<u8> {
+        let words: Vec<&str> = payment.split_whitespace().collect();
+        let random = format!("request {} iou {place}", self.requests.len() + 1);
+        let (source, mut iou, rest) = match words[..] {
+            [from, "issues", amount, "to", to, ref rest @ ..] => {
+                let (from, to) = (self.who(from), self.who(to));
+                let iou = draft(&from, &to, &from, amount, &random);
+                (from, iou, rest.to_vec())
+            }
+            [from, "pays", to, amount, "of", unit, ref rest @ ..] => {
+                let (from, to, unit) = (self.who(from), self.who(to), self.who(unit));
+                let iou = draft(&from, &to, &unit, amount, &random);
+                (from, iou, rest.to_vec())
+            }
+            [from, "grants", to, credit, ref rest @ ..] => {
+                let (from, to) = (self.who(from), self.who(to));
+                let iou = draft(&from, &to, &from, "0", &random);
+                (from, Draft { credit: Some(format!("-{credit}")), ..iou }, rest.to_vec())
+            }
+            [from, "withdraws", credit, "from", to, ref rest @ ..] => {
+                let (from, to) = (self.who(from), self.who(to));
+                let iou = draft(&from, &to, &from, "0", &random);
+                (from, Draft { credit: Some(credit.to_owned()), ..iou }, rest.to_vec())
+            }
+            _ => panic!("not a sentence of scenarios: {payment}"),
+        };
+        for option in rest.chunks(2) {
+            match option {
+                ["until", at] => iou.expiry = time(at),
+                ["from", at] => iou.active = Some(time(at)),
+                _ => panic!("not an option of payments: {option:?}"),
+            }
+        }
+        iou.sign(&source.secret)
+    }
+
+    fn post(&mut self, ious: Vec<Vec<u8>>) -> String {
+        let outcome = self.world.post(&body_of(ious.iter().map(Vec::as_slice)));
+        self.requests.push(ious);
+        let (line, came) = match outcome {
+            Outcome::Cleared(number, hash) => {
+                (format!("cleared {number} {hash}"), "cleared".to_owned())
+            }
+            Outcome::Replayed(number, hash) => {
+                (format!("replayed {number} {hash}"), format!("replayed {number}"))
+            }
+            Outcome::Rejected(code, pointer) => {
+                (format!("rejected {code} {pointer}"), format!("rejected {code}"))
+            }
+        };
+        self.history.push_str(&format!("{} {line}\n", self.requests.len()));
+        came
+    }
+
+    /// Everybody's net in a unit, in the order of names, and their sum.
+    fn balances(&mut self, unit: &str) -> String {
+        self.who(unit);
+        let names: Vec<String> = self.cast.keys().cloned().collect();
+        let (mut line, mut sum) = (String::new(), Amount::zero());
+        for name in names {
+            let account = self.account(unit, &name);
+            if let Some(net) = self.world.nets(&account).first() {
+                sum = sum.plus(&Amount::parse_signed(net).expect("a decimal"));
+                line.push_str(&format!("{name} {net} "));
+            }
+        }
+        line.push_str(&format!("sum {sum}"));
+        self.history.push_str(&format!("balances of {unit}: {line}\n"));
+        line
+    }
+}

@@ -1,0 +1,323 @@
+//! The deployments a scenario runs on, from the bare rules to processes that
+//! speak gRPC. What a client sees must be the same on all of them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use rand::SeedableRng as _;
+use tower::ServiceExt as _;
+use ureq::Agent;
+use webwallet_api_gateway::{Config, Gateway, Limits};
+use webwallet_graphstore::Graphstore;
+use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
+use webwallet_ledger::signature::Keys;
+use webwallet_ledger::{Account, AccountId, Hash, Pointer, Record, Request, Time, verify};
+use webwallet_proto::link::Link;
+
+use crate::party::DOMAIN;
+use crate::process::{self, Answer, Process};
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The record's number and name.
+    Cleared(u64, Hash),
+    /// The same, of a record that was there before.
+    Replayed(u64, Hash),
+    /// Code and pointer.
+    Rejected(String, String),
+}
+
+/// A deployment.
+pub trait World {
+    /// Its name in what the tests print.
+    fn name(&self) -> &'static str;
+    /// Sets the test clock.
+    fn set_time(&mut self, time: Time);
+    /// Posts a request.
+    fn post(&mut self, body: &[u8]) -> Outcome;
+    /// The nets of an account, newest first; empty if nobody touched it.
+    fn nets(&mut self, account: &AccountId) -> Vec<String>;
+}
+
+/// The rules alone, with everything cleared kept in memory.
+pub struct Rules {
+    now: Time,
+    keys: Keys,
+    accounts: HashMap<AccountId, Account>,
+    ious: HashMap<Hash, RecordOf>,
+    records: Vec<Record>,
+}
+
+impl Rules {
+    /// An empty ledger.
+    pub fn new() -> Rules {
+        Rules {
+            now: Time::from_unix_ms(0),
+            keys: Keys::new(100),
+            accounts: HashMap::new(),
+            ious: HashMap::new(),
+            records: Vec::new(),
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules::new()
+    }
+}
+
+impl History for Rules {
+    fn account(&self, account: &AccountId) -> Option<Account> {
+        self.accounts.get(account).cloned()
+    }
+
+    fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
+        self.ious.get(iou).copied()
+    }
+}
+
+impl World for Rules {
+    fn name(&self) -> &'static str {
+        "rules"
+    }
+
+    fn set_time(&mut self, time: Time) {
+        self.now = self.now.max(time);
+    }
+
+    fn post(&mut self, body: &[u8]) -> Outcome {
+        let rejected =
+            |r: webwallet_ledger::Rejection| Outcome::Rejected(r.code.to_string(), r.pointer);
+        let before = |ious: &[Hash], rules: &Rules| {
+            replay(ious, rules).map(|at| Outcome::Replayed(at.number, at.hash))
+        };
+        let request = match Request::parse(body, DOMAIN) {
+            Ok(request) => request,
+            Err(refusal) => {
+                let before = refusal.ious.and_then(|ious| before(&ious, self));
+                return before.unwrap_or_else(|| rejected(refusal.rejection));
+            }
+        };
+        let mut random = rand::rngs::StdRng::seed_from_u64(7);
+        if let Err(rejection) = verify::verify(&[&request], &self.keys, &mut random).remove(0) {
+            return before(&request.ious(), self).unwrap_or_else(|| rejected(rejection));
+        }
+        let number = self.records.len() as u64 + 1;
+        match clear(&request, DOMAIN, number, self.now, self) {
+            Err(rejection) => rejected(rejection),
+            Ok(Cleared::Before(at)) => Outcome::Replayed(at.number, at.hash),
+            Ok(Cleared::Now(record)) => {
+                for (index, output) in (0..).zip(&record.outputs) {
+                    let output_at = Pointer { record: record.hash, index };
+                    let account = Account { balance: output.balance.clone(), output: output_at };
+                    self.accounts.insert(output.account, account);
+                }
+                let inputs = record.inputs.len() as u32;
+                let at = RecordOf { number, hash: record.hash, inputs };
+                self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
+                self.records.push(record.clone());
+                Outcome::Cleared(number, record.hash)
+            }
+        }
+    }
+
+    fn nets(&mut self, account: &AccountId) -> Vec<String> {
+        let outputs = self.records.iter().rev().flat_map(|record| &record.outputs);
+        let of_account = outputs.filter(|output| output.account == *account);
+        of_account.map(|output| output.balance.net.to_string()).collect()
+    }
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    let json = answer.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let record = || {
+        let number = text(&json["data"]["data"]["number"]).parse().expect("a number");
+        (number, text(&json["data"]["hash"]["value"]).parse().expect("a hash"))
+    };
+    match (answer.status, answer.replayed) {
+        (201, false) => Outcome::Cleared(record().0, record().1),
+        (200, true) => Outcome::Replayed(record().0, record().1),
+        (400..500, _) => Outcome::Rejected(text(&json["code"]), text(&json["pointer"])),
+        _ => panic!("neither cleared nor rejected: {answer:?}"),
+    }
+}
+
+fn nets(answer: &Answer) -> Vec<String> {
+    let json = answer.json();
+    let outputs = json["data"]["outputs"].as_array().expect("outputs").clone();
+    let net = |output: &serde_json::Value| {
+        output["content"]["balance"]["net"].as_str().expect("net").to_owned()
+    };
+    outputs.iter().map(net).collect()
+}
+
+fn history_path(account: &AccountId) -> String {
+    format!("/address/{}/outputs/history?counter={}&limit=1000", account.address, account.unit)
+}
+
+/// The whole server in this process, without a socket.
+pub struct InProcess {
+    runtime: tokio::runtime::Runtime,
+    router: Router,
+    now: Arc<Mutex<Time>>,
+    _data: tempfile::TempDir,
+}
+
+impl InProcess {
+    /// An empty server.
+    pub fn new() -> InProcess {
+        let data = tempfile::tempdir().expect("a folder");
+        let now = Arc::new(Mutex::new(Time::from_unix_ms(0)));
+        let clock = now.clone();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let router = runtime.block_on(async {
+            let store = webwallet_graphstore::Embedded::open(&data.path().join("graphstore"));
+            let clock = Arc::new(move || Ok(*clock.lock().expect("the clock")));
+            let graphstore =
+                Graphstore::start(store.expect("open"), DOMAIN, clock).await.expect("start");
+            let store = webwallet_hashtable::Embedded::open(&data.path().join("hashtable"));
+            let hashtable = webwallet_hashtable::server(store.expect("open"));
+            let deadline = std::time::Duration::from_secs(10);
+            let config = Config {
+                domain: DOMAIN.into(),
+                limits: Limits::default(),
+                randomness: Arc::new(rand::make_rng),
+            };
+            Gateway::start(
+                config,
+                webwallet_proto::graphstore::client(Link::embedded(graphstore.server(), deadline)),
+                webwallet_proto::hashtable::client(Link::embedded(hashtable, deadline)),
+            )
+            .expect("a gateway")
+            .router()
+        });
+        InProcess { runtime, router, now, _data: data }
+    }
+
+    fn call(&self, request: http::Request<Body>) -> Answer {
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.expect("infallible");
+            let status = response.status().as_u16();
+            let replayed = response.headers().contains_key("idempotent-replayed");
+            let body = response.into_body().collect().await.expect("a body").to_bytes().to_vec();
+            Answer { status, replayed, body }
+        })
+    }
+}
+
+impl Default for InProcess {
+    fn default() -> InProcess {
+        InProcess::new()
+    }
+}
+
+impl World for InProcess {
+    fn name(&self) -> &'static str {
+        "in process"
+    }
+
+    fn set_time(&mut self, time: Time) {
+        *self.now.lock().expect("the clock") = time;
+    }
+
+    fn post(&mut self, body: &[u8]) -> Outcome {
+        let request =
+            http::Request::post("/transaction").header("content-type", "application/json");
+        outcome(&self.call(request.body(body.to_vec().into()).expect("a request")))
+    }
+
+    fn nets(&mut self, account: &AccountId) -> Vec<String> {
+        let request = http::Request::get(history_path(account));
+        nets(&self.call(request.body(Body::empty()).expect("a request")))
+    }
+}
+
+/// Servers in processes of their own, spoken to over sockets.
+pub struct Sockets {
+    name: &'static str,
+    agent: Agent,
+    url: String,
+    clock: PathBuf,
+    _processes: Vec<Process>,
+    _data: tempfile::TempDir,
+}
+
+impl Sockets {
+    /// One process with everything in it.
+    pub fn together() -> Sockets {
+        let (data, clock) = Sockets::files();
+        let clock_text = clock.to_str().expect("a path in UTF-8").to_owned();
+        let server = Process::all(&data.path().join("data"), &["--test-clock", &clock_text]);
+        Sockets::over("REST", server.url(), vec![server], data, clock)
+    }
+
+    /// Hashtable, Graphstore and a gateway apart, over gRPC.
+    pub fn apart() -> Sockets {
+        let (data, clock) = Sockets::files();
+        let text = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
+        let clock_text = text(clock.clone());
+        let store = |role: &str| {
+            let folder = text(data.path().join(role));
+            Process::start(&["--role", role, "--data", &folder, "--test-clock", &clock_text])
+        };
+        let (hashtable, graphstore) = (store("hashtable"), store("graphstore"));
+        let gateway = Process::start(&[
+            "--role",
+            "gateway",
+            "--admin",
+            "127.0.0.1:0",
+            "--hashtable",
+            &hashtable.url(),
+            "--graphstore",
+            &graphstore.url(),
+        ]);
+        let url = gateway.url();
+        Sockets::over("processes", url, vec![gateway, hashtable, graphstore], data, clock)
+    }
+
+    fn files() -> (tempfile::TempDir, PathBuf) {
+        let data = tempfile::tempdir().expect("a folder");
+        let clock = data.path().join("clock");
+        std::fs::write(&clock, "1970-01-01T00:00:00.000Z").expect("a clock");
+        (data, clock)
+    }
+
+    fn over(
+        name: &'static str,
+        url: String,
+        processes: Vec<Process>,
+        data: tempfile::TempDir,
+        clock: PathBuf,
+    ) -> Sockets {
+        let agent = process::agent();
+        Sockets { name, agent, url, clock, _processes: processes, _data: data }
+    }
+}
+
+impl World for Sockets {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn set_time(&mut self, time: Time) {
+        // Replaced as a whole: the server must never read half of it.
+        let next = self.clock.with_extension("next");
+        std::fs::write(&next, time.to_string()).expect("a clock");
+        std::fs::rename(next, &self.clock).expect("a clock");
+    }
+
+    fn post(&mut self, body: &[u8]) -> Outcome {
+        outcome(&process::post(&self.agent, &self.url, body).expect("an answer"))
+    }
+
+    fn nets(&mut self, account: &AccountId) -> Vec<String> {
+        nets(&process::get(&self.agent, &self.url, &history_path(account)))
+    }
+}

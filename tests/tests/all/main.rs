@@ -1,0 +1,10 @@
+//! Everything that is tested on whole deployments, in one binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod bad_input;
+mod original_sdk;
+mod readme;
+mod scenarios;
+mod server;

@@ -1,0 +1,49 @@
+//! The original system's own JavaScript SDK as a client. If this failed, the
+//! people it was published for could not use this server.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use webwallet_tests::process::{Process, agent, get};
+
+/// Runs `tests/sdk/client.mjs` against a server; one JSON object a line comes back.
+fn client(url: &str) -> Vec<Value> {
+    let sdk = std::env::var("WEBWALLET_TEST_SDK")
+        .expect("WEBWALLET_TEST_SDK is not set; scripts/test fetches the SDK and sets it");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join("client.mjs");
+    let output = Command::new("node").arg(script).arg(url).env("WEBWALLET_TEST_SDK", sdk).output();
+    let output = output.expect("node runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn what_the_sdk_signs_is_cleared_and_is_the_same_after_a_kill() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let answers = client(&server.url());
+    let of = |what: &'static str| answers.iter().filter(move |answer| answer["what"] == what);
+    let schemes: Vec<&str> = of("cleared").filter_map(|a| a["scheme"].as_str()).collect();
+    println!("cleared from the SDK: {schemes:?}");
+    for scheme in ["ecdsa-ed25519", "eddsa-ed25519"] {
+        assert!(schemes.contains(&scheme), "nothing cleared in {scheme}");
+    }
+    for cleared in of("cleared") {
+        assert_eq!(cleared["status"], 201, "{cleared}");
+    }
+    assert_eq!(of("replayed").next().expect("a replay")["status"], 200);
+    assert_eq!(of("refused").next().expect("a refusal")["code"], "balance_below_min");
+    assert_eq!(of("balance").next().expect("a balance")["net"], "6");
+
+    let agent = agent();
+    let read = |server: &Process| -> Vec<Vec<u8>> {
+        let paths = of("cleared").map(|a| format!("/transaction/{}", a["hash"].as_str().unwrap()));
+        paths.map(|path| get(&agent, &server.url(), &path).body).collect()
+    };
+    let before = read(&server);
+    server.kill();
+    let server = Process::all(data.path(), &[]);
+    assert_eq!(read(&server), before, "the same bytes after kill -9 and restart");
+}

@@ -1,0 +1,49 @@
+//! One history everywhere. If these failed, moving a server from one process to
+//! several would change what people own, or the bytes by which they prove it.
+
+use std::path::Path;
+
+use webwallet_tests::scenario::run;
+use webwallet_tests::world::{InProcess, Rules, Sockets};
+
+/// Each scenario and the history it leaves, with the hashes of its records.
+/// The history is committed beside it: a change of one byte of a record, in any
+/// version, shows here. `WEBWALLET_TEST_WRITE=1` writes it anew.
+fn on_every_deployment(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.txt"))).expect("a scenario");
+    let history = run(&text, &mut Rules::new());
+    println!("{history}");
+    let committed = folder.join(format!("{name}.history"));
+    if std::env::var_os("WEBWALLET_TEST_WRITE").is_some() {
+        std::fs::write(&committed, &history).expect("written");
+    }
+    let committed = std::fs::read_to_string(committed).expect("a history beside the scenario");
+    assert_eq!(history, committed, "the rules changed the bytes of history");
+    assert_eq!(run(&text, &mut InProcess::new()), history, "in process");
+    assert_eq!(run(&text, &mut Sockets::together()), history, "REST over a socket");
+    assert_eq!(run(&text, &mut Sockets::apart()), history, "separate processes over gRPC");
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            on_every_deployment(stringify!($name));
+        })*
+
+        #[test]
+        fn every_scenario_is_run() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+            let mut found: Vec<String> = std::fs::read_dir(folder)
+                .expect("scenarios")
+                .filter_map(|entry| entry.expect("a file").file_name().into_string().ok())
+                .filter_map(|name| name.strip_suffix(".txt").map(str::to_owned))
+                .collect();
+            found.sort();
+            assert_eq!(found, [$(stringify!($name)),*]);
+        }
+    };
+}
+
+scenarios! { credit once payments together }

@@ -1,0 +1,16 @@
+//! Drills: crashes at random moments, many people after one balance, and what
+//! the kernel saw. Short by default; `scripts/soak` runs them long.
+
+#![allow(clippy::unwrap_used)]
+
+mod kill;
+mod race;
+mod syncs;
+
+/// How often to repeat: `short` in `scripts/test`, `long` in `scripts/soak`.
+fn rounds(short: usize, long: usize) -> usize {
+    match std::env::var("WEBWALLET_TEST_DRILLS").as_deref() {
+        Ok("long") => long,
+        _ => short,
+    }
+}
