@@ -68,6 +68,7 @@ impl Verifier {
             0 => thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
+        let waiting = metrics::gauge!("webwallet_gateway_verify_queue");
         for n in 0..threads {
             let mut worker = Worker {
                 jobs: jobs.clone(),
@@ -75,12 +76,12 @@ impl Verifier {
                 domain: domain.to_owned(),
                 keys: keys.clone(),
                 random: randomness(),
+                waiting: waiting.clone(),
                 batches: metrics::histogram!("webwallet_gateway_verify_batch_signatures"),
                 verified: metrics::counter!("webwallet_gateway_signatures_verified_total"),
             };
             thread::Builder::new().name(format!("verify-{n}")).spawn(move || worker.run())?;
         }
-        let waiting = metrics::gauge!("webwallet_gateway_verify_queue");
         Ok(Verifier { queue, waiting })
     }
 
@@ -108,6 +109,7 @@ struct Worker {
     domain: String,
     keys: Arc<Keys>,
     random: StdRng,
+    waiting: Gauge,
     batches: Histogram,
     verified: Counter,
 }
@@ -115,27 +117,10 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         while let Ok(first) = self.jobs.recv() {
-            if std::env::var("NOYIELD").is_err() { self.let_arrive(); }
             // A panic below is a bug. It costs the requests of this batch an
             // answer (their callers see that it was dropped), not the server
             // a thread.
             let _ = catch_unwind(AssertUnwindSafe(|| self.batch(first)));
-        }
-    }
-
-    /// Lets those who are about to send do so, while they do. Woken by the first
-    /// of a crowd, a thread on a busy machine would take that one alone and pay
-    /// the price of a lone signature for each. Where nobody else wants the
-    /// processor this returns at once, so a lone request still waits for nobody.
-    fn let_arrive(&self) {
-        let mut waiting = 0;
-        loop {
-            thread::yield_now();
-            let now = self.jobs.len();
-            if now <= waiting || now >= BATCH_SIGNATURES {
-                return;
-            }
-            waiting = now;
         }
     }
 
@@ -168,6 +153,7 @@ impl Worker {
                 signatures < BATCH_SIGNATURES && bytes < BATCH_BYTES && answers.len() < share;
             next = if more { self.jobs.try_recv().ok() } else { None };
         }
+        self.waiting.set(self.jobs.len() as f64);
         if requests.is_empty() {
             return;
         }

@@ -34,7 +34,8 @@
 //! checksum, add 9 us.
 //!
 //! Opening replays at most two journals of about 64 MB, whatever the number of
-//! documents.
+//! documents: with a million of them, after a kill, it took 0.1 s and the whole
+//! process 7 MB. `examples/puts.rs` measures it all again.
 
 use std::{
     collections::HashSet,
