@@ -20,23 +20,23 @@ const DIGEST_BYTES: usize = 8;
 
 /// The list a cursor belongs to: its path and everything that filters it.
 #[derive(Clone, Copy, Debug)]
-pub struct List<'a> {
+pub(crate) struct List<'a> {
     /// Which list of the API.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is filtered by, in a fixed order.
-    pub filter: &'a [&'a str],
+    pub(crate) filter: &'a [&'a str],
 }
 
 impl List<'_> {
     /// The cursor for what follows `key`.
-    pub fn cursor(&self, key: &[u8]) -> String {
+    pub(crate) fn cursor(&self, key: &[u8]) -> String {
         let mut bytes = self.digest(key).to_vec();
         bytes.extend_from_slice(key);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// The key inside a cursor of this list.
-    pub fn key(&self, cursor: &str) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn key(&self, cursor: &str) -> Result<Vec<u8>, Problem> {
         let refused = || Problem::new(Other::CursorInvalid, "cursor was not given for this list");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         match bytes.split_first_chunk::<DIGEST_BYTES>() {

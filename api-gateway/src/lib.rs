@@ -16,7 +16,7 @@ pub mod admin;
 mod answer;
 mod body;
 mod clients;
-pub mod cursor;
+mod cursor;
 mod edge;
 pub mod gateway;
 mod iou;

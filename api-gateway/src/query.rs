@@ -12,19 +12,19 @@ use axum::extract::rejection::PathRejection;
 use crate::problem::{Other, Problem};
 
 /// The elements of a page, where the client does not say.
-pub const LIMIT_DEFAULT: u32 = 100;
+pub(crate) const LIMIT_DEFAULT: u32 = 100;
 /// The most elements of a page.
-pub const LIMIT_MAX: u32 = 1_000;
+pub(crate) const LIMIT_MAX: u32 = 1_000;
 
 /// The parameters of one request.
 #[derive(Debug)]
-pub struct Query<'a> {
+pub(crate) struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
     /// Reads the query of a URL; only `known` names may be in it, each once.
-    pub fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Query<'a>, Problem> {
+    pub(crate) fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Query<'a>, Problem> {
         let mut pairs: Vec<(Cow<str>, Cow<str>)> = Vec::new();
         let text = query.unwrap_or_default();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -40,13 +40,13 @@ impl<'a> Query<'a> {
     }
 
     /// The value of one parameter, if it is there.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let pair = self.pairs.iter().find(|(known, _)| known == name);
         pair.map(|(_, value)| value.as_ref())
     }
 
     /// `limit`: how many elements the page may have.
-    pub fn limit(&self) -> Result<u32, Problem> {
+    pub(crate) fn limit(&self) -> Result<u32, Problem> {
         let Some(text) = self.get("limit") else {
             return Ok(LIMIT_DEFAULT);
         };
@@ -58,7 +58,7 @@ impl<'a> Query<'a> {
 
     /// `skip` of the original API: how many elements are passed over first.
     /// A page is found either by counting or by a cursor.
-    pub fn skip(&self) -> Result<u64, Problem> {
+    pub(crate) fn skip(&self) -> Result<u64, Problem> {
         let Some(text) = self.get("skip") else {
             return Ok(0);
         };
@@ -70,18 +70,18 @@ impl<'a> Query<'a> {
 }
 
 /// The variable part of a path.
-pub fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+pub(crate) fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     let Path(text) = path.map_err(|_| invalid("the path is not UTF-8"))?;
     Ok(text)
 }
 
 /// A refusal of a parameter of the path or the query.
-pub fn invalid(detail: impl Into<String>) -> Problem {
+pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Other::ParameterInvalid, detail)
 }
 
 /// A decimal without sign and leading zero; none for everything else.
-pub fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let plain = text == "0" || !text.starts_with('0');
     if digits && plain { text.parse().ok() } else { None }

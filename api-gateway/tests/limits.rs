@@ -398,6 +398,7 @@ async fn shutting_down_lets_what_is_in_flight_end() {
     let mut idle = server.connect().await;
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     read_one(&mut idle).await;
+    server.deployment.stores.clearing.notified().await;
     let began = Instant::now();
     server.shutdown.cancel();
     assert_eq!(read_to_end(&mut idle).await, "");
@@ -414,7 +415,7 @@ async fn shutting_down_does_not_wait_for_ever() {
     *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 4_000;
     let mut busy = server.connect().await;
     busy.write_all(&post(&issue(person(1), person(2), "1", 1))).await.expect("sent");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.deployment.stores.clearing.notified().await;
     let began = Instant::now();
     server.shutdown.cancel();
     server.served.await.expect("served");

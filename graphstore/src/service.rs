@@ -19,8 +19,9 @@ use crate::writer::{self, Clock, Entrance, Verdict};
 
 /// Records fetched at a time for a stream.
 const STREAM_RECORDS: u32 = 256;
-/// Items in one answer of a list, at most.
-const LIST_MAX: u32 = 1_000;
+/// Items in one answer of a list, at most: a page of the gateway and one more,
+/// by which it learns whether there is another page.
+const LIST_MAX: u32 = 1_001;
 
 /// Graphstore over an engine. Cheap to clone; the writer ends with the last clone.
 pub struct Graphstore<S> {
@@ -214,7 +215,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         let account = AccountId { unit: address(&asked.unit)?, address: address(&asked.address)? };
         // Every output but the newest of its account has been spent.
         let page = match asked.unspent {
-            true => Page { before: 0, skip: 0, limit: 1 },
+            true => Page { before: 0, skip: 0, limit: u32::from(asked.skip == 0) },
             false => {
                 Page { before: asked.before, skip: asked.skip, limit: asked.limit.min(LIST_MAX) }
             }

@@ -23,6 +23,7 @@ pub struct Url {
     #[arg(
         long,
         env = "WEBWALLET_URL",
+        hide_env_values = true,
         value_name = "URL",
         default_value = "http://127.0.0.1:8080"
     )]

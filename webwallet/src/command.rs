@@ -28,9 +28,14 @@ pub enum Outcome {
     Refused,
 }
 
+const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet config show. Each has a \
+    variable, such as WEBWALLET_DOMAIN or WEBWALLET_LIMITS_CONNECTIONS_MAX. Tokens are read from the \
+    files that WEBWALLET_TOKEN_FILE (gRPC) and WEBWALLET_ADMIN_TOKEN_FILE (metrics) name.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server, whole or one role of it
+    #[command(after_help = SERVE_HELP)]
     Serve(config::Flags),
     /// See everything once: a server, three people, payments, a refusal
     Demo(demo::Demo),

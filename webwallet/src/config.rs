@@ -97,7 +97,7 @@ impl Default for Config {
 #[derive(Args, Serialize, Default)]
 pub struct Flags {
     /// TOML file with settings
-    #[arg(long, env = "WEBWALLET_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "WEBWALLET_CONFIG", hide_env_values = true, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
     /// Which part of the server to run [default: all]

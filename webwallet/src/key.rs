@@ -26,7 +26,7 @@ use crate::output;
 #[derive(Args, Clone)]
 pub struct Home {
     /// Folder with your keys [default: ~/.webwallet]
-    #[arg(long, env = "WEBWALLET_HOME", value_name = "DIR")]
+    #[arg(long, env = "WEBWALLET_HOME", hide_env_values = true, value_name = "DIR")]
     home: Option<PathBuf>,
 }
 

@@ -5,7 +5,6 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tonic::{Response, Status, async_trait};
 use tower::ServiceExt as _;
 use webwallet_api_gateway::{Config, Gateway, Limits};
@@ -42,7 +42,8 @@ pub struct Stores {
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
-    pub puts: AtomicUsize,
+    /// Told when `Clear` has begun.
+    pub clearing: Notify,
 }
 
 #[derive(Default)]
@@ -140,6 +141,7 @@ impl Graphstore for Shared {
         call: tonic::Request<graph::ClearRequest>,
     ) -> Result<Response<graph::ClearReply>, Status> {
         self.0.works("clear")?;
+        self.0.clearing.notify_one();
         let delay = *self.0.clear_delay_ms.lock().expect("lock");
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -266,7 +268,6 @@ impl Hashtable for Shared {
         call: tonic::Request<table::PutRequest>,
     ) -> Result<Response<table::PutReply>, Status> {
         self.0.works("put")?;
-        self.0.puts.fetch_add(1, Ordering::Relaxed);
         let mut documents = self.0.documents.lock().expect("lock");
         for document in call.into_inner().documents {
             documents.insert(document.hash.to_vec(), document.body);

@@ -1,0 +1,214 @@
+//! What a stranger can make a server spend. If these failed, a few cheap
+//! requests could stop it.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::alloc::System;
+use std::time::Duration;
+
+use cap::Cap;
+use cpu_time::ThreadTime;
+use rand::SeedableRng;
+use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::limits::BODY_BYTES_MAX;
+use webwallet_ledger::request::body_of;
+use webwallet_ledger::signature::{self, Check, Keys, Scheme, public_of, sign_eddsa};
+use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Rejection, Request, verify};
+
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+struct Nothing;
+
+impl History for Nothing {
+    fn account(&self, _: &AccountId) -> Option<Account> {
+        None
+    }
+
+    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
+        None
+    }
+}
+
+fn post(body: &[u8], keys: &Keys) -> Result<(), Rejection> {
+    let request = Request::parse(body, "example.net").map_err(|refusal| refusal.rejection)?;
+    let mut random = rand::rngs::StdRng::seed_from_u64(1);
+    verify::verify(&[&request], keys, &mut random).remove(0)?;
+    let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
+    match clear(&request, "example.net", 1, time, &Nothing)? {
+        Cleared::Now(_) | Cleared::Before(_) => Ok(()),
+    }
+}
+
+fn iou(n: usize) -> Vec<u8> {
+    let secret = Hash::sha3(&n.to_be_bytes()).0;
+    let address = Address::of_public(&public_of(&secret));
+    let draft = Draft {
+        domain: "example.net".into(),
+        source: address,
+        target: Address::of_public(&n.to_be_bytes()),
+        symbol: address,
+        amount: "10".into(),
+        random: format!("{n:032}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+    };
+    draft.sign(&secret)
+}
+
+/// The body filled up to its limit with copies of something.
+fn filled(head: &str, copies: &str, tail: &str) -> Vec<u8> {
+    let room = BODY_BYTES_MAX - head.len() - tail.len() - 2;
+    let mut body = head.as_bytes().to_vec();
+    for _ in 0..room / copies.len() {
+        body.extend_from_slice(copies.as_bytes());
+    }
+    body.extend_from_slice(tail.as_bytes());
+    body
+}
+
+fn keys(depth: usize) -> String {
+    let entries: Vec<String> = (0..12_000).map(|i| format!("\"{i:x}\":\"\"")).collect();
+    format!("{}{{{}}}{}", "[".repeat(depth), entries.join(","), "]".repeat(depth))
+}
+
+/// Bodies made to cost as much as they can.
+fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+    let ious: Vec<Vec<u8>> = (0..100).map(iou).collect();
+    let full = body_of(ious.iter().map(Vec::as_slice));
+    let text = String::from_utf8(ious[0].clone()).expect("UTF-8");
+    let custom = |data: &str| {
+        let with =
+            text.replacen("\"meta\":{", &format!("\"meta\":{{\"custom\":{{\"data\":{data}}},"), 1);
+        let with = with.replacen(
+            "\"data\":{",
+            &format!("\"data\":{{\"custom\":\"{}\",", "0".repeat(64)),
+            1,
+        );
+        body_of([with.as_bytes()])
+    };
+    let wide = |copies: &str| {
+        let list = filled("[", copies, "\"\"]");
+        String::from_utf8(
+            list[..1 + (BODY_BYTES_MAX - 4_000) / copies.len() * copies.len()].to_vec(),
+        )
+        .expect("UTF-8")
+            + "\"\"]"
+    };
+    let (head, tail) = text.split_once("\"signatures\":[").expect("signatures");
+    let signature = tail.trim_end_matches("]}}");
+    let many_signatures = |n: usize| {
+        format!("{head}\"signatures\":[{}]}}}}", vec![signature; n].join(",")).into_bytes()
+    };
+    let bad = ious.iter().map(|iou| {
+        let text = String::from_utf8(iou.clone()).expect("UTF-8");
+        // A changed character in the middle of s: every check runs to its end.
+        let at = text.find("\"string\":\"").expect("a signature") + 10 + 70;
+        let mut bytes = text.into_bytes();
+        bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+        bytes
+    });
+    let bad: Vec<Vec<u8>> = bad.collect();
+    vec![
+        ("a full request", full.clone()),
+        ("a full request of bad signatures", body_of(bad.iter().map(Vec::as_slice))),
+        ("empty lists", filled("[", "[],", "[]]")),
+        ("empty objects", filled("[", "{},", "{}]")),
+        ("empty texts", filled("[", "\"\",", "\"\"]")),
+        ("escapes", filled("[\"", "\\u0041", "\"]")),
+        ("one key each", filled("[", "{\"\":[]},", "[]]")),
+        ("brackets", "[".repeat(BODY_BYTES_MAX).into_bytes()),
+        ("one object of many keys", keys(1).into_bytes()),
+        (
+            "an input of many keys",
+            format!("{{\"data\":{{\"inputs\":[{}]}}}}", keys(0)).into_bytes(),
+        ),
+        ("custom data of empty lists", custom(&format!("{{\"a\":{}}}", wide("[],")))),
+        ("custom data of objects", custom(&format!("{{\"a\":{}}}", wide("{\"\":{}},")))),
+        ("a long key", filled("{\"", "k", "\":\"\"}")),
+        (
+            "a long amount",
+            text.replace("\"10\"", &format!("\"{}\"", "9".repeat(120_000))).into_bytes(),
+        ),
+        (
+            "a long address",
+            body_of([text
+                .replacen("\"target\":\"", &format!("\"target\":\"{}", "z".repeat(120_000)), 1)
+                .as_bytes()]),
+        ),
+        (
+            "a long key of a signer",
+            body_of([text
+                .replacen("\"public\":\"", &format!("\"public\":\"{}", "00".repeat(60_000)), 1)
+                .as_bytes()]),
+        ),
+        ("signatures beyond number", body_of([many_signatures(300).as_slice()])),
+        (
+            "a hash changed at the end",
+            String::from_utf8(full)
+                .expect("UTF-8")
+                .replace("\"amount\":\"10\"", "\"amount\":\"11\"")
+                .into_bytes(),
+        ),
+    ]
+}
+
+/// 20 ms and 1 ms, in strict single verifications of 37.5 us each: the same
+/// bound on a slow machine and with debug assertions.
+const SIGNED: f64 = 20_000.0 / 37.5;
+const UNSIGNED: f64 = 1_000.0 / 37.5;
+
+/// CPU of verifying one signature whose key is known, as it is right now.
+fn one_signature() -> Duration {
+    let secret = Hash::sha3(b"calibration").0;
+    let check = Check {
+        scheme: Scheme::EddsaEd25519,
+        public: public_of(&secret).to_vec(),
+        message: [7; 32],
+        signature: sign_eddsa(&secret, &[7; 32]).to_vec(),
+    };
+    let (keys, mut random) = (Keys::new(10), rand::rngs::StdRng::seed_from_u64(1));
+    let runs = (0..50).map(|_| {
+        let started = ThreadTime::now();
+        assert!(signature::verify(std::slice::from_ref(&check), &keys, &mut random)[0]);
+        started.elapsed()
+    });
+    runs.min().expect("fifty runs")
+}
+
+/// One test, because the allocator counts for the whole process.
+#[test]
+fn no_body_takes_more_memory_or_time_than_allowed() {
+    let bodies = hostile();
+    let one_signature = one_signature();
+    println!("one signature: {one_signature:?}");
+    // Once around: tables that are made on first use belong to nobody.
+    for (_, body) in &bodies {
+        let _ = post(body, &Keys::new(1_000));
+    }
+    for (what, body) in &bodies {
+        assert!(body.len() <= BODY_BYTES_MAX, "{what}: {}", body.len());
+        let keys = Keys::new(1_000);
+        let allowed = 16 * body.len() + 256 * 1024;
+        // Over the limit the allocator fails, and the process ends with the
+        // size it could not have. What was printed last names the body.
+        println!("{what}, within {allowed} bytes");
+        MEMORY.set_limit(MEMORY.allocated() + allowed).expect("what is in use is below it");
+        let outcome = post(body, &keys);
+        MEMORY.set_limit(usize::MAX).expect("no limit");
+        // The best of a few runs: what the work costs, not what the machine was doing.
+        let cpu = (0..5).map(|_| {
+            let keys = Keys::new(1_000);
+            let started = ThreadTime::now();
+            let _ = post(body, &keys);
+            started.elapsed()
+        });
+        let cpu = cpu.min().expect("five runs");
+        let code = outcome.as_ref().err().map_or("cleared", |rejection| rejection.code.as_str());
+        println!("{:6} bytes {code:18} {:6.2} ms", body.len(), cpu.as_secs_f64() * 1000.0);
+        let signed = ["cleared", "signature_invalid", "too_large"].contains(&code);
+        let limit = one_signature.mul_f64(if signed { SIGNED } else { UNSIGNED });
+        assert!(cpu <= limit, "{what}: {cpu:?} of CPU where {limit:?} is allowed");
+    }
+}
