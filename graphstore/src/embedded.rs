@@ -1,9 +1,9 @@
 //! The engine that needs nothing installed: one append log that is the truth,
 //! and indexes over it that a start can always make again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
 
@@ -24,6 +24,18 @@ struct Inner {
     log: Log,
     index: Index,
     head: Mutex<Head>,
+    /// What a writer was last told, for the commit that follows.
+    told: Mutex<Told>,
+}
+
+/// What a writer was told, and after which number: while that is the last
+/// one, a commit need not look it all up again.
+#[derive(Default)]
+struct Told {
+    number: u64,
+    accounts: HashMap<AccountId, Option<Pointer>>,
+    /// IOUs that were in no record.
+    absent: HashSet<Hash>,
 }
 
 /// What commits are judged by.
@@ -64,7 +76,9 @@ impl Embedded {
             index.sync(head.number)?;
         }
         tracing::info!(number = head.number, replayed, "embedded Graphstore is open");
-        Ok(Embedded { inner: Arc::new(Inner { log, index, head: Mutex::new(head) }) })
+        Ok(Embedded {
+            inner: Arc::new(Inner { log, index, head: Mutex::new(head), told: Mutex::default() }),
+        })
     }
 
     /// Runs something that may take a while off the threads that serve.
@@ -76,6 +90,12 @@ impl Embedded {
         let task = tokio::task::spawn_blocking(move || work(&inner));
         task.await.map_err(|e| Error::Unavailable(format!("a reading task ended early: {e}")))?
     }
+}
+
+/// A lock whose holder panicked is taken all the same: what it guards is only
+/// written in whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Indexes the records of a frame; returns the last number.
@@ -110,28 +130,32 @@ impl Inner {
 
     /// Would this batch spend or number something twice?
     fn is_deposed(&self, head: &Head, batch: &Batch) -> Result<bool, Error> {
-        let mut next = head.number;
-        let mut outputs: HashMap<AccountId, Pointer> = HashMap::new();
-        let mut ious = std::collections::HashSet::new();
+        let mut told = std::mem::take(&mut *lock(&self.told));
+        if told.number != head.number {
+            told = Told::default();
+        }
+        let (mut next, mut ious) = (head.number, HashSet::new());
         for record in &batch.records {
             next += 1;
             if record.number != next {
                 return Ok(true);
             }
             for iou in &record.inputs {
-                if !ious.insert(iou) || self.index.record_of(iou)?.is_some() {
+                let cleared = || self.index.record_of(iou).map(|record| record.is_some());
+                if !ious.insert(iou) || (!told.absent.contains(iou) && cleared()?) {
                     return Ok(true);
                 }
             }
             for (index, output) in (0..).zip(&record.outputs) {
-                let current = match outputs.get(&output.account) {
-                    Some(pointer) => Some(*pointer),
+                let current = match told.accounts.get(&output.account) {
+                    Some(pointer) => *pointer,
                     None => self.index.account(&output.account)?.map(|account| account.output),
                 };
                 if output.sources.first().copied() != current {
                     return Ok(true);
                 }
-                outputs.insert(output.account, Pointer { record: record.hash, index });
+                let pointer = Pointer { record: record.hash, index };
+                told.accounts.insert(output.account, Some(pointer));
             }
         }
         Ok(false)
@@ -144,27 +168,34 @@ impl Store for Embedded {
     }
 
     async fn last(&self) -> Result<Option<Stored>, Error> {
-        let number = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner).number;
+        let number = lock(&self.inner.head).number;
         self.inner.stored(number)
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
+        // Before anything is looked up: what is told must not be newer than that.
+        let mut told = Told { number: lock(&self.inner.head).number, ..Told::default() };
         let mut loaded = Loaded::default();
         for id in accounts {
-            if let Some(account) = self.inner.index.account(id)? {
-                loaded.accounts.insert(*id, account);
-            }
+            let account = self.inner.index.account(id)?;
+            told.accounts.insert(*id, account.as_ref().map(|account| account.output));
+            loaded.accounts.extend(account.map(|account| (*id, account)));
         }
         for iou in ious {
-            if let Some(record) = self.inner.index.record_of(iou)? {
-                loaded.ious.insert(*iou, record);
+            match self.inner.index.record_of(iou)? {
+                Some(record) => drop(loaded.ious.insert(*iou, record)),
+                None => drop(told.absent.insert(*iou)),
             }
+        }
+        // Readers ask for one or the other; only a writer is about to commit.
+        if !accounts.is_empty() && !ious.is_empty() {
+            *lock(&self.inner.told) = told;
         }
         Ok(loaded)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
-        let mut head = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head = lock(&self.inner.head);
         if let Some(why) = &head.broken {
             return Err(Error::Broken(why.clone()));
         }

@@ -8,8 +8,11 @@
 //! record *all* entries were synced, and opening replays the log from there.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::compaction::Leveled;
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::RecordOf;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
@@ -21,6 +24,8 @@ use crate::store::Error;
 const SYNC_RECORDS: u64 = 8_192;
 /// Memory a keyspace fills before it is written out.
 const MEMTABLE_BYTES: u64 = 4 << 20;
+/// Small tables keep a compaction, which holds what it rewrites in memory, small.
+const TABLE_BYTES: u64 = 2 << 20;
 /// Blocks kept in memory for reads.
 const CACHE_BYTES: u64 = 8 << 20;
 
@@ -56,13 +61,20 @@ impl Index {
     pub(crate) fn open(dir: &Path) -> Result<Index, Error> {
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
+            // Hashes do not compress, and everything is measured by its CPU.
+            .journal_compression(CompressionType::None)
             .manual_journal_persist(true)
             .max_journaling_size(64 << 20)
             .worker_threads(1)
             .open()?;
-        let open = |name: &str| {
-            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))
+        let options = || {
+            let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .data_block_compression_policy(CompressionPolicy::disabled())
+                .compaction_strategy(Arc::new(compaction))
         };
+        let open = |name: &str| db.keyspace(name, options);
         Ok(Index {
             accounts: open("accounts")?,
             chains: open("chains")?,

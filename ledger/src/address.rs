@@ -1,6 +1,8 @@
 //! Addresses: who may hold, and the name of each unit (its issuer's address).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use ripemd::{Digest, Ripemd160};
@@ -13,7 +15,7 @@ const BYTES: usize = 1 + 20 + 4;
 
 /// base58check(0x87 ‖ ripemd160(sha256(x))), x a public key or the canonical
 /// bytes of a puzzle's data. Orders as its text does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub struct Address {
     digest: [u8; 20],
     /// With this prefix and length base58 always gives 34 characters.
@@ -53,6 +55,35 @@ impl Address {
     /// As written in documents.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).expect("base58 is ASCII")
+    }
+}
+
+// The text follows from the digest: with one prefix and length, base58 keeps
+// the order of the numbers.
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Address {}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Address) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Address) -> Ordering {
+        self.digest.cmp(&other.digest)
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
     }
 }
 

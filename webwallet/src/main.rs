@@ -29,6 +29,12 @@ use clap::Parser as _;
 
 use command::{Cli, Outcome};
 
+/// Requests, records and index entries are made on one thread and freed on
+/// another, some thirty small pieces for a payment: a fifth of the server's CPU
+/// with the system's allocator, a third of that with this one.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

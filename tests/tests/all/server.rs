@@ -44,13 +44,17 @@ fn what_must_not_be_served_is_refused_with_a_sentence() {
     assert!(refuse(&[folder, "--listen", "127.0.0.1:0"]).contains("another server is running"));
     drop(server);
     assert!(
-        refuse(&[folder, "--listen", "127.0.0.1:0", "--domain", "example.org"]).contains("belongs to the domain")
+        refuse(&[folder, "--listen", "127.0.0.1:0", "--domain", "example.org"])
+            .contains("belongs to the domain")
     );
     let clock = [folder, "--test-clock", "/nonexistent", "--listen", "0.0.0.0:0"];
     assert!(refuse(&clock).contains("loopback"));
     let foreign = tempfile::tempdir().expect("a folder");
     std::fs::write(foreign.path().join("photo.jpg"), "x").expect("a file");
-    assert!(refuse(&[foreign.path().to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"]).contains("not empty"));
+    assert!(
+        refuse(&[foreign.path().to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"])
+            .contains("not empty")
+    );
 }
 
 /// What was answered can be read at once, everywhere and under every name.
