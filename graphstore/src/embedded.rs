@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record};
 
-use crate::index::Index;
-use crate::log::{Frame, Log};
+use crate::index::{Index, MERGE_ENTRIES};
+use crate::log::{Frame, Log, SEGMENT_BYTES};
 use crate::store::{Batch, Committed, Error, Loaded, Page, Placed, Store, Stored};
 
 /// Bytes of records in one answer of [`Store::cleared`], about.
@@ -18,6 +18,21 @@ const CLEARED_BYTES: usize = 4 << 20;
 #[derive(Clone)]
 pub struct Embedded {
     inner: Arc<Inner>,
+}
+
+/// How much goes into one piece.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Bytes of a file of the log.
+    pub segment_bytes: u64,
+    /// Entries of the index that are kept in memory before they are merged.
+    pub merge_entries: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { segment_bytes: SEGMENT_BYTES, merge_entries: MERGE_ENTRIES }
+    }
 }
 
 struct Inner {
@@ -52,33 +67,33 @@ impl Embedded {
     /// Opens the store in this directory, making it if it is not there.
     ///
     /// # Errors
-    /// The log is damaged before its end, a file cannot be read or written, or
-    /// index and log disagree.
+    /// The log is damaged before its end or shorter than its index, or a file
+    /// cannot be read or written.
     pub fn open(dir: &Path) -> Result<Embedded, Error> {
-        let index = Index::open(&dir.join("index"))?;
-        let synced = index.synced()?;
-        let mut head = Head { number: synced, batch: None, broken: None };
+        Embedded::open_sized(dir, Sizes::default())
+    }
+
+    /// The same with other sizes than everybody's: what happens once in a
+    /// million payments happens in a test of forty.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_sized(dir: &Path, sizes: Sizes) -> Result<Embedded, Error> {
+        let index = Index::open(&dir.join("index"), sizes.merge_entries)?;
+        let (synced, known) = (index.synced()?, index.known()?);
+        let mut head = Head { number: 0, batch: None, broken: None };
         let mut replayed = 0u64;
         // From one record earlier: the last batch's id is known again.
-        let log = Log::open(&dir.join("log"), synced.saturating_sub(1), |frame| {
+        let from = synced.saturating_sub(1);
+        let log = Log::open(&dir.join("log"), sizes.segment_bytes, from, known, |frame| {
             replayed += frame.records.len() as u64;
             head.batch = Some(frame.id);
             head.number = replay(&index, &frame)?;
             Ok(())
         })?;
-        if head.number < synced {
-            return Err(Error::Broken(format!(
-                "the log in {} ends before record {synced}, which its index has: files of the log are missing",
-                dir.display()
-            )));
-        }
-        if head.number > synced {
-            index.sync(head.number)?;
-        }
         tracing::info!(number = head.number, replayed, "embedded Graphstore is open");
-        Ok(Embedded {
-            inner: Arc::new(Inner { log, index, head: Mutex::new(head), told: Mutex::default() }),
-        })
+        let (head, told) = (Mutex::new(head), Mutex::default());
+        Ok(Embedded { inner: Arc::new(Inner { log, index, head, told }) })
     }
 
     /// Runs something that may take a while off the threads that serve.
@@ -128,6 +143,19 @@ impl Inner {
         Ok(Some(Stored { number, hash, bytes }))
     }
 
+    /// The output that a pointer names, and the number of its record.
+    fn output(&self, pointer: Pointer) -> Result<(u64, Output), Error> {
+        let lost = || Error::Broken(format!("the output {pointer} cannot be read"));
+        let number = self.index.number_of(&pointer.record)?.ok_or_else(lost)?;
+        let stored = self.stored(number)?.ok_or_else(lost)?;
+        let mut record = Record::parse(&stored.bytes).map_err(|_| lost())?;
+        let index = pointer.index as usize;
+        if index >= record.outputs.len() {
+            return Err(lost());
+        }
+        Ok((number, record.outputs.swap_remove(index)))
+    }
+
     /// Would this batch spend or number something twice?
     fn is_deposed(&self, head: &Head, batch: &Batch) -> Result<bool, Error> {
         let mut told = std::mem::take(&mut *lock(&self.told));
@@ -168,8 +196,14 @@ impl Store for Embedded {
     }
 
     async fn last(&self) -> Result<Option<Stored>, Error> {
-        let number = lock(&self.inner.head).number;
-        self.inner.stored(number)
+        let number = {
+            let head = lock(&self.inner.head);
+            match &head.broken {
+                Some(why) => return Err(Error::Broken(why.clone())),
+                None => head.number,
+            }
+        };
+        self.aside(move |inner| inner.stored(number)).await
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
@@ -211,7 +245,9 @@ impl Store for Embedded {
             self.inner.index.write(&entries)
         });
         if let Err(error) = written {
-            head.broken = Some(error.to_string());
+            if let Error::Broken(why) = &error {
+                head.broken = Some(why.clone());
+            }
             return Err(error);
         }
         head.number += batch.records.len() as u64;
@@ -220,20 +256,21 @@ impl Store for Embedded {
     }
 
     async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
-        self.inner.stored(number)
+        self.aside(move |inner| inner.stored(number)).await
     }
 
     async fn named(&self, hash: Hash) -> Result<Option<Stored>, Error> {
-        match self.inner.index.number_of(&hash)? {
-            Some(number) => self.inner.stored(number),
+        self.aside(move |inner| match inner.index.number_of(&hash)? {
+            Some(number) => inner.stored(number),
             None => Ok(None),
-        }
+        })
+        .await
     }
 
     async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
         self.aside(move |inner| {
             let (mut found, mut bytes) = (Vec::new(), 0);
-            for number in (after + 1..).take(limit as usize) {
+            for number in (after.saturating_add(1)..).take(limit as usize) {
                 let Some(stored) = inner.stored(number)? else { break };
                 bytes += stored.bytes.len();
                 found.push(stored);
@@ -257,23 +294,79 @@ impl Store for Embedded {
 
     async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {
         self.aside(move |inner| {
-            let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
-            let chain = inner.index.chain(&account, page.before, skip, page.limit as usize)?;
-            let mut placed = Vec::with_capacity(chain.len());
-            for (number, index) in chain {
-                let lost =
-                    || Error::Broken(format!("output {index} of record {number} cannot be read"));
-                let stored = inner.stored(number)?.ok_or_else(lost)?;
-                let mut record = Record::parse(&stored.bytes).map_err(|_| lost())?;
-                if index as usize >= record.outputs.len() {
-                    return Err(lost());
+            let mut next = match page.before {
+                0 => inner.index.account(&account)?.map(|account| account.output),
+                number => inner.stored(number)?.and_then(|stored| {
+                    let record = Record::parse(&stored.bytes).ok()?;
+                    let outputs = &mut record.outputs.iter();
+                    outputs.find(|output| output.account == account)?.sources.first().copied()
+                }),
+            };
+            let (mut skip, mut placed) = (page.skip, Vec::new());
+            while let Some(pointer) = next
+                && placed.len() < page.limit as usize
+            {
+                let (number, output) = inner.output(pointer)?;
+                next = output.sources.first().copied();
+                match skip {
+                    0 => placed.push(Placed { pointer, output, number }),
+                    _ => skip -= 1,
                 }
-                let output = record.outputs.swap_remove(index as usize);
-                let pointer = Pointer { record: record.hash, index };
-                placed.push(Placed { pointer, output, number });
             }
             Ok(placed)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Fault;
+    use webwallet_ledger::clear::{Cleared, clear};
+    use webwallet_ledger::signature::public_of;
+    use webwallet_ledger::{Draft, Request};
+
+    fn payment() -> Batch {
+        let secret = [7; 32];
+        let issuer = Address::of_public(&public_of(&secret));
+        let draft = Draft {
+            domain: "example.net".into(),
+            source: issuer,
+            target: Address::of_public(b"ben"),
+            symbol: issuer,
+            amount: "1".into(),
+            random: "a payment".into(),
+            expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+            active: None,
+            credit: None,
+        };
+        let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
+        let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
+        match clear(&request, "example.net", 1, time, &Loaded::default()).expect("clears") {
+            Cleared::Now(record) => Batch::new(vec![Arc::new(record)]),
+            Cleared::Before(_) => panic!("nothing has cleared"),
+        }
+    }
+
+    /// A write that failed may or may not be on disk. Going on as if either
+    /// were known would lose a payment or clear it twice.
+    #[tokio::test]
+    async fn a_failed_write_stops_the_writer_and_the_same_batch_again_tells() {
+        for fault in [Fault::Without, Fault::With] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let store = Embedded::open(dir.path()).expect("open");
+            *store.inner.log.fault.lock().expect("the fault") = Some(fault);
+            let batch = payment();
+            assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "{fault:?}");
+            assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "for good");
+            assert!(store.last().await.is_err(), "and readiness shows it");
+            drop(store);
+            let store = Embedded::open(dir.path()).expect("open");
+            let there = store.last().await.expect("last").is_some();
+            assert_eq!(there, fault == Fault::With);
+            assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
+            assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(1));
+        }
     }
 }

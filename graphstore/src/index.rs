@@ -1,14 +1,22 @@
 //! The indexes of the embedded engine: where things are in the log, and what
 //! the last record left of every account.
 //!
-//! They hold nothing that the log does not say, are written after it without a
-//! sync, and may therefore come back from a crash older, and unevenly so: one
-//! keyspace may have reached the disk further than another. So every entry is
-//! an absolute value that depends on one record alone, a mark says up to which
-//! record *all* entries were synced, and opening replays the log from there.
+//! They hold nothing that the log does not say. What the newest records add is
+//! kept in memory only, and now and then merged into sorted tables on disk as
+//! one piece: the log is already the journal of it, and writing every entry to
+//! a second one cost four times as much as all of this does. A crash loses the
+//! part in memory, and may leave the tables uneven; so every entry is an
+//! absolute value that depends on one record alone, a mark says up to which
+//! record *all* tables are complete, and opening replays the log from there.
+//!
+//! An account's chain needs no index: every output names the output it
+//! consumed, and [`Index::number_of`] finds its record.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 
 use fjall::compaction::Leveled;
 use fjall::config::CompressionPolicy;
@@ -20,28 +28,76 @@ use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
 use crate::log::Place;
 use crate::store::Error;
 
-/// Records between two syncs of the indexes: how much a start replays.
-const SYNC_RECORDS: u64 = 8_192;
-/// Memory a keyspace fills before it is written out.
-const MEMTABLE_BYTES: u64 = 4 << 20;
+/// Entries in memory that are worth merging: about ten megabytes, and what a
+/// start replays at most twice over.
+pub(crate) const MERGE_ENTRIES: usize = 65_536;
+/// Entries in memory, in such merges, at which a writer waits for the disk.
+const MERGES_WAITING_MAX: usize = 4;
 /// Small tables keep a compaction, which holds what it rewrites in memory, small.
 const TABLE_BYTES: u64 = 2 << 20;
 /// Blocks kept in memory for reads.
 const CACHE_BYTES: u64 = 8 << 20;
 
-pub(crate) struct Index {
-    db: Database,
-    /// address, unit -> the account's current output and balance.
-    accounts: Keyspace,
-    /// address, unit, number -> index of the output in that record.
-    chains: Keyspace,
+/// Address first, so that the accounts of one holder stand together.
+type AccountKey = [u8; 40];
+
+/// What some records that follow one another add, sorted as the tables are.
+#[derive(Default)]
+struct Layer {
+    /// The account's current output and balance.
+    accounts: BTreeMap<AccountKey, Account>,
     /// IOU -> its record.
-    ious: Keyspace,
-    /// number -> place in the log.
-    places: Keyspace,
+    ious: BTreeMap<Hash, RecordOf>,
     /// Name of a record -> its number.
+    names: BTreeMap<Hash, u64>,
+    /// Number -> place in the log.
+    places: BTreeMap<u64, Place>,
+}
+
+impl Layer {
+    fn add(&mut self, record: &Record, place: Place) {
+        for (index, output) in (0u32..).zip(&record.outputs) {
+            let pointer = Pointer { record: record.hash, index };
+            let account = Account { balance: output.balance.clone(), output: pointer };
+            self.accounts.insert(account_key(&output.account), account);
+        }
+        let (number, hash) = (record.number, record.hash);
+        let at = RecordOf { number, hash, inputs: record.inputs.len() as u32 };
+        self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
+        self.names.insert(hash, number);
+        self.places.insert(number, place);
+    }
+
+    fn len(&self) -> usize {
+        self.accounts.len() + self.ious.len() + self.names.len() + self.places.len()
+    }
+}
+
+/// What is in memory: newer first.
+#[derive(Default)]
+struct Layers {
+    /// Being filled.
+    newest: Layer,
+    /// Being merged, or merged last: then it serves as a cache.
+    merging: Arc<Layer>,
+}
+
+pub(crate) struct Index {
+    tables: Tables,
+    merge_entries: usize,
+    layers: RwLock<Layers>,
+    merge: Mutex<Option<JoinHandle<Result<(), Error>>>>,
+}
+
+/// What is on disk.
+#[derive(Clone)]
+struct Tables {
+    db: Database,
+    accounts: Keyspace,
+    ious: Keyspace,
     names: Keyspace,
-    /// `synced` -> last record whose entries are all on disk.
+    places: Keyspace,
+    /// `synced` -> last record up to which all tables are complete.
     marks: Keyspace,
 }
 
@@ -58,94 +114,83 @@ fn damaged(what: &str) -> Error {
 }
 
 impl Index {
-    pub(crate) fn open(dir: &Path) -> Result<Index, Error> {
-        let db = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            // Hashes do not compress, and everything is measured by its CPU.
-            .journal_compression(CompressionType::None)
-            .manual_journal_persist(true)
-            .max_journaling_size(64 << 20)
-            .worker_threads(1)
-            .open()?;
-        let options = || {
-            let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES)
-                .data_block_compression_policy(CompressionPolicy::disabled())
-                .compaction_strategy(Arc::new(compaction))
-        };
-        let open = |name: &str| db.keyspace(name, options);
-        Ok(Index {
-            accounts: open("accounts")?,
-            chains: open("chains")?,
-            ious: open("ious")?,
-            places: open("places")?,
-            names: open("names")?,
-            marks: open("marks")?,
-            db,
-        })
+    pub(crate) fn open(dir: &Path, merge_entries: usize) -> Result<Index, Error> {
+        let tables = Tables::open(dir)?;
+        Ok(Index { tables, merge_entries, layers: RwLock::default(), merge: Mutex::default() })
     }
 
-    /// The last record whose entries are all known to be on disk.
+    /// The last record up to which the tables are known to be complete.
     pub(crate) fn synced(&self) -> Result<u64, Error> {
-        let mark = self.marks.get("synced")?;
+        let mark = self.tables.marks.get("synced")?;
         mark.map_or(Ok(0), |mark| {
             mark.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| damaged("marks"))
         })
     }
 
-    /// Writes the entries of records that follow one another.
+    /// The last record that any table knows, complete or not.
+    pub(crate) fn known(&self) -> Result<u64, Error> {
+        let Some(last) = self.tables.places.last_key_value() else { return self.synced() };
+        let last = last.key()?.as_ref().try_into().map_err(|_| damaged("places"))?;
+        Ok(self.synced()?.max(u64::from_be_bytes(last)))
+    }
+
+    /// Adds the entries of records that follow one another. They are found from
+    /// now on.
     pub(crate) fn write(&self, records: &[(&Record, Place)]) -> Result<(), Error> {
-        let mut batch = self.db.batch();
-        for (record, place) in records {
-            for (index, output) in (0u32..).zip(&record.outputs) {
-                let key = account_key(&output.account);
-                let pointer = Pointer { record: record.hash, index };
-                let account = Account { balance: output.balance.clone(), output: pointer };
-                batch.insert(&self.accounts, &key[..], write_account(&account));
-                batch.insert(
-                    &self.chains,
-                    &chain_key(&output.account, record.number)[..],
-                    index.to_be_bytes(),
-                );
-            }
-            let mut at = [0; 44];
-            at[..8].copy_from_slice(&record.number.to_be_bytes());
-            at[8..12].copy_from_slice(&(record.inputs.len() as u32).to_be_bytes());
-            at[12..].copy_from_slice(&record.hash.0);
-            for iou in &record.inputs {
-                batch.insert(&self.ious, iou.0, at);
-            }
-            let mut value = [0; 20];
-            value[..8].copy_from_slice(&place.segment.to_be_bytes());
-            value[8..16].copy_from_slice(&place.offset.to_be_bytes());
-            value[16..].copy_from_slice(&place.length.to_be_bytes());
-            batch.insert(&self.places, record.number.to_be_bytes(), value);
-            batch.insert(&self.names, record.hash.0, record.number.to_be_bytes());
+        let entries = {
+            let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+            records.iter().for_each(|(record, place)| layers.newest.add(record, *place));
+            layers.newest.len()
+        };
+        if entries < self.merge_entries {
+            return Ok(());
         }
-        batch.commit()?;
-        let numbers = |at: Option<&(&Record, Place)>| at.map_or(0, |(record, _)| record.number);
-        let (first, last) = (numbers(records.first()), numbers(records.last()));
-        if (first - 1) / SYNC_RECORDS != last / SYNC_RECORDS {
-            self.sync(last)?;
+        let mut merge = self.merge.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = merge.as_ref().is_some_and(|merge| !merge.is_finished());
+        if busy && entries < MERGES_WAITING_MAX * self.merge_entries {
+            return Ok(());
         }
+        // Waiting for the disk here holds up the writer, and no reader.
+        if let Some(merge) = merge.take() {
+            let ended = merge.join();
+            ended.map_err(|_| Error::Broken("merging the index panicked".into()))??;
+        }
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let layer = Arc::new(std::mem::take(&mut layers.newest));
+        layers.merging = layer.clone();
+        let tables = self.tables.clone();
+        let thread = std::thread::Builder::new().name("index".into());
+        let thread = thread.spawn(move || tables.merge(&layer));
+        *merge = Some(thread.map_err(|e| Error::Broken(format!("cannot merge the index: {e}")))?);
         Ok(())
     }
 
-    /// Syncs all entries, then marks this record as the last of them.
-    pub(crate) fn sync(&self, number: u64) -> Result<(), Error> {
-        self.db.persist(PersistMode::SyncData)?;
-        self.marks.insert("synced", number.to_be_bytes())?;
-        Ok(())
+    fn layers(&self) -> RwLockReadGuard<'_, Layers> {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the layers in memory say of something, newer first.
+    fn recent<T>(&self, find: impl Fn(&Layer) -> Option<T>) -> Option<T> {
+        let layers = self.layers();
+        find(&layers.newest).or_else(|| find(&layers.merging))
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Result<Option<Account>, Error> {
-        let value = self.accounts.get(account_key(id))?;
-        value.map(|value| read_account(&value)).transpose()
+        let key = account_key(id);
+        match self.recent(|layer| layer.accounts.get(&key).cloned()) {
+            Some(account) => Ok(Some(account)),
+            None => {
+                let value = self.tables.accounts.get(key)?;
+                value.map(|value| read_account(&value)).transpose()
+            }
+        }
     }
 
     pub(crate) fn record_of(&self, iou: &Hash) -> Result<Option<RecordOf>, Error> {
-        let Some(value) = self.ious.get(iou.0)? else { return Ok(None) };
+        if let Some(record) = self.recent(|layer| layer.ious.get(iou).copied()) {
+            return Ok(Some(record));
+        }
+        let Some(value) = self.tables.ious.get(iou.0)? else { return Ok(None) };
         let value: &[u8; 44] = value.as_ref().try_into().map_err(|_| damaged("IOUs"))?;
         let [n0, n1, n2, n3, n4, n5, n6, n7, i0, i1, i2, i3, hash @ ..] = *value;
         Ok(Some(RecordOf {
@@ -156,92 +201,148 @@ impl Index {
     }
 
     pub(crate) fn place(&self, number: u64) -> Result<Option<Place>, Error> {
-        let Some(value) = self.places.get(number.to_be_bytes())? else { return Ok(None) };
-        let value: [u8; 20] = value.as_ref().try_into().map_err(|_| damaged("places"))?;
-        let part = |from: usize| u64::from_be_bytes(std::array::from_fn(|i| value[from + i]));
-        let length = u32::from_be_bytes(std::array::from_fn(|i| value[16 + i]));
-        Ok(Some(Place { segment: part(0), offset: part(8), length }))
+        if let Some(place) = self.recent(|layer| layer.places.get(&number).copied()) {
+            return Ok(Some(place));
+        }
+        let Some(value) = self.tables.places.get(number.to_be_bytes())? else { return Ok(None) };
+        let value: [u8; 24] = value.as_ref().try_into().map_err(|_| damaged("places"))?;
+        let wide = |from: usize| u64::from_be_bytes(std::array::from_fn(|i| value[from + i]));
+        let narrow = |from: usize| u32::from_be_bytes(std::array::from_fn(|i| value[from + i]));
+        Ok(Some(Place { segment: wide(0), offset: wide(8), length: narrow(16), sum: narrow(20) }))
     }
 
     pub(crate) fn number_of(&self, name: &Hash) -> Result<Option<u64>, Error> {
-        let Some(value) = self.names.get(name.0)? else { return Ok(None) };
+        if let Some(number) = self.recent(|layer| layer.names.get(name).copied()) {
+            return Ok(Some(number));
+        }
+        let Some(value) = self.tables.names.get(name.0)? else { return Ok(None) };
         let number = value.as_ref().try_into().map_err(|_| damaged("names"))?;
         Ok(Some(u64::from_be_bytes(number)))
     }
 
-    /// Accounts of an address in units after this one.
+    /// Accounts of an address in units after this one, in the order of units.
     pub(crate) fn accounts(
         &self,
         address: Address,
         after: Option<Address>,
         limit: usize,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
-        let from = account_key(&AccountId { unit: after.unwrap_or(address), address });
-        let mut range = match after {
-            Some(_) => self.accounts.range((
-                std::ops::Bound::Excluded(from.to_vec()),
-                std::ops::Bound::Included(last_of(address)),
-            )),
-            None => self.accounts.prefix(address.digest()),
+        let mut last = [0xff; 40];
+        last[..20].copy_from_slice(address.digest());
+        let first = match after {
+            Some(unit) => Bound::Excluded(account_key(&AccountId { unit, address })),
+            None => {
+                let mut first = [0; 40];
+                first[..20].copy_from_slice(address.digest());
+                Bound::Included(first)
+            }
         };
-        let mut found = Vec::new();
-        while found.len() < limit
-            && let Some(entry) = range.next()
+        let range = (first, Bound::Included(last));
+        // The first `limit` of all are among the first `limit` of each. Memory
+        // before tables: what is merged between the two is then seen in both.
+        let mut recent = BTreeMap::new();
         {
-            let (key, value) = entry.into_inner()?;
-            let unit: [u8; 20] = key
-                .get(20..)
-                .and_then(|unit| unit.try_into().ok())
-                .ok_or_else(|| damaged("accounts"))?;
-            let id = AccountId { unit: Address::from_digest(unit), address };
-            found.push((id, read_account(&value)?));
+            let layers = self.layers();
+            for layer in [&*layers.merging, &layers.newest] {
+                let some = layer.accounts.range(range).take(limit);
+                recent.extend(some.map(|(key, account)| (*key, account.clone())));
+            }
         }
-        Ok(found)
-    }
-
-    /// Numbers and output indexes of an account's chain, newest first.
-    pub(crate) fn chain(
-        &self,
-        account: &AccountId,
-        before: u64,
-        skip: usize,
-        limit: usize,
-    ) -> Result<Vec<(u64, u32)>, Error> {
-        let before = if before == 0 { u64::MAX } else { before };
-        let range = self.chains.range(chain_key(account, 0)..chain_key(account, before));
-        let mut found = Vec::new();
-        for entry in range.rev().skip(skip).take(limit) {
+        let mut found = BTreeMap::new();
+        for entry in self.tables.accounts.range(range).take(limit) {
             let (key, value) = entry.into_inner()?;
-            let number = key.get(40..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes);
-            let index = value.as_ref().try_into().ok().map(u32::from_be_bytes);
-            let (Some(number), Some(index)) = (number, index) else {
-                return Err(damaged("chains"));
-            };
-            found.push((number, index));
+            let key: AccountKey = key.as_ref().try_into().map_err(|_| damaged("accounts"))?;
+            found.insert(key, read_account(&value)?);
         }
-        Ok(found)
+        found.extend(recent);
+        let id = |key: AccountKey| {
+            let unit = std::array::from_fn(|i| key[20 + i]);
+            AccountId { unit: Address::from_digest(unit), address }
+        };
+        Ok(found.into_iter().take(limit).map(|(key, account)| (id(key), account)).collect())
     }
 }
 
-/// Address first, so that the accounts of one holder stand together.
-fn account_key(id: &AccountId) -> [u8; 40] {
+impl Tables {
+    fn open(dir: &Path) -> Result<Tables, Error> {
+        let db = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            // Hashes do not compress, and everything is measured by its CPU.
+            .journal_compression(CompressionType::None)
+            // With two, one spins while the other compacts.
+            .worker_threads(1)
+            .open()?;
+        let options = || {
+            let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
+            KeyspaceCreateOptions::default()
+                .data_block_compression_policy(CompressionPolicy::disabled())
+                .compaction_strategy(Arc::new(compaction))
+        };
+        let open = |name: &str| db.keyspace(name, options);
+        Ok(Tables {
+            accounts: open("accounts")?,
+            ious: open("ious")?,
+            names: open("names")?,
+            places: open("places")?,
+            marks: open("marks")?,
+            db,
+        })
+    }
+
+    /// Writes a layer to disk and marks its last record.
+    fn merge(&self, layer: &Layer) -> Result<(), Error> {
+        let mut accounts = self.accounts.start_ingestion()?;
+        for (key, account) in &layer.accounts {
+            accounts.write(&key[..], write_account(account))?;
+        }
+        accounts.finish()?;
+        let mut ious = self.ious.start_ingestion()?;
+        for (iou, record) in &layer.ious {
+            let mut value = [0; 44];
+            value[..8].copy_from_slice(&record.number.to_be_bytes());
+            value[8..12].copy_from_slice(&record.inputs.to_be_bytes());
+            value[12..].copy_from_slice(&record.hash.0);
+            ious.write(iou.0, value)?;
+        }
+        ious.finish()?;
+        let mut names = self.names.start_ingestion()?;
+        for (name, number) in &layer.names {
+            names.write(name.0, number.to_be_bytes())?;
+        }
+        names.finish()?;
+        let mut places = self.places.start_ingestion()?;
+        for (number, place) in &layer.places {
+            let mut value = [0; 24];
+            value[..8].copy_from_slice(&place.segment.to_be_bytes());
+            value[8..16].copy_from_slice(&place.offset.to_be_bytes());
+            value[16..20].copy_from_slice(&place.length.to_be_bytes());
+            value[20..].copy_from_slice(&place.sum.to_be_bytes());
+            places.write(number.to_be_bytes(), value)?;
+        }
+        places.finish()?;
+        // Tables are synced when they are finished; the mark comes after them.
+        if let Some((last, _)) = layer.places.last_key_value() {
+            self.marks.insert("synced", last.to_be_bytes())?;
+            self.db.persist(PersistMode::SyncAll)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Index {
+    /// A merge that runs is let finish: the folder must not be used by two.
+    fn drop(&mut self) {
+        if let Some(merge) = self.merge.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // What failed there only means a longer replay at the next start.
+            let _ = merge.join();
+        }
+    }
+}
+
+fn account_key(id: &AccountId) -> AccountKey {
     let mut key = [0; 40];
     key[..20].copy_from_slice(id.address.digest());
     key[20..].copy_from_slice(id.unit.digest());
-    key
-}
-
-/// The highest key of an address.
-fn last_of(address: Address) -> Vec<u8> {
-    let mut key = address.digest().to_vec();
-    key.extend_from_slice(&[0xff; 20]);
-    key
-}
-
-fn chain_key(id: &AccountId, number: u64) -> [u8; 48] {
-    let mut key = [0; 48];
-    key[..40].copy_from_slice(&account_key(id));
-    key[40..].copy_from_slice(&number.to_be_bytes());
     key
 }
 

@@ -13,7 +13,7 @@ pub mod service;
 pub mod store;
 pub mod writer;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, Sizes};
 pub use service::Graphstore;
 pub use store::{Batch, Committed, Error, Loaded, Store};
 pub use writer::Clock;

@@ -30,7 +30,7 @@ const HEAD: usize = 16;
 /// Batch id, first number, count.
 const FIXED: usize = 32 + 8 + 4;
 /// A file's size; a frame that does not fit begins the next file.
-const SEGMENT_BYTES: u64 = 16 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 /// No frame is longer: what a length beyond it means is damage.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 /// Files kept open for reading.
@@ -45,6 +45,8 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
     /// How many.
     pub(crate) length: u32,
+    /// CRC-32C of them, checked on every read.
+    pub(crate) sum: u32,
 }
 
 /// A frame as read back.
@@ -57,8 +59,20 @@ pub(crate) struct Frame {
 /// The log, open for one writer and any number of readers.
 pub(crate) struct Log {
     dir: PathBuf,
+    segment_bytes: u64,
     tail: Mutex<Tail>,
     open: Mutex<HashMap<u64, Arc<File>>>,
+    /// The next append fails so.
+    #[cfg(test)]
+    pub(crate) fault: Mutex<Option<Fault>>,
+}
+
+/// How a write of a test fails: without effect, or with it.
+#[cfg(test)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    Without,
+    With,
 }
 
 struct Tail {
@@ -77,13 +91,23 @@ fn failed(path: &Path, doing: &str, error: &io::Error) -> Error {
 
 impl Log {
     /// Opens the log and calls `each` for every frame that ends after record
-    /// `from`, in order. A torn last frame is cut.
+    /// `from`, in order. What is replayed is on disk: the last frame may have
+    /// been written but not synced before a crash, so it is written once more.
+    /// A torn last frame is cut; but not below record `known`, which others
+    /// know to have been synced here.
     pub(crate) fn open(
         dir: &Path,
+        segment_bytes: u64,
         from: u64,
+        known: u64,
         mut each: impl FnMut(Frame) -> Result<(), Error>,
     ) -> Result<Log, Error> {
-        fs::create_dir_all(dir).map_err(|e| failed(dir, "create", &e))?;
+        let made = fs::create_dir_all(dir).and_then(|()| {
+            // So that the folder itself is still there after a power failure.
+            let parents = dir.ancestors().skip(1).take(2).filter(|p| !p.as_os_str().is_empty());
+            parents.map(File::open).try_for_each(|parent| parent?.sync_all())
+        });
+        made.map_err(|e| failed(dir, "create", &e))?;
         let segments = segments(dir)?;
         if segments.first().is_some_and(|first| *first != 1) {
             let first = path(dir, 1);
@@ -103,21 +127,31 @@ impl Log {
                     dir.display()
                 )));
             }
-            let last = i + 1 == segments.len();
+            let last = (i + 1 == segments.len()).then_some(Last { known, segment_bytes });
             let end = read_segment(dir, *segment, last, &mut next, |frame| {
                 let ends = frame.first + frame.records.len() as u64 - 1;
                 if ends > from { each(frame) } else { Ok(()) }
             })?;
             tail = (*segment, end);
         }
+        if next <= known {
+            return Err(shorter(dir, next, known));
+        }
         let file = match segments.is_empty() {
-            true => create(dir, 1)?,
+            true => create(dir, 1, segment_bytes)?,
             false => reopen(dir, tail.0)?,
         };
         let file = Arc::new(file);
         let open = Mutex::new(HashMap::from([(tail.0, file.clone())]));
         let tail = Mutex::new(Tail { file, segment: tail.0, offset: tail.1 });
-        Ok(Log { dir: dir.to_path_buf(), tail, open })
+        Ok(Log {
+            dir: dir.to_path_buf(),
+            segment_bytes,
+            tail,
+            open,
+            #[cfg(test)]
+            fault: Mutex::default(),
+        })
     }
 
     /// Appends a batch and syncs it. Returns the place of each record.
@@ -125,8 +159,12 @@ impl Log {
         let first = batch.records.first().map_or(0, |record| record.number);
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut frame, within) = encode(batch, first);
-        if tail.offset + frame.len() as u64 > SEGMENT_BYTES && tail.offset > 0 {
-            let file = Arc::new(create(&self.dir, first)?);
+        if frame.len() > FRAME_BYTES_MAX {
+            // Written, it would be taken for damage at the next start.
+            return Err(Error::Unavailable(format!("a batch of {} bytes", frame.len())));
+        }
+        if tail.offset + frame.len() as u64 > self.segment_bytes && tail.offset > 0 {
+            let file = Arc::new(create(&self.dir, first, self.segment_bytes)?);
             self.remember(first, file.clone());
             *tail = Tail { file, segment: first, offset: 0 };
         }
@@ -134,20 +172,34 @@ impl Log {
         frame[8..12].copy_from_slice(&length.to_le_bytes());
         let sum = checksum(length, &frame[HEAD..]);
         frame[12..16].copy_from_slice(&sum.to_le_bytes());
+        #[cfg(test)]
+        self.fault(Fault::Without)?;
         let written = tail.file.write_all_at(&frame, tail.offset);
         // After a failed sync the kernel may have dropped the pages: what the
         // file holds is unknown, so nobody may write on.
         written
             .and_then(|()| tail.file.sync_data())
             .map_err(|e| failed(&path(&self.dir, tail.segment), "write", &e))?;
-        let place = |(offset, length): (u64, u32)| Place {
+        let place = |(offset, length, sum): (u64, u32, u32)| Place {
             segment: tail.segment,
             offset: tail.offset + offset,
             length,
+            sum,
         };
+        #[cfg(test)]
+        self.fault(Fault::With)?;
         let places = within.into_iter().map(place).collect();
         tail.offset += frame.len() as u64;
         Ok(places)
+    }
+
+    #[cfg(test)]
+    fn fault(&self, here: Fault) -> Result<(), Error> {
+        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault.take_if(|fault| *fault == here) {
+            Some(fault) => Err(broken(format!("a test failed this write {fault:?} effect"))),
+            None => Ok(()),
+        }
     }
 
     /// The bytes of a record.
@@ -165,6 +217,10 @@ impl Log {
         let mut bytes = vec![0; place.length as usize];
         file.read_exact_at(&mut bytes, place.offset)
             .map_err(|e| failed(&path(&self.dir, place.segment), "read", &e))?;
+        if crc32c::crc32c(&bytes) != place.sum {
+            let path = path(&self.dir, place.segment);
+            return Err(broken(format!("{} is damaged at byte {}", path.display(), place.offset)));
+        }
         Ok(bytes)
     }
 
@@ -177,8 +233,9 @@ impl Log {
     }
 }
 
-/// The frame, its length and checksum still zero, and where in it each record is.
-fn encode(batch: &Batch, first: u64) -> (Vec<u8>, Vec<(u64, u32)>) {
+/// The frame, its length and checksum still zero, and where in it each record is:
+/// offset, length, checksum.
+fn encode(batch: &Batch, first: u64) -> (Vec<u8>, Vec<(u64, u32, u32)>) {
     let bytes: usize = batch.records.iter().map(|record| 4 + record.bytes.len()).sum();
     let mut frame = Vec::with_capacity(HEAD + FIXED + bytes);
     frame.extend_from_slice(MAGIC);
@@ -190,7 +247,7 @@ fn encode(batch: &Batch, first: u64) -> (Vec<u8>, Vec<(u64, u32)>) {
     for record in &batch.records {
         let length = record.bytes.len() as u32;
         frame.extend_from_slice(&length.to_le_bytes());
-        within.push((frame.len() as u64, length));
+        within.push((frame.len() as u64, length, crc32c::crc32c(&record.bytes)));
         frame.extend_from_slice(&record.bytes);
     }
     (frame, within)
@@ -225,12 +282,12 @@ fn reopen(dir: &Path, segment: u64) -> Result<File, Error> {
 }
 
 /// A new file with its space reserved, durable under its name.
-fn create(dir: &Path, segment: u64) -> Result<File, Error> {
+fn create(dir: &Path, segment: u64, bytes: u64) -> Result<File, Error> {
     let path = path(dir, segment);
     let make = || {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        file.allocate(SEGMENT_BYTES)?;
+        file.allocate(bytes)?;
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
         Ok(file)
@@ -238,17 +295,34 @@ fn create(dir: &Path, segment: u64) -> Result<File, Error> {
     make().map_err(|e: io::Error| failed(&path, "create", &e))
 }
 
+/// What the last file of a log is read with.
+#[derive(Clone, Copy)]
+struct Last {
+    /// The log is not cut below this record.
+    known: u64,
+    segment_bytes: u64,
+}
+
+/// The log has lost records that were synced: no start may go on without them.
+fn shorter(dir: &Path, next: u64, known: u64) -> Error {
+    broken(format!(
+        "the log in {} ends before record {next}, but its index knows record {known}: \
+         records that were synced are lost; restore the log from a backup or a second copy",
+        dir.display()
+    ))
+}
+
 /// Reads the frames of one file; returns where the next one goes.
 fn read_segment(
     dir: &Path,
     segment: u64,
-    last: bool,
+    last: Option<Last>,
     next: &mut u64,
     mut each: impl FnMut(Frame) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let path = path(dir, segment);
     let bytes = fs::read(&path).map_err(|e| failed(&path, "read", &e))?;
-    let mut at = 0;
+    let (mut at, mut last_at, mut frames) = (0, 0, Vec::new());
     while let Some(frame) = decode(&bytes, at, segment) {
         if frame.first != *next {
             return Err(broken(format!(
@@ -258,34 +332,48 @@ fn read_segment(
             )));
         }
         *next += frame.records.len() as u64;
+        last_at = at;
         at += frame_bytes(&bytes, at);
-        each(frame)?;
+        frames.push(frame);
     }
     let rest = &bytes[at..];
-    if rest.iter().all(|byte| *byte == 0) {
-        return Ok(at as u64);
+    let torn = rest.iter().any(|byte| *byte != 0);
+    if torn {
+        let finder = memchr::memmem::Finder::new(MAGIC);
+        let valid_after = finder
+            .find_iter(&rest[1..])
+            .map(|i| at + 1 + i)
+            .any(|i| decode(&bytes, i, segment).is_some());
+        // Not zero and not a frame: torn, if nothing valid comes after it.
+        if valid_after || last.is_none() {
+            return Err(broken(format!(
+                "{} is damaged at byte {at}, in the frame that begins with record {next}, and there are \
+                 sound frames after it; the log is not read past damage: restore this file from a \
+                 backup or a second copy",
+                path.display()
+            )));
+        }
     }
-    // Not zero and not a frame: torn, if nothing valid comes after it.
-    let finder = memchr::memmem::Finder::new(MAGIC);
-    let valid_after = finder
-        .find_iter(&rest[1..])
-        .map(|i| at + 1 + i)
-        .find(|i| decode(&bytes, *i, segment).is_some());
-    if valid_after.is_some() || !last {
-        return Err(broken(format!(
-            "{} is damaged at byte {at}, in the frame that begins with record {next}, and is sound after it; \
-             the log is not read past damage: restore this file from a backup or a second copy",
-            path.display()
-        )));
+    if let Some(Last { known, segment_bytes }) = last {
+        // Before anything is cut: what is there may be evidence.
+        if *next <= known {
+            return Err(shorter(dir, *next, known));
+        }
+        let mend = || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            if torn {
+                tracing::warn!(file = %path.display(), at, "cut a torn frame off the end of the log");
+                file.set_len(at as u64)?;
+                file.allocate(segment_bytes)?;
+            }
+            // After a failed sync a page may be clean without being on disk.
+            file.write_all_at(&bytes[last_at..at], last_at as u64)?;
+            file.sync_all()?;
+            File::open(dir)?.sync_all()
+        };
+        mend().map_err(|e: io::Error| failed(&path, "mend", &e))?;
     }
-    tracing::warn!(file = %path.display(), at, "cut a torn frame off the end of the log");
-    let cut = || {
-        let file = OpenOptions::new().write(true).open(&path)?;
-        file.set_len(at as u64)?;
-        file.allocate(SEGMENT_BYTES)?;
-        file.sync_all()
-    };
-    cut().map_err(|e: io::Error| failed(&path, "cut", &e))?;
+    frames.into_iter().try_for_each(&mut each)?;
     Ok(at as u64)
 }
 
@@ -319,8 +407,10 @@ fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<Frame> {
         let length = u32::from_le_bytes(number(body, offset)?);
         let from = offset + 4;
         offset = from.checked_add(length as usize)?;
-        let place = Place { segment, offset: (at + HEAD + from) as u64, length };
-        records.push((place, body.get(from..offset)?.to_vec()));
+        let bytes = body.get(from..offset)?;
+        let sum = crc32c::crc32c(bytes);
+        let place = Place { segment, offset: (at + HEAD + from) as u64, length, sum };
+        records.push((place, bytes.to_vec()));
     }
     (count > 0 && offset == body.len()).then_some(Frame { id, first, records })
 }

@@ -234,6 +234,9 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     }
 
     async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        if self.writer.has_stopped() {
+            return Err(Status::unavailable("the writer has stopped"));
+        }
         let last = writer::last_given(&*self.store, &self.domain).await.map_err(failure)?;
         Ok(Response::new(StatusReply {
             number: last.map_or(0, |(number, _)| number),

@@ -55,6 +55,11 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
+    /// Nothing clears any more: its thread has ended.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
     /// Waits for the verdict on a request. `None`: the queue is full.
     pub(crate) async fn clear(&self, request: Request) -> Option<Verdict> {
         let (answer, verdict) = oneshot::channel();
@@ -87,7 +92,7 @@ pub(crate) fn start<S: Store>(
         .build()
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
     let (number, time) = last.map_or((0, None), |(number, time)| (number, Some(time)));
-    let writer = Writer { store, domain, clock, number, time };
+    let writer = Writer { store, domain, clock, number, time, stale: false };
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || runtime.block_on(writer.run(inbox)))
@@ -103,6 +108,9 @@ struct Writer<S> {
     number: u64,
     /// The last time given.
     time: Option<Time>,
+    /// A batch went out whose fate was never learnt, or another writer was
+    /// there: number and time must be read from the engine.
+    stale: bool,
 }
 
 /// The verdicts of a batch, before it is committed.
@@ -157,7 +165,13 @@ impl<S: Store> Writer<S> {
         })
     }
 
-    async fn decide(&self, jobs: &[Job]) -> Result<Decided, Error> {
+    async fn decide(&mut self, jobs: &[Job]) -> Result<Decided, Error> {
+        if self.stale {
+            if let Some((number, time)) = last_given(&*self.store, &self.domain).await? {
+                (self.number, self.time) = (number, Some(time));
+            }
+            self.stale = false;
+        }
         let now = (self.clock)().map_err(Error::Unavailable)?;
         let time = self.time.map_or(now, |last| now.max(last));
         let (accounts, ious) = touched(jobs);
@@ -199,7 +213,7 @@ impl<S: Store> Writer<S> {
                     return Ok(verdicts);
                 }
                 Committed::Deposed => {
-                    self.catch_up().await?;
+                    self.stale = true;
                     return Err(Error::Unavailable("another writer has cleared since".into()));
                 }
                 // Only the engine knows; the batch's id makes asking safe.
@@ -208,15 +222,8 @@ impl<S: Store> Writer<S> {
                 }
             }
         }
+        self.stale = true;
         Err(Error::Unavailable("the engine does not answer".into()))
-    }
-
-    /// Learns where another writer has left the numbers.
-    async fn catch_up(&mut self) -> Result<(), Error> {
-        if let Some((number, time)) = last_given(&*self.store, &self.domain).await? {
-            (self.number, self.time) = (number, Some(time));
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use webwallet_graphstore::store::{Batch, Committed, Store};
-use webwallet_graphstore::{Embedded, Loaded};
+use webwallet_graphstore::{Embedded, Loaded, Sizes};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Address, Draft, Hash, Request};
@@ -42,8 +42,18 @@ fn batches(count: u64) -> Vec<Batch> {
     (1..=count).map(one).collect()
 }
 
+/// Every few payments a new file of the log and a merge of the index: what
+/// otherwise happens once in a great many.
+fn small() -> Sizes {
+    Sizes { segment_bytes: 8 << 10, merge_entries: 16 }
+}
+
 async fn fill(dir: &Path, batches: &[Batch]) {
-    let store = Embedded::open(dir).expect("open");
+    fill_sized(dir, batches, Sizes::default()).await;
+}
+
+async fn fill_sized(dir: &Path, batches: &[Batch], sizes: Sizes) {
+    let store = Embedded::open_sized(dir, sizes).expect("open");
     for batch in batches {
         assert_eq!(store.commit(batch).await.expect("commit"), Committed::Yes);
     }
@@ -84,12 +94,19 @@ async fn the_last_frame_cut_at_every_byte_recovers_what_was_before_it() {
     let bytes = used(&log(whole.path()));
     let last = begins(&bytes)[2];
     let dir = in_memory();
+    // The index as a crash during the third payment leaves it: merged up to
+    // the second.
+    let merged = in_memory();
+    let every = Sizes { merge_entries: 1, ..Sizes::default() };
+    fill_sized(merged.path(), &batches[..2], every).await;
     fs::create_dir(dir.path().join("log")).expect("a folder");
     let file = fs::File::create(log(dir.path())).expect("a log");
     let mut cuts = 0;
     for cut in last..bytes.len() {
-        // The index of the run before is gone too: a worse case than a crash.
         let _ = fs::remove_dir_all(dir.path().join("index"));
+        if cut % 8 == 0 {
+            copy(&merged.path().join("index"), &dir.path().join("index"));
+        }
         file.set_len(0).expect("emptied");
         file.write_all_at(&bytes[..cut], 0).expect("written");
         let store = Embedded::open(dir.path()).unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
@@ -105,6 +122,37 @@ async fn the_last_frame_cut_at_every_byte_recovers_what_was_before_it() {
     }
     println!("the last frame of {} bytes was cut at {cuts} places", bytes.len() - last);
     assert!(cuts > 1_000);
+}
+
+#[tokio::test]
+async fn a_log_that_lost_what_its_index_knows_is_neither_served_nor_touched() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let every = Sizes { merge_entries: 1, ..Sizes::default() };
+    fill_sized(dir.path(), &batches(3), every).await;
+    let path = log(dir.path());
+    let bytes = used(&path);
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the log");
+    for cut in [begins(&bytes)[2] + 100, begins(&bytes)[2]] {
+        file.set_len(cut as u64).expect("cut");
+        let message = Embedded::open(dir.path()).err().expect("refused").to_string();
+        assert!(message.contains("records that were synced are lost"), "{message}");
+        assert_eq!(fs::metadata(&path).expect("the log").len(), cut as u64, "evidence is kept");
+    }
+}
+
+/// A flipped byte under an open store: the answer is an error, not the byte.
+#[tokio::test]
+async fn damage_is_noticed_on_every_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fill(dir.path(), &batches(2)).await;
+    let store = Embedded::open(dir.path()).expect("open");
+    let path = log(dir.path());
+    let bytes = used(&path);
+    let signature = memchr::memmem::find(&bytes, b"\"string\":\"").expect("a signature") + 20;
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the log");
+    file.write_all_at(&[bytes[signature] ^ 1], signature as u64).expect("flipped");
+    assert!(store.numbered(1).await.is_err());
+    assert!(store.numbered(2).await.expect("sound").is_some());
 }
 
 #[tokio::test]
@@ -132,22 +180,31 @@ async fn a_flipped_byte_in_the_middle_stops_the_start_with_a_message() {
 async fn an_index_of_any_age_is_brought_up_to_the_log() {
     let dir = tempfile::tempdir().expect("a folder");
     let batches = batches(40);
-    fill(dir.path(), &batches[..10]).await;
+    fill_sized(dir.path(), &batches[..10], small()).await;
     let old = dir.path().join("index of ten");
     copy(&dir.path().join("index"), &old);
-    fill(dir.path(), &batches[10..]).await;
-    for index in ["none", "of ten"] {
-        fs::remove_dir_all(dir.path().join("index")).expect("removed");
+    fill_sized(dir.path(), &batches[10..], small()).await;
+    let files = fs::read_dir(dir.path().join("log")).expect("the log").count();
+    assert!(files > 5, "{files} files of the log");
+    for index in ["as it was left", "none", "of ten"] {
+        if index != "as it was left" {
+            fs::remove_dir_all(dir.path().join("index")).expect("removed");
+        }
         if index == "of ten" {
             copy(&old, &dir.path().join("index"));
         }
-        let store = Embedded::open(dir.path()).expect(index);
+        let store = Embedded::open_sized(dir.path(), small()).expect(index);
         assert!(numbers(&store).await.into_iter().eq(1..=40), "index {index}");
-        assert_eq!(
-            store.commit(&batches[39]).await.expect("commit"),
-            Committed::Yes,
-            "the last batch is known"
-        );
+        let again = store.commit(&batches[39]).await.expect("commit");
+        assert_eq!(again, Committed::Yes, "the last batch is known");
+        let account = batches[39].records[0].outputs[1].account;
+        let page = webwallet_graphstore::store::Page { before: 0, skip: 0, limit: 100 };
+        let chain = store.outputs(account, page).await.expect("outputs");
+        assert!(chain.iter().map(|placed| placed.number).eq((1..=40).rev()), "index {index}");
+        let iou = batches[3].records[0].inputs[0];
+        assert_eq!(store.load(&[], &[iou]).await.expect("load").ious[&iou].number, 4);
+        let repeated = Batch::new(vec![batches[3].records[0].clone()]);
+        assert_eq!(store.commit(&repeated).await.expect("commit"), Committed::Deposed);
     }
 }
 

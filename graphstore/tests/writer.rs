@@ -1,0 +1,190 @@
+//! The writer over an engine that fails: every request ends cleared, rejected
+//! or unavailable, and none clears twice. If this failed, a lost answer of the
+//! engine would lose or double a payment.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use webwallet_graphstore::store::{Batch, Committed, Error, Loaded, Page, Placed, Store, Stored};
+use webwallet_graphstore::{Clock, Embedded, Graphstore};
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Time};
+use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
+use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest, StatusRequest, clear_reply};
+
+/// What the engine does with the next commits, one after another.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// Commits, and says so.
+    Well,
+    /// The answer is lost before anything was written.
+    LostWithout,
+    /// The answer is lost after everything was written.
+    LostWith,
+    /// Nothing was written.
+    Fails,
+}
+
+/// The real engine behind an unreliable wire.
+struct Unreliable {
+    store: Embedded,
+    acts: Vec<Act>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Store for Unreliable {
+    fn name(&self) -> String {
+        self.store.name()
+    }
+
+    fn last(&self) -> impl Future<Output = Result<Option<Stored>, Error>> + Send {
+        self.store.last()
+    }
+
+    fn load(
+        &self,
+        accounts: &[AccountId],
+        ious: &[Hash],
+    ) -> impl Future<Output = Result<Loaded, Error>> + Send {
+        self.store.load(accounts, ious)
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
+        let act = self.acts.get(self.next.fetch_add(1, Ordering::SeqCst));
+        match act.copied().unwrap_or(Act::Well) {
+            Act::Well => self.store.commit(batch).await,
+            Act::LostWithout => Ok(Committed::Unknown),
+            Act::LostWith => {
+                assert_eq!(self.store.commit(batch).await?, Committed::Yes);
+                Ok(Committed::Unknown)
+            }
+            Act::Fails => Err(Error::Unavailable("a test".into())),
+        }
+    }
+
+    fn numbered(&self, n: u64) -> impl Future<Output = Result<Option<Stored>, Error>> + Send {
+        self.store.numbered(n)
+    }
+
+    fn named(&self, hash: Hash) -> impl Future<Output = Result<Option<Stored>, Error>> + Send {
+        self.store.named(hash)
+    }
+
+    fn cleared(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Stored>, Error>> + Send {
+        self.store.cleared(after, limit)
+    }
+
+    fn accounts(
+        &self,
+        address: Address,
+        after: Option<Address>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(AccountId, Account)>, Error>> + Send {
+        self.store.accounts(address, after, limit)
+    }
+
+    fn outputs(
+        &self,
+        account: AccountId,
+        page: Page,
+    ) -> impl Future<Output = Result<Vec<Placed>, Error>> + Send {
+        self.store.outputs(account, page)
+    }
+}
+
+fn payment(note: &str) -> ClearRequest {
+    let secret = [7; 32];
+    let issuer = Address::of_public(&public_of(&secret));
+    let draft = Draft {
+        domain: "example.net".into(),
+        source: issuer,
+        target: Address::of_public(b"ben"),
+        symbol: issuer,
+        amount: "1".into(),
+        random: format!("payment {note}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+    };
+    ClearRequest { inputs: vec![draft.sign(&secret).into()] }
+}
+
+async fn graphstore(dir: &tempfile::TempDir, acts: &[Act]) -> Graphstore<Unreliable> {
+    let store = Embedded::open(dir.path()).expect("open");
+    let store = Unreliable { store, acts: acts.to_vec(), next: Arc::default() };
+    let now: Time = "2026-01-01T00:00:00.000Z".parse().expect("time");
+    let clock: Clock = Arc::new(move || Ok(now));
+    Graphstore::start(store, "example.net", clock).await.expect("start")
+}
+
+async fn clear(
+    graphstore: &Graphstore<Unreliable>,
+    note: &str,
+) -> Result<(u64, bool), tonic::Code> {
+    let reply = graphstore.clear(tonic::Request::new(payment(note))).await;
+    let ClearReply { outcome, replayed } = reply.map_err(|status| status.code())?.into_inner();
+    match outcome {
+        Some(clear_reply::Outcome::Cleared(record)) => Ok((record.number, replayed)),
+        other => panic!("not cleared: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_clears_once() {
+    for lost in [Act::LostWithout, Act::LostWith] {
+        for times in [1, 5] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let graphstore = graphstore(&dir, &vec![lost; times]).await;
+            assert_eq!(clear(&graphstore, "one").await, Ok((1, false)), "{lost:?} {times} times");
+            assert_eq!(clear(&graphstore, "one").await, Ok((1, true)));
+            assert_eq!(clear(&graphstore, "two").await, Ok((2, false)), "numbers have no gap");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_leaves_the_same_bytes_to_be_sent_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let silent = vec![Act::LostWith; 10];
+    let graphstore = graphstore(&dir, &silent).await;
+    assert_eq!(clear(&graphstore, "one").await, Err(tonic::Code::Unavailable));
+    assert_eq!(clear(&graphstore, "one").await.map(|(number, _)| number), Ok(1));
+    assert_eq!(clear(&graphstore, "two").await, Ok((2, false)));
+}
+
+#[tokio::test]
+async fn a_failed_commit_leaves_nothing_and_the_next_one_clears() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let graphstore = graphstore(&dir, &[Act::Fails]).await;
+    assert_eq!(clear(&graphstore, "one").await, Err(tonic::Code::Unavailable));
+    assert_eq!(clear(&graphstore, "two").await, Ok((1, false)));
+    assert_eq!(clear(&graphstore, "one").await, Ok((2, false)));
+    let status = graphstore.status(tonic::Request::new(StatusRequest {})).await.expect("status");
+    assert_eq!(status.get_ref().number, 2);
+}
+
+#[tokio::test]
+async fn a_store_of_another_domain_is_not_served() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = graphstore(&dir, &[]).await;
+    clear(&first, "one").await.expect("clears");
+    drop(first);
+    let clock: Clock = Arc::new(|| Err("not asked".into()));
+    loop {
+        // The writer's thread holds the folder until it has ended.
+        match Embedded::open(dir.path()) {
+            Ok(store) => {
+                let error = Graphstore::start(store, "example.org", clock).await.err();
+                let message = error.expect("refused").to_string();
+                assert!(message.contains("another domain"), "{message}");
+                break;
+            }
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
