@@ -68,8 +68,8 @@ fn positive<N: Default + PartialEq>(limit: N) -> Option<N> {
     tag = "server",
     responses((status = 200, description = "It does", body = schema::Health))
 )]
-pub(crate) async fn get_livez() -> Response {
-    json(&schema::Health { status: "alive".to_owned() })
+pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
+    health(&gateway, "alive")
 }
 
 /// Whether requests can be served
@@ -90,7 +90,7 @@ pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Respons
         missing.insert(0, "the server is shutting down".to_owned());
     }
     if missing.is_empty() {
-        Ok(json(&schema::Health { status: "ready".to_owned() }))
+        Ok(health(&gateway, "ready"))
     } else {
         Err(Problem::new(Other::Unavailable, missing.join("; ")))
     }
@@ -123,6 +123,10 @@ pub(crate) async fn get_problem(
         cause: kind.cause().to_owned(),
         cure: kind.cure().to_owned(),
     }))
+}
+
+fn health(gateway: &Gateway, status: &str) -> Response {
+    json(&schema::Health { status: status.to_owned(), test_clock: gateway.test_clock() })
 }
 
 fn json(value: &impl Serialize) -> Response {

@@ -91,7 +91,7 @@ pub(crate) async fn get_address(
         ("counter" = String, Query, description = "in which unit"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("skip" = Option<u64>, Query, description = "outputs to pass over; not beside `cursor`"),
+        ("skip" = Option<u64>, Query, description = "outputs to pass over; not beside `cursor`, which leads further", maximum = 10000),
     ),
     responses(
         (status = 200, description = "Outputs; none for an unknown account", body = schema::OutputsAnswer,
@@ -120,7 +120,7 @@ pub(crate) async fn get_unspent(
         ("counter" = String, Query, description = "in which unit"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("skip" = Option<u64>, Query, description = "outputs to pass over; not beside `cursor`"),
+        ("skip" = Option<u64>, Query, description = "outputs to pass over; not beside `cursor`, which leads further", maximum = 10000),
     ),
     responses(
         (status = 200, description = "Outputs; none for an unknown account", body = schema::OutputsAnswer,

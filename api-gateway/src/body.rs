@@ -1,5 +1,10 @@
-//! Reading a request's body: at most so many bytes, in at most so much time.
+//! Reading a request's body: at most so many bytes, in at most so much time,
+//! and no more than so many bytes of all requests together.
+//!
+//! A place is taken for bytes that have come, not for those announced: keeping
+//! others out costs a peer the sending of every byte.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,10 +13,12 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_too_large;
 
+use crate::limits::Limits;
 use crate::problem::{Other, Problem};
 
 /// Bytes of a refused body that are read and thrown away. A connection that is
@@ -19,11 +26,51 @@ use crate::problem::{Other, Problem};
 /// answer; but nobody gets to send for ever.
 const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Room for the bodies of all requests, counted in bytes.
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// What one request has taken of it; given back when dropped.
+pub(crate) struct Place {
+    room: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    pub(crate) fn new(limits: &Limits) -> Room {
+        let bytes = limits.body_bytes_in_flight_max.clamp(BODY_BYTES_MAX, Semaphore::MAX_PERMITS);
+        Room(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// A place without a byte yet.
+    pub(crate) fn place(&self) -> Place {
+        Place { room: self.0.clone(), taken: None }
+    }
+}
+
+impl Place {
+    /// Takes room for so many bytes more; never by waiting.
+    fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+        let full =
+            || Problem::new(Other::Overloaded, "the requests in flight are as large as may be");
+        let bytes = u32::try_from(bytes).map_err(|_| full())?;
+        let more = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| full())?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
+    }
+}
+
 /// The whole body, if it is no larger than the protocol allows.
-pub(crate) async fn read(request: Request, within: Duration) -> Result<Bytes, Problem> {
+pub(crate) async fn read(
+    request: Request,
+    within: Duration,
+    place: &mut Place,
+) -> Result<Bytes, Problem> {
     let waits_for_leave = request.headers().contains_key(header::EXPECT);
     let body = request.into_body();
-    match timeout(within, collect(body, waits_for_leave)).await {
+    match timeout(within, collect(body, waits_for_leave, place)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::new(
             Other::Unavailable,
@@ -32,7 +79,11 @@ pub(crate) async fn read(request: Request, within: Duration) -> Result<Bytes, Pr
     }
 }
 
-async fn collect(mut body: Body, waits_for_leave: bool) -> Result<Bytes, Problem> {
+async fn collect(
+    mut body: Body,
+    waits_for_leave: bool,
+    place: &mut Place,
+) -> Result<Bytes, Problem> {
     let announced = body.size_hint().lower();
     if announced > BODY_BYTES_MAX as u64 {
         // A client that asked first has sent nothing, and now never will.
@@ -45,15 +96,18 @@ async fn collect(mut body: Body, waits_for_leave: bool) -> Result<Bytes, Problem
         return Ok(Bytes::new());
     };
     if body.is_end_stream() && first.len() <= BODY_BYTES_MAX {
+        place.take(first.len())?;
         return Ok(first);
     }
-    let mut whole = BytesMut::with_capacity((announced as usize).max(first.len()));
+    // Grows with what comes, as its place does.
+    let mut whole = BytesMut::new();
     let mut part = Some(first);
     while let Some(bytes) = part {
         let size = whole.len() + bytes.len();
         if size > BODY_BYTES_MAX {
             return Err(too_large(discard(body, size as u64).await));
         }
+        place.take(bytes.len())?;
         whole.extend_from_slice(&bytes);
         part = next(&mut body).await?;
     }

@@ -18,7 +18,7 @@ use crate::edge::{self, Edge};
 use crate::limits::Limits;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
-use crate::{about, address, admin, iou, openapi, transaction};
+use crate::{about, address, admin, body, iou, openapi, transaction};
 
 /// What a gateway is told by whoever starts it.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub domain: String,
     /// How much it takes on.
     pub limits: Limits,
+    /// Whether the clock behind it is one for tests: shown in its health.
+    pub test_clock: bool,
     /// Where the random numbers for batches of signatures come from.
     pub randomness: Randomness,
 }
@@ -38,6 +40,8 @@ pub struct Gateway(Arc<Parts>);
 struct Parts {
     domain: String,
     limits: Limits,
+    test_clock: bool,
+    bodies: body::Room,
     stores: Stores,
     verifier: Verifier,
     draining: AtomicBool,
@@ -60,6 +64,8 @@ impl Gateway {
         let verifier = Verifier::start(&config.domain, &config.limits, &config.randomness)?;
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
+            bodies: body::Room::new(&config.limits),
+            test_clock: config.test_clock,
             limits: config.limits,
             stores: Stores::new(graphstore, hashtable),
             verifier,
@@ -103,6 +109,15 @@ impl Gateway {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn test_clock(&self) -> bool {
+        self.0.test_clock
+    }
+
+    /// Where bodies have their place while they are worked on.
+    pub(crate) fn bodies(&self) -> &body::Room {
+        &self.0.bodies
     }
 
     pub(crate) fn stores(&self) -> &Stores {

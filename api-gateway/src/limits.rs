@@ -54,10 +54,14 @@ pub struct Limits {
     /// Requests waiting to be parsed and verified. One more is refused as
     /// `overloaded`. Each holds its body, at most 128 KiB.
     pub verify_queue_max: NonZeroUsize,
+    /// Bytes of bodies held, of all requests together, from the first byte read
+    /// to the answer. One more is refused as `overloaded`. Less than the
+    /// 128 KiB of the largest body counts as that.
+    pub body_bytes_in_flight_max: usize,
     /// Threads that parse and verify; 0 = one for each CPU of the process.
     pub verify_threads: usize,
     /// Public keys remembered as good, so that their order is not checked again
-    /// (about 100 bytes each).
+    /// (about 300 bytes each).
     pub keys_remembered_max: usize,
 }
 
@@ -76,6 +80,7 @@ impl Default for Limits {
             request_timeout_ms: 30_000,
             drain_timeout_ms: 10_000,
             verify_queue_max: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
+            body_bytes_in_flight_max: 64 * 1024 * 1024,
             verify_threads: 0,
             keys_remembered_max: 65_536,
         }

@@ -110,7 +110,7 @@ others! {
         cure: "Send the same again after the seconds that Retry-After names."
     Overloaded "overloaded" "overloaded" 503 "same" Some(1);
         "The server has as much work waiting as it takes on."
-        cause: "The queue of requests to verify is full. Nothing was stored."
+        cause: "More requests, or more bytes of them, are in work than the operator allows. Nothing was stored."
         cure: "Send the same bytes again after the seconds that Retry-After names."
     Unavailable "unavailable" "unavailable" 503 "same" Some(1);
         "A part of the server did not answer."

@@ -15,6 +15,9 @@ use crate::problem::{Other, Problem};
 pub(crate) const LIMIT_DEFAULT: u32 = 100;
 /// The most elements of a page.
 pub(crate) const LIMIT_MAX: u32 = 1_000;
+/// The most elements passed over: each costs a store about what reading it
+/// does. A cursor leads any distance at no cost.
+pub(crate) const SKIP_MAX: u64 = 10_000;
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -65,7 +68,11 @@ impl<'a> Query<'a> {
         if self.get("cursor").is_some() {
             return Err(invalid("skip and cursor exclude each other"));
         }
-        decimal(text).ok_or_else(|| invalid("skip is a number from 0"))
+        decimal(text).filter(|skip| *skip <= SKIP_MAX).ok_or_else(|| {
+            invalid(format!(
+                "skip is a number from 0 to {SKIP_MAX}; what is further away is found by the cursor, `next` of each page"
+            ))
+        })
     }
 }
 
@@ -148,6 +155,11 @@ mod tests {
         assert_eq!(skip("skip=3"), Some(3));
         assert_eq!(skip(""), Some(0));
         assert_eq!(skip("skip=-1"), None);
+        assert_eq!(skip("skip=10000"), Some(10_000));
+        assert_eq!(skip("skip=10001"), None);
+        let far = Query::parse(Some("skip=10001"), KNOWN).expect("known names");
+        let problem = format!("{:?}", far.skip().expect_err("too far"));
+        assert!(problem.contains("ParameterInvalid") && problem.contains("cursor"), "{problem}");
         assert_eq!(skip("skip=3&cursor=AA"), None);
     }
 }

@@ -342,6 +342,9 @@ pub struct Health {
     /// `alive` or `ready`.
     #[schema(example = "ready")]
     pub status: String,
+    /// True where the time is read from a file: a server for tests. Absent elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test_clock: bool,
 }
 
 /// What a code means.

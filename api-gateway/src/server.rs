@@ -38,8 +38,8 @@ use crate::problem::{Other, Problem};
 /// that only those are exact limits.
 const HTTP1_BUFFER_BYTES_MIN: usize = 8_192;
 /// HTTP/2 flow control: what one request, and all requests of a connection, may
-/// have under way unread. A body of the greatest size fits; memory for one
-/// connection stays bounded whatever the number of its streams.
+/// have under way unread; a body of the greatest size fits. What was read is no
+/// longer of a window: it counts against `Limits::body_bytes_in_flight_max`.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What one HTTP/2 stream may hold of an answer that its peer does not read.

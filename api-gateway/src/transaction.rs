@@ -48,7 +48,9 @@ pub(crate) async fn post_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(request.uri().query(), &[])?;
     media::check_body(request.headers())?;
-    let body = body::read(request, gateway.limits().body_read_timeout()).await?;
+    // Its place is taken until the answer: what is made of a body is as large.
+    let mut place = gateway.bodies().place();
+    let body = body::read(request, gateway.limits().body_read_timeout(), &mut place).await?;
     let (record, replayed) = match gateway.verifier().verify(body).await? {
         Ok(request) => match gateway.stores().clear(request).await? {
             Outcome::Cleared { record, replayed } => (record, replayed),

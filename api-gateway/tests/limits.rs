@@ -386,6 +386,39 @@ async fn a_full_queue_says_overloaded() {
     assert_eq!(deployment.post(issue(alice, bob, "1", 9_999)).await.status, StatusCode::CREATED);
 }
 
+/// What many send together is bounded, to the byte, until they are answered.
+#[tokio::test]
+async fn bodies_in_flight_are_bounded_together() {
+    let small = issue(person(1), person(2), "1", 1);
+    for (over, expected) in [(0, 201), (1, 503)] {
+        let limits = Limits { body_bytes_in_flight_max: 2 * BODY_MAX, ..Limits::default() };
+        let server = listen(limits).await;
+        *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 2_000;
+        let mut large = [(2, BODY_MAX), (3, BODY_MAX - small.len() + over)].map(|(n, size)| {
+            let (address, bytes) = (server.address, post(&grown(n, size)));
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.expect("a connection");
+                stream.write_all(&bytes).await.expect("sent");
+                read_to_end(&mut stream).await
+            })
+        });
+        for _ in &large {
+            server.deployment.stores.clearing.notified().await;
+        }
+        *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 0;
+        let answer = server.exchange(&post(&small)).await;
+        assert_eq!(status(&answer), expected, "{over}");
+        if expected == 503 {
+            assert_eq!(code(&answer), "overloaded");
+        }
+        for large in &mut large {
+            assert_eq!(status(&large.await.expect("sent")), 201);
+        }
+        // Nothing of it lasts.
+        assert_eq!(status(&server.exchange(&post(&grown(4, BODY_MAX))).await), 201);
+    }
+}
+
 #[tokio::test]
 async fn shutting_down_lets_what_is_in_flight_end() {
     let server = listen(Limits { drain_timeout_ms: 5_000, ..Limits::default() }).await;

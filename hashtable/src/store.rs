@@ -94,6 +94,9 @@ pub trait Store: Send + Sync + 'static {
     /// the name are verified on every read. [`Error::Damaged`] if either is
     /// wrong, for the whole call: what is damaged is neither an answer nor
     /// absent.
+    ///
+    /// A `get` of no names asks whether the store can do its work, and answers
+    /// [`Error::Stopped`] where a put would.
     fn get(&self, names: &[Hash])
     -> impl Future<Output = Result<Vec<Option<Bytes>>, Error>> + Send;
 }

@@ -41,17 +41,18 @@ const kinds = [
 ]
 for (const kind of kinds) {
   const scheme = kind.scheme
+  const key = kind.compressed ? 'compressed' : 'default'
   const [alice, bob, carol] = [party(kind), party(kind), party(kind)]
   const issued = iou(alice, bob, alice, '10')
   for (const [name, inputs] of [['issue', [issued]], ['pay', [iou(bob, carol, alice, '4')]]]) {
     const { status, body } = await post(inputs)
-    say({ what: 'cleared', name, scheme, status, hash: body.data?.hash?.value, body: status === 201 ? undefined : body })
+    say({ what: 'cleared', name, scheme, key, status, hash: body.data?.hash?.value, body: status === 201 ? undefined : body })
   }
   const again = await post([issued])
-  say({ what: 'replayed', scheme, status: again.status })
+  say({ what: 'replayed', scheme, key, status: again.status })
   const over = await post([iou(bob, carol, alice, '7')])
-  say({ what: 'refused', scheme, status: over.status, code: over.body.code })
+  say({ what: 'refused', scheme, key, status: over.status, code: over.body.code })
   const path = `/address/${bob.signer}/outputs/unspent?counter=${alice.signer}`
   const unspent = await (await fetch(url + path)).json()
-  say({ what: 'balance', scheme, net: unspent.data.outputs[0].content.balance.net })
+  say({ what: 'balance', scheme, key, net: unspent.data.outputs[0].content.balance.net })
 }

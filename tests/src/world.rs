@@ -188,6 +188,7 @@ impl InProcess {
             let config = Config {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
+                test_clock: true,
                 randomness: Arc::new(rand::make_rng),
             };
             Gateway::start(

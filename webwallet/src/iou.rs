@@ -8,8 +8,11 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use webwallet_ledger::account::{Account, AccountId};
+use webwallet_ledger::clear::{History, RecordOf, clear};
+use webwallet_ledger::hash::Hash;
 use webwallet_ledger::iou::add_signature;
-use webwallet_ledger::rejection::Rejection;
+use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
 use webwallet_ledger::signature;
 use webwallet_ledger::time::Time;
@@ -140,10 +143,28 @@ fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
     for verdict in verify(&[&request], &keys, &mut rand::rng()) {
         verdict?;
     }
-    for (input, iou) in request.inputs.iter().enumerate() {
-        iou.in_time(at, input)?;
+    match clear(&request, domain, 1, at, &Nothing) {
+        Err(rejection)
+            if (Code::NotYetActive..=Code::CreditNotByIssuer).contains(&rejection.code) =>
+        {
+            Err(rejection)
+        }
+        // Codes of balances say nothing: the accounts are not known here.
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// A ledger in which nothing was ever cleared.
+struct Nothing;
+
+impl History for Nothing {
+    fn account(&self, _: &AccountId) -> Option<Account> {
+        None
+    }
+
+    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
+        None
+    }
 }
 
 /// The bytes of a file, or of standard input for `-`.
@@ -198,7 +219,9 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
 
 #[cfg(test)]
 mod tests {
-    use webwallet_ledger::rejection::Code;
+    use webwallet_ledger::address::Address;
+    use webwallet_ledger::iou::Draft;
+    use webwallet_ledger::signature::public_of;
 
     use super::*;
 
@@ -218,6 +241,36 @@ mod tests {
         }
         assert!(split(b"").expect("read").is_empty());
         assert!(split(b"{").is_err());
+    }
+
+    /// What no server would ever take is found before it is sent; the earlier
+    /// code wins, and balances are not asked for.
+    #[test]
+    fn time_and_credit_are_judged_in_their_order() {
+        let [issuer, other] = [[1; 32], [2; 32]].map(|key| Address::of_public(&public_of(&key)));
+        let at = clock::parse("2027-01-01T00:00:00Z").expect("time");
+        for (symbol, expiry, credit, expected) in [
+            (issuer, 1, Some("-5"), None),
+            (issuer, 1, None, None),
+            (other, 1, None, None),
+            (other, 1, Some("-5"), Some("credit_not_by_issuer")),
+            (other, -1, Some("-5"), Some("expired")),
+            (other, 3_661, Some("-5"), Some("expiry_too_far")),
+        ] {
+            let draft = Draft {
+                domain: "localhost".to_owned(),
+                source: issuer,
+                target: other,
+                symbol,
+                amount: "1".to_owned(),
+                random: "00".repeat(16),
+                expiry: at.plus_days(expiry),
+                active: None,
+                credit: credit.map(str::to_owned),
+            };
+            let signed = String::from_utf8(draft.sign(&[1; 32])).expect("text");
+            assert_eq!(judge(&signed, "localhost", at).code, expected, "{signed}");
+        }
     }
 
     /// What is not JSON at all is refused like a server would refuse it.

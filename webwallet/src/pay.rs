@@ -3,7 +3,7 @@
 //! An IOU has random bits in it, so paying again is paying twice, while
 //! posting the same IOU again is safe for ever. Therefore what was signed is
 //! written to the outbox of the home directory before it is sent, and removed
-//! only when its fate is known; `webwallet post FILE` sends it again.
+//! only when it is cleared or never will be; `webwallet post FILE` sends it again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -168,7 +168,7 @@ impl Post {
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;
-        // An IOU from the outbox leaves it once its fate is known.
+        // An IOU from the outbox leaves it once it is cleared or never will be.
         let kept = match self.files.as_slice() {
             [file] if is_in(file, &keys.outbox()) => Some(file.as_path()),
             _ => None,
@@ -208,6 +208,13 @@ fn send(
         Answer::Problem(problem) if problem.is_unknown_outcome() => {
             problem.print(json, labels)?;
             eprintln!("{}", again());
+            return Ok(Outcome::Refused);
+        }
+        Answer::Problem(problem) if problem.may_succeed_later() => {
+            problem.print(json, labels)?;
+            if let Some(file) = kept {
+                eprintln!("it is kept; to post it again later: webwallet post {}", file.display());
+            }
             return Ok(Outcome::Refused);
         }
         Answer::Problem(problem) => {

@@ -67,7 +67,13 @@ impl Problem {
         Problem::from_json(body.to_string())
     }
 
-    /// May the same bytes succeed later?
+    /// Whether the same bytes may succeed later. What a newer server says in a
+    /// word we do not know may well be that.
+    pub fn may_succeed_later(&self) -> bool {
+        !matches!(self.retry.as_str(), "never" | "rebuild")
+    }
+
+    /// Is it open whether it was cleared?
     pub fn is_unknown_outcome(&self) -> bool {
         self.retry == "same"
     }

@@ -191,6 +191,8 @@ impl Server {
             gateway::Config {
                 domain: config.domain.clone(),
                 limits: config.limits.clone(),
+                // A gateway apart has no clock: its Graphstore has.
+                test_clock: config.role == Role::All && config.test_clock.is_some(),
                 // Seeded by the system, one for each thread that verifies.
                 randomness: Arc::new(rand::make_rng),
             },

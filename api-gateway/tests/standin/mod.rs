@@ -311,6 +311,7 @@ impl Deployment {
         let config = Config {
             domain: domain.to_owned(),
             limits,
+            test_clock: false,
             randomness: Arc::new(|| StdRng::seed_from_u64(7)),
         };
         let gateway = Gateway::start(

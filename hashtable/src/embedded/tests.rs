@@ -124,6 +124,7 @@ async fn after_a_failed_write_nothing_is_written_until_it_is_opened_anew() {
         let store = open(&folder);
         let (before, failed, after) = (document("a", 1), document("b", 2), document("c", 3));
         store.put(vec![before.clone()]).await.expect("stored");
+        assert!(store.get(&[]).await.expect("ready").is_empty());
         let commits = Arc::new(AtomicUsize::new(0));
         store.tables.on_commit.set({
             let commits = commits.clone();
@@ -145,6 +146,8 @@ async fn after_a_failed_write_nothing_is_written_until_it_is_opened_anew() {
             assert!(matches!(error, Error::Stopped(_)));
         }
         assert_eq!(commits.load(Ordering::SeqCst), 1, "the failed write was not tried again");
+        let ready = store.get(&[]).await.expect_err("not ready any more");
+        assert!(matches!(&ready, Error::Stopped(why) if why.contains("the disk is gone")));
         let found = got(&store, &before).await.expect("reads go on");
         assert_eq!(found.as_ref(), Some(before.bytes()));
         drop(store);

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_input;
+mod commands;
 mod original_sdk;
 mod readme;
 mod scenarios;

@@ -25,17 +25,22 @@ fn what_the_sdk_signs_is_cleared_and_is_the_same_after_a_kill() {
     let server = Process::all(data.path(), &[]);
     let answers = client(&server.url());
     let of = |what: &'static str| answers.iter().filter(move |answer| answer["what"] == what);
-    let schemes: Vec<&str> = of("cleared").filter_map(|a| a["scheme"].as_str()).collect();
-    println!("cleared from the SDK: {schemes:?}");
-    for scheme in ["ecdsa-ed25519", "eddsa-ed25519"] {
-        assert!(schemes.contains(&scheme), "nothing cleared in {scheme}");
+    // Every kind of key, through issue, payment, repeat, refusal and balance.
+    for (scheme, key) in [
+        ("ecdsa-ed25519", "default"),
+        ("ecdsa-ed25519", "compressed"),
+        ("eddsa-ed25519", "default"),
+    ] {
+        let all = |what, member: &str| -> Vec<&Value> {
+            let kind = of(what).filter(|a| a["scheme"] == scheme && a["key"] == key);
+            kind.map(|answer| answer.get(member).expect("the member")).collect()
+        };
+        println!("from the SDK, {scheme}, {key} key: cleared {:?}", all("cleared", "status"));
+        assert_eq!(all("cleared", "status"), [201, 201], "{scheme} {key}: {answers:#?}");
+        assert_eq!(all("replayed", "status"), [200], "{scheme} {key}");
+        assert_eq!(all("refused", "code"), ["balance_below_min"], "{scheme} {key}");
+        assert_eq!(all("balance", "net"), ["6"], "{scheme} {key}");
     }
-    for cleared in of("cleared") {
-        assert_eq!(cleared["status"], 201, "{cleared}");
-    }
-    assert_eq!(of("replayed").next().expect("a replay")["status"], 200);
-    assert_eq!(of("refused").next().expect("a refusal")["code"], "balance_below_min");
-    assert_eq!(of("balance").next().expect("a balance")["net"], "6");
 
     let agent = agent();
     let read = |server: &Process| -> Vec<Vec<u8>> {

@@ -1,0 +1,175 @@
+//! Commands that a person types, as processes: what they print and the code
+//! they end with. Scripts are built on both.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+use webwallet_tests::party::party;
+use webwallet_tests::process::{Process, agent, binary, get};
+
+/// Runs the binary with something on its standard input.
+fn run(arguments: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .env_remove("WEBWALLET_HOME")
+        .env_remove("WEBWALLET_URL")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child.stdin.take().expect("piped").write_all(input).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// What it printed, after it ended well.
+fn done(arguments: &[&str]) -> String {
+    let output = run(arguments, b"", &[]);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout).to_owned()
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))
+}
+
+/// IOUs that other software signed, good ones and forged ones. A wallet that
+/// judged them otherwise would refuse somebody's money, or take none for some.
+#[test]
+fn iou_verify_judges_every_vector() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join("iou-signatures.json");
+    let vectors = std::fs::read(file).expect("the vectors");
+    let cases = json(text(&vectors))["cases"].as_array().expect("cases").clone();
+    let command =
+        ["iou", "verify", "-", "--at", "2027-01-01T00:00:00.000Z", "--domain", "example.net"];
+    let output = run(&[&command[..], &["--json"]].concat(), &vectors, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let verdicts: Vec<Value> = text(&output.stdout).lines().map(json).collect();
+    assert_eq!((cases.len(), verdicts.len()), (58, 58));
+    let valid = verdicts.iter().filter(|verdict| verdict["valid"] == true).count();
+    println!("{valid} of {} vectors are valid", verdicts.len());
+    assert_eq!(valid, 17);
+    for (case, verdict) in cases.iter().zip(&verdicts) {
+        let name = case["name"].as_str().expect("a name");
+        assert_eq!(verdict["hash"], case["iou"]["hash"]["value"], "{name}");
+        let code = verdict["code"].as_str().unwrap_or("valid");
+        assert_eq!(verdict["valid"], code == "valid", "{name}");
+        let expected: &[&str] = match name {
+            // Good, but of another domain.
+            "sample-0" | "sample-1" | "sample-2" | "ecdsa-unicode-and-escapes" => &["wrong_domain"],
+            // Good by its signature, with fields that are not served.
+            "ecdsa-all-fields" => &["malformed", "unsupported_field"],
+            _ if case["strict"] == true => &["valid"],
+            _ => {
+                assert_ne!(code, "valid", "{name}");
+                continue;
+            }
+        };
+        assert!(expected.contains(&code), "{name}: {verdict}");
+    }
+    // For people: the same, in words.
+    let output = run(&command, &vectors, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let valid = text(&output.stdout).lines().filter(|line| line.starts_with("valid ")).count();
+    assert_eq!(valid, 17);
+}
+
+/// The first thing a newcomer runs.
+#[test]
+fn demo_shows_everything_and_ends_well() {
+    let begun = Instant::now();
+    let shown = done(&["demo"]);
+    println!("webwallet demo took {:.2} s", begun.elapsed().as_secs_f64());
+    let curls =
+        shown.lines().filter(|line| line.trim_start().starts_with("$ curl -s http")).count();
+    assert!(curls >= 4, "{shown}");
+    for part in ["201: ", "200, replayed: ", "422 balance_below_min", "carol", "sum       0"] {
+        assert!(shown.contains(part), "{part:?} in:\n{shown}");
+    }
+}
+
+#[test]
+fn what_explains_the_program_needs_nothing() {
+    let script = done(&["completions", "bash"]);
+    assert!(script.contains("complete -F _webwallet"), "{script}");
+    assert!(done(&["man"]).starts_with(".ie"), "a page in roff");
+    let settings = done(&["config", "show", "--json"]);
+    assert!(settings.contains("body_bytes_in_flight_max") && settings.contains("domain"));
+    settings.lines().for_each(|line| drop(json(line)));
+    let explained = json(done(&["explain", "balance_below_min", "--json"]).trim_end());
+    assert_eq!(
+        (&explained["code"], &explained["status"]),
+        (&"balance_below_min".into(), &422.into())
+    );
+    for member in ["title", "retry", "cause", "cure"] {
+        assert!(explained[member].as_str().is_some_and(|text| !text.is_empty()), "{explained}");
+    }
+    for wrong in [&["serve", "--no-such-flag"][..], &["no-such-command"]] {
+        let output = run(wrong, b"", &[]);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty() && text(&output.stderr).contains("no-such-"), "{wrong:?}");
+    }
+}
+
+/// A signed IOU is money on paper: what may still be cleared is not thrown away.
+#[test]
+fn what_may_clear_later_stays_in_the_outbox() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let home = tempfile::tempdir().expect("a folder");
+    let (url, folder) = (server.url(), home.path().to_str().expect("UTF-8"));
+    let variables = [("WEBWALLET_HOME", folder), ("WEBWALLET_URL", url.as_str())];
+    let bob = party("bob").address.to_string();
+    let pay = ["--from", "alice", "--to", bob.as_str(), "--amount", "1", "--json"];
+    let outbox = || -> Vec<PathBuf> {
+        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
+        files.map(|file| file.expect("a file").path()).collect()
+    };
+    for name in ["alice", "carol"] {
+        assert!(run(&["key", "new", name], b"", &variables).status.success());
+    }
+    // Never to be cleared as it is; cleared: neither is kept.
+    let command = [&["pay", "--unit", "carol"][..], &pay].concat();
+    let refused = run(&command, b"", &variables);
+    assert_eq!(json(text(&refused.stdout))["code"], "balance_below_min");
+    assert!(run(&[&["issue"][..], &pay].concat(), b"", &variables).status.success());
+    assert_eq!(outbox(), [] as [PathBuf; 0]);
+    // Not yet: kept, and the next attempt is named and keeps it as well.
+    let command = [&["issue", "--active", "2099-01-01T00:00:00.000Z"][..], &pay].concat();
+    let command = [&command[..], &["--expiry", "2099-01-02T00:00:00.000Z"]].concat();
+    let refused = run(&command, b"", &variables);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    let problem = json(text(&refused.stdout));
+    assert_eq!((&problem["code"], &problem["retry"]), (&"not_yet_active".into(), &"later".into()));
+    let kept = outbox();
+    assert_eq!(kept.len(), 1);
+    let file = kept[0].to_str().expect("UTF-8");
+    assert!(text(&refused.stderr).contains(&format!("webwallet post {file}")));
+    assert_eq!(run(&["post", file], b"", &variables).status.code(), Some(1));
+    assert_eq!(outbox(), kept);
+}
+
+/// Whoever takes a server for tests for a real one would trust its times.
+#[test]
+fn health_tells_of_a_test_clock() {
+    let data = tempfile::tempdir().expect("a folder");
+    let clock = data.path().join("clock");
+    std::fs::write(&clock, "2026-01-01T00:00:00.000Z").expect("a clock");
+    let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
+    for (more, expected) in [(&[][..], Value::Null), (&clock, Value::Bool(true))] {
+        let server = Process::all(&data.path().join("data"), more);
+        for path in ["/livez", "/readyz"] {
+            let health = get(&agent(), &server.url(), path);
+            assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected), "{path}");
+        }
+    }
+}
