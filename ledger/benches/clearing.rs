@@ -42,10 +42,10 @@ fn benches(c: &mut Criterion) {
     let one = body_of([iou(1).as_slice()]);
     let ious: Vec<Vec<u8>> = (0..32).map(iou).collect();
     let many = body_of(ious.iter().map(Vec::as_slice));
-    let lists = format!("[{}[]]", "[],".repeat(43_000));
+    let lists = format!("[{}[]]", "[],".repeat(8_000));
     let time = "2026-01-01T00:00:00.000Z".parse().unwrap();
     c.bench_function("json of one", |b| b.iter(|| json::parse(black_box(&one), 16).is_ok()));
-    c.bench_function("json of 43,000 lists", |b| {
+    c.bench_function("json of 8,001 lists", |b| {
         b.iter(|| json::parse(black_box(lists.as_bytes()), 16).is_ok());
     });
     c.bench_function("parse 1", |b| {

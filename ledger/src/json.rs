@@ -1,17 +1,20 @@
 //! JSON as the protocol knows it: objects, arrays, strings and small positive
-//! integers, no key twice, bounded depth; and its canonical form (RFC 8785).
+//! integers, no key twice, bounded depth and number; and its canonical form
+//! (RFC 8785).
 //!
-//! Values borrow from the text they were read from, so reading hostile input
-//! allocates a bounded multiple of its size (24 bytes a value, at least three
-//! bytes of text each). The canonical writer is ours because the profile makes
+//! Values borrow from the text they were read from, and there are at most so
+//! many of them, so reading hostile input allocates little beyond the text:
+//! 24 bytes a value, as many again for its key, as much again while lists are
+//! open. The canonical writer is ours because the profile makes
 //! it small (sort members, escape strings) and because it runs several times
 //! for every payment; a test holds it against `serde_json_canonicalizer`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
+use crate::limits::VALUES_MAX;
 use crate::rejection::{Code, Rejection};
 
 /// A string that is borrowed from the text where it had no escapes.
@@ -54,18 +57,57 @@ pub enum Value<'a> {
 }
 
 /// Reads one value of the profile with at most `depth_max` objects and arrays
-/// inside one another.
+/// inside one another and [`VALUES_MAX`] values in all.
 ///
 /// # Errors
-/// [`Code::Malformed`] with a pointer to the first part that is not of the profile.
+/// [`Code::Malformed`] with a pointer to the first part that is not of the
+/// profile, [`Code::TooLarge`] to the first value too many, whichever comes
+/// first in the text.
 pub fn parse(text: &[u8], depth_max: usize) -> Result<Value<'_>, Rejection> {
+    parse_part(text, depth_max, &Count::new(VALUES_MAX))
+}
+
+/// Values read so far, over all the texts that count together.
+pub(crate) struct Count {
+    read: Cell<usize>,
+    max: usize,
+}
+
+impl Count {
+    pub(crate) fn new(max: usize) -> Count {
+        Count { read: Cell::new(0), max }
+    }
+
+    /// One more, if it is not one too many.
+    pub(crate) fn add(&self) -> bool {
+        self.read.set(self.read.get() + 1);
+        !self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.read.get() > self.max
+    }
+}
+
+/// [`parse`] for one text of several, or with another number of values.
+pub(crate) fn parse_part<'a>(
+    text: &'a [u8],
+    depth_max: usize,
+    count: &Count,
+) -> Result<Value<'a>, Rejection> {
     let path = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_slice(text);
     // Our own depth limit is lower than serde_json's 128, which also stands.
-    let seed = Profile { depth_left: depth_max, path: &path };
+    let open = Open::default();
+    let seed = Profile { depth_left: depth_max, count, open: &open, path: &path };
     let outcome = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     outcome.map_err(|error| {
         let pointer = path.borrow().iter().fold(String::new(), |at, segment| at + "/" + segment);
+        // Reading stops at the first value too many: no other fault comes after it.
+        if count.is_over() {
+            return Rejection::new(Code::TooLarge, pointer, "too many JSON values")
+                .measured(count.max, count.read.get());
+        }
         Rejection::new(Code::Malformed, pointer, error.to_string())
     })
 }
@@ -75,15 +117,25 @@ pub(crate) fn segment(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// What has been read of the arrays and objects that are not closed yet, one
+/// after the other: each is allocated once, when its size is known.
+#[derive(Default)]
+struct Open<'a> {
+    items: RefCell<Vec<Value<'a>>>,
+    members: RefCell<Vec<(Text<'a>, Value<'a>)>>,
+}
+
 /// Reads a value, knowing how deep it may go and where in the text it is.
 #[derive(Clone, Copy)]
-struct Profile<'p> {
+struct Profile<'p, 'a> {
     depth_left: usize,
+    count: &'p Count,
+    open: &'p Open<'a>,
     /// Left standing where reading failed.
     path: &'p RefCell<Vec<String>>,
 }
 
-impl Profile<'_> {
+impl Profile<'_, '_> {
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth_left.checked_sub(1) {
             Some(depth_left) => Ok(Profile { depth_left, ..self }),
@@ -92,15 +144,18 @@ impl Profile<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Profile<'_> {
+impl<'de> DeserializeSeed<'de> for Profile<'_, 'de> {
     type Value = Value<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value<'de>, D::Error> {
+        if !self.count.add() {
+            return Err(D::Error::custom("too many JSON values"));
+        }
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Profile<'_> {
+impl<'de> Visitor<'de> for Profile<'_, 'de> {
     type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,15 +179,20 @@ impl<'de> Visitor<'de> for Profile<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
         let inside = self.inside()?;
-        let mut values = Vec::new();
+        let start = self.open.items.borrow().len();
         loop {
             // Written at once and corrected on the way out: the path costs a
             // payment nothing unless it is wrong.
             match items.next_element_seed(inside) {
-                Ok(Some(value)) => values.push(value),
-                Ok(None) => return Ok(Value::Array(values.into_boxed_slice())),
+                Ok(Some(value)) => self.open.items.borrow_mut().push(value),
+                Ok(None) => {
+                    let items = self.open.items.borrow_mut().drain(start..).collect();
+                    return Ok(Value::Array(items));
+                }
                 Err(error) => {
-                    self.path.borrow_mut().insert(0, values.len().to_string());
+                    // An array around this one counts what is left.
+                    let place = self.open.items.borrow_mut().drain(start..).count();
+                    self.path.borrow_mut().insert(0, place.to_string());
                     return Err(error);
                 }
             }
@@ -141,22 +201,27 @@ impl<'de> Visitor<'de> for Profile<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value<'de>, A::Error> {
         let inside = self.inside()?;
-        let mut members: Vec<(Text<'de>, Value<'de>)> = Vec::new();
+        let start = self.open.members.borrow().len();
         while let Some(key) = entries.next_key::<Text<'de>>()? {
             match entries.next_value_seed(inside) {
-                Ok(value) => members.push((key, value)),
+                Ok(value) => self.open.members.borrow_mut().push((key, value)),
                 Err(error) => {
                     self.path.borrow_mut().insert(0, segment(key.as_str()));
                     return Err(error);
                 }
             }
         }
-        members.sort_unstable_by(|(a, _), (b, _)| order(a.as_str(), b.as_str()));
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            self.path.borrow_mut().insert(0, segment(pair[0].0.as_str()));
-            return Err(A::Error::custom("a key is given twice"));
+        let mut members: Box<[(Text<'de>, Value<'de>)]> =
+            self.open.members.borrow_mut().drain(start..).collect();
+        // Mostly they are in order already.
+        if !members.is_sorted_by(|(a, _), (b, _)| order(a.as_str(), b.as_str()).is_lt()) {
+            members.sort_unstable_by(|(a, _), (b, _)| order(a.as_str(), b.as_str()));
+            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                self.path.borrow_mut().insert(0, segment(pair[0].0.as_str()));
+                return Err(A::Error::custom("a key is given twice"));
+            }
         }
-        Ok(Value::Object(members.into_boxed_slice()))
+        Ok(Value::Object(members))
     }
 }
 
@@ -230,8 +295,9 @@ impl Value<'_> {
 /// does serde_json: two-character escapes where they exist, \u00xx in lower
 /// case for the other control characters, nothing else.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
-    let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
-    if text.as_bytes().iter().all(plain) {
+    let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    // Without a way out in the middle, so that many bytes are looked at at once.
+    if !text.bytes().fold(false, |found, b| found | special(b)) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

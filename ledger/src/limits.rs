@@ -13,6 +13,10 @@ pub const SIGNATURES_MAX: usize = 128;
 pub const RECORD_BYTES_MAX: usize = 61_440;
 /// Objects and arrays inside one another, the request itself being the first.
 pub const DEPTH_MAX: usize = 16;
+/// JSON values in a request, the request itself included. With flat custom
+/// data the fullest request has under 4,500; without a bound a body of nothing
+/// but empty lists would be the dearest to read.
+pub const VALUES_MAX: usize = 8_192;
 /// Keys of an IOU's custom data.
 pub const CUSTOM_KEYS_MAX: usize = 10;
 /// Digits of a decimal before its point.

@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::hash::{Hash, Types};
 use crate::iou::STEPS;
 use crate::json::{self, Value, write_text};
-use crate::limits::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, RECORD_BYTES_MAX};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
@@ -186,7 +186,10 @@ impl Record {
     /// `malformed` when it is not canonical JSON of a record's shape,
     /// `hash_mismatch` when its name is not the hash of its data.
     pub fn parse(bytes: &[u8]) -> Result<Record, Rejection> {
-        let value = json::parse(bytes, DEPTH_MAX)?;
+        // A record has a few values more than its request. Its length bounds
+        // them: no value takes less than two bytes.
+        let count = json::Count::new(RECORD_BYTES_MAX / 2);
+        let value = json::parse_part(bytes, DEPTH_MAX, &count)?;
         let root = Path::ROOT;
         if value.to_vec() != bytes {
             return Err(root.malformed("not in canonical form"));

@@ -247,6 +247,17 @@ impl Earliest {
         }
     }
 
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.0.as_ref().map(|held| held.code)
+    }
+
+    /// The same, made only if it is earlier: faults may be thousands.
+    pub(crate) fn note_with(&mut self, code: Code, make: impl FnOnce() -> Rejection) {
+        if self.0.as_ref().is_none_or(|held| code < held.code) {
+            self.0 = Some(make());
+        }
+    }
+
     pub(crate) fn into_result(self) -> Result<(), Rejection> {
         match self.0 {
             Some(rejection) => Err(rejection),

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use crate::hash::Hash;
-use crate::iou::Iou;
+use crate::iou::{Extent, Iou};
 use crate::json;
-use crate::limits::{BODY_BYTES_MAX, DEPTH_MAX, INPUTS_MAX, SIGNATURES_MAX};
+use crate::limits::{BODY_BYTES_MAX, DEPTH_MAX, INPUTS_MAX, SIGNATURES_MAX, VALUES_MAX};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path, array};
 
@@ -50,9 +50,8 @@ impl Request {
         let inputs = inputs.map_err(unread)?;
         let (data_at, mut reading) = (root.key("data"), Reading::default());
         let at = data_at.key("inputs");
-        for (i, input) in array(inputs, &at).map_err(unread)?.iter().enumerate() {
-            reading.take(input, domain, &at.index(i)).map_err(unread)?;
-        }
+        let inputs = array(inputs, &at).map_err(unread)?;
+        reading.take(inputs, domain, &at).map_err(unread)?;
         reading.finish(&at)
     }
 
@@ -65,14 +64,19 @@ impl Request {
         let (root, mut reading) = (Path::ROOT, Reading::default());
         let data_at = root.key("data");
         let at = data_at.key("inputs");
+        // Three levels and values less: request, data and inputs are around
+        // them. All are read before any is judged, as in one body.
+        let count = json::Count::new(VALUES_MAX);
+        (0..3).for_each(|_| assert!(count.add(), "the first three of many"));
+        let mut values = Vec::with_capacity(inputs.len());
         for (i, input) in inputs.iter().enumerate() {
-            // Three levels less: request, data and inputs are around it.
-            let value = json::parse(input.as_ref(), DEPTH_MAX - 3).map_err(|mut rejection| {
+            let value = json::parse_part(input.as_ref(), DEPTH_MAX - 3, &count);
+            values.push(value.map_err(|mut rejection| {
                 rejection.pointer = at.index(i).pointer() + &rejection.pointer;
                 unread(rejection)
-            })?;
-            reading.take(&value, domain, &at.index(i)).map_err(unread)?;
+            })?);
         }
+        reading.take(&values, domain, &at).map_err(unread)?;
         reading.finish(&at)
     }
 
@@ -115,38 +119,43 @@ pub fn body_too_large(bytes: usize) -> Rejection {
 #[derive(Default)]
 struct Reading {
     found: Earliest,
+    /// Every input's, also of those that were not read whole.
     ious: Vec<Hash>,
     inputs: Vec<Iou>,
+    /// Over every input, also of those that were not read whole.
     signatures: usize,
 }
 
 impl Reading {
     fn take(
         &mut self,
-        input: &json::Value<'_>,
+        inputs: &[json::Value<'_>],
         domain: &str,
         at: &Path<'_>,
     ) -> Result<(), Rejection> {
-        let (hash, iou) = Iou::read(input, domain, at, &mut self.found)?;
-        self.ious.push(hash);
-        // Over the limit only the count and the shape still matter.
-        if self.ious.len() <= INPUTS_MAX
-            && let Some(iou) = iou
-        {
-            self.signatures += iou.signatures();
-            self.inputs.push(iou);
+        let mut seen = HashSet::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            // Once one of these codes is certain only earlier ones matter,
+            // and they need no address and no hash.
+            let over = inputs.len() > INPUTS_MAX || self.signatures > SIGNATURES_MAX;
+            let decided = over || self.found.code().is_some_and(|c| c <= Code::HashMismatch);
+            let extent = if decided { Extent::Shape } else { Extent::Whole };
+            let at = at.index(i);
+            let read = Iou::read(input, domain, extent, &at, &mut self.found)?;
+            if !seen.insert(read.hash) {
+                return Err(at.malformed("this input is there twice"));
+            }
+            self.ious.push(read.hash);
+            self.signatures += read.signatures;
+            self.inputs.extend(read.iou);
         }
         Ok(())
     }
 
     fn finish(mut self, at: &Path<'_>) -> Result<Request, Refusal> {
-        let unread = |rejection| Refusal { rejection, ious: None };
         if self.ious.is_empty() {
-            return Err(unread(at.malformed("at least one input")));
-        }
-        let mut seen = HashSet::with_capacity(self.ious.len());
-        if let Some(i) = self.ious.iter().position(|hash| !seen.insert(hash)) {
-            return Err(unread(at.index(i).malformed("this input is there twice")));
+            let rejection = at.malformed("at least one input");
+            return Err(Refusal { rejection, ious: None });
         }
         for (what, limit, actual) in [
             ("too many inputs", INPUTS_MAX, self.ious.len()),

@@ -54,7 +54,7 @@ pub(crate) struct Object<'v, 'a> {
 }
 
 impl<'v, 'a> Object<'v, 'a> {
-    /// The object, if it is one and has no key outside the list.
+    /// The object, if it is one and has no key outside the list, which is sorted.
     pub(crate) fn new(
         value: &'v Value<'a>,
         at: &Path<'_>,
@@ -63,9 +63,12 @@ impl<'v, 'a> Object<'v, 'a> {
         let Value::Object(members) = value else {
             return Err(at.malformed("expected an object"));
         };
+        debug_assert!(known.is_sorted());
+        // Both are in order: one walk along the list finds every key.
+        let mut rest = known.iter();
         for (key, _) in members {
             let key = key.as_str();
-            if !known.contains(&key) {
+            if !rest.any(|known| *known == key) {
                 return Err(at.key(key).malformed(unknown(key, known)));
             }
         }

@@ -86,7 +86,7 @@ impl FromStr for Time {
             Clock::from_hms_milli(small(11, 13)?, small(14, 16)?, small(17, 19)?, number(20, 23)?);
         let at = PrimitiveDateTime::new(date.map_err(|_| NotATime)?, clock.map_err(|_| NotATime)?)
             .assume_utc();
-        Ok(Time { unix_ms: (at.unix_timestamp_nanos() / 1_000_000) as i64 })
+        Ok(Time { unix_ms: at.unix_timestamp() * 1000 + i64::from(at.millisecond()) })
     }
 }
 

@@ -46,6 +46,21 @@ fn depth_is_bounded_at_exactly_its_limit() {
 }
 
 #[test]
+fn values_are_bounded_at_exactly_their_limit() {
+    // The list itself is one of them.
+    let list = |n: usize| format!("[{}\"\"]", "[],".repeat(n - 2));
+    assert!(parse(list(limits::VALUES_MAX).as_bytes(), 16).is_ok());
+    let over = parse(list(limits::VALUES_MAX + 1).as_bytes(), 16).err().expect("refused");
+    assert_eq!((over.code, over.pointer.as_str()), (Code::TooLarge, "/8191"));
+    assert_eq!((over.limit.as_deref(), over.actual.as_deref()), (Some("8192"), Some("8193")));
+    // What comes first in the text answers.
+    let early = format!("[null,{}", &list(limits::VALUES_MAX + 1)[1..]);
+    assert_eq!(parse(early.as_bytes(), 16).err().expect("refused").code, Code::Malformed);
+    let late = list(limits::VALUES_MAX + 1).replace("\"\"]", "\"\",null]");
+    assert_eq!(parse(late.as_bytes(), 16).err().expect("refused").code, Code::TooLarge);
+}
+
+#[test]
 fn a_document_has_the_name_of_its_data_or_none() {
     let data = r#"{"domain":"example.net","kind":"record","number":"1"}"#;
     let hash = webwallet_ledger::Hash::sha3(data.as_bytes());

@@ -137,10 +137,8 @@ proptest! {
 fn json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let text = || "(\\PC|[\"\\\\\u{0}-\u{1f}\u{7f}\u{2028}\u{ffff}😀דּ]){0,8}";
-    let leaf = prop_oneof![
-        text().prop_map(Value::String),
-        (1..=i32::MAX as u32).prop_map(|n| Value::from(n)),
-    ];
+    let leaf =
+        prop_oneof![text().prop_map(Value::String), (1..=i32::MAX as u32).prop_map(Value::from),];
     leaf.prop_recursive(4, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),

@@ -1,8 +1,12 @@
 //! The table of rejections: a row for every code, read from left to right as
 //! what alice sends, what answers, and where it points.
 
-use webwallet_ledger::limits::{BODY_BYTES_MAX, INPUTS_MAX, SIGNATURES_MAX};
-use webwallet_ledger::{Code, Draft, Rejection, Request};
+use webwallet_ledger::hash::Types;
+use webwallet_ledger::iou::add_signature;
+use webwallet_ledger::limits::{
+    BODY_BYTES_MAX, INPUTS_MAX, RANDOM_CHARS_MAX, RECORD_BYTES_MAX, SIGNATURES_MAX, VALUES_MAX,
+};
+use webwallet_ledger::{Code, Draft, Hash, Rejection, Request};
 
 use crate::party::{Ledger, Party, body, draft, now, party};
 
@@ -205,23 +209,148 @@ fn limits_hold_at_exactly_their_value() {
     assert_eq!(code(&exact).expect("refused").code, Code::TooLarge);
 }
 
+/// Signatures count even where the IOU above them is no IOU otherwise.
+#[test]
+fn signatures_are_counted_under_every_input() {
+    let c = cast();
+    let sixteen = |note: &str, target: &str| {
+        let iou = draft(&c.alice, &c.bob, &c.alice, "1", note).sign(&c.alice.secret);
+        let text = String::from_utf8(iou).expect("UTF-8");
+        let text = text.replacen("\"target\":\"w", target, 1);
+        let (head, tail) = text.split_once("\"signatures\":[").expect("signatures");
+        let signature = tail.trim_end_matches("]}}");
+        format!("{head}\"signatures\":[{}]}}}}", vec![signature; 16].join(",")).into_bytes()
+    };
+    let right = "\"target\":\"w";
+    let mut ious: Vec<_> = (0..8).map(|i| sixteen(&format!("n{i}"), right)).collect();
+    ious.insert(0, sixteen("the ninth", "\"target\":\"x"));
+    for refusal in [
+        Request::parse(&body(&ious), crate::party::DOMAIN).expect_err("refused"),
+        Request::from_inputs(&ious, crate::party::DOMAIN).expect_err("refused"),
+    ] {
+        let over = refusal.rejection;
+        assert_eq!((over.code, over.pointer.as_str()), (Code::TooLarge, "/data/inputs"));
+        assert_eq!((over.limit.as_deref(), over.actual.as_deref()), (Some("128"), Some("144")));
+    }
+}
+
+/// The lowest guilty input is named whichever way it is malformed.
+#[test]
+fn the_first_malformed_input_answers() {
+    let c = cast();
+    let twin = issued(&c, |_| {});
+    let request = body(&[twin.clone(), twin, altered(&c, "\"expiry\"", "\"expires\"")]);
+    let rejection = refused(&c, &request);
+    assert_eq!((rejection.code, rejection.pointer.as_str()), (Code::Malformed, "/data/inputs/1"));
+}
+
+/// An IOU with this canonical custom data.
+fn with_custom(cast: &Cast, data: &str) -> Vec<u8> {
+    let text = String::from_utf8(issued(cast, |_| {})).expect("UTF-8");
+    let (named, rest) = text.split_once(",\"hash\":").expect("a hash");
+    let named = named.trim_start_matches("{\"data\":");
+    let custom = Types::Sha256Twice.digest(data.as_bytes());
+    let named = named.replacen(",\"domain\"", &format!(",\"custom\":\"{custom}\",\"domain\""), 1);
+    let types = Types::Sha3.as_str();
+    assert!(rest.contains(types));
+    let hash = Hash::sha3(named.as_bytes());
+    let unsigned = format!(
+        "{{\"data\":{named},\"hash\":{{\"steps\":\"stringify:data\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"custom\":{{\"data\":{data}}},\"signatures\":[]}}}}"
+    );
+    add_signature(unsigned.as_bytes(), &cast.alice.secret).expect("an IOU")
+}
+
+/// Numbers have many spellings in JSON libraries; only puzzles have any.
+#[test]
+fn an_integer_is_malformed_outside_puzzles() {
+    let c = cast();
+    let deep = "{\"a\":\"1\",\"b\":[[],{\"c\":[\"1\",7]}]}";
+    let at = "/data/inputs/0";
+    for (iou, pointer) in [
+        (with_custom(&c, "{\"a\":1}"), "/meta/custom/data/a"),
+        (with_custom(&c, deep), "/meta/custom/data/b/1/c/1"),
+        (with_data(&c, "locker", deep), "/data/locker/b/1/c/1"),
+        (with_data(&c, "solver", "{\"output\":1}"), "/data/solver/output"),
+    ] {
+        let rejection = refused(&c, &body(&[iou]));
+        assert_eq!(
+            (rejection.code, rejection.pointer),
+            (Code::Malformed, format!("{at}{pointer}"))
+        );
+    }
+    let mut ledger = Ledger::default();
+    let fine = with_custom(&c, &deep.replace('7', "\"7\""));
+    ledger.post(&body(&[fine]), now()).expect("strings of any form clear");
+}
+
+/// A value of zero is judged before what this version does not implement.
+#[test]
+fn an_amount_of_zero_stands_beside_credit_or_solver_but_no_locker() {
+    let c = cast();
+    let zero = |more: &str| {
+        let data = format!("\"data\":{{{more}");
+        let text = String::from_utf8(altered(&c, "\"data\":{", &data)).expect("UTF-8");
+        body(&[text.replacen("\"amount\":\"10\"", "\"amount\":\"0.0\"", 1).into_bytes()])
+    };
+    let at = "/data/inputs/0/data/amount".to_owned();
+    for malformed in ["", "\"locker\":{},", "\"locker\":{},\"solver\":{},"] {
+        let rejection = refused(&c, &zero(malformed));
+        assert_eq!((rejection.code, &rejection.pointer), (Code::Malformed, &at), "{malformed}");
+    }
+    assert_eq!(refused(&c, &zero("\"solver\":{},")).code, Code::UnsupportedField);
+}
+
+/// One limit for a request, however it travels, and every record that can be
+/// left can be read: it has more values than its request had.
+#[test]
+fn the_values_of_a_request_are_bounded_and_its_record_is_read() {
+    let c = cast();
+    let lists = |n: usize| format!("{{\"a\":[{}[]]}}", "[],".repeat(n - 1));
+    // The request, its data and inputs; the IOU without custom data; custom
+    // data with its two holders and its list.
+    let around = 3 + (2 + 8 + 4 + 2 + 6) + 3;
+    let exact = with_custom(&c, &lists(VALUES_MAX - around));
+    let record = Ledger::default().post(&body(std::slice::from_ref(&exact)), now());
+    let record = record.expect("clears");
+    println!("{VALUES_MAX} values leave a record of {} bytes", record.bytes.len());
+    assert_eq!(webwallet_ledger::Record::parse(&record.bytes), Ok(record));
+    assert!(Request::from_inputs(&[exact], crate::party::DOMAIN).is_ok());
+    let text = String::from_utf8(with_custom(&c, &lists(VALUES_MAX - around))).expect("UTF-8");
+    let over = text.replacen("[[],", "[[],[],", 1).into_bytes();
+    let by_body = Request::parse(&body(std::slice::from_ref(&over)), crate::party::DOMAIN);
+    let by_input = Request::from_inputs(&[over], crate::party::DOMAIN);
+    let (by_body, by_input) = (by_body.expect_err("refused"), by_input.expect_err("refused"));
+    assert_eq!(by_body, by_input);
+    let rejection = by_body.rejection;
+    assert_eq!((rejection.code, rejection.limit.as_deref()), (Code::TooLarge, Some("8192")));
+}
+
 /// A record must fit a leaf of the log: 74 IOUs on one pair do, 75 do not.
 #[test]
 fn a_record_fits_a_leaf_of_the_log() {
     let c = cast();
-    let clear = |n: usize| {
+    // So many IOUs, with so many characters more in all than our tools write.
+    let clear = |n: usize, mut more: usize| {
         let iou = |i: usize| {
             let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "");
-            iou.random = format!("{i:032}");
+            let chars = 32 + more.min(RANDOM_CHARS_MAX - 32);
+            more -= chars - 32;
+            iou.random = format!("{i:0chars$}");
             iou.sign(&c.alice.secret)
         };
         let ious: Vec<_> = (0..n).map(iou).collect();
+        assert_eq!(more, 0);
         Ledger::default().post(&body(&ious), now())
     };
-    let record = clear(74).expect("fits");
+    let record = clear(74, 0).expect("fits");
     println!("74 IOUs on one pair: {} bytes", record.bytes.len());
-    let rejection = clear(76).expect_err("does not fit");
+    let rejection = clear(76, 0).expect_err("does not fit");
     assert_eq!((rejection.code, rejection.limit.as_deref()), (Code::TooLarge, Some("61440")));
+
+    let room = RECORD_BYTES_MAX - record.bytes.len();
+    assert_eq!(clear(74, room).expect("fits exactly").bytes.len(), RECORD_BYTES_MAX);
+    let rejection = clear(74, room + 1).expect_err("one byte too many");
+    assert_eq!((rejection.code, rejection.actual.as_deref()), (Code::TooLarge, Some("61441")));
 }
 
 /// The examples of the protocol, to the letter.
