@@ -30,8 +30,9 @@ use clap::Parser as _;
 use command::{Cli, Outcome};
 
 /// Requests, records and index entries are made on one thread and freed on
-/// another, some thirty small pieces for a payment: a fifth of the server's CPU
-/// with the system's allocator, a third of that with this one.
+/// another, some thirty small pieces for a payment. The system's allocator took
+/// a fifth of the server's CPU for that; with this one, requests of many IOUs
+/// clear a tenth to a third faster.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
