@@ -23,6 +23,20 @@ pub trait History {
     fn record_of(&self, iou: &Hash) -> Option<RecordOf>;
 }
 
+/// The history before the first payment: nobody has touched anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl History for Nothing {
+    fn account(&self, _: &AccountId) -> Option<Account> {
+        None
+    }
+
+    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
+        None
+    }
+}
+
 /// Where an IOU was cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordOf {

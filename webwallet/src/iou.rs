@@ -8,9 +8,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use webwallet_ledger::account::{Account, AccountId};
-use webwallet_ledger::clear::{History, RecordOf, clear};
-use webwallet_ledger::hash::Hash;
+use webwallet_ledger::clear::{Nothing, clear};
 use webwallet_ledger::iou::add_signature;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
@@ -151,19 +149,6 @@ fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
         }
         // Codes of balances say nothing: the accounts are not known here.
         _ => Ok(()),
-    }
-}
-
-/// A ledger in which nothing was ever cleared.
-struct Nothing;
-
-impl History for Nothing {
-    fn account(&self, _: &AccountId) -> Option<Account> {
-        None
-    }
-
-    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
-        None
     }
 }
 

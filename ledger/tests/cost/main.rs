@@ -9,28 +9,16 @@ use cap::Cap;
 use cpu_time::ThreadTime;
 use mimalloc::MiMalloc;
 use rand::SeedableRng;
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::clear::{Cleared, Nothing, clear};
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{self, Check, Keys, Scheme, public_of, sign_eddsa};
-use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Rejection, Request, verify};
+use webwallet_ledger::{Address, Draft, Hash, Rejection, Request, verify};
 
 /// The allocator of the server: the system's own gives pages back between two
 /// requests and has them cleared again, which is a tenth of the time.
 #[global_allocator]
 static MEMORY: Cap<MiMalloc> = Cap::new(MiMalloc, usize::MAX);
-
-struct Nothing;
-
-impl History for Nothing {
-    fn account(&self, _: &AccountId) -> Option<Account> {
-        None
-    }
-
-    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
-        None
-    }
-}
 
 fn post(body: &[u8], keys: &Keys) -> Result<(), Rejection> {
     let request = Request::parse(body, "example.net").map_err(|refusal| refusal.rejection)?;
