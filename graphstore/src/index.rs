@@ -56,16 +56,12 @@ struct Layer {
 
 impl Layer {
     fn add(&mut self, record: &Record, place: Place) {
-        for (index, output) in (0u32..).zip(&record.outputs) {
-            let pointer = Pointer { record: record.hash, index };
-            let account = Account { balance: output.balance.clone(), output: pointer };
-            self.accounts.insert(account_key(&output.account), account);
-        }
-        let (number, hash) = (record.number, record.hash);
-        let at = RecordOf { number, hash, inputs: record.inputs.len() as u32 };
+        let accounts = record.accounts().map(|(id, account)| (account_key(&id), account));
+        self.accounts.extend(accounts);
+        let at = record.cleared();
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
-        self.names.insert(hash, number);
-        self.places.insert(number, place);
+        self.names.insert(record.hash, record.number);
+        self.places.insert(record.number, place);
     }
 
     fn len(&self) -> usize {

@@ -62,16 +62,8 @@ pub struct Loaded {
 impl Loaded {
     /// Takes in what a record changes.
     pub fn apply(&mut self, record: &Record) {
-        for (index, output) in (0..).zip(&record.outputs) {
-            let pointer = Pointer { record: record.hash, index };
-            let account = Account { balance: output.balance.clone(), output: pointer };
-            self.accounts.insert(output.account, account);
-        }
-        let at = RecordOf {
-            number: record.number,
-            hash: record.hash,
-            inputs: record.inputs.len() as u32,
-        };
+        self.accounts.extend(record.accounts());
+        let at = record.cleared();
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
     }
 }

@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::account::{AccountId, Balance};
+use crate::account::{Account, AccountId, Balance};
 use crate::address::Address;
+use crate::clear::RecordOf;
 use crate::hash::{Hash, Types};
 use crate::iou::STEPS;
 use crate::json::{self, Value, write_text};
@@ -131,6 +132,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// The accounts it touched, as it leaves them.
+    pub fn accounts(&self) -> impl Iterator<Item = (AccountId, Account)> + '_ {
+        (0..).zip(&self.outputs).map(|(index, output)| {
+            let pointer = Pointer { record: self.hash, index };
+            (output.account, Account { balance: output.balance.clone(), output: pointer })
+        })
+    }
+
+    /// Where its IOUs are cleared from now on.
+    pub fn cleared(&self) -> RecordOf {
+        RecordOf { number: self.number, hash: self.hash, inputs: self.inputs.len() as u32 }
+    }
+
     /// The record of this request with these outputs.
     pub(crate) fn new(
         domain: &str,
