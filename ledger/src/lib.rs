@@ -13,17 +13,22 @@
 pub mod account;
 pub mod address;
 pub mod amount;
+pub mod checkpoint;
 pub mod clear;
 pub mod document;
 pub mod hash;
 pub mod iou;
 pub mod json;
 pub mod limits;
+pub mod merkle;
+pub mod note;
+pub mod receipt;
 pub mod record;
 pub mod rejection;
 pub mod request;
 mod shape;
 pub mod signature;
+pub mod tile;
 pub mod time;
 pub mod verify;
 

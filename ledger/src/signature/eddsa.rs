@@ -19,7 +19,7 @@ use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
 
-use super::{Check, Keys, Scheme, is_canonical, is_torsion_free};
+use super::{Check, Keys, Scheme, good_point, is_canonical, is_torsion_free};
 
 /// Signatures from which on a batch is faster than one by one: its torsion
 /// test costs 2 ms, however few they are.
@@ -43,14 +43,33 @@ struct Equation {
 
 impl Equation {
     fn parse(position: usize, check: &Check, keys: &Keys) -> Option<Equation> {
-        let (r, s) = check.signature.split_first_chunk::<32>()?;
-        let s = Option::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let public = check.public.as_slice().try_into().ok()?;
-        let a = keys.point(Scheme::EddsaEd25519, &check.public)?;
-        let hash = Sha512::new().chain_update(r).chain_update(public).chain_update(check.message);
+        let point = || keys.point(Scheme::EddsaEd25519, &check.public);
+        Equation::of(position, public, point, &check.message, &check.signature)
+    }
+
+    /// `point` is asked last: decoding a key costs more than all the rest.
+    fn of(
+        position: usize,
+        public: [u8; 32],
+        point: impl FnOnce() -> Option<EdwardsPoint>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<Equation> {
+        let (r, s) = signature.split_first_chunk::<32>()?;
+        let s = Option::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
+        let a = point()?;
+        let hash = Sha512::new().chain_update(r).chain_update(public).chain_update(message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
         Some(Equation { position, public, a, r: *r, s, k })
     }
+}
+
+/// Whether one signature of a message of any length is valid.
+pub(super) fn is_valid(public: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    let point = || good_point(Scheme::EddsaEd25519, public);
+    Equation::of(0, *public, point, message, signature)
+        .is_some_and(|equation| !one_by_one(&[equation]).is_empty())
 }
 
 /// Positions of the valid signatures among the EdDSA checks.

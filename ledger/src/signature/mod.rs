@@ -109,8 +109,14 @@ pub fn verify(checks: &[Check], keys: &Keys, random: &mut impl CryptoRng) -> Vec
     verdicts
 }
 
+/// Whether one EdDSA signature of a message of any length is valid, by the same
+/// rule ([`eddsa`]). For the few signatures of the log itself: it remembers no key.
+pub fn verify_eddsa(public: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    eddsa::is_valid(public, message, signature)
+}
+
 /// An EdDSA signature (RFC 8032, deterministic) by the key of a 32-byte seed.
-pub fn sign_eddsa(secret: &[u8; 32], message: &[u8; 32]) -> [u8; 64] {
+pub fn sign_eddsa(secret: &[u8; 32], message: &[u8]) -> [u8; 64] {
     SigningKey::from_bytes(secret).sign(message).to_bytes()
 }
 
@@ -144,17 +150,20 @@ impl Keys {
         if let Some(point) = self.points.get(&Name(scheme, public)) {
             return Some(point);
         }
-        let point = match scheme {
-            Scheme::EddsaEd25519 => eddsa::decode(public),
-            Scheme::EcdsaEd25519 => ecdsa::decode(public),
-        }?;
-        // Of the eight points of small order only the neutral element is torsion-free.
-        if point.is_identity() || !is_torsion_free(&point) {
-            return None;
-        }
+        let point = good_point(scheme, public)?;
         self.points.insert((scheme, public.to_vec()), point);
         Some(point)
     }
+}
+
+/// The point a public key stands for; `None` if the key is no good.
+fn good_point(scheme: Scheme, public: &[u8]) -> Option<EdwardsPoint> {
+    let point = match scheme {
+        Scheme::EddsaEd25519 => eddsa::decode(public),
+        Scheme::EcdsaEd25519 => ecdsa::decode(public),
+    }?;
+    // Of the eight points of small order only the neutral element is torsion-free.
+    (!point.is_identity() && is_torsion_free(&point)).then_some(point)
 }
 
 /// A borrowed name of a cached key. Hashes as the tuple that owns it does.
