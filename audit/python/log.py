@@ -1,0 +1,217 @@
+"""The files of a log: where they are read from, and whether tiles and bundles give the tree they should.
+
+Computed upwards from the entries: an entry against its hash, a full subtree's root against the hash in the
+tile above, at last the root against the checkpoint. A hash is a finding only where nothing beneath it was one.
+"""
+
+import os
+import re
+import urllib.error
+import urllib.request
+from collections import namedtuple
+
+from document import Fault
+from note import NOTE_BYTES_MAX
+from tree import leaf_hash, root, sha256
+
+WIDTH = 256
+FAULTS_MAX = 10_000
+_MISSING_IN_A_ROW_MAX = 1_000
+_BUNDLE_BYTES_MAX = WIDTH * (2 + 65_535)
+_TIMEOUT_S = 30
+_PARTIAL = re.compile('[1-9][0-9]{0,2}')
+
+TileFault = namedtuple('TileFault', 'leaf level fault')
+
+
+class SourceError(Exception):
+    """The log cannot be reached at all; nothing about its content."""
+
+
+class Directory:
+    """A log as files under one path."""
+
+    def __init__(self, path):
+        self._path = path
+        if not os.path.isdir(path):
+            raise SourceError(f'{path} is not a directory')
+
+    def read(self, path, bytes_max):
+        """The bytes of a file (one more than the maximum if it is longer), or None."""
+        try:
+            with open(os.path.join(self._path, path), 'rb') as file:
+                return file.read(bytes_max + 1)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise SourceError(str(error)) from None
+
+    def spare_widths(self, path, width):
+        """Widths of partial files of a tile that lie beside the one of `width`, and below it."""
+        try:
+            names = os.listdir(os.path.join(self._path, path + '.p'))
+        except OSError:
+            return []
+        return sorted(int(name) for name in names if _PARTIAL.fullmatch(name) and int(name) < width)
+
+
+class Web:
+    """A log behind a URL."""
+
+    def __init__(self, url):
+        self._url = url.rstrip('/')
+
+    def read(self, path, bytes_max):
+        try:
+            with urllib.request.urlopen(f'{self._url}/{path}', timeout=_TIMEOUT_S) as answer:
+                return answer.read(bytes_max + 1)
+        except urllib.error.HTTPError as error:
+            if error.code in (404, 410):
+                return None
+            raise SourceError(f'{path}: {error}') from None
+        except (OSError, ValueError) as error:
+            raise SourceError(f'{path}: {error}') from None
+
+    def spare_widths(self, _path, _width):
+        return []
+
+
+def source(place):
+    return Web(place) if place.startswith(('http://', 'https://')) else Directory(place)
+
+
+def read_checkpoint(place):
+    raw = place.read('checkpoint', NOTE_BYTES_MAX)
+    if raw is None:
+        raise SourceError('there is no checkpoint')
+    return raw
+
+
+def tile_path(level, index):
+    """`tile/L/x001/067`; level 'entries' for bundles."""
+    groups = [f'{index % 1000:03d}']
+    while index := index // 1000:
+        groups.insert(0, f'x{index % 1000:03d}')
+    return f'tile/{level}/' + '/'.join(groups)
+
+
+def _entries(raw, width):
+    """The entries of a bundle, or None if they do not fill it exactly."""
+    entries, at = [], 0
+    while at + 2 <= len(raw) and len(entries) < width:
+        end = at + 2 + int.from_bytes(raw[at:at + 2], 'big')
+        entries.append(raw[at + 2:end])
+        at = end
+    return entries if at == len(raw) and len(entries) == width else None
+
+
+def _hashes(raw, width):
+    return [raw[at:at + 32] for at in range(0, len(raw), 32)] if len(raw) == 32 * width else None
+
+
+class Tiles:
+    """One pass over a log of a given size. `take(index, entry or None, hash)` gets every leaf in order."""
+
+    def __init__(self, place, size, take):
+        self._place, self._size, self._take = place, size, take
+        self.faults = []
+        self._bad = set()
+
+    def read(self, expected_root, computed_root):
+        """Reads all; `computed_root()` is asked at the end. The faults are in `faults`, by leaf."""
+        levels, missing = [], 0
+        for index in range(-(-self._size // WIDTH)):
+            hashes, found = self._bundle(index)
+            if len(hashes) == WIDTH:
+                self._lift(levels, 0, index, hashes)
+            missing = 0 if found else missing + 1
+            if missing >= _MISSING_IN_A_ROW_MAX or len(self.faults) >= FAULTS_MAX:
+                break
+        else:
+            for level, pending in enumerate(levels, 1):
+                if pending:
+                    self._compare(level, self._size // WIDTH**level // WIDTH, pending)
+        if not self.faults and computed_root() != expected_root:
+            self._report(0, 0, Fault('A-TILE', 'root', expected_root.hex(), computed_root().hex()))
+        self.faults.sort(key=lambda fault: (fault.leaf, fault.level))
+
+    def _lift(self, levels, level, index, hashes):
+        """Hands the root of a full tile to the tile above, and compares that one once it is full."""
+        if level == len(levels):
+            levels.append([])
+        pending = levels[level]
+        pending.append(root(sha256, hashes))
+        if len(pending) == WIDTH:
+            levels[level] = []
+            self._compare(level + 1, index // WIDTH, pending)
+            self._lift(levels, level + 1, index // WIDTH, pending)
+
+    def _bundle(self, index):
+        """Checks a bundle and its level-0 tile: their hashes, and whether there is a bundle at all."""
+        first = index * WIDTH
+        width = min(WIDTH, self._size - first)
+        entries = self._file('entries', index, width, _BUNDLE_BYTES_MAX, _entries)
+        if entries is None:
+            stored = self._file(0, index, width, 32 * WIDTH, _hashes)
+            hashes = stored or [bytes(32)] * width
+        else:
+            hashes = [leaf_hash(sha256, entry) for entry in entries]
+        for offset, entry_hash in enumerate(hashes):
+            self._take(first + offset, entries[offset] if entries else None, entry_hash)
+        if entries is not None:
+            for fewer, spare in self._spares('entries', index, width, _BUNDLE_BYTES_MAX, _entries):
+                self._first_difference(-1, index, f'.p/{fewer}', entries[:fewer], spare)
+            self._compare(0, index, hashes)
+        return hashes, entries is not None
+
+    def _compare(self, level, index, computed):
+        """Compares a tile, and the partial ones left beside it, with the hashes computed from below."""
+        width = len(computed)
+        stored = self._file(level, index, width, 32 * WIDTH, _hashes)
+        if stored is not None:
+            self._first_difference(level, index, '', computed, stored)
+        for fewer, spare in self._spares(level, index, width, 32 * WIDTH, _hashes):
+            self._first_difference(level, index, f'.p/{fewer}', computed[:fewer], spare)
+
+    def _first_difference(self, level, index, suffix, computed, stored):
+        """Reports the first difference that nothing beneath explains."""
+        span = WIDTH ** max(level, 0)
+        for offset, (expected, actual) in enumerate(zip(computed, stored)):
+            leaf = (index * WIDTH + offset) * span
+            if expected != actual and (suffix or not any(leaf <= bad < leaf + span for bad in self._bad)):
+                path = tile_path('entries' if level < 0 else level, index) + suffix
+                shown = (None, None) if level < 0 else (expected.hex(), actual.hex())
+                self._report(leaf, level, Fault('A-TILE', path, *shown))
+                return
+
+    def _file(self, level, index, width, bytes_max, parse):
+        """The content of the tile of this width (or the first part of the full one), or None with a finding."""
+        path = tile_path(level, index)
+        partial = path + (f'.p/{width}' if width < WIDTH else '')
+        span = WIDTH ** (1 + (0 if level == 'entries' else level))
+        order = -1 if level == 'entries' else level
+        raw, wide = self._place.read(partial, bytes_max), width
+        if raw is None and width < WIDTH:
+            raw, wide = self._place.read(path, bytes_max), WIDTH
+        content = None if raw is None else parse(raw, wide)
+        if content is None:
+            expected = 'a file' if raw is None else f'{width} entries or hashes'
+            self._report(index * span, order, Fault('A-TILE', partial, expected, None if raw is None else f'{len(raw)} bytes'))
+            return None
+        return content[:width]
+
+    def _spares(self, level, index, width, bytes_max, parse):
+        path = tile_path(level, index)
+        span = WIDTH ** (1 + (0 if level == 'entries' else level))
+        for fewer in self._place.spare_widths(path, width):
+            raw = self._place.read(f'{path}.p/{fewer}', bytes_max)
+            content = parse(raw, fewer) if raw is not None else None
+            if content is None:
+                self._report(index * span, -1 if level == 'entries' else level,
+                             Fault('A-TILE', f'{path}.p/{fewer}', f'{fewer} entries or hashes'))
+            else:
+                yield fewer, content
+
+    def _report(self, leaf, level, fault):
+        self._bad.add(leaf)
+        self.faults.append(TileFault(leaf, level, fault))

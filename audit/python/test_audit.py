@@ -1,0 +1,407 @@
+"""Whole logs: an honest one is accepted, and each lie is found where it was told."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+import unittest
+
+import webwallet_audit
+from forge import Forge, Signer, document, iou
+from json_profile import canonical
+from log import WIDTH
+from note import encode
+from tree import Range, leaf_hash, sha256
+
+ALICE, BOB, CAROL = Signer('alice'), Signer('bob'), Signer('carol')
+SECOND = '2026-01-01T00:00:01.000Z'
+
+
+def setting(field, value):
+    return lambda data: data.update({field: value})
+
+
+class LogTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def run_audit(self, *arguments):
+        """(exit code, findings, last line) of the command."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = webwallet_audit.main([*arguments, '--json'])
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        return code, lines[:-1], lines[-1]
+
+    def audit(self, forge, *arguments, key=None):
+        forge.write(self.directory)
+        return self.run_audit(self.directory, '--key', str(key or forge.signer.key), *arguments)
+
+    def accepted(self, forge, *arguments, **options):
+        code, findings, last = self.audit(forge, *arguments, **options)
+        self.assertEqual((code, findings), (0, []))
+        return last
+
+    def first(self, forge, *arguments, **options):
+        """(code, block, number) of the first finding: what two verifiers must agree on."""
+        code, findings, last = self.audit(forge, *arguments, **options)
+        self.assertEqual((code, last['result']), (1, 'rejected'))
+        return findings[0]['code'], findings[0]['block'], findings[0]['number']
+
+    def path(self, name):
+        return os.path.join(self.directory, *name.split('/'))
+
+    def flip(self, name, at):
+        with open(self.path(name), 'r+b') as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1]))
+
+
+def history(**changes):
+    """Three blocks, of which the second and third hold records; `changes` are told by name."""
+    forge = Forge()
+    forge.record(iou(ALICE, BOB, '10'), time=SECOND, change=changes.get('first'))
+    forge.record(iou(ALICE, CAROL, '0', credit='-5.50'), iou(BOB, CAROL, '4.25', ALICE), change=changes.get('second'))
+    forge.block(change=changes.get('block'))
+    forge.record(iou(CAROL, BOB, '9.75', ALICE), change=changes.get('third'))
+    forge.record(iou(BOB, ALICE, '1', ALICE))
+    forge.block()
+    return forge
+
+
+def long_history(leaves):
+    """So many leaves that upper tiles are needed; one IOU again and again, so for --structure only."""
+    forge, once = Forge(), iou(ALICE, BOB, '1')
+    while len(forge.leaves) < leaves - 1:
+        forge.record(once)
+    forge.block()
+    return forge
+
+
+class Honest(LogTest):
+    """An honest server called a liar loses its users for nothing."""
+
+    def test_a_history_with_credit_rotation_and_a_new_day(self):
+        forge = history()
+        forge.rotate(Signer('log 2'))
+        forge.record(iou(ALICE, BOB, '1'))
+        forge.block()
+        forge.time = '2026-01-02T00:00:00.000Z'
+        forge.stack()
+        forge.block()
+        forge.block(time='2026-01-02T00:10:00.000Z')
+        last = self.accepted(forge)
+        self.assertEqual(last, {'result': 'accepted', 'size': str(len(forge.leaves)), 'blocks': '6', 'records': '5',
+                                'head': forge.hash})
+        # The key of the first days still opens the log; a key of nobody does not.
+        self.accepted(forge, key=Signer('log').key)
+        self.assertEqual(self.first(forge, key=Signer('stranger').key), ('A-NOTE', None, None))
+
+    def test_more_than_one_tile(self):
+        forge = long_history(600)
+        self.accepted(forge, '--structure')
+        # Older partial files may lie beside; they are checked too.
+        os.makedirs(self.path('tile/0/000.p'))
+        shutil.copy(self.path('tile/0/000'), self.path('tile/0/000.p/3'))
+        with open(self.path('tile/0/000.p/3'), 'r+b') as file:
+            file.truncate(96)
+        arguments = self.directory, '--key', str(forge.signer.key), '--structure'
+        self.assertEqual(self.run_audit(*arguments)[0], 0)
+        self.flip('tile/0/000.p/3', 40)
+        _, findings, _ = self.run_audit(*arguments)
+        self.assertEqual([(f['code'], f['leaf']) for f in findings], [('A-TILE', '1')])
+
+    def test_a_circle_of_debts_between_strangers(self):
+        forge = Forge()
+        forge.record(iou(ALICE, BOB, '5', Signer('dave')), iou(BOB, CAROL, '5', Signer('dave')),
+                     iou(CAROL, ALICE, '5', Signer('dave')), time=SECOND)
+        forge.block()
+        self.accepted(forge)
+
+    def test_from_an_older_checkpoint(self):
+        forge = history()
+        known = self.path('known')
+        with open(known, 'wb') as file:
+            file.write(forge.checkpoints[1])
+        self.accepted(forge, '--from', known)
+        other = history(first=setting('number', '1'))
+        self.assertEqual(self.first(other, '--from', known), ('A-REWRITE', None, None))
+
+    def test_a_hundred_records_take_less_than_three_seconds(self):
+        forge = Forge()
+        for number in range(100):
+            forge.record(iou(Signer(f'issuer {number}'), BOB, '1'), time=SECOND)
+        forge.block()
+        started = time.monotonic()
+        self.accepted(forge)
+        self.assertLess(time.monotonic() - started, 3)
+
+
+class Lies(LogTest):
+    """Each row is a way to rob somebody that would otherwise go unseen."""
+
+    def record_lie(self, change, *ious, code):
+        """A lie in one more record after `history`, sealed as if it were true."""
+        forge = history()
+        forge.record(*(ious or [iou(ALICE, BOB, '1')]), change=change)
+        forge.block()
+        self.assertEqual(self.first(forge), (code, '3', '5'))
+
+    def test_in_records(self):
+        output = {'address': BOB.address, 'counter': ALICE.address, 'sources': [],
+                  'balance': {'max': 'Infinity', 'min': '0', 'net': '1'}}
+        stranger = iou(ALICE, BOB, '1')
+        stranger['meta']['signatures'][0]['string'] = iou(ALICE, BOB, '1')['meta']['signatures'][0]['string']
+        unsigned, altered = iou(ALICE, BOB, '1'), iou(ALICE, BOB, '1')
+        unsigned['meta']['signatures'] = []
+        altered['data']['amount'] = '2'
+        puzzle = iou(ALICE, BOB, '1')
+        puzzle['meta']['scripts'] = []
+        foreign = iou(ALICE, BOB, '1')
+        foreign['meta']['signatures'] = iou(BOB, ALICE, '1')['meta']['signatures']
+        lock = {'timers': {'expiry': '2027-01-01T00:00:00.000Z'}}
+        rows = [
+            ('A-ENCODING', setting('outputs', [{}]), []),
+            ('A-ENCODING', setting('unknown', 'x'), []),
+            ('A-ENCODING', setting('number', 6), []),
+            ('A-HASH', None, [altered]),
+            ('A-HASH', setting('inputs', [{'hash': '0' * 64}]), []),
+            ('A-GAP', setting('number', '7'), []),
+            ('A-GAP', setting('number', '4'), []),
+            ('A-TIME', setting('time', '2026-01-01T00:00:00.999Z'), []),
+            ('A-DOMAIN', setting('domain', 'other.test'), []),
+            ('A-DOMAIN', None, [iou(ALICE, BOB, '1', domain='other.test')]),
+            ('A-SIG', None, [stranger]),
+            ('A-SIG', None, [unsigned]),
+            ('A-SIG', None, [foreign]),
+            ('A-SIG', None, [puzzle]),
+            ('A-EXPIRY', None, [iou(ALICE, BOB, '1', expiry='2026-01-01T00:00:00.999Z')]),
+            ('A-EXPIRY', None, [iou(ALICE, BOB, '1', active='2026-01-01T00:00:01.001Z')]),
+            ('A-EXPIRY', None, [iou(ALICE, BOB, '1', expiry='2036-01-09T00:00:01.001Z')]),
+            ('A-GRANT', None, [iou(BOB, CAROL, '1', ALICE, credit='-1')]),
+            ('A-GRANT', None, [iou(ALICE, BOB, '1', credit='1')]),
+            ('A-LOCK', None, [iou(ALICE, BOB, '1', locker=lock)]),
+            ('A-LIMIT', None, [iou(CAROL, BOB, '0.01', ALICE)]),
+            ('A-LIMIT', None, [iou(BOB, ALICE, '14.01', ALICE)]),
+            ('A-LIMIT', setting('outputs', []), [iou(ALICE, BOB, '9' * 60)]),
+            ('A-ENCODING', None, [iou(ALICE, BOB, '9' * 60)]),
+            ('A-OUTPUT', setting('outputs', [output]), []),
+            ('A-OUTPUT', setting('outputs', []), []),
+        ]
+        for code, change, ious in rows:
+            with self.subTest(f'{code} {ious and ious[0]["data"]}'):
+                self.record_lie(change, *ious, code=code)
+
+    def test_an_iou_twice(self):
+        once = iou(ALICE, BOB, '1')
+        forge = history()
+        forge.record(once)
+        forge.record(iou(BOB, CAROL, '1', ALICE), once)
+        forge.block()
+        self.assertEqual(self.first(forge), ('A-DOUBLE', '3', '6'))
+
+    def test_an_expired_iou_again_is_expired_not_double(self):
+        once = iou(ALICE, BOB, '1', expiry='2026-01-01T00:00:02.000Z')
+        forge = history()
+        forge.record(once)
+        forge.record(once, time='2026-01-01T00:00:03.000Z')
+        forge.block()
+        self.assertEqual(self.first(forge), ('A-EXPIRY', '3', '6'))
+
+    def test_in_blocks(self):
+        for field, value in [('domain', 'x'), ('rules', '2'), ('height', '2'), ('previous', '0' * 64), ('first', '3'),
+                             ('leaves', '1'), ('records', '3'), ('cleared', '3'), ('time', '2026-01-01T00:00:02.000Z'),
+                             ('time', 'noon'), ('root', '0' * 64), ('log', '0' * 64), ('signature', 'x'), ('unknown', 'x')]:
+            with self.subTest(field):
+                self.assertEqual(self.first(history(block=setting(field, value))), ('A-HEADER', '1', '2'))
+        for field in ('state', 'units'):
+            self.assertEqual(self.first(history(block=setting(field, '0' * 64))), ('A-STATE', '1', '2'))
+
+    def test_in_genesis_and_block_0(self):
+        self.assertEqual(self.first(Forge(genesis=setting('rules', '2'))), ('A-HEADER', '0', '0'))
+        self.assertEqual(self.first(Forge(genesis=setting('key', 'x'))), ('A-HEADER', '0', '0'))
+        self.assertEqual(self.first(Forge(change=setting('time', SECOND))), ('A-HEADER', '0', '0'))
+
+    def test_money_out_of_nothing_that_everything_agrees_with(self):
+        forge = history()
+
+        def lie(data):
+            data['outputs'][1]['balance']['net'] = '1000'
+        forge.record(iou(ALICE, BOB, '1'), change=lie)
+        forge.block()
+        _, findings, _ = self.audit(forge)
+        self.assertEqual([(f['code'], f['number']) for f in findings], [('A-OUTPUT', '5'), ('A-SUM', '5')])
+
+    def test_order_of_leaves(self):
+        forge = history()
+        forge.record(iou(ALICE, BOB, '1'))
+        forge.stack()
+        forge.block()
+        self.assertEqual(self.first(forge), ('A-HEADER', '3', '5'))
+        forge = history()
+        forge.record(iou(ALICE, BOB, '1'))
+        forge.checkpoints.append(forge.checkpoint())
+        self.assertEqual(self.first(forge), ('A-HEADER', '3', '5'))
+
+    def test_a_new_day_without_a_stack_and_stacks_that_lie(self):
+        forge = history()
+        forge.block(time='2026-01-02T00:00:00.000Z')
+        self.assertEqual(self.first(forge), ('A-HEADER', '3', '4'))
+        for field in ('height', 'time', 'previous', 'first', 'blocks', 'root', 'domain'):
+            with self.subTest(field):
+                forge = history()
+                forge.stack(change=setting(field, '7'))
+                forge.block()
+                self.assertEqual(self.first(forge), ('A-HEADER', '3', '4'))
+
+    def test_key_chain(self):
+        for change, liar in [(setting('old', str(Signer('x').key)), None), (None, Signer('x'))]:
+            forge = history()
+            forge.rotate(Signer('log 2'), change=change, liar=liar)
+            forge.block()
+            self.assertEqual(self.first(forge), ('A-KEYS', '3', '4'))
+        # After a rotation the old key is nobody's.
+        forge = history()
+        forge.rotate(Signer('log 2'))
+        forge.signer = Signer('log')
+        forge.block()
+        self.assertEqual(self.first(forge), ('A-NOTE', None, None))
+
+    def test_a_block_of_tomorrow_and_a_stale_one(self):
+        forge = Forge()
+        forge.block(time='2126-01-01T00:00:00.000Z')
+        codes = {f['code'] for f in self.audit(forge)[1]}
+        self.assertIn('A-TIME', codes)
+        self.assertEqual(self.first(history(), '--max-age', '60'), ('A-STALE', '2', '4'))
+
+    def test_structure_leaves_meaning_alone(self):
+        forge = history()
+        forge.record(iou(CAROL, BOB, '100', ALICE))
+        forge.block()
+        self.accepted(forge, '--structure')
+        self.assertEqual(self.first(forge), ('A-LIMIT', '3', '5'))
+
+    def test_leaves_that_are_no_documents(self):
+        for raw in [b'', b'{}', b'\xff', b'{"data":{"kind":"poem"}}', canonical(document({'kind': 'poem'})),
+                    json.dumps(document({'kind': 'record'})).encode(), b' ' * 61_441]:
+            with self.subTest(raw[:30]):
+                forge = history()
+                forge.raw(raw)
+                forge.block()
+                self.assertEqual(self.first(forge), ('A-ENCODING', '3', '5'))
+
+
+class Files(LogTest):
+    """A directory that was altered, cut or swapped must not pass."""
+
+    def broken(self, forge, change):
+        forge.write(self.directory)
+        change()
+        code, findings, _ = self.run_audit(self.directory, '--key', str(forge.signer.key), '--structure')
+        self.assertEqual(code, 1)
+        return findings[0]['code'], findings[0]['leaf'], findings[0]['block'], findings[0]['number']
+
+    def test_any_byte_of_any_file(self):
+        forge = history()
+        forge.write(self.directory)
+        for name in ('checkpoint', 'tile/0/000.p/8', 'tile/entries/000.p/8'):
+            size = os.path.getsize(self.path(name))
+            for at in range(0, size, max(1, size // 15)):
+                with self.subTest(f'{name} {at}'):
+                    found = self.broken(forge, lambda: self.flip(name, at))
+                    self.assertIn(found[0], ('A-NOTE', 'A-TILE'))
+
+    def test_where_an_altered_leaf_is(self):
+        forge = history()
+        at = sum(2 + len(leaf) for leaf in forge.leaves[:3]) + 200
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/entries/000.p/8', at)), ('A-TILE', '3', '1', '2'))
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/0/000.p/8', 32 * 3)), ('A-TILE', '3', '1', '2'))
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/0/000.p/8', 32 * 4)), ('A-TILE', '4', '1', '2'))
+
+    def test_missing_and_cut_files(self):
+        forge = history()
+        self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/0/000.p/8'))), ('A-TILE', '0', '0', '0'))
+        self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/entries/000.p/8'))), ('A-TILE', '0', '0', '1'))
+        self.assertEqual(self.broken(forge, lambda: os.truncate(self.path('tile/entries/000.p/8'), 3000))[0], 'A-TILE')
+
+    def test_upper_tiles(self):
+        forge = long_history(3 * WIDTH)
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/1/000.p/3', 40)), ('A-TILE', '256', '1', '255'))
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/0/001', 40)), ('A-TILE', '257', '1', '256'))
+        self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/1/000.p/3'))), ('A-TILE', '0', '0', '0'))
+
+    def test_a_root_that_is_not_the_leaves(self):
+        forge = history()
+        forge.log = Range(sha256)
+        forge.log.push(leaf_hash(sha256, b'other'))
+        forge.checkpoints.append(forge.checkpoint())
+        self.assertEqual(self.first(forge), ('A-TILE', '0', '0'))
+
+    def test_a_signed_size_without_end(self):
+        forge = history()
+        text = f'wallet.test\n{2**62}\n{encode(bytes(32))}\n'
+        forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
+        self.assertEqual(self.first(forge)[0], 'A-TILE')
+
+    def test_notes_of_another_form(self):
+        forge = history()
+        good = forge.checkpoints[-1]
+        for raw in [b'', b'x', good[:-1], good + b'\n', good.replace(b'wallet', b'Wallet', 1), b'\xff' + good,
+                    good.replace(b'\n8\n', b'\n08\n'), good.replace(b'\n8\n', b'\n-8\n')]:
+            with self.subTest(raw[:20]):
+                forge.checkpoints.append(raw)
+                self.assertEqual(self.first(forge), ('A-NOTE', None, None))
+        # Witnesses may sign beside the log.
+        forge.checkpoints.append(good + '\u2014 witness.example AAAAAAAA\n'.encode())
+        self.accepted(forge)
+
+    def test_what_cannot_run_is_2(self):
+        for arguments in ([self.directory + '/none', '--key', str(Signer('log').key)], [self.directory, '--key', str(Signer('log').key)]):
+            with self.assertRaises(webwallet_audit.SourceError):
+                self.run_audit(*arguments)
+
+
+class Receipts(LogTest):
+    """The proof somebody keeps for the day the server is gone."""
+
+    def receipt(self, forge, index, leaf=None):
+        path, hashes = [], [leaf_hash(sha256, each) for each in forge.leaves]
+        _path(hashes, index, path)
+        note = forge.checkpoints[-1].decode()
+        lines = ['c2sp.org/tlog-proof@v1', 'extra ' + encode(leaf or forge.leaves[index]), f'index {index}', *map(encode, path)]
+        file = self.path('receipt.tlog-proof')
+        with open(file, 'w', encoding='utf-8') as out:
+            out.write('\n'.join(lines) + '\n\n' + note)
+        return self.run_audit('receipt', file, '--key', str(forge.signer.key))
+
+    def test_receipts(self):
+        forge = history()
+        for index in (2, 3, 5, 6):
+            code, findings, last = self.receipt(forge, index)
+            self.assertEqual((code, findings), (0, []))
+        self.assertEqual(last['number'], '4')
+        self.assertEqual(self.receipt(forge, 2, forge.leaves[3])[1][0]['code'], 'A-TILE')
+        self.assertEqual(self.receipt(forge, 4)[1][0]['code'], 'A-ENCODING')
+        forge.signer = Signer('stranger')
+        self.assertEqual(self.receipt(forge, 2)[1][0]['code'], 'A-NOTE')
+
+
+def _path(hashes, index, path):
+    """Appends the inclusion path, by the recursion of RFC 6962 itself; gives the root."""
+    if len(hashes) == 1:
+        return hashes[0]
+    split = 1 << (len(hashes) - 1).bit_length() - 1
+    left, right = [], []
+    roots = _path(hashes[:split], index, left), _path(hashes[split:], index - split, right)
+    path += left + [roots[1]] if index < split else right + [roots[0]]
+    return sha256(b'\x01' + roots[0] + roots[1])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""webwallet-audit in Python: a second verifier of a WebWallet log, written from the design alone.
+
+Exit code 0: accepted; 1: rejected, the findings on stdout; 2: could not run (usage, missing path, network).
+"""
+
+import argparse
+import json
+import sys
+import time
+
+from audit import Audit, finding
+from document import Fault, Unreadable, hash_faults, read_leaf
+from log import SourceError, read_checkpoint, source
+from note import NoteError, Receipt, VerifierKey
+
+
+def main(arguments):
+    if arguments[:1] == ['receipt']:
+        return check_receipt(_receipt_options(arguments[1:]))
+    return check_log(_log_options(arguments))
+
+
+def _verifier_key(text):
+    key = VerifierKey.parse(text)
+    if key is None:
+        raise argparse.ArgumentTypeError('a verifier key is name+hash+base64')
+    return key
+
+
+def _log_options(arguments):
+    parser = argparse.ArgumentParser(prog='webwallet_audit.py', description=__doc__.split('\n')[0],
+                                     epilog='webwallet_audit.py receipt FILE --key VKEY checks one receipt.')
+    parser.add_argument('place', metavar='URL|DIR', help='where checkpoint and tile/ are')
+    parser.add_argument('--key', required=True, type=_verifier_key, metavar='VKEY', help='verifier key of the log')
+    parser.add_argument('--domain', help='origin of the log (default: the name of the key)')
+    parser.add_argument('--from', dest='known', metavar='FILE', help='an older checkpoint that the log must extend')
+    parser.add_argument('--structure', action='store_true', help='files, chain and numbering only')
+    parser.add_argument('--max-age', type=int, metavar='SECONDS', help='the last block must not be older')
+    parser.add_argument('--json', action='store_true', help='JSON Lines')
+    return parser.parse_args(arguments)
+
+
+def _receipt_options(arguments):
+    parser = argparse.ArgumentParser(prog='webwallet_audit.py receipt', description='Checks one .tlog-proof file.')
+    parser.add_argument('file')
+    parser.add_argument('--key', required=True, type=_verifier_key, metavar='VKEY', help='verifier key of its time')
+    parser.add_argument('--json', action='store_true', help='JSON Lines')
+    return parser.parse_args(arguments)
+
+
+def check_log(options):
+    """Audits a whole log and prints what was found."""
+    place = source(options.place)
+    known = _read(options.known) if options.known else None
+    audit = Audit(options.key, options.domain or options.key.name, time.time_ns() // 1_000_000, options.structure,
+                  None if options.max_age is None else options.max_age * 1000)
+    findings, size = audit.run(place, read_checkpoint(place), known)
+    if audit.unlisted():
+        print(f'{audit.unlisted()} more findings are not listed', file=sys.stderr)
+    return _report(findings, {'size': str(size), 'blocks': str(audit.blocks), 'records': str(audit.records),
+                              'head': audit.head}, options.json)
+
+
+def check_receipt(options):
+    """Checks that a receipt's record is in the log its checkpoint was signed for."""
+    result = {'number': None, 'hash': None, 'time': None, 'index': None, 'size': None}
+    faults = []
+    try:
+        receipt = Receipt(_read(options.file))
+        checkpoint = receipt.checkpoint
+        result.update(index=str(receipt.index), size=str(checkpoint.size))
+        checkpoint.check(options.key.name, options.key)
+        if not receipt.proves():
+            faults.append(Fault('A-TILE', 'path', 'a path from the record to the root'))
+        document = read_leaf(receipt.leaf)
+        faults += hash_faults(document, '', ['sha3-256'])
+        data = document['data']
+        if data['kind'] != 'record':
+            faults.append(Fault('A-ENCODING', 'data.kind', 'record', data['kind']))
+        if data.get('domain') != options.key.name:
+            faults.append(Fault('A-DOMAIN', 'data.domain', options.key.name, str(data.get('domain'))))
+        result.update(number=data.get('number'), time=data.get('time'), hash=document['hash']['value'])
+    except NoteError as error:
+        faults.append(Fault('A-NOTE', error.field, error.expected, error.actual))
+    except Unreadable as error:
+        faults.append(error.fault)
+    return _report([finding(fault, leaf=result['index']) for fault in faults], result, options.json)
+
+
+def _read(path):
+    try:
+        with open(path, 'rb') as file:
+            return file.read()
+    except OSError as error:
+        raise SourceError(str(error)) from None
+
+
+def _report(findings, result, as_json):
+    verdict = 'rejected' if findings else 'accepted'
+    if as_json:
+        for line in [*findings, {'result': verdict, **result}]:
+            print(json.dumps(line, ensure_ascii=False))
+    else:
+        for found in findings:
+            print('  '.join(f'{key} {value}' for key, value in found.items() if value is not None))
+        print(verdict + ': ' + ', '.join(f'{key} {value}' for key, value in result.items()))
+    return 1 if findings else 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SourceError as error:
+        print(f'webwallet_audit: {error}', file=sys.stderr)
+        sys.exit(2)
