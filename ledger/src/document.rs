@@ -1,8 +1,12 @@
 //! Documents of the server itself: `{data, hash, meta}` in canonical JSON,
 //! named by SHA3-256 of their `data`.
 
-use crate::hash::Hash;
+use crate::hash::{Hash, Types};
+use crate::iou::STEPS;
+use crate::json::{self, Value, write_texts};
+use crate::limits::{DEPTH_MAX, RECORD_BYTES_MAX};
 use crate::rejection::{Code, Rejection};
+use crate::shape::{Object, Path};
 
 /// What stands between `data` and the name, in canonical form.
 const BEFORE_NAME: &[u8] = br#","hash":{"steps":"stringify:data","types":"sha3-256","value":""#;
@@ -36,6 +40,101 @@ pub fn name(bytes: &[u8]) -> Result<Hash, Rejection> {
         return Err(Rejection::new(Code::HashMismatch, "/hash/value", detail));
     }
     Ok(name)
+}
+
+/// A document taken apart, whatever its kind.
+pub(crate) struct Document<'a> {
+    /// What is hashed.
+    pub data: Value<'a>,
+    /// What is not.
+    pub meta: Value<'a>,
+    /// The name it claims.
+    pub hash: Hash,
+    /// Whether it bears the name by right: `unsupported_hash` or `hash_mismatch`.
+    pub named: Result<(), Rejection>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the canonical bytes of a document of at most 61,440 bytes.
+    ///
+    /// # Errors
+    /// `malformed` or `too_large`.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Document<'a>, Rejection> {
+        let root = Path::ROOT;
+        if bytes.len() > RECORD_BYTES_MAX {
+            let detail = "the document is larger than a leaf of the log";
+            let rejection = root.rejection(Code::TooLarge, detail);
+            return Err(rejection.measured(RECORD_BYTES_MAX, bytes.len()));
+        }
+        // Its length bounds its values: none takes less than two bytes.
+        let count = json::Count::new(RECORD_BYTES_MAX / 2);
+        let value = json::parse_part(bytes, DEPTH_MAX, &count)?;
+        let mut written = Vec::with_capacity(bytes.len() + 16);
+        let object = Object::new(&value, &root, &["data", "hash", "meta"])?;
+        written.extend_from_slice(b"{\"data\":");
+        object.required("data", &root)?.write(&mut written);
+        let data = 8..written.len();
+        written.extend_from_slice(b",\"hash\":");
+        object.required("hash", &root)?.write(&mut written);
+        written.extend_from_slice(b",\"meta\":");
+        object.required("meta", &root)?.write(&mut written);
+        written.push(b'}');
+        if written != bytes {
+            return Err(root.malformed("not in canonical form"));
+        }
+        let (hash, named) = read_hash(object.required("hash", &root)?, &bytes[data])?;
+        // All three keys are there, in their order.
+        let Value::Object(members) = value else {
+            return Err(root.malformed("expected an object"));
+        };
+        let [(_, data), _, (_, meta)] = *<Box<[_; 3]>>::try_from(members)
+            .map_err(|_| root.malformed("expected data, hash and meta"))?;
+        Ok(Document { data, meta, hash, named })
+    }
+}
+
+/// The name that `hash` claims, and whether it is that of the data.
+fn read_hash(hash: &Value<'_>, data: &[u8]) -> Result<(Hash, Result<(), Rejection>), Rejection> {
+    let root = Path::ROOT;
+    let at = root.key("hash");
+    let object = Object::new(hash, &at, &["steps", "types", "value"])?;
+    let (steps, types) = (object.text("steps", &at)?, object.text("types", &at)?);
+    let value: Hash = object.parsed("value", &at)?;
+    let unsupported = |key, only: &str| {
+        at.key(key).rejection(Code::UnsupportedHash, format!("the one for this document is {only}"))
+    };
+    let named = match () {
+        () if steps != STEPS => Err(unsupported("steps", STEPS)),
+        () if types != Types::Sha3.as_str() => Err(unsupported("types", Types::Sha3.as_str())),
+        () if Hash::sha3(data) != value => {
+            let detail = "hash.value is not the SHA3-256 of data";
+            Err(at.key("value").rejection(Code::HashMismatch, detail))
+        }
+        () => Ok(()),
+    };
+    Ok((value, named))
+}
+
+/// Goes on where `data` ends: writes its hash and the key `meta`, whose value is
+/// to follow. `data` began at this place.
+pub(crate) fn end_data(out: &mut Vec<u8>, data_start: usize) -> Hash {
+    let hash = Hash::sha3(&out[data_start..]);
+    let types = Types::Sha3.as_str();
+    out.extend_from_slice(b",\"hash\":{\"steps\":\"");
+    out.extend_from_slice(STEPS.as_bytes());
+    out.extend_from_slice(format!("\",\"types\":\"{types}\",\"value\":\"{hash}\"}}").as_bytes());
+    out.extend_from_slice(b",\"meta\":");
+    hash
+}
+
+/// The document with nothing but texts in its data and nothing in its meta.
+pub(crate) fn of_texts(data: &[(&str, &str)]) -> (Hash, Vec<u8>) {
+    let mut bytes = b"{\"data\":".to_vec();
+    let data_start = bytes.len();
+    write_texts(data, &mut bytes);
+    let hash = end_data(&mut bytes, data_start);
+    bytes.extend_from_slice(b"{}}");
+    (hash, bytes)
 }
 
 /// The kind of a document of ours (`record`, ...), from its canonical bytes.

@@ -305,3 +305,18 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
         serde_json::to_writer(&mut *out, text).expect("a string always goes into memory");
     }
 }
+
+/// Appends an object of texts, given in the order of their keys.
+pub(crate) fn write_texts(members: &[(&str, &str)], out: &mut Vec<u8>) {
+    debug_assert!(members.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()));
+    out.push(b'{');
+    for (i, (key, text)) in members.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_text(key, out);
+        out.push(b':');
+        write_text(text, out);
+    }
+    out.push(b'}');
+}

@@ -5,12 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::account::{Account, AccountId, Balance};
-use crate::address::Address;
 use crate::clear::RecordOf;
-use crate::hash::{Hash, Types};
-use crate::iou::STEPS;
-use crate::json::{self, Value, write_text};
-use crate::limits::{DEPTH_MAX, RECORD_BYTES_MAX};
+use crate::document::{self, Document};
+use crate::hash::Hash;
+use crate::json::{Value, write_text};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
@@ -90,10 +88,6 @@ impl Output {
 
     fn read(value: &Value<'_>, at: &Path<'_>) -> Result<Output, Rejection> {
         let output = Object::new(value, at, &["address", "balance", "counter", "sources"])?;
-        let address = |key: &str| -> Result<Address, Rejection> {
-            let parsed = output.text(key, at)?.parse();
-            parsed.map_err(|e: crate::address::NotAnAddress| at.key(key).malformed(e.to_string()))
-        };
         let balance_at = at.key("balance");
         let balance =
             Object::new(output.required("balance", at)?, &balance_at, &["max", "min", "net"])?;
@@ -107,7 +101,10 @@ impl Output {
         };
         let sources = array(output.required("sources", at)?, &sources_at)?;
         Ok(Output {
-            account: AccountId { unit: address("counter")?, address: address("address")? },
+            account: AccountId {
+                unit: output.parsed("counter", at)?,
+                address: output.parsed("address", at)?,
+            },
             balance,
             sources: sources.iter().enumerate().map(read_source).collect::<Result<_, _>>()?,
         })
@@ -184,12 +181,8 @@ impl Record {
         bytes.extend_from_slice(b"],\"time\":");
         write_text(&time.to_string(), &mut bytes);
         bytes.push(b'}');
-        let hash = Hash::sha3(&bytes[data_start..]);
-        let types = Types::Sha3.as_str();
-        bytes.extend_from_slice(
-            format!(",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"inputs\":[")
-                .as_bytes(),
-        );
+        let hash = document::end_data(&mut bytes, data_start);
+        bytes.extend_from_slice(b"{\"inputs\":[");
         for (i, iou) in request.inputs.iter().enumerate() {
             if i > 0 {
                 bytes.push(b',');
@@ -201,47 +194,42 @@ impl Record {
         Record { number, time, hash, bytes, inputs, outputs }
     }
 
-    /// Reads a record as it is stored.
+    /// Reads a record as it is stored. Its IOUs are not looked at: that is for
+    /// [`crate::leaf::Leaf::parse`].
     ///
     /// # Errors
-    /// `malformed` when it is not canonical JSON of a record's shape,
-    /// `hash_mismatch` when its name is not the hash of its data.
+    /// `malformed` or `too_large` when it is not canonical JSON of a record's
+    /// shape and size, `unsupported_hash` or `hash_mismatch` when its name is
+    /// not the hash of its data.
     pub fn parse(bytes: &[u8]) -> Result<Record, Rejection> {
-        // A record has a few values more than its request. Its length bounds
-        // them: no value takes less than two bytes.
-        let count = json::Count::new(RECORD_BYTES_MAX / 2);
-        let value = json::parse_part(bytes, DEPTH_MAX, &count)?;
+        let document = Document::parse(bytes)?;
+        let record = Record::read(&document, bytes)?;
+        document.named.map(|()| record)
+    }
+
+    /// Reads the data of a record. The name is the one claimed.
+    pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Record, Rejection> {
         let root = Path::ROOT;
-        if value.to_vec() != bytes {
-            return Err(root.malformed("not in canonical form"));
-        }
-        let hash = crate::document::name(bytes)?;
-        let document = Object::new(&value, &root, &["data", "hash", "meta"])?;
         let at = root.key("data");
         let keys = ["domain", "inputs", "kind", "number", "outputs", "time"];
-        let data = Object::new(document.required("data", &root)?, &at, &keys)?;
+        let data = Object::new(&document.data, &at, &keys)?;
+        data.text("domain", &at)?;
         if data.text("kind", &at)? != "record" {
             return Err(at.key("kind").malformed("not a record"));
         }
-        let number = data.text("number", &at)?.parse();
-        let number = number.map_err(|_| at.key("number").malformed("not a number"))?;
-        let time = data.text("time", &at)?.parse();
-        let time =
-            time.map_err(|e: crate::time::NotATime| at.key("time").malformed(e.to_string()))?;
         let inputs_at = at.key("inputs");
         let read_input = |(i, input): (usize, &Value<'_>)| {
             let at = inputs_at.index(i);
-            let hash = Object::new(input, &at, &["hash"])?.text("hash", &at)?;
-            hash.parse().map_err(|e: crate::hash::NotAHash| at.malformed(e.to_string()))
+            Object::new(input, &at, &["hash"])?.parsed("hash", &at)
         };
         let outputs_at = at.key("outputs");
         let inputs = array(data.required("inputs", &at)?, &inputs_at)?;
         let outputs = array(data.required("outputs", &at)?, &outputs_at)?;
         let read_output = |(i, output)| Output::read(output, &outputs_at.index(i));
         Ok(Record {
-            number,
-            time,
-            hash,
+            number: data.number("number", &at)?,
+            time: data.parsed("time", &at)?,
+            hash: document.hash,
             bytes: bytes.to_vec(),
             inputs: inputs.iter().enumerate().map(read_input).collect::<Result<_, _>>()?,
             outputs: outputs.iter().enumerate().map(read_output).collect::<Result<_, _>>()?,

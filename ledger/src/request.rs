@@ -80,6 +80,18 @@ impl Request {
         reading.finish(&at)
     }
 
+    /// The IOUs of a record, whose size bounds their values.
+    pub(crate) fn from_values(
+        inputs: &[json::Value<'_>],
+        domain: &str,
+        at: &Path<'_>,
+    ) -> Result<Request, Refusal> {
+        let unread = |rejection| Refusal { rejection, ious: None };
+        let mut reading = Reading::default();
+        reading.take(inputs, domain, at).map_err(unread)?;
+        reading.finish(at)
+    }
+
     /// The body to send.
     pub fn to_bytes(&self) -> Vec<u8> {
         body_of(self.inputs.iter().map(|iou| iou.bytes.as_slice()))

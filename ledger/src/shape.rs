@@ -1,5 +1,8 @@
 //! Taking a JSON value apart while remembering where in the request it stands.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use crate::json::{Value, segment};
 use crate::rejection::{Code, Rejection};
 
@@ -85,6 +88,25 @@ impl<'v, 'a> Object<'v, 'a> {
 
     pub(crate) fn text(&self, key: &str, at: &Path<'_>) -> Result<&'v str, Rejection> {
         text(self.required(key, at)?, &at.key(key))
+    }
+
+    /// A text that is the one spelling of something.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(
+        &self,
+        key: &str,
+        at: &Path<'_>,
+    ) -> Result<T, Rejection> {
+        self.text(key, at)?.parse().map_err(|e: T::Err| at.key(key).malformed(e.to_string()))
+    }
+
+    /// A decimal from 0 to 2^64-1 without leading zero.
+    pub(crate) fn number(&self, key: &str, at: &Path<'_>) -> Result<u64, Rejection> {
+        let text = self.text(key, at)?;
+        // "+1" and "01" parse as numbers too.
+        let number = text.parse().ok().filter(|number: &u64| number.to_string() == text);
+        number.ok_or_else(|| {
+            at.key(key).malformed("expected a decimal from 0 to 2^64-1 without leading zero")
+        })
     }
 
     pub(crate) fn optional_text(
