@@ -4,7 +4,8 @@
 use crate::block::{Block, Genesis, Keys, Stack};
 use crate::document::Document;
 use crate::hash::Hash;
-use crate::json::Value;
+use crate::json::{self, Value};
+use crate::limits::DEPTH_MAX;
 use crate::record::Record;
 use crate::rejection::{Code, Rejection};
 use crate::request::Request;
@@ -55,6 +56,9 @@ pub enum Fault {
 pub struct LeafError {
     /// Which rule.
     pub fault: Fault,
+    /// `data.kind`, when at least that can be read: one of the five, in JSON of
+    /// the profile that may have every other fault.
+    pub kind: Option<&'static str>,
     /// JSON pointer to the part.
     pub pointer: String,
     /// One sentence for people.
@@ -62,14 +66,22 @@ pub struct LeafError {
 }
 
 impl LeafError {
-    fn new(fault: Fault, rejection: Rejection) -> LeafError {
-        let Rejection { pointer, mut detail, limit, actual, .. } = rejection;
-        if let (Some(limit), Some(actual)) = (limit, actual) {
-            detail += &format!(": {actual} where {limit} is allowed");
-        }
-        LeafError { fault, pointer, detail }
+    fn new(fault: Fault, pointer: impl Into<String>, detail: impl Into<String>) -> LeafError {
+        LeafError { fault, kind: None, pointer: pointer.into(), detail: detail.into() }
+    }
+
+    fn of_kind_in(mut self, bytes: &[u8]) -> LeafError {
+        // No value takes less than two bytes.
+        let count = json::Count::new(bytes.len() / 2 + 1);
+        let value = json::parse_part(bytes, DEPTH_MAX, &count).ok();
+        let data = value.as_ref().and_then(|value| member(value, "data"));
+        self.kind = data.and_then(kind_of);
+        self
     }
 }
+
+/// The kinds of documents in a log.
+const KINDS: [&str; 5] = ["block", "genesis", "keys", "record", "stack"];
 
 impl Leaf {
     /// Reads a leaf of the log of this domain.
@@ -77,6 +89,10 @@ impl Leaf {
     /// # Errors
     /// What is wrong first, in the order of [`Fault`].
     pub fn parse(bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
+        Leaf::read(bytes, domain).map_err(|error| error.of_kind_in(bytes))
+    }
+
+    fn read(bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
         let document = parse_document(bytes)?;
         let kind = known_kind(&document)?;
         if kind == "record" {
@@ -92,7 +108,7 @@ impl Leaf {
         let leaf = leaf.map_err(in_fault(Fault::Header))?;
         if text_of(&document.data, "domain") != Some(domain) {
             let detail = format!("this log's domain is {domain:?}");
-            return Err(LeafError { fault: Fault::Header, pointer: "/data/domain".into(), detail });
+            return Err(LeafError::new(Fault::Header, "/data/domain", detail));
         }
         Ok(leaf)
     }
@@ -146,11 +162,8 @@ impl Entry {
             return Err(in_fault(Fault::Hash)(rejection.clone()));
         }
         if ious.as_ref() != Some(&record.inputs) {
-            return Err(LeafError {
-                fault: Fault::Hash,
-                pointer: "/data/inputs".into(),
-                detail: "these are not the hashes of the IOUs in meta.inputs".into(),
-            });
+            let detail = "these are not the hashes of the IOUs in meta.inputs";
+            return Err(LeafError::new(Fault::Hash, "/data/inputs", detail));
         }
         if record.domain() != domain {
             let detail = format!("this log's domain is {domain:?}");
@@ -166,45 +179,58 @@ pub(crate) fn parse_header<T>(
     kind: &str,
     read: impl Fn(&Document<'_>, &[u8]) -> Result<T, Rejection>,
 ) -> Result<T, LeafError> {
-    let document = parse_document(bytes)?;
-    if known_kind(&document)? != kind {
-        let detail = format!("a document of another kind than {kind}");
-        return Err(LeafError { fault: Fault::Encoding, pointer: "/data/kind".into(), detail });
-    }
-    document.named.clone().map_err(in_fault(Fault::Hash))?;
-    read(&document, bytes).map_err(in_fault(Fault::Header))
+    let read = || {
+        let document = parse_document(bytes)?;
+        if known_kind(&document)? != kind {
+            let detail = format!("a document of another kind than {kind}");
+            return Err(LeafError::new(Fault::Encoding, "/data/kind", detail));
+        }
+        document.named.clone().map_err(in_fault(Fault::Hash))?;
+        read(&document, bytes).map_err(in_fault(Fault::Header))
+    };
+    read().map_err(|error| error.of_kind_in(bytes))
 }
 
 fn parse_document(bytes: &[u8]) -> Result<Document<'_>, LeafError> {
     let document = Document::parse(bytes).map_err(in_fault(Fault::Encoding))?;
     match &document.meta {
         Value::Object(_) => Ok(document),
-        _ => {
-            let detail = "expected an object".into();
-            Err(LeafError { fault: Fault::Encoding, pointer: "/meta".into(), detail })
-        }
+        _ => Err(LeafError::new(Fault::Encoding, "/meta", "expected an object")),
     }
 }
 
-/// `data.kind`, if it is one of the five.
-fn known_kind<'d>(document: &'d Document<'_>) -> Result<&'d str, LeafError> {
-    const KINDS: [&str; 5] = ["block", "genesis", "keys", "record", "stack"];
-    text_of(&document.data, "kind").filter(|kind| KINDS.contains(kind)).ok_or_else(|| LeafError {
-        fault: Fault::Encoding,
-        pointer: "/data/kind".into(),
-        detail: format!("expected one of {}", KINDS.join(", ")),
+fn known_kind(document: &Document<'_>) -> Result<&'static str, LeafError> {
+    kind_of(&document.data).ok_or_else(|| {
+        let detail = format!("expected one of {}", KINDS.join(", "));
+        LeafError::new(Fault::Encoding, "/data/kind", detail)
     })
 }
 
-/// The text under this key, if the value is an object that has one there.
+/// `data.kind`, if it is one of the five.
+fn kind_of(data: &Value<'_>) -> Option<&'static str> {
+    let kind = text_of(data, "kind")?;
+    KINDS.into_iter().find(|known| *known == kind)
+}
+
 fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
-    let Value::Object(members) = value else { return None };
-    match members.iter().find(|(k, _)| k.as_str() == key) {
-        Some((_, Value::Text(text))) => Some(text.as_str()),
+    match member(value, key) {
+        Some(Value::Text(text)) => Some(text.as_str()),
         _ => None,
     }
 }
 
+fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
+    let Value::Object(members) = value else { return None };
+    members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
+}
+
+/// A rejection as the fault of a leaf.
 fn in_fault(fault: Fault) -> impl Fn(Rejection) -> LeafError + Copy {
-    move |rejection| LeafError::new(fault, rejection)
+    move |rejection| {
+        let Rejection { pointer, mut detail, limit, actual, .. } = rejection;
+        if let (Some(limit), Some(actual)) = (limit, actual) {
+            detail += &format!(": {actual} where {limit} is allowed");
+        }
+        LeafError::new(fault, pointer, detail)
+    }
 }

@@ -6,6 +6,7 @@
 //! kept here and nowhere else: who clears or replays reads them from here.
 //! Records must come in order; whether they should have cleared is not asked.
 
+mod pieces;
 mod proof;
 mod tree;
 
@@ -78,23 +79,29 @@ struct Held {
 
 impl Held {
     fn new(account: &Account, number: u64) -> Held {
-        let Balance { net, .. } = &account.balance;
-        let (min, max) = (account.balance.min_text(), account.balance.max_text());
-        let balance = format!("{net} {min} {max}").into_boxed_str();
-        Held { balance, output: account.output, number }
+        Held { balance: write_balance(&account.balance), output: account.output, number }
     }
 
     fn account(&self) -> Account {
-        let mut texts = self.balance.split(' ');
-        let [net, min, max] = [(); 3].map(|()| texts.next().unwrap_or_default());
-        let balance = Balance::from_texts(net, min, max).expect("written by `new`");
+        let balance = read_balance(&self.balance).expect("written by `write_balance`");
         Account { balance, output: self.output }
     }
 
     fn net(&self) -> Amount {
         let net = self.balance.split(' ').next().unwrap_or_default();
-        Amount::parse_signed(net).expect("written by `new`")
+        Amount::parse_signed(net).expect("written by `write_balance`")
     }
+}
+
+fn write_balance(balance: &Balance) -> Box<str> {
+    let (min, max) = (balance.min_text(), balance.max_text());
+    format!("{} {min} {max}", balance.net).into_boxed_str()
+}
+
+fn read_balance(text: &str) -> Option<Balance> {
+    let mut texts = text.split(' ');
+    let (net, min, max) = (texts.next()?, texts.next()?, texts.next()?);
+    Balance::from_texts(net, min, max).ok()
 }
 
 /// All accounts and all units, after some record.

@@ -127,6 +127,26 @@ impl<T> Tree<T> {
         }
     }
 
+    /// Key, value hash and what is held of every leaf, in the order of keys.
+    pub fn leaves(&self) -> impl Iterator<Item = (&Node, &Node, &T)> {
+        let mut ahead = vec![self.root];
+        std::iter::from_fn(move || {
+            loop {
+                match ahead.pop()?.below() {
+                    Below::Nothing => {}
+                    Below::Leaf(place) => {
+                        let leaf = self.leaves.at(place);
+                        return Some((&leaf.key, &leaf.value, &leaf.held));
+                    }
+                    Below::Node(place) => {
+                        let [left, right] = self.forks.at(place).children;
+                        ahead.extend([right, left]);
+                    }
+                }
+            }
+        })
+    }
+
     /// Puts a leaf under this key, instead of one that may be there.
     pub fn set(&mut self, key: Node, value: Node, held: T) {
         let (mut link, mut depth) = (self.root, 0);

@@ -272,6 +272,32 @@ fn the_first_rule_that_is_broken_answers() {
     }
 }
 
+/// Where one leaf cannot be read, an auditor goes on counting blocks and records.
+#[test]
+fn a_bad_leaf_still_says_its_kind_if_it_can() {
+    for (kind, bytes) in all() {
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let kind_of = |leaf: &str| Leaf::parse(leaf.as_bytes(), DOMAIN).expect_err(leaf).kind;
+        assert_eq!(kind_of(&format!(" {text}")), Some(kind), "another spelling");
+        assert_eq!(kind_of(&text.replace(",\"meta\"", ",\"mete\"")), Some(kind), "another key");
+        assert_eq!(kind_of(&text.replace("2026", "2027")), Some(kind), "another hash");
+        assert_eq!(kind_of(&text.replace("example.net", "example.org")), Some(kind), "elsewhere");
+        assert_eq!(
+            kind_of(&format!("{}{text}", " ".repeat(LEAF_BYTES_MAX))),
+            Some(kind),
+            "too long"
+        );
+        assert_eq!(kind_of(&text[1..]), None, "not JSON");
+        assert_eq!(kind_of(&text.replace("\"kind\"", "\"kinds\"")), None, "none given");
+        let other = format!("\"kind\":\"{kind}s\"");
+        assert_eq!(
+            kind_of(&text.replace(&format!("\"kind\":\"{kind}\""), &other)),
+            None,
+            "unknown"
+        );
+    }
+}
+
 /// A leaf that does not fit an entry bundle could not be served.
 #[test]
 fn a_leaf_has_at_most_61_440_bytes() {

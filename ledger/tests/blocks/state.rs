@@ -93,6 +93,27 @@ proptest! {
         }
     }
 
+    /// A server that starts from what it kept must go on as if it never stopped.
+    #[test]
+    fn pieces_make_the_state_again(payments in payments(), at in any::<prop::sample::Index>()) {
+        let ledger = cleared(&payments);
+        let at = at.index(ledger.records.len() + 1);
+        let before = replayed(&ledger.records[..at]);
+        let pieces: Vec<_> = before.pieces().collect();
+        let mut again = State::new();
+        for piece in pieces.iter().rev() {
+            prop_assert!(piece.len() <= 512 && again.add_piece(piece));
+        }
+        prop_assert_eq!(again.pieces().collect::<Vec<_>>(), pieces);
+        prop_assert_eq!(again.roots(), before.clone().roots());
+        ledger.records[at..].iter().for_each(|record| again.apply(record));
+        prop_assert_eq!(again.roots(), roots_of(&ledger));
+        for (id, account) in &ledger.accounts {
+            prop_assert_eq!(again.account(id), Some(account.clone()));
+        }
+        prop_assert_eq!(again.unbalanced().count(), 0);
+    }
+
     /// Money out of nothing shows in the sum of its unit, and in no other's.
     #[test]
     fn a_unit_that_does_not_sum_to_zero_is_named(payments in payments(), at in any::<prop::sample::Index>()) {
@@ -149,6 +170,30 @@ fn the_empty_state_proves_absence() {
     let proof = state.prove_account(&id);
     assert_eq!((proof.check(&account_key(&id), &EMPTY), proof.value), (Ok(()), None));
     assert_eq!(state.prove_unit(&ann).check(&unit_key(&ann), &EMPTY), Ok(()));
+}
+
+/// Damaged files must not stop a server, and never give it an account that it
+/// cannot read.
+#[test]
+fn what_is_no_piece_is_refused() {
+    let ledger = cleared(&[(0, 1, 0, 10)]);
+    for piece in replayed(&ledger.records).pieces() {
+        let mut state = State::new();
+        for length in 0..piece.len() {
+            assert!(!state.add_piece(&piece[..length]), "{length} bytes");
+            let mut changed = piece.clone();
+            changed[length] ^= 1;
+            assert!(!state.add_piece(&changed), "byte {length}");
+        }
+        assert!(!state.add_piece(&[&piece[..], b" "].concat()));
+        // A right sum does not make it one.
+        let body = &piece[..piece.len() - 8];
+        for wrong in [&body[..60], &[b"x", &body[1..]].concat(), &[body, b" "].concat()] {
+            let sum = Hash::sha3(wrong).0;
+            assert!(!state.add_piece(&[wrong, &sum[..8]].concat()));
+        }
+        assert_eq!(state.roots(), (EMPTY, EMPTY));
+    }
 }
 
 /// A circle of debts in a unit whose issuer never paid: accounts, but no supply.
