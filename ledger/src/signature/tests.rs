@@ -160,6 +160,9 @@ fn a_batch_says_of_each_signature_what_the_rule_says_of_it_alone() {
         let check = any(random);
         let verdict = verify(std::slice::from_ref(&check), &keys, random);
         assert_eq!(verdict, [by_dalek(&check)], "{check:?}");
+        // The log's own signatures go by the same rule.
+        let public = check.public.as_slice().try_into().expect("32 bytes");
+        assert_eq!(verify_eddsa(&public, &check.message, &check.signature), verdict[0]);
     }
 }
 
@@ -433,6 +436,7 @@ fn the_twelve_cases_that_divide_libraries_are_refused_each_for_its_reason() {
         }
         assert_eq!(reasons.join(", "), wrong, "case {number}");
         let check = eddsa(a, message, [r, s].concat().try_into().expect("64 bytes"));
+        assert!(!verify_eddsa(&a, &message, &check.signature), "case {number}");
         assert_eq!(verify(&[check], &Keys::new(1), random), [false], "case {number}");
     }
 }
