@@ -30,20 +30,23 @@ class Record:
                 raise Unreadable(field, f'a list of 1 to {INPUTS_MAX}')
         for index, item in enumerate(data['inputs']):
             texts(item, f'data.inputs.{index}', ['hash'])
+            if not is_hash(item['hash']):
+                raise Unreadable(f'data.inputs.{index}.hash', '64 lower-case hex digits', item['hash'])
         self.named = [item['hash'] for item in data['inputs']]
-        self._read_outputs()
         self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(meta['inputs'])]
+        # Only an IOU with a locker makes outputs that hold one.
+        self._read_outputs(['locker', 'source'] if any(iou.locked for iou in self.ious) else [])
         if len({iou.hash for iou in self.ious}) < len(self.ious):
             raise Unreadable('meta.inputs', 'each IOU once')
         if sum(len(iou.signatures) for iou in self.ious) > REQUEST_SIGNATURES_MAX:
             raise Unreadable('meta.inputs', f'at most {REQUEST_SIGNATURES_MAX} signatures')
 
-    def _read_outputs(self):
+    def _read_outputs(self, optional):
         if not isinstance(self.outputs, list):
             raise Unreadable('data.outputs', 'a list')
         for index, output in enumerate(self.outputs):
             field = f'data.outputs.{index}'
-            members(output, field, ['address', 'balance', 'counter', 'sources'], ['locker', 'source'])
+            members(output, field, ['address', 'balance', 'counter', 'sources'], optional)
             texts(output['balance'], field + '.balance', ['max', 'min', 'net'])
             for key, text in output['balance'].items():
                 if parse_balance(text) is None or key == 'net' and text.endswith('Infinity'):

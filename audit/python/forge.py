@@ -53,7 +53,7 @@ def document(data, meta=None):
             'hash': {'steps': 'stringify:data', 'types': 'sha3-256', 'value': sha3(canonical(data)).hex()}}
 
 
-def iou(source, target, amount, unit=None, **fields):
+def iou(source, target, amount, unit=None, /, **fields):
     """A signed IOU; `fields` replace or add to its data."""
     data = {'domain': DOMAIN, 'source': source.address, 'target': target.address, 'amount': amount, 'expiry': EXPIRY,
             'symbol': (unit or source).address, 'random': os.urandom(8).hex(), **fields}

@@ -1,17 +1,18 @@
 """JSON as the protocol allows it, and its canonical form (RFC 8785).
 
 A parser of its own, because every common one keeps the last of two equal keys without a word, lets lone
-surrogates pass, and reads numbers as floats. It knows objects, arrays, strings and whole numbers; all else
-is refused, so the canonical form of a float never has to be written.
+surrogates pass, and reads numbers as floats. It knows objects, arrays, strings and the whole numbers of a
+puzzle; all else is refused, so the canonical form of a float never has to be written.
 """
 
 import re
 
 DEPTH_MAX = 16
+INTEGER_MAX = 2**31 - 1
 
 _STRING = re.compile(r'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"', re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(.))', re.DOTALL)
-_INTEGER = re.compile(r'(?:0|[1-9][0-9]{0,14})(?![0-9.eE])')
+_INTEGER = re.compile(r'[1-9][0-9]{0,9}(?![0-9.eE])')
 _SPACE = re.compile(r'[ \t\n\r]*')
 _ESCAPED = {'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 _WRITTEN = {'"': '\\"', '\\': '\\\\', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t'}
@@ -69,7 +70,7 @@ def _value(text, at, depth):
             raise ProfileError(f'deeper than {DEPTH_MAX} at {at}')
         return _object(text, at, depth) if first == '{' else _array(text, at, depth)
     number = _INTEGER.match(text, at)
-    if not number:
+    if not number or int(number.group()) > INTEGER_MAX:
         raise ProfileError(f'no object, array, string or whole number at {at}')
     return int(number.group()), number.end()
 

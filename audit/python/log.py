@@ -156,12 +156,11 @@ class Tiles:
             hashes = stored or [bytes(32)] * width
         else:
             hashes = [leaf_hash(sha256, entry) for entry in entries]
-        for offset, entry_hash in enumerate(hashes):
-            self._take(first + offset, entries[offset] if entries else None, entry_hash)
-        if entries is not None:
             for fewer, spare in self._spares('entries', index, width, _BUNDLE_BYTES_MAX, _entries):
                 self._first_difference(-1, index, f'.p/{fewer}', entries[:fewer], spare)
             self._compare(0, index, hashes)
+        for offset, entry_hash in enumerate(hashes):
+            self._take(first + offset, entries[offset] if entries else None, entry_hash)
         return hashes, entries is not None
 
     def _compare(self, level, index, computed):

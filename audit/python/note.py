@@ -97,6 +97,10 @@ class Checkpoint:
         if self.root is None or len(self.root) != 32:
             raise NoteError('root', 'base64 of 32 bytes', parts[2][:60])
 
+    def names(self, key):
+        """True if a line claims to be of this key."""
+        return any(signature_line(line)[:2] == (key.name, key.id) for line in self.lines)
+
     def check(self, domain, key):
         """NoteError unless it is of this origin and every line of this key, at least one, is a good signature."""
         if self.origin != domain:

@@ -1,13 +1,16 @@
 """Whole logs: an honest one is accepted, and each lie is found where it was told."""
 
 import contextlib
+import http.server
 import io
 import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 import unittest
+from functools import partial
 
 import webwallet_audit
 from forge import Forge, Signer, document, iou
@@ -133,6 +136,37 @@ class Honest(LogTest):
         other = history(first=setting('number', '1'))
         self.assertEqual(self.first(other, '--from', known), ('A-REWRITE', None, None))
 
+    def test_signatures_before_the_older_checkpoint_are_not_asked_again(self):
+        forged = iou(ALICE, BOB, '1')
+        forged['meta']['signatures'] = iou(ALICE, BOB, '1')['meta']['signatures']
+        forge = Forge()
+        forge.record(forged, time=SECOND)
+        forge.block()
+        forge.record(iou(ALICE, BOB, '1'))
+        forge.block()
+        known = self.path('known')
+        with open(known, 'wb') as file:
+            file.write(forge.checkpoints[1])
+        self.accepted(forge, '--from', known)
+        with open(known, 'wb') as file:
+            file.write(forge.checkpoints[0])
+        self.assertEqual(self.first(forge, '--from', known), ('A-SIG', '1', '1'))
+
+    def test_by_url(self):
+        forge = history()
+        forge.write(self.directory)
+
+        class Quiet(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+        with http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=self.directory)) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            arguments = f'http://127.0.0.1:{server.server_port}/', '--key', str(forge.signer.key)
+            self.assertEqual(self.run_audit(*arguments)[:2], (0, []))
+            os.remove(self.path('tile/0/000.p/8'))
+            self.assertEqual(self.run_audit(*arguments)[1][0]['code'], 'A-TILE')
+            server.shutdown()
+
     def test_a_hundred_records_take_less_than_three_seconds(self):
         forge = Forge()
         for number in range(100):
@@ -161,7 +195,10 @@ class Lies(LogTest):
         unsigned, altered = iou(ALICE, BOB, '1'), iou(ALICE, BOB, '1')
         unsigned['meta']['signatures'] = []
         altered['data']['amount'] = '2'
-        puzzle = iou(ALICE, BOB, '1')
+        puzzle, thief, repeated = (iou(ALICE, BOB, '1') for _ in range(3))
+        thief['meta']['signatures'][0].update(
+            public=BOB.public.hex(), string=BOB.sign(bytes.fromhex(thief['hash']['value'])).hex())
+        repeated['meta']['signatures'] *= 2
         puzzle['meta']['scripts'] = []
         foreign = iou(ALICE, BOB, '1')
         foreign['meta']['signatures'] = iou(BOB, ALICE, '1')['meta']['signatures']
@@ -181,6 +218,9 @@ class Lies(LogTest):
             ('A-SIG', None, [unsigned]),
             ('A-SIG', None, [foreign]),
             ('A-SIG', None, [puzzle]),
+            ('A-SIG', None, [thief]),
+            ('A-SIG', None, [repeated]),
+            ('A-SIG', setting('outputs', []), [iou(ALICE, BOB, '1', target='nobody')]),
             ('A-EXPIRY', None, [iou(ALICE, BOB, '1', expiry='2026-01-01T00:00:00.999Z')]),
             ('A-EXPIRY', None, [iou(ALICE, BOB, '1', active='2026-01-01T00:00:01.001Z')]),
             ('A-EXPIRY', None, [iou(ALICE, BOB, '1', expiry='2036-01-09T00:00:01.001Z')]),
@@ -202,6 +242,12 @@ class Lies(LogTest):
         once = iou(ALICE, BOB, '1')
         forge = history()
         forge.record(once)
+        forge.put(json.loads(forge.leaves[-1])['data'] | {'number': '6', 'inputs': [{'hash': once['hash']['value']}] * 2},
+                  {'inputs': [once, once]})
+        forge.block()
+        self.assertEqual(self.first(forge), ('A-ENCODING', '3', '6'))
+        forge = history()
+        forge.record(once)
         forge.record(iou(BOB, CAROL, '1', ALICE), once)
         forge.block()
         self.assertEqual(self.first(forge), ('A-DOUBLE', '3', '6'))
@@ -221,6 +267,7 @@ class Lies(LogTest):
             with self.subTest(field):
                 self.assertEqual(self.first(history(block=setting(field, value))), ('A-HEADER', '1', '2'))
         for field in ('state', 'units'):
+            self.assertEqual(self.first(history(block=setting(field, 'x')), '--structure'), ('A-HEADER', '1', '2'))
             self.assertEqual(self.first(history(block=setting(field, '0' * 64))), ('A-STATE', '1', '2'))
 
     def test_in_genesis_and_block_0(self):
@@ -261,11 +308,20 @@ class Lies(LogTest):
                 self.assertEqual(self.first(forge), ('A-HEADER', '3', '4'))
 
     def test_key_chain(self):
-        for change, liar in [(setting('old', str(Signer('x').key)), None), (None, Signer('x'))]:
+        other = Signer('x')
+        for change, liar in [(setting('old', str(other.key)), None), (setting('old', str(other.key)), other), (None, other)]:
             forge = history()
             forge.rotate(Signer('log 2'), change=change, liar=liar)
             forge.block()
             self.assertEqual(self.first(forge), ('A-KEYS', '3', '4'))
+        # Damage that hides who signs next is damage, not another signer.
+        forge = history()
+        forge.rotate(Signer('log 2'))
+        forge.block()
+        forge.write(self.directory)
+        self.flip('tile/entries/000.p/10', sum(2 + len(leaf) for leaf in forge.leaves[:8]) + 12)
+        _, findings, _ = self.run_audit(self.directory, '--key', str(Signer('log').key))
+        self.assertEqual((findings[0]['code'], findings[0]['leaf']), ('A-TILE', '8'))
         # After a rotation the old key is nobody's.
         forge = history()
         forge.rotate(Signer('log 2'))
@@ -289,12 +345,16 @@ class Lies(LogTest):
 
     def test_leaves_that_are_no_documents(self):
         for raw in [b'', b'{}', b'\xff', b'{"data":{"kind":"poem"}}', canonical(document({'kind': 'poem'})),
-                    json.dumps(document({'kind': 'record'})).encode(), b' ' * 61_441]:
+                    json.dumps(document({'kind': 'record'})).encode(), canonical(document({'kind': 'record', 'x': 'x' * 61_440}))]:
             with self.subTest(raw[:30]):
                 forge = history()
                 forge.raw(raw)
                 forge.block()
                 self.assertEqual(self.first(forge), ('A-ENCODING', '3', '5'))
+
+
+    def test_a_record_larger_than_a_leaf(self):
+        self.record_lie(None, *(iou(ALICE, BOB, '1') for _ in range(84)), code='A-ENCODING')
 
 
 class Files(LogTest):
@@ -328,12 +388,19 @@ class Files(LogTest):
         forge = history()
         self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/0/000.p/8'))), ('A-TILE', '0', '0', '0'))
         self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/entries/000.p/8'))), ('A-TILE', '0', '0', '1'))
-        self.assertEqual(self.broken(forge, lambda: os.truncate(self.path('tile/entries/000.p/8'), 3000))[0], 'A-TILE')
+        size = sum(2 + len(leaf) for leaf in forge.leaves)
+        for length in (3000, size - 1, size + 1):
+            self.assertEqual(self.broken(forge, lambda: os.truncate(self.path('tile/entries/000.p/8'), length)),
+                             ('A-TILE', '0', '0', '1'))
 
     def test_upper_tiles(self):
         forge = long_history(3 * WIDTH)
         self.assertEqual(self.broken(forge, lambda: self.flip('tile/1/000.p/3', 40)), ('A-TILE', '256', '1', '255'))
         self.assertEqual(self.broken(forge, lambda: self.flip('tile/0/001', 40)), ('A-TILE', '257', '1', '256'))
+        # One altered byte is one finding in the files, not one in every tile above it.
+        self.assertEqual(self.broken(forge, lambda: self.flip('tile/entries/001', 40)), ('A-TILE', '256', '1', '255'))
+        _, findings, _ = self.run_audit(self.directory, '--key', str(forge.signer.key), '--structure')
+        self.assertEqual([f['code'] for f in findings].count('A-TILE'), 1)
         self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/1/000.p/3'))), ('A-TILE', '0', '0', '0'))
 
     def test_a_root_that_is_not_the_leaves(self):
@@ -347,7 +414,10 @@ class Files(LogTest):
         forge = history()
         text = f'wallet.test\n{2**62}\n{encode(bytes(32))}\n'
         forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
-        self.assertEqual(self.first(forge)[0], 'A-TILE')
+        _, findings, _ = self.audit(forge)
+        self.assertEqual(findings[0]['code'], 'A-TILE')
+        # Two files are missing for each of a thousand bundles, and a few above them.
+        self.assertLess(len(findings), 3000)
 
     def test_notes_of_another_form(self):
         forge = history()
@@ -357,6 +427,10 @@ class Files(LogTest):
             with self.subTest(raw[:20]):
                 forge.checkpoints.append(raw)
                 self.assertEqual(self.first(forge), ('A-NOTE', None, None))
+        # The log's own key may sign for another log, and an older one for this.
+        text = good.decode().split('\n\n')[0].replace('wallet.test', 'other.test') + '\n'
+        forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
+        self.assertEqual(self.first(forge), ('A-NOTE', None, None))
         # Witnesses may sign beside the log.
         forge.checkpoints.append(good + '\u2014 witness.example AAAAAAAA\n'.encode())
         self.accepted(forge)
