@@ -172,9 +172,9 @@ class Honest(LogTest):
         for number in range(100):
             forge.record(iou(Signer(f'issuer {number}'), BOB, '1'), time=SECOND)
         forge.block()
-        started = time.monotonic()
+        started = time.process_time()
         self.accepted(forge)
-        self.assertLess(time.monotonic() - started, 3)
+        self.assertLess(time.process_time() - started, 3)
 
 
 class Lies(LogTest):
