@@ -130,8 +130,8 @@ impl State {
                 *changed.entry(id.unit).or_default() += u64::from(before.is_none());
             }
             let moved = moved.entry(id.unit).or_insert_with(Amount::zero);
-            *moved = moved.plus(&account.balance.net);
-            *moved = before.map_or_else(|| moved.clone(), |before| moved.minus(&before));
+            let before = before.unwrap_or_else(Amount::zero);
+            *moved = moved.plus(&account.balance.net).minus(&before);
             let value = Hash::sha3(&account_value(&id, &account, record.number)).0;
             self.accounts.set(key, value, Held::new(&account, record.number));
         }
