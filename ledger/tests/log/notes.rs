@@ -109,6 +109,8 @@ fn who_must_have_signed() {
     let as_ann = sign("other\n", "ann", &[1; 32]);
     // Same name, other key: an unknown one.
     let other_ann = sign(text, "ann", &[2; 32]);
+    // Same id, other name: an unknown one too.
+    let renamed = by_ann.replace(" ann ", " ben ");
     let (ann, ben) = (std::slice::from_ref(&ann), std::slice::from_ref(&ben));
     let both = [ann, ben].concat();
     let unknown = |signers: &str| Err(NoteError::Unknown { signers: signers.into() });
@@ -124,6 +126,7 @@ fn who_must_have_signed() {
         (vec![&*by_ann], &[], unknown(&id(&ann[0]))),
         (vec![&*other_ann], ann, unknown(&id(&verifier_key("ann", &[2; 32])))),
         (vec![&*other_ann, &*by_ann], ann, good.clone()),
+        (vec![&*renamed], ann, unknown(&format!("ben+{:08x}", ann[0].id))),
         (vec![&*as_ann], ann, forged.clone()),
         (vec![&*by_ben, &*as_ann], &both, forged.clone()),
         (vec![&*by_ann, &*as_ann], ann, forged.clone()),
@@ -147,7 +150,6 @@ fn what_is_no_note() {
         format!("{note}x"),
         note.trim_end().to_owned(),
         note.replace('\n', "\r\n"),
-        note.replace("text", "te\u{1}xt"),
         note.replace("\u{2014} ", "- "),
         note.replace("\u{2014} ", "\u{2014}  "),
         note.replace(" ann ", " a+nn "),
@@ -162,6 +164,11 @@ fn what_is_no_note() {
     ] {
         let refused = Note::parse(wrong.as_bytes());
         assert!(matches!(refused, Err(NoteError::Note(_))), "{refused:?}: {wrong:.200}");
+    }
+    for control in (0..32).filter(|byte| *byte != b'\n') {
+        let wrong = note.replace('x', &char::from(control).to_string());
+        let refused = Err(NoteError::Note("a control character"));
+        assert_eq!(Note::parse(wrong.as_bytes()), refused, "{control}");
     }
     let mut bytes = note.into_bytes();
     bytes[0] = 0xff;
