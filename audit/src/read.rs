@@ -1,0 +1,336 @@
+//! What can be found out of 256 leaves without knowing any other: hashes,
+//! shape, signatures, and whether bundle and lowest tile agree. So it can be
+//! done for many at once ([`crate::workers`]).
+
+use rand::rngs::ThreadRng;
+use webwallet_ledger::hash::Hash;
+use webwallet_ledger::json::{self, Value};
+use webwallet_ledger::leaf::{Leaf, LeafError};
+use webwallet_ledger::limits::DEPTH_MAX;
+use webwallet_ledger::merkle::{Node, Sha3, Sha256, TreeHash};
+use webwallet_ledger::rejection::Rejection;
+use webwallet_ledger::signature::Keys;
+use webwallet_ledger::tile::{self, Level, TileId};
+use webwallet_ledger::time::Time;
+use webwallet_ledger::{Request, document, verify};
+
+use crate::source::{Source, SourceError, rank};
+
+/// Signatures that are verified together: more gain next to nothing.
+const BATCH: usize = 1_024;
+
+/// What every worker needs to know.
+pub(crate) struct Reader<'a> {
+    pub source: &'a Source,
+    /// Leaves of the log.
+    pub size: u64,
+    pub domain: &'a str,
+    /// Only outlines of records, nothing of what they mean.
+    pub structure: bool,
+    /// Leaves before this one were audited before: their signatures are not
+    /// verified again.
+    pub known: u64,
+    pub keys: Keys,
+}
+
+/// One bundle with its tile.
+pub(crate) struct Bundle {
+    /// Leaves in it, be they there or not.
+    pub leaves: Vec<Read>,
+    pub faults: Vec<TileFault>,
+    /// There is no file at all.
+    pub missing: bool,
+}
+
+/// Something wrong with a tile or bundle.
+pub(crate) struct TileFault {
+    /// Of the lowest leaf that it concerns, in its bundle.
+    pub offset: u16,
+    /// Its place among faults at one leaf.
+    pub rank: u8,
+    /// The file.
+    pub path: String,
+    pub detail: String,
+}
+
+/// One leaf.
+pub(crate) struct Read {
+    /// Its hash in the log.
+    pub outside: Node,
+    /// Its hash in its block.
+    pub inside: Node,
+    pub content: Content,
+}
+
+/// What a leaf turned out to be.
+pub(crate) enum Content {
+    /// A document, and for a record whether its signatures are good.
+    Leaf(Leaf, Result<(), Rejection>),
+    /// A record of which only this was read.
+    Outline { number: u64, time: Time },
+    /// No document that fits its place.
+    Broken(Broken),
+    /// Nothing: the bundle is not there or cannot be taken apart.
+    Missing,
+}
+
+/// A leaf with something wrong in itself.
+pub(crate) struct Broken {
+    pub error: LeafError,
+    /// As far as it can be told.
+    pub kind: Kind,
+    /// What it calls itself, should later documents name it.
+    pub name: Option<Hash>,
+}
+
+/// Kinds of leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Genesis,
+    Record,
+    Block,
+    Stack,
+    Keys,
+    /// Nobody can tell.
+    Unreadable,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Genesis => "genesis",
+            Kind::Record => "record",
+            Kind::Block => "block",
+            Kind::Stack => "stack",
+            Kind::Keys => "keys",
+            Kind::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl Read {
+    pub fn kind(&self) -> Kind {
+        match &self.content {
+            Content::Leaf(Leaf::Genesis(_), _) => Kind::Genesis,
+            Content::Leaf(Leaf::Keys(_), _) => Kind::Keys,
+            Content::Leaf(Leaf::Stack(_), _) => Kind::Stack,
+            Content::Leaf(Leaf::Block(_), _) => Kind::Block,
+            Content::Leaf(Leaf::Record(_), _) | Content::Outline { .. } => Kind::Record,
+            Content::Broken(broken) => broken.kind,
+            Content::Missing => Kind::Unreadable,
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads these bundles and verifies the signatures in them.
+    pub fn read(
+        &self,
+        bundles: std::ops::Range<u64>,
+        random: &mut ThreadRng,
+    ) -> Result<Vec<Bundle>, SourceError> {
+        let mut read = bundles.clone().map(|i| self.bundle(i)).collect::<Result<Vec<_>, _>>()?;
+        if !self.structure {
+            let first = bundles.start * u64::from(tile::TILE_WIDTH);
+            let known = usize::try_from(self.known.saturating_sub(first)).unwrap_or(usize::MAX);
+            let leaves = read.iter_mut().flat_map(|bundle| &mut bundle.leaves);
+            self.verify(leaves.skip(known), random);
+        }
+        Ok(read)
+    }
+
+    fn bundle(&self, index: u64) -> Result<Bundle, SourceError> {
+        let mut faults = Faults::default();
+        let Some(id) = TileId::at(Level::Entries, index, self.size) else {
+            return Ok(Bundle { leaves: Vec::new(), faults: Vec::new(), missing: false });
+        };
+        let hashes = self.hashes(TileId { level: Level::Hashes(0), ..id }, &mut faults)?;
+        let file = self.source.tile(id)?;
+        let Some(file) = file else {
+            faults.note(0, id, "missing");
+            let stored = hashes.unwrap_or_else(|| vec![[0; 32]; id.width.into()]);
+            let leaves = stored.into_iter().map(missing).collect();
+            return Ok(Bundle { leaves, faults: faults.0, missing: true });
+        };
+        let entries = match tile::parse_bundle(&file.bytes, file.width) {
+            Ok(entries) => entries,
+            Err(error) => {
+                faults.note(0, id, error);
+                let stored = hashes.unwrap_or_else(|| vec![[0; 32]; id.width.into()]);
+                let leaves = stored.into_iter().map(missing).collect();
+                return Ok(Bundle { leaves, faults: faults.0, missing: false });
+            }
+        };
+        let entries = &entries[..id.width.into()];
+        let leaves: Vec<Read> = entries.iter().map(|bytes| self.leaf(bytes)).collect();
+        let outside = leaves.iter().map(|leaf| &leaf.outside);
+        if let Some(hashes) = &hashes {
+            let at = outside.zip(hashes).position(|(leaf, hash)| leaf != hash);
+            faults.differs(at, id, "the leaf and its hash in the tile of level 0 do not fit");
+        }
+        self.narrower(id, entries, &leaves, &mut faults)?;
+        Ok(Bundle { leaves, faults: faults.0, missing: false })
+    }
+
+    /// The tile's hashes, or none with a fault noted.
+    fn hashes(&self, id: TileId, faults: &mut Faults) -> Result<Option<Vec<Node>>, SourceError> {
+        match read_hashes(self.source, id)? {
+            Ok(hashes) => Ok(Some(hashes)),
+            Err(detail) => {
+                faults.note(0, id, detail);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Versions of bundle and tile from when they were narrower hold the same,
+    /// as far as they go.
+    fn narrower(
+        &self,
+        id: TileId,
+        entries: &[&[u8]],
+        leaves: &[Read],
+        faults: &mut Faults,
+    ) -> Result<(), SourceError> {
+        for width in self.source.narrower(id)? {
+            let id = TileId { width, ..id };
+            let Some(file) = self.source.tile(id)?.filter(|file| file.width == width) else {
+                continue;
+            };
+            match tile::parse_bundle(&file.bytes, width) {
+                Err(error) => faults.note(0, id, error),
+                Ok(old) => {
+                    let at = old.iter().zip(entries).position(|(old, new)| old != new);
+                    faults.differs(at, id, "the leaf is another than in the wider bundle");
+                }
+            }
+        }
+        let id = TileId { level: Level::Hashes(0), ..id };
+        for width in self.source.narrower(id)? {
+            let id = TileId { width, ..id };
+            let Some(hashes) = self.hashes(id, faults)? else { continue };
+            let leaves = leaves.iter().map(|leaf| &leaf.outside);
+            let at = hashes.iter().zip(leaves).position(|(hash, leaf)| hash != leaf);
+            faults.differs(at, id, "the hash is not that of the leaf");
+        }
+        Ok(())
+    }
+
+    fn leaf(&self, bytes: &[u8]) -> Read {
+        let (outside, inside) = (Sha256::leaf(bytes), Sha3::leaf(bytes));
+        let content = match self.structure.then(|| outline(bytes)).flatten() {
+            Some(outline) => outline,
+            None => match Leaf::parse(bytes, self.domain) {
+                Ok(leaf) => Content::Leaf(leaf, Ok(())),
+                Err(error) => Content::Broken(broken(bytes, error)),
+            },
+        };
+        Read { outside, inside, content }
+    }
+
+    /// Sets the verdict on every record's signatures.
+    fn verify<'r>(&self, leaves: impl Iterator<Item = &'r mut Read>, random: &mut ThreadRng) {
+        let mut batch: Vec<(&Request, &mut Result<(), Rejection>)> = Vec::new();
+        let mut signatures = 0;
+        let mut flush = |batch: &mut Vec<(&Request, &mut Result<(), Rejection>)>| {
+            let requests: Vec<&Request> = batch.iter().map(|(request, _)| *request).collect();
+            let verdicts = verify::verify(&requests, &self.keys, random);
+            for ((_, verdict), found) in batch.drain(..).zip(verdicts) {
+                *verdict = found;
+            }
+        };
+        for leaf in leaves {
+            let Content::Leaf(Leaf::Record(entry), verdict) = &mut leaf.content else { continue };
+            let Ok(request) = &entry.request else { continue };
+            signatures += request.signatures();
+            batch.push((request, verdict));
+            if signatures >= BATCH {
+                flush(&mut batch);
+                signatures = 0;
+            }
+        }
+        flush(&mut batch);
+    }
+}
+
+/// The hashes of a tile, or what is wrong with its file.
+pub(crate) fn read_hashes(
+    source: &Source,
+    id: TileId,
+) -> Result<Result<Vec<Node>, String>, SourceError> {
+    let Some(file) = source.tile(id)? else { return Ok(Err("missing".into())) };
+    Ok(match tile::parse_hashes(&file.bytes, file.width) {
+        Ok(mut hashes) => {
+            hashes.truncate(id.width.into());
+            Ok(hashes)
+        }
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+#[derive(Default)]
+struct Faults(Vec<TileFault>);
+
+impl Faults {
+    fn note(&mut self, offset: u16, id: TileId, detail: impl ToString) {
+        let (path, detail) = (id.path(), detail.to_string());
+        self.0.push(TileFault { offset, rank: rank(id.level), path, detail });
+    }
+
+    /// Notes that a file differs from this place on, unless something there was
+    /// noted already: then that is what is wrong.
+    fn differs(&mut self, at: Option<usize>, id: TileId, detail: &str) {
+        let at = at.and_then(|at| u16::try_from(at).ok());
+        if let Some(at) = at.filter(|at| self.0.iter().all(|fault| fault.offset != *at)) {
+            self.note(at, id, detail);
+        }
+    }
+}
+
+fn missing(outside: Node) -> Read {
+    Read { outside, inside: [0; 32], content: Content::Missing }
+}
+
+/// Number and time of a record, without reading it as JSON: both stand at
+/// their places in the canonical form, and quotes in strings are escaped.
+/// `None` if it is none, or anything about it is unusual.
+fn outline(bytes: &[u8]) -> Option<Content> {
+    const KIND: &str = "],\"kind\":\"record\",\"number\":\"";
+    const TIME: &str = "],\"time\":\"";
+    if !document::is_record(bytes) {
+        return None;
+    }
+    document::name(bytes).ok()?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let data =
+        &text[..text.find(",\"hash\":{\"steps\":\"stringify:data\",\"types\":\"sha3-256\"")?];
+    let number = data[data.find(KIND)? + KIND.len()..].split('"').next()?;
+    let time = data[data.rfind(TIME)? + TIME.len()..].split('"').next()?;
+    let number = number.parse().ok().filter(|n: &u64| n.to_string() == number)?;
+    Some(Content::Outline { number, time: time.parse().ok()? })
+}
+
+/// What can still be said of a leaf that is none: its kind and name, as long as
+/// it is JSON of the profile.
+fn broken(bytes: &[u8], error: LeafError) -> Broken {
+    let kind = match error.kind {
+        Some("genesis") => Kind::Genesis,
+        Some("record") => Kind::Record,
+        Some("block") => Kind::Block,
+        Some("stack") => Kind::Stack,
+        Some("keys") => Kind::Keys,
+        _ => Kind::Unreadable,
+    };
+    let value = json::parse(bytes, DEPTH_MAX).ok();
+    let name = value.as_ref().and_then(|value| member(member(value, "hash")?, "value"));
+    let name = match name {
+        Some(Value::Text(name)) => name.as_str().parse().ok(),
+        _ => None,
+    };
+    Broken { error, kind, name }
+}
+
+fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
+    let Value::Object(members) = value else { return None };
+    members.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
+}

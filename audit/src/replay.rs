@@ -1,0 +1,164 @@
+//! Clears every record again and compares what comes out with what the log
+//! says. After a wrong clearing it goes on with the outputs as logged, so that
+//! one false record is one finding and not a thousand.
+
+use webwallet_ledger::account::{Account, AccountId};
+use webwallet_ledger::block::Header;
+use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::hash::Hash;
+use webwallet_ledger::leaf::Entry;
+use webwallet_ledger::record::{Output, Record};
+use webwallet_ledger::rejection::{Code as Refused, Rejection};
+use webwallet_ledger::request::Request;
+use webwallet_ledger::state::State;
+
+use crate::finding::{Code, Finding, Findings, Place};
+use crate::seen::Seen;
+
+/// All accounts as the last record left them, and the IOUs that live.
+pub(crate) struct Replay {
+    state: State,
+    seen: Seen,
+}
+
+/// The accounts, for clearing. Whether an IOU was used before is asked
+/// elsewhere ([`Seen`]): here none was, or a repeat would pass as an answer
+/// given again.
+struct Accounts<'a>(&'a State);
+
+impl History for Accounts<'_> {
+    fn account(&self, account: &AccountId) -> Option<Account> {
+        self.0.account(account)
+    }
+
+    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
+        None
+    }
+}
+
+impl Replay {
+    pub fn new() -> Replay {
+        Replay { state: State::new(), seen: Seen::new() }
+    }
+
+    /// A record, and what was found of its signatures.
+    pub fn record(
+        &mut self,
+        place: Place,
+        entry: &Entry,
+        signatures: &Result<(), Rejection>,
+        domain: &str,
+        found: &mut Findings,
+    ) {
+        let mut note = |rejection: &Rejection| found.leaf(refused(place, rejection));
+        match &entry.request {
+            Err(rejection) => note(rejection),
+            Ok(request) => {
+                if let Err(rejection) = signatures {
+                    note(rejection);
+                }
+                self.clear(place, &entry.record, request, domain, found);
+            }
+        }
+        self.state.apply(&entry.record);
+    }
+
+    fn clear(
+        &mut self,
+        place: Place,
+        record: &Record,
+        request: &Request,
+        domain: &str,
+        found: &mut Findings,
+    ) {
+        for (i, iou) in request.inputs.iter().enumerate() {
+            if !self.seen.insert(&iou.hash, iou.expiry, record.time) {
+                let field = format!("meta.inputs.{i}");
+                let detail = format!("the IOU {} is in an earlier record", iou.hash);
+                found.leaf(Finding::wrong(place, Code::Double, field, detail));
+            }
+        }
+        let history = Accounts(&self.state);
+        match clear::clear(request, domain, record.number, record.time, &history) {
+            Ok(Cleared::Now(cleared)) if cleared.bytes == record.bytes => {}
+            Ok(Cleared::Now(cleared)) => found.leaf(another(place, &cleared, record)),
+            // No IOU was cleared before, as far as this history knows.
+            Ok(Cleared::Before(_)) => {}
+            Err(rejection) => found.leaf(refused(place, &rejection)),
+        }
+    }
+
+    /// The end of a block.
+    pub fn block(&mut self, place: Place, header: &Header, found: &mut Findings) {
+        let (state, units) = self.state.roots();
+        for (field, expected, actual) in
+            [("data.state", state, header.state), ("data.units", units, header.units)]
+        {
+            if expected != actual {
+                found.leaf(Finding::at(place, Code::State, field, Hash(expected), Hash(actual)));
+            }
+        }
+        for (unit, sum) in self.state.unbalanced() {
+            found.leaf(Finding::at(place, Code::Sum, unit.to_string(), "0", sum));
+        }
+    }
+}
+
+/// The finding that a record should have been refused.
+fn refused(place: Place, rejection: &Rejection) -> Finding {
+    let code = match rejection.code {
+        Refused::Malformed | Refused::UnsupportedField => Code::Encoding,
+        Refused::UnsupportedHash | Refused::HashMismatch => Code::Hash,
+        Refused::WrongDomain => Code::Domain,
+        Refused::UnsupportedScheme
+        | Refused::AddressInvalid
+        | Refused::KeyAddressMismatch
+        | Refused::SignatureMissing
+        | Refused::SignatureInvalid => Code::Sig,
+        Refused::IouAlreadyCleared => Code::Double,
+        Refused::NotYetActive | Refused::Expired | Refused::ExpiryTooFar => Code::Expiry,
+        Refused::CreditNotByIssuer | Refused::CreditNotGranted => Code::Grant,
+        Refused::BalanceBelowMin | Refused::BalanceAboveMax | Refused::AmountOverflow => {
+            Code::Limit
+        }
+        // What clearing gives does not fit a leaf, so it is not what is there.
+        Refused::TooLarge => Code::Output,
+    };
+    // A rejection points into a request; in a record the IOUs are in `meta`.
+    let pointer = rejection.pointer.replacen("/data/inputs/", "/meta/inputs/", 1);
+    let detail = format!("{}: {}", rejection.code, rejection.detail);
+    let finding = Finding::wrong(place, code, dotted(&pointer), &detail);
+    match (&rejection.limit, &rejection.actual) {
+        (Some(limit), Some(actual)) => Finding {
+            expected: Some(limit.clone()),
+            actual: Some(format!("{actual} ({detail})")),
+            ..finding
+        },
+        _ => finding,
+    }
+}
+
+/// A JSON pointer as findings name fields.
+pub(crate) fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
+}
+
+/// The finding that clearing gives another record.
+fn another(place: Place, cleared: &Record, record: &Record) -> Finding {
+    let text = |output: Option<&Output>| {
+        let mut out = Vec::new();
+        if let Some(output) = output {
+            output.write(&mut out);
+        }
+        String::from_utf8(out).unwrap_or_default()
+    };
+    let longer = cleared.outputs.len().max(record.outputs.len());
+    let differs = |i: &usize| cleared.outputs.get(*i) != record.outputs.get(*i);
+    let Some(i) = (0..longer).find(differs) else {
+        // The same outputs in another spelling.
+        let (expected, actual) = (cleared.hash, record.hash);
+        return Finding::at(place, Code::Output, "data.outputs", expected, actual);
+    };
+    let (expected, actual) = (text(cleared.outputs.get(i)), text(record.outputs.get(i)));
+    Finding::at(place, Code::Output, format!("data.outputs.{i}"), expected, actual)
+}

@@ -1,0 +1,240 @@
+//! The command as an auditor runs it: exit codes, JSON, and a log read over HTTP.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use serde_json::Value;
+use webwallet_ledger::merkle::{self, Node, Sha256};
+use webwallet_ledger::receipt::Receipt;
+use webwallet_ledger::tile::{self, TileError};
+
+use crate::chain::{Log, sample};
+use crate::written;
+
+fn command(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webwallet-audit"));
+    command.args(args).stdin(Stdio::null()).output().expect("it runs")
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("one JSON document a line")).collect()
+}
+
+/// Serves a directory as any static web server does, as long as the test runs.
+fn served(directory: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let directory = directory.to_owned();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let directory = directory.clone();
+            thread::spawn(move || serve(stream, directory));
+        }
+    });
+    url
+}
+
+fn serve(stream: TcpStream, directory: PathBuf) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    loop {
+        let request = lines.next()?.ok()?;
+        while !lines.next()?.ok()?.is_empty() {}
+        let path = request.split(' ').nth(1)?.trim_start_matches('/').to_owned();
+        let (status, body) = match std::fs::read(directory.join(path)) {
+            Ok(body) => ("200 OK", body),
+            Err(_) => ("404 Not Found", Vec::new()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        (&stream).write_all(&[head.as_bytes(), &body].concat()).ok()?;
+    }
+}
+
+/// The answer must be the same from files and from a web server.
+#[test]
+fn a_directory_and_its_url_are_accepted_alike() {
+    let log = sample();
+    let directory = written(&log);
+    let (place, key) = (directory.path().to_str().expect("a path"), log.key().to_string());
+    let url = served(directory.path());
+    let mut results = Vec::new();
+    for place in [place, &url, &format!("{url}/")] {
+        let output = command(&[place, "--key", &key, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        results.push(lines(&output));
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0], results[2]);
+    let last = results[0].last().expect("a result");
+    assert_eq!((results[0].len(), &last["result"]), (1, &"accepted".into()));
+    assert_eq!(last["size"], log.leaves.len().to_string());
+    assert_eq!(last["records"], log.number.to_string());
+    assert_eq!(last["head"].as_str().map(str::len), Some(64));
+    let keys: Vec<&String> = last.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["blocks", "head", "records", "result", "size"]);
+}
+
+/// A finding as scripts read it.
+#[test]
+fn a_finding_is_one_line_of_json_and_one_line_of_text() {
+    let log = sample();
+    let directory = written(&log);
+    let path = directory.path().join("tile/entries/000");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    bytes[50] ^= 1;
+    std::fs::write(path, bytes).expect("written");
+    let (place, key) = (directory.path().to_str().expect("a path"), log.key().to_string());
+    let output = command(&[place, "--key", &key, "--json", "--structure"]);
+    assert_eq!(output.status.code(), Some(1));
+    let found = lines(&output);
+    let keys: Vec<&String> = found[0].as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["actual", "block", "code", "expected", "field", "leaf", "number"]);
+    assert_eq!((&found[0]["code"], &found[0]["leaf"]), (&"A-TILE".into(), &"0".into()));
+    assert_eq!(found.last().expect("a result")["result"], "rejected");
+    let output = command(&[place, "--key", &key, "--structure"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.starts_with("A-TILE     block 0, number 0, leaf 0: "), "{text}");
+}
+
+/// What is no log and what is no command line can be told from a bad log.
+#[test]
+fn what_cannot_be_checked_is_neither_accepted_nor_rejected() {
+    let empty = tempfile::TempDir::new().expect("a directory");
+    let empty = empty.path().to_str().expect("a path");
+    let key = Log::first_key().to_string();
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
+    let nobody = format!("http://{nobody}");
+    let cases: [&[&str]; 8] = [
+        &[],
+        &[empty],
+        &[empty, "--key", &key],
+        &["/nowhere/at/all", "--key", &key],
+        &[&nobody, "--key", &key],
+        &[empty, "--key", "not a key"],
+        &["receipt", "/nowhere/at/all", "--key", &key],
+        &["consistency", "/nowhere", "/nowhere", "--source", empty, "--key", &key],
+    ];
+    for case in cases {
+        let output = command(case);
+        assert_eq!(output.status.code(), Some(2), "{case:?}: {output:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{case:?}");
+    }
+}
+
+/// The receipt of a leaf against the last checkpoint.
+fn receipt(log: &Log, index: u64) -> Receipt {
+    let size = log.leaves.len() as u64;
+    let mut subtree = |first: u64, leaves: u64| -> Result<Node, TileError> {
+        tile::subtree_from_tiles(first, leaves, size, |id| {
+            let start = id.first_leaf().expect("a leaf") as usize;
+            let under = 256_usize.pow(match id.level {
+                tile::Level::Hashes(level) => level.into(),
+                tile::Level::Entries => 0,
+            });
+            let hashes = (0..usize::from(id.width)).map(|i| {
+                let leaves = &log.leaves[start + i * under..start + (i + 1) * under];
+                let leaves: Vec<Node> =
+                    leaves.iter().map(|leaf| <Sha256 as merkle::TreeHash>::leaf(leaf)).collect();
+                merkle::root::<Sha256>(&leaves)
+            });
+            Ok::<Vec<Node>, TileError>(hashes.collect())
+        })
+    };
+    let path = merkle::inclusion::<Sha256, _>(index, size, &mut subtree).expect("a path");
+    let checkpoint = log.checkpoints.last().expect("one").clone();
+    Receipt { record: log.leaves[index as usize].clone(), index, path, checkpoint }
+}
+
+/// Long after the server is gone.
+#[test]
+fn a_receipt_is_verified_offline() {
+    let log = sample();
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("receipt.tlog-proof");
+    let name = file.to_str().expect("a path");
+    let key = log.key().to_string();
+    let record = receipt(&log, 300);
+    for text in [record.to_text().into_bytes(), record.to_json().expect("JSON")] {
+        std::fs::write(&file, text).expect("written");
+        let output = command(&["receipt", name, "--key", &key, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(lines(&output)[0]["index"], "300");
+        assert_eq!(command(&["receipt", name, "--key", &key]).status.code(), Some(0));
+        let other = Log::first_key().to_string();
+        assert_eq!(command(&["receipt", name, "--key", &other]).status.code(), Some(1));
+    }
+    for bad in [record.to_text().replace("index 300", "index 301"), "no receipt".into()] {
+        std::fs::write(&file, bad).expect("written");
+        let output = command(&["receipt", name, "--key", &key, "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(lines(&output)[0]["result"], "rejected");
+    }
+}
+
+/// Two saved heads and the tiles between them.
+#[test]
+fn consistency_is_proved_from_tiles() {
+    let log = sample();
+    let directory = written(&log);
+    let place = directory.path().to_str().expect("a path");
+    let note = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let last = log.checkpoints.last().expect("one");
+    let new = note("new", last);
+    let (first_key, key) = (Log::first_key().to_string(), log.key().to_string());
+    let ask = |old: &str, new: &str| {
+        let args = ["--source", place, "--key", &key, "--key", &first_key, "--json"];
+        let output = command(&[&["consistency", old, new], &args[..]].concat());
+        let code =
+            lines(&output)[0].get("code").map(|code| code.as_str().expect("text").to_owned());
+        (output.status.code(), code)
+    };
+    let found = |code: &str| (Some(1), Some(code.to_owned()));
+    for checkpoint in &log.checkpoints {
+        assert_eq!(ask(&note("old", checkpoint), &new), (Some(0), None));
+    }
+    let mut other = Log::new();
+    other.pay("alice", "mallory", "1", "alice");
+    other.seal();
+    let old = note("old", other.checkpoints.last().expect("one"));
+    assert_eq!(ask(&old, &new), found("A-REWRITE"));
+    let longer = note("longer", last);
+    let shorter = note("shorter", &log.checkpoints[3]);
+    assert_eq!(ask(&longer, &shorter), found("A-REWRITE"));
+    let forged = note("old", &last.replacen("\n7", "\n8", 1));
+    assert_eq!(ask(&forged, &new), found("A-NOTE"));
+    std::fs::remove_file(directory.path().join("tile/1/000.p/2")).expect("removed");
+    let old = note("old", &log.checkpoints[5]);
+    assert_eq!(ask(&old, &new), found("A-TILE"));
+}
+
+/// A proof as other implementations of RFC 6962 make and refuse it.
+#[test]
+fn test_vectors_come_out_as_they_should() {
+    let feed = |text: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_webwallet-audit"))
+            .args(["merkle", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("read");
+        child.wait_with_output().expect("it ends")
+    };
+    let one = r#"{"leafIdx":0,"treeSize":1,"root":"bjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=",
+        "leafHash":"bjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=","proof":null,"desc":"one","wantErr":false}"#;
+    let output = feed(&format!("{one}\n[{one},{one}]"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(lines(&output).last().expect("a result")["vectors"], "3");
+    let output = feed(&one.replace("\"treeSize\":1", "\"treeSize\":2"));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(feed("{}").status.code(), Some(2));
+}
