@@ -5,7 +5,6 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use serde::Serialize;
 use webwallet_ledger::limits;
 
 use crate::answer;
@@ -19,21 +18,26 @@ const RULES: &str = "1";
 
 /// Who this server is
 ///
-/// Its domain, the keys of its log, newest first, the rules it clears by, and its limits.
+/// Its domain, the keys of its log, newest first, its newest checkpoint, the rules it clears by, and its limits.
 #[utoipa::path(
     get,
     path = "/.well-known/webwallet",
     tag = "server",
-    responses((status = 200, description = "The server's card", body = schema::Server))
+    responses(
+        (status = 200, description = "The server's card", body = schema::Server),
+        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn get_server(
     State(gateway): State<Gateway>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
+    let log = gateway.prover().status().await?;
     let card = schema::Server {
         domain: gateway.domain().to_owned(),
-        keys: Vec::new(),
+        keys: log.keys,
+        checkpoint: Some(log.checkpoint).filter(|checkpoint| !checkpoint.is_empty()),
         rules: RULES.to_owned(),
         limits: schema::ServerLimits {
             body_bytes: limits::BODY_BYTES_MAX,
@@ -51,7 +55,7 @@ pub(crate) async fn get_server(
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    Ok(json(&card))
+    Ok(answer::current(StatusCode::OK, answer::json(&card)))
 }
 
 /// Zero means that there is no such limit.
@@ -74,7 +78,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
 
 /// Whether requests can be served
 ///
-/// Asks both stores, each for at most a second. The detail of a refusal names what is missing.
+/// Asks both stores and the log, each for at most a second. The detail of a refusal names what is missing.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -86,6 +90,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
 )]
 pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Response, Problem> {
     let mut missing = gateway.stores().missing(gateway.domain()).await;
+    missing.extend(gateway.prover().missing(gateway.domain()).await);
     if gateway.is_draining() {
         missing.insert(0, "the server is shutting down".to_owned());
     }
@@ -115,21 +120,18 @@ pub(crate) async fn get_problem(
     let code = query::segment(code)?;
     let kind = Kind::named(&code)
         .ok_or_else(|| Problem::new(Other::NotFound, "no refusal has this code"))?;
-    Ok(json(&schema::Explanation {
+    let explanation = schema::Explanation {
         code: kind.code().to_owned(),
         title: kind.title().to_owned(),
         status: kind.status().as_u16(),
         retry: kind.retry().to_owned(),
         cause: kind.cause().to_owned(),
         cure: kind.cure().to_owned(),
-    }))
+    };
+    Ok(answer::current(StatusCode::OK, answer::json(&explanation)))
 }
 
 fn health(gateway: &Gateway, status: &str) -> Response {
-    json(&schema::Health { status: status.to_owned(), test_clock: gateway.test_clock() })
-}
-
-fn json(value: &impl Serialize) -> Response {
-    // Only structs of text and numbers come here; writing them cannot fail.
-    answer::current(StatusCode::OK, serde_json::to_vec(value).unwrap_or_default())
+    let health = schema::Health { status: status.to_owned(), test_clock: gateway.test_clock() };
+    answer::current(StatusCode::OK, answer::json(&health))
 }

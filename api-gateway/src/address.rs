@@ -179,7 +179,7 @@ async fn outputs(
     Ok(page(body, uri, &query, next))
 }
 
-fn address_of(place: &str, text: &str) -> Result<Address, Problem> {
+pub(crate) fn address_of(place: &str, text: &str) -> Result<Address, Problem> {
     text.parse().map_err(|error: webwallet_ledger::address::NotAnAddress| {
         query::invalid(format!("{place} names no address: {error}"))
     })

@@ -1,4 +1,5 @@
-//! The admin listener: metrics and health, for the operator alone.
+//! The admin listener: metrics, health, and what changes the server, for the
+//! operator alone.
 //!
 //! It belongs on a loopback address. Anywhere else a token is the least there
 //! has to be; whoever binds the listener sees to that.
@@ -9,14 +10,16 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use http::{HeaderMap, HeaderValue, header};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
-use crate::about;
 use crate::gateway::Gateway;
 use crate::problem::{Other, Problem};
+use crate::query::{self, Query};
+use crate::{about, answer};
 
 /// What the admin listener shows, and to whom.
 #[derive(Clone)]
@@ -33,6 +36,9 @@ pub(crate) fn router(gateway: &Gateway, access: Access) -> Router {
     let metrics = access.metrics;
     let guarded = Router::new()
         .route("/metrics", get(move || async move { exposition(metrics.render()) }))
+        .route("/seal", post(seal))
+        .route("/log-key", post(rotate_log_key))
+        .with_state(gateway.clone())
         .route_layer(from_fn_with_state(token, guard));
     // Health stays open: a load balancer has no token, and it gives nothing away.
     let health = Router::new()
@@ -40,6 +46,53 @@ pub(crate) fn router(gateway: &Gateway, access: Access) -> Router {
         .route("/readyz", get(about::get_readyz))
         .with_state(gateway.clone());
     guarded.merge(health)
+}
+
+/// `POST /seal`: seals all that has cleared; `?stack=true` begins with a stack.
+async fn seal(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(uri.query(), &["stack"])?;
+    let stack = match query.get("stack") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(query::invalid("stack is true or false")),
+    };
+    let sealed = gateway.prover().seal(stack).await?;
+    let sealed = Sealed {
+        height: sealed.height.to_string(),
+        blocks: sealed.blocks.to_string(),
+        records: sealed.records.to_string(),
+        checkpoint: sealed.checkpoint,
+    };
+    Ok(answer::current(StatusCode::OK, answer::json(&Data { data: sealed })))
+}
+
+/// `POST /log-key`: makes a new log key, and a block that says so.
+async fn rotate_log_key(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let rotated = gateway.prover().rotate_log_key().await?;
+    let rotated = Rotated { key: rotated.key, height: rotated.height.to_string() };
+    Ok(answer::current(StatusCode::OK, answer::json(&Data { data: rotated })))
+}
+
+#[derive(Serialize)]
+struct Data<T> {
+    data: T,
+}
+
+/// What was sealed.
+#[derive(Serialize)]
+struct Sealed {
+    height: String,
+    blocks: String,
+    records: String,
+    checkpoint: String,
+}
+
+/// The new key, and the block that says so.
+#[derive(Serialize)]
+struct Rotated {
+    key: String,
+    height: String,
 }
 
 fn exposition(text: String) -> Response {

@@ -1,12 +1,30 @@
-//! What every good answer has: JSON, and how long it stays true.
+//! What every good answer has: its form, and how long it stays true.
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use webwallet_ledger::Hash;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The form of an answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    Json,
+    Text,
+    Bytes,
+}
+
+impl Form {
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Form::Json => "application/json",
+            Form::Text => "text/plain; charset=utf-8",
+            Form::Bytes => "application/octet-stream",
+        })
+    }
+}
+
 /// A record never changes, so it may be kept for ever (RFC 8246).
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// A balance may change at any moment.
@@ -21,30 +39,63 @@ pub(crate) fn data(document: &[u8]) -> Bytes {
     Bytes::from(body)
 }
 
-/// An answer that is true now.
+/// A value of ours as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Bytes {
+    // Only structs of text and numbers come here; writing them cannot fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// Hashes as answers write them.
+pub(crate) fn hex(hashes: &[Bytes]) -> Vec<String> {
+    let hex = |hash: &Bytes| hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    hashes.iter().map(hex).collect()
+}
+
+/// JSON that is true now.
 pub(crate) fn current(status: StatusCode, body: impl Into<Body>) -> Response {
+    now(status, Form::Json, body)
+}
+
+/// An answer that is true now.
+pub(crate) fn now(status: StatusCode, form: Form, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::CONTENT_TYPE, form.media_type());
     headers.insert(header::CACHE_CONTROL, NOT_AT_ALL);
     response
 }
 
-/// An answer that is true for ever, named by a hash; 304 without it to whom
-/// already has it.
+/// JSON that is true for ever, named by a hash; 304 without it to whom already
+/// has it.
 pub(crate) fn immutable(asked: &HeaderMap, name: &Hash, body: impl FnOnce() -> Bytes) -> Response {
-    let tag = format!("\"{name}\"");
-    let mut response = if holds(asked, &tag) {
+    kept(asked, &format!("\"{name}\""), Form::Json, body)
+}
+
+/// An answer that is true for ever, and has no name but its own bytes.
+pub(crate) fn for_ever(asked: &HeaderMap, form: Form, body: Bytes) -> Response {
+    kept(asked, &format!("\"{}\"", Hash::sha3(&body)), form, || body)
+}
+
+/// JSON that is true for ever if it was asked for by all its names, else now.
+pub(crate) fn fixed_if(fixed: bool, asked: &HeaderMap, body: Bytes) -> Response {
+    match fixed {
+        true => for_ever(asked, Form::Json, body),
+        false => current(StatusCode::OK, body),
+    }
+}
+
+fn kept(asked: &HeaderMap, tag: &str, form: Form, body: impl FnOnce() -> Bytes) -> Response {
+    let mut response = if holds(asked, tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = Response::new(Body::from(body()));
-        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+        response.headers_mut().insert(header::CONTENT_TYPE, form.media_type());
         response
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, FOR_EVER);
-    insert(headers, header::ETAG, &tag);
+    insert(headers, header::ETAG, tag);
     response
 }
 

@@ -44,7 +44,8 @@ impl Edge {
 }
 
 /// Where answers are not JSON, the client's wish is not asked.
-const PAGES: [&str; 2] = ["/docs", "/metrics"];
+const PAGES: [&str; 5] =
+    ["/docs", "/metrics", "/checkpoint", "/tile", "/transaction/{name}/receipt"];
 
 /// Wraps every route, and the answers for none.
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {

@@ -10,15 +10,17 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::edge::{self, Edge};
 use crate::limits::Limits;
+use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
-use crate::{about, address, admin, body, iou, openapi, transaction};
+use crate::{about, address, admin, block, body, iou, log, openapi, receipt, state, transaction};
 
 /// What a gateway is told by whoever starts it.
 #[derive(Clone)]
@@ -43,6 +45,7 @@ struct Parts {
     test_clock: bool,
     bodies: body::Room,
     stores: Stores,
+    prover: Prover,
     verifier: Verifier,
     draining: AtomicBool,
 }
@@ -59,6 +62,7 @@ impl Gateway {
         config: Config,
         graphstore: GraphstoreClient<Link>,
         hashtable: HashtableClient<Link>,
+        blockstack: BlockstackClient<Link>,
     ) -> std::io::Result<Gateway> {
         describe_metrics();
         let verifier = Verifier::start(&config.domain, &config.limits, &config.randomness)?;
@@ -68,6 +72,7 @@ impl Gateway {
             test_clock: config.test_clock,
             limits: config.limits,
             stores: Stores::new(graphstore, hashtable),
+            prover: Prover::new(blockstack),
             verifier,
             draining: AtomicBool::new(false),
         })))
@@ -124,6 +129,10 @@ impl Gateway {
         &self.0.stores
     }
 
+    pub(crate) fn prover(&self) -> &Prover {
+        &self.0.prover
+    }
+
     pub(crate) fn verifier(&self) -> &Verifier {
         &self.0.verifier
     }
@@ -132,17 +141,34 @@ impl Gateway {
 /// The routes of the API and their documentation: one list, so that neither can
 /// have what the other has not.
 pub(crate) fn routes() -> OpenApiRouter<Gateway> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    let mut routes = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(transaction::post_transaction))
         .routes(routes!(transaction::get_transaction))
         .routes(routes!(iou::get_iou))
         .routes(routes!(address::get_address))
         .routes(routes!(address::get_unspent))
         .routes(routes!(address::get_history))
+        .routes(routes!(receipt::get_receipt))
+        .routes(routes!(state::get_account_proof))
+        .routes(routes!(state::get_unit_proof))
+        .routes(routes!(block::get_block))
+        .routes(routes!(block::get_block_transactions))
+        .routes(routes!(block::get_stack))
+        .routes(routes!(log::get_checkpoint))
+        .routes(routes!(log::get_checkpoint_at))
+        .routes(routes!(log::get_tile))
+        .routes(routes!(log::get_inclusion))
+        .routes(routes!(log::get_consistency))
         .routes(routes!(about::get_server))
         .routes(routes!(about::get_problem))
         .routes(routes!(about::get_livez))
-        .routes(routes!(about::get_readyz))
+        .routes(routes!(about::get_readyz));
+    // OpenAPI has no word for a parameter that spans segments.
+    let paths = &mut routes.get_openapi_mut().paths.paths;
+    if let Some(tile) = paths.remove("/tile/{*path}") {
+        paths.insert("/tile/{path}".to_owned(), tile);
+    }
+    routes
 }
 
 fn describe_metrics() {

@@ -1,19 +1,21 @@
 //! Speaks REST: the public face of a WebWallet server.
 //!
 //! It reads requests, verifies what needs no state (shape, hashes, addresses,
-//! signatures), asks Graphstore to decide and Hashtable to keep, and answers.
+//! signatures), asks Graphstore to decide and Hashtable to keep, and answers; it
+//! hands out the proofs that Blockstack makes.
 //! It holds no state and touches no store: it knows the services only through
 //! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
 //! No rule about money is here; those are `webwallet_ledger`'s.
 //!
-//! Where to look: [`gateway`] lists the routes; `transaction`, `iou`, `address`
-//! and `about` answer them; `edge` is around all of them; `verifier` is the only
+//! Where to look: [`gateway`] lists the routes; `transaction`, `iou`, `address`,
+//! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
 //! place with threads; [`server`] listens; [`limits`] says how much.
 
 mod about;
 mod address;
 pub mod admin;
 mod answer;
+mod block;
 mod body;
 mod clients;
 mod cursor;
@@ -21,12 +23,16 @@ mod edge;
 pub mod gateway;
 mod iou;
 pub mod limits;
+mod log;
 mod media;
 mod openapi;
 pub mod problem;
+mod prover;
 mod query;
+mod receipt;
 pub mod schema;
 pub mod server;
+mod state;
 mod stores;
 mod transaction;
 mod verifier;

@@ -69,6 +69,14 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     ranges == 0 || best.is_some_and(|(_, welcome)| welcome)
 }
 
+/// Whether JSON is asked for by name, where text is what is given otherwise.
+pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    let named = ranges.any(|range| parts(range).0.eq_ignore_ascii_case("application/json"));
+    named && accepts_json(headers)
+}
+
 fn matches_all(value: &HeaderValue) -> bool {
     value == "*/*" || value == "application/json"
 }

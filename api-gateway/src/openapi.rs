@@ -39,6 +39,7 @@ use crate::schema;
     tags(
         (name = "transactions", description = "Clear IOUs, and read what cleared"),
         (name = "addresses", description = "What somebody holds"),
+        (name = "proofs", description = "Blocks, checkpoints, receipts: what nobody has to trust the server for"),
         (name = "server", description = "Who the server is, and whether it is well"),
     ),
     components(schemas(schema::ProblemCode))

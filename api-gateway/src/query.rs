@@ -48,6 +48,11 @@ impl<'a> Query<'a> {
         pair.map(|(_, value)| value.as_ref())
     }
 
+    /// A number, if it is there.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.get(name).map(|text| number(name, text)).transpose()
+    }
+
     /// `limit`: how many elements the page may have.
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
         let Some(text) = self.get("limit") else {
@@ -85,6 +90,13 @@ pub(crate) fn segment(path: Result<Path<String>, PathRejection>) -> Result<Strin
 /// A refusal of a parameter of the path or the query.
 pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Other::ParameterInvalid, detail)
+}
+
+/// A height, a size, or whatever `name` is: a number from 0.
+pub(crate) fn number(name: &str, text: &str) -> Result<u64, Problem> {
+    decimal(text).ok_or_else(|| {
+        invalid(format!("{name} is a number from 0 to {}, without leading zeros", u64::MAX))
+    })
 }
 
 /// A decimal without sign and leading zero; none for everything else.

@@ -134,6 +134,16 @@ pub struct RecordAnswer {
     pub data: Record,
 }
 
+/// A record, and its receipt where that was waited for.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ClearedAnswer {
+    /// The record.
+    pub data: Record,
+    /// A `.tlog-proof` file, if the record was sealed in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
 /// What a cleared request has left.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Record {
@@ -291,6 +301,228 @@ pub struct PlacedOutput {
     pub content: Output,
 }
 
+/// A receipt.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// The record's number.
+    #[schema(example = "1")]
+    pub number: String,
+    /// The record's hash.
+    #[schema(example = json!(HASH))]
+    pub hash: String,
+    /// The leaf's place in the log.
+    #[schema(example = "2")]
+    pub index: String,
+    /// The inclusion proof, from the leaf's neighbour upwards, in hex.
+    pub path: Vec<String>,
+    /// The signed head, a signed note.
+    pub checkpoint: String,
+    /// The record; its canonical JSON is the leaf.
+    pub record: Record,
+}
+
+/// A record that is not sealed yet.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct NotSealed {
+    /// Always `cleared`.
+    #[schema(example = "cleared")]
+    pub state: String,
+    /// The record's number.
+    #[schema(example = "1")]
+    pub number: String,
+}
+
+/// A proof that a leaf is in the log (RFC 6962, SHA-256).
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Inclusion {
+    /// The leaf's place, from 0.
+    #[schema(example = "2")]
+    pub index: String,
+    /// Leaves of the tree.
+    #[schema(example = "4")]
+    pub size: String,
+    /// From the leaf's neighbour upwards, in hex.
+    pub path: Vec<String>,
+}
+
+/// A proof that a log has only grown (RFC 6962, SHA-256).
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Consistency {
+    /// The smaller size.
+    #[schema(example = "2")]
+    pub from: String,
+    /// The larger size.
+    #[schema(example = "4")]
+    pub to: String,
+    /// Hashes in hex.
+    pub path: Vec<String>,
+}
+
+/// A block.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BlockAnswer {
+    /// The block.
+    pub data: Block,
+}
+
+/// A block as it stands in the log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Block {
+    /// What it says; it is what the hash is of.
+    pub data: BlockData,
+    /// Its name.
+    pub hash: HashOf,
+    /// Always empty.
+    pub meta: Value,
+}
+
+/// What a block says.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BlockData {
+    /// Number of the last record cleared so far; `0`: none.
+    #[schema(example = "1")]
+    pub cleared: String,
+    /// The server.
+    #[schema(example = "example.net")]
+    pub domain: String,
+    /// Index of its first leaf.
+    #[schema(example = "2")]
+    pub first: String,
+    /// From 0.
+    #[schema(example = "1")]
+    pub height: String,
+    /// Always `block`.
+    #[schema(example = "block")]
+    pub kind: String,
+    /// Leaves without the block itself.
+    #[schema(example = "1")]
+    pub leaves: String,
+    /// SHA-256 root of the log before it.
+    pub log: String,
+    /// Hash of the block before it.
+    pub previous: String,
+    /// Records in it.
+    #[schema(example = "1")]
+    pub records: String,
+    /// SHA3-256 root over its leaves.
+    pub root: String,
+    /// The version of the rules.
+    #[schema(example = "1")]
+    pub rules: String,
+    /// The signature line of the checkpoint before it.
+    pub signature: String,
+    /// Root of all accounts after it.
+    pub state: String,
+    /// Of its last record.
+    #[schema(example = "2026-06-01T12:00:00.000Z")]
+    pub time: String,
+    /// Root of all units after it.
+    pub units: String,
+}
+
+/// The records of a block.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BlockRecordsAnswer {
+    /// The records.
+    pub data: BlockRecords,
+}
+
+/// The records of a block.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BlockRecords {
+    /// In the order of their numbers.
+    pub transactions: Vec<Record>,
+}
+
+/// A stack.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StackAnswer {
+    /// The stack.
+    pub data: Stack,
+}
+
+/// A stack of blocks as it stands in the log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stack {
+    /// What it says; it is what the hash is of.
+    pub data: StackData,
+    /// Its name.
+    pub hash: HashOf,
+    /// Always empty.
+    pub meta: Value,
+}
+
+/// What a stack says.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StackData {
+    /// Blocks in it.
+    #[schema(example = "144")]
+    pub blocks: String,
+    /// The server.
+    #[schema(example = "example.net")]
+    pub domain: String,
+    /// Height of its first block.
+    #[schema(example = "0")]
+    pub first: String,
+    /// From 0.
+    #[schema(example = "0")]
+    pub height: String,
+    /// Always `stack`.
+    #[schema(example = "stack")]
+    pub kind: String,
+    /// Hash of the stack before it.
+    pub previous: String,
+    /// SHA3-256 root over the hashes of its blocks.
+    pub root: String,
+    /// The version of the rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1")]
+    pub rules: Option<String>,
+    /// Of its last block.
+    #[schema(example = "2026-06-01T12:00:00.000Z")]
+    pub time: String,
+}
+
+/// A proof of an account or a unit.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StateProofAnswer {
+    /// The proof, and the block it leads to.
+    pub data: ProvenState,
+}
+
+/// A proof, and the block it leads to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProvenState {
+    /// The way through the tree.
+    pub proof: StateProof,
+    /// The block whose `state` or `units` is the root.
+    pub block: Block,
+}
+
+/// The way from a key to the root of the state.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StateProof {
+    /// The key, in hex.
+    pub key: String,
+    /// What stands there; absent if nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The leaf that stands in the way of a missing one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherLeaf>,
+    /// Hashes beside the way, root first, in hex.
+    pub siblings: Vec<String>,
+}
+
+/// A leaf that stands in the way of a missing one.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct OtherLeaf {
+    /// Its key, in hex.
+    pub key: String,
+    /// SHA3-256 of its value, in hex.
+    pub valuehash: String,
+}
+
 /// A server's card.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Server {
@@ -299,6 +531,9 @@ pub struct Server {
     pub domain: String,
     /// Verifier keys of its log as signed-note strings, newest first.
     pub keys: Vec<String>,
+    /// The signed head of its log; absent before the first block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
     /// The version of the rules it clears by.
     #[schema(example = "1")]
     pub rules: String,

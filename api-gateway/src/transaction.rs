@@ -1,6 +1,8 @@
 //! `POST /transaction`: one request from its bytes to its record.
 //! `GET /transaction/{name}`: the record again, for ever.
 
+use std::time::Duration;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -19,21 +21,29 @@ use crate::stores::{Cleared, Key, Outcome};
 /// Tells a repeat from the first time: the record was there before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// What a client would like, and what was done of it (RFC 7240).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The longest wait for a receipt: less than the time an answer may take.
+const WAIT_SECONDS_MAX: u64 = 8;
+
 /// Clear a request
 ///
 /// All its IOUs clear, or none. When the answer comes, the record is durable in two places. The set of
 /// IOU hashes is the idempotency key, for ever: a repeat, in any order and with any signatures,
 /// is answered with the same record, status 200 and `Idempotent-Replayed: true`.
 /// The body is read as JSON also where Content-Type is `text/plain` or absent.
+/// With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most) until the record is sealed, and then has its receipt.
 #[utoipa::path(
     post,
     path = "/transaction",
     tag = "transactions",
+    params(("Prefer" = Option<String>, Header, description = "`wait=2`: wait so many seconds for the receipt")),
     request_body(content = schema::Transaction, description = "1 to 100 signed IOUs in at most 128 KiB"),
     responses(
-        (status = 201, description = "Cleared", body = schema::RecordAnswer,
+        (status = 201, description = "Cleared; with `receipt` where it was waited for", body = schema::ClearedAnswer,
             headers(("Location" = String, description = "`/transaction/{hash}`"))),
-        (status = 200, description = "Cleared before", body = schema::RecordAnswer,
+        (status = 200, description = "Cleared before", body = schema::ClearedAnswer,
             headers(("Idempotent-Replayed" = String, description = "`true`"),
                 ("Location" = String, description = "`/transaction/{hash}`"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
@@ -48,6 +58,8 @@ pub(crate) async fn post_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(request.uri().query(), &[])?;
     media::check_body(request.headers())?;
+    let wait = wait(request.headers())?;
+    gateway.prover().permit().await?;
     // Its place is taken until the answer: what is made of a body is as large.
     let mut place = gateway.bodies().place();
     let body = body::read(request, gateway.limits().body_read_timeout(), &mut place).await?;
@@ -70,12 +82,44 @@ pub(crate) async fn post_transaction(
     // Also for a repeat: the first time may have ended between the two stores,
     // and no good answer leaves before both have the record.
     gateway.stores().put(&record).await?;
-    Ok(cleared(&record, replayed))
+    let Some(wait) = wait else { return Ok(cleared(&record, replayed, None)) };
+    // It has cleared, whatever becomes of the wait for its receipt.
+    let receipt = gateway.prover().receipt(record.number, wait).await.unwrap_or_default();
+    let mut response = cleared(&record, replayed, receipt.as_ref().map(|r| r.text.as_str()));
+    answer::insert(response.headers_mut(), PREFERENCE_APPLIED, "wait");
+    Ok(response)
 }
 
-fn cleared(record: &Cleared, replayed: bool) -> Response {
+/// How long the client would wait for the receipt: `Prefer: wait=2` (RFC 7240).
+fn wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = preferences.flat_map(|value| value.split([',', ';']));
+    // What is not known here is passed over, as RFC 7240 wants it.
+    let wait = preferences.find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').to_owned())
+    });
+    let Some(seconds) = wait else { return Ok(None) };
+    match query::decimal(&seconds).filter(|seconds| (1..=WAIT_SECONDS_MAX).contains(seconds)) {
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        None => Err(query::invalid(format!(
+            "Prefer: wait is a number of seconds from 1 to {WAIT_SECONDS_MAX}"
+        ))),
+    }
+}
+
+fn cleared(record: &Cleared, replayed: bool, receipt: Option<&str>) -> Response {
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    let mut response = answer::current(status, answer::data(&record.body));
+    let body = match receipt {
+        None => answer::data(&record.body),
+        Some(receipt) => {
+            let receipt = serde_json::Value::from(receipt).to_string();
+            let parts =
+                [b"{\"data\":", &record.body[..], b",\"receipt\":", receipt.as_bytes(), b"}"];
+            parts.concat().into()
+        }
+    };
+    let mut response = answer::current(status, body);
     let headers = response.headers_mut();
     answer::insert(headers, header::LOCATION, &format!("/transaction/{}", record.hash));
     if replayed {
@@ -109,17 +153,30 @@ pub(crate) async fn get_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let name = query::segment(name)?;
-    let record = match named(&name)? {
+    let (hash, body) = match named(&name)? {
         Name::Hash(hash) => by_hash(&gateway, hash).await?,
         Name::Number(number) => {
             let record = gateway.stores().record(Key::Number(number)).await?;
             record.map(|record| (record.hash, record.body))
         }
         Name::Beyond => None,
-    };
-    let (hash, body) = record
-        .ok_or_else(|| Problem::new(Other::NotFound, "no such record has been cleared here"))?;
+    }
+    .ok_or_else(nothing)?;
     Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
+}
+
+/// The record of a name, from the one who decided.
+pub(crate) async fn find(gateway: &Gateway, name: &str) -> Result<Cleared, Problem> {
+    let key = match named(name)? {
+        Name::Hash(hash) => Key::Record(hash),
+        Name::Number(number) => Key::Number(number),
+        Name::Beyond => return Err(nothing()),
+    };
+    gateway.stores().record(key).await?.ok_or_else(nothing)
+}
+
+fn nothing() -> Problem {
+    Problem::new(Other::NotFound, "no such record has been cleared here")
 }
 
 /// The two names of a record; a number beyond all numbers is a name of none.

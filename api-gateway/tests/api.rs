@@ -427,7 +427,7 @@ async fn the_server_says_who_and_how_it_is() {
     documented::<schema::Server>(&card);
     let json = card.json();
     assert_eq!((&json["domain"], &json["rules"]), (&json!(DOMAIN), &json!("1")));
-    assert_eq!(json["keys"], json!([]));
+    assert_eq!(json["keys"], json!(["example.net+00000000+AAAA"]));
     assert_eq!(json["limits"]["body_bytes"], 131_072);
     assert!(json.get("checkpoint").is_none());
 
@@ -449,4 +449,99 @@ async fn the_server_says_who_and_how_it_is() {
     let strange = Deployment::of("example.org", Limits::default());
     let refused = strange.get("/readyz").await;
     assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains("domain")));
+}
+
+/// A number given while the stores disagree may have been given before: two
+/// payments would bear it.
+#[tokio::test]
+async fn nothing_clears_while_the_stores_disagree_or_were_never_compared() {
+    let [alice, bob] = [1, 2].map(person);
+    let server = Deployment::new();
+    *server.stores.read_only.lock().expect("lock") = Some("graphstore lags by 3".to_owned());
+    let refused = server.post(issue(alice, bob, "10", 1)).await;
+    assert_eq!(refused.code(), "read_only");
+    assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains("lags by 3")));
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.code(), "unavailable");
+    assert!(ready.json()["detail"].as_str().is_some_and(|d| d.contains("lags by 3")));
+
+    let never = Deployment::new();
+    never.stores.failing.lock().expect("lock").insert("blockstack", tonic::Code::Unavailable);
+    assert_eq!(never.post(issue(alice, bob, "10", 1)).await.code(), "unavailable");
+    assert!(never.stores.documents.lock().expect("lock").is_empty(), "nothing was stored");
+
+    // A log that was there, and is restarted: payments go on.
+    let server = Deployment::new();
+    assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+    server.stores.failing.lock().expect("lock").insert("blockstack", tonic::Code::Unavailable);
+    assert_eq!(server.get("/readyz").await.code(), "unavailable");
+    assert_eq!(server.post(issue(alice, bob, "10", 1)).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn the_log_is_served_as_its_format_wants_it() {
+    let server = Deployment::new();
+    let newest = server.get("/checkpoint").await;
+    assert_eq!((&newest.body[..], newest.status), (standin::CHECKPOINT.as_bytes(), StatusCode::OK));
+    assert_eq!(newest.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(newest.header("cache-control"), Some("no-store"));
+    for (path, form) in [
+        ("/checkpoint/2", "text/plain; charset=utf-8"),
+        ("/tile/0/000.p/2", "application/octet-stream"),
+    ] {
+        let fixed = server.get(path).await;
+        assert_eq!((fixed.status, fixed.header("content-type")), (StatusCode::OK, Some(form)));
+        assert!(fixed.header("cache-control").is_some_and(|c| c.contains("immutable")), "{path}");
+        let tag = fixed.header("etag").expect("a tag").to_owned();
+        let request = Request::get(path).header("if-none-match", tag);
+        let held = server.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!((held.status, held.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    }
+    let proof = server.get("/proof/inclusion?index=0&size=2").await;
+    documented::<schema::Inclusion>(&proof);
+    assert_eq!(proof.json()["path"], json!(["ab".repeat(32)]));
+    for (path, code) in [
+        ("/checkpoint/3", "not_found"),
+        ("/checkpoint/x", "parameter_invalid"),
+        ("/tile/nonsense", "parameter_invalid"),
+        ("/tile/0/001", "not_found"),
+        ("/proof/inclusion", "parameter_invalid"),
+        ("/proof/inclusion?index=1&number=1", "parameter_invalid"),
+        ("/proof/consistency?from=1", "parameter_invalid"),
+        ("/proof/consistency?from=1&to=9", "not_found"),
+        ("/block/7", "not_found"),
+        ("/block/latest", "not_found"),
+        ("/block/-1", "parameter_invalid"),
+        ("/block/7/transactions", "not_found"),
+        ("/stack/latest", "not_found"),
+        ("/stack/x", "parameter_invalid"),
+        ("/address/nobody/proof?counter=nobody", "parameter_invalid"),
+        ("/unit/nobody/proof", "parameter_invalid"),
+        ("/transaction/1/receipt", "not_found"),
+    ] {
+        assert_eq!(server.get(path).await.code(), code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_sealed_yet_says_so() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    let request = |wait: &str, body: Vec<u8>| {
+        let request = Request::post("/transaction").header("prefer", wait);
+        request.body(Body::from(body)).expect("a request")
+    };
+    let waited = server.send(request("respond-async, wait=1", issue(alice, bob, "10", 1))).await;
+    assert_eq!(waited.status, StatusCode::CREATED);
+    assert_eq!(waited.header("preference-applied"), Some("wait"));
+    documented::<schema::ClearedAnswer>(&waited);
+    assert!(waited.json().get("receipt").is_none());
+    for wait in ["wait=0", "wait=9", "wait=soon"] {
+        let refused = server.send(request(wait, issue(alice, bob, "10", 2))).await;
+        assert_eq!(refused.code(), "parameter_invalid", "{wait}");
+    }
+    let receipt = server.get("/transaction/1/receipt").await;
+    assert_eq!((receipt.status, receipt.header("retry-after")), (StatusCode::ACCEPTED, Some("1")));
+    documented::<schema::NotSealed>(&receipt);
+    assert_eq!(server.get("/transaction/2/receipt").await.code(), "not_found");
 }

@@ -6,8 +6,7 @@
 //!
 //! Make clients and servers with [`hashtable::client`], [`hashtable::server`]
 //! and their twins in [`graphstore`] and [`blockstack`], not with the generated
-//! constructors: the
-//! limit on message sizes is set there, once.
+//! constructors: the limit on message sizes is set there, once.
 
 pub mod link;
 mod panic;

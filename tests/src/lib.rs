@@ -7,4 +7,5 @@
 pub mod party;
 pub mod process;
 pub mod scenario;
+pub mod trace;
 pub mod world;

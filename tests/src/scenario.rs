@@ -137,18 +137,12 @@ impl<W: World> Play<'_, W> {
     fn post(&mut self, ious: Vec<Vec<u8>>) -> String {
         let outcome = self.world.post(&body_of(ious.iter().map(Vec::as_slice)));
         self.requests.push(ious);
-        let (line, came) = match outcome {
-            Outcome::Cleared(number, hash) => {
-                (format!("cleared {number} {hash}"), "cleared".to_owned())
-            }
-            Outcome::Replayed(number, hash) => {
-                (format!("replayed {number} {hash}"), format!("replayed {number}"))
-            }
-            Outcome::Rejected(code, pointer) => {
-                (format!("rejected {code} {pointer}"), format!("rejected {code}"))
-            }
+        let came = match &outcome {
+            Outcome::Cleared(..) => "cleared".to_owned(),
+            Outcome::Replayed(number, _) => format!("replayed {number}"),
+            Outcome::Rejected(code, _) => format!("rejected {code}"),
         };
-        self.history.push_str(&format!("{} {line}\n", self.requests.len()));
+        self.history.push_str(&format!("{} {outcome}\n", self.requests.len()));
         came
     }
 

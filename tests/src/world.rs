@@ -2,24 +2,33 @@
 //! speak gRPC. What a client sees must be the same on all of them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
 use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use tower::ServiceExt as _;
 use ureq::Agent;
 use webwallet_api_gateway::{Config, Gateway, Limits};
+use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
 use webwallet_graphstore::Graphstore;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
 use webwallet_ledger::signature::Keys;
 use webwallet_ledger::{Account, AccountId, Hash, Pointer, Record, Request, Time, verify};
+use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
+use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
 use webwallet_proto::link::Link;
 
 use crate::party::DOMAIN;
 use crate::process::{self, Answer, Process};
+
+/// The log key of servers of the tests.
+const LOG_KEY: [u8; 32] = [77; 32];
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +41,16 @@ pub enum Outcome {
     Rejected(String, String),
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Cleared(number, hash) => write!(f, "cleared {number} {hash}"),
+            Outcome::Replayed(number, hash) => write!(f, "replayed {number} {hash}"),
+            Outcome::Rejected(code, pointer) => write!(f, "rejected {code} {pointer}"),
+        }
+    }
+}
+
 /// A deployment.
 pub trait World {
     /// Its name in what the tests print.
@@ -40,6 +59,11 @@ pub trait World {
     fn set_time(&mut self, time: Time);
     /// Posts a request.
     fn post(&mut self, body: &[u8]) -> Outcome;
+    /// Posts requests in this order, without waiting for one answer before the
+    /// next is sent where the deployment can.
+    fn post_wave(&mut self, bodies: &[Vec<u8>]) -> Vec<Outcome> {
+        bodies.iter().map(|body| self.post(body)).collect()
+    }
     /// The nets of an account, newest first; empty if nobody touched it.
     fn nets(&mut self, account: &AccountId) -> Vec<String>;
 }
@@ -162,44 +186,84 @@ fn history_path(account: &AccountId) -> String {
     format!("/address/{}/outputs/history?counter={}&limit=1000", account.address, account.unit)
 }
 
-/// The whole server in this process, without a socket.
+/// The whole server in this process, without a socket, over any engines.
 pub struct InProcess {
+    name: &'static str,
     runtime: tokio::runtime::Runtime,
     router: Router,
+    clear: Clear,
+    keys: Keys,
     now: Arc<Mutex<Time>>,
-    _data: tempfile::TempDir,
+    _blockstack: Blockstack<Folder>,
+    data: tempfile::TempDir,
 }
 
+/// Graphstore itself, behind the gateway.
+type Clear = Box<dyn Fn(ClearRequest) -> BoxFuture<'static, ClearReply>>;
+
 impl InProcess {
-    /// An empty server.
+    /// An empty server on the embedded engines.
     pub fn new() -> InProcess {
         let data = tempfile::tempdir().expect("a folder");
+        let graphstore = webwallet_graphstore::Embedded::open(&data.path().join("graphstore"));
+        let hashtable = webwallet_hashtable::Embedded::open(&data.path().join("hashtable"));
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (graphstore, hashtable) = (graphstore.expect("open"), hashtable.expect("open"));
+        InProcess::over("in process", runtime, graphstore, hashtable, data)
+    }
+
+    /// A server on these engines; `runtime` is where they were opened.
+    pub fn over(
+        name: &'static str,
+        runtime: tokio::runtime::Runtime,
+        graphstore: impl webwallet_graphstore::Store,
+        hashtable: impl webwallet_hashtable::Store,
+        data: tempfile::TempDir,
+    ) -> InProcess {
         let now = Arc::new(Mutex::new(Time::from_unix_ms(0)));
         let clock = now.clone();
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let router = runtime.block_on(async {
-            let store = webwallet_graphstore::Embedded::open(&data.path().join("graphstore"));
+        let (router, clear, blockstack) = runtime.block_on(async {
             let clock = Arc::new(move || Ok(*clock.lock().expect("the clock")));
-            let graphstore =
-                Graphstore::start(store.expect("open"), DOMAIN, clock).await.expect("start");
-            let store = webwallet_hashtable::Embedded::open(&data.path().join("hashtable"));
-            let hashtable = webwallet_hashtable::server(store.expect("open"));
+            let graphstore = Graphstore::start(graphstore, DOMAIN, clock).await.expect("start");
             let deadline = std::time::Duration::from_secs(10);
+            let hashtable = Link::embedded(webwallet_hashtable::server(hashtable), deadline);
+            let hashtable = || webwallet_proto::hashtable::client(hashtable.clone());
+            let link = Link::embedded(graphstore.server(), deadline);
+            let deciding = || webwallet_proto::graphstore::client(link.clone());
+            let mut sealing = webwallet_blockstack::Config::new(DOMAIN, data.path().join("state"));
+            sealing.seal = Seal::Manual;
+            let log = Folder::open(&data.path().join("log")).expect("a folder");
+            let key = data.path().join("log-key");
+            let key = LogKey::create_or_read(&key, DOMAIN, Arc::new(|| LOG_KEY)).expect("a key");
+            let blockstack = Blockstack::start(sealing, log, key, deciding(), hashtable()).await;
+            let blockstack = blockstack.expect("a log");
             let config = Config {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
                 test_clock: true,
                 randomness: Arc::new(rand::make_rng),
             };
-            Gateway::start(
-                config,
-                webwallet_proto::graphstore::client(Link::embedded(graphstore.server(), deadline)),
-                webwallet_proto::hashtable::client(Link::embedded(hashtable, deadline)),
-            )
-            .expect("a gateway")
-            .router()
+            let proving = Link::embedded(blockstack.server(), deadline);
+            let proving = webwallet_proto::blockstack::client(proving);
+            let gateway = Gateway::start(config, deciding(), hashtable(), proving);
+            let gateway = gateway.expect("a gateway");
+            let clear = move |call: ClearRequest| {
+                let graphstore = graphstore.clone();
+                let reply = async move {
+                    let reply = graphstore.clear(tonic::Request::new(call)).await;
+                    reply.expect("a verdict").into_inner()
+                };
+                reply.boxed()
+            };
+            (gateway.router(), Box::new(clear) as Clear, blockstack)
         });
-        InProcess { runtime, router, now, _data: data }
+        let keys = Keys::new(100);
+        InProcess { name, runtime, router, clear, keys, now, _blockstack: blockstack, data }
+    }
+
+    /// The folder of what it keeps.
+    pub fn folder(&self) -> &std::path::Path {
+        self.data.path()
     }
 
     fn call(&self, request: http::Request<Body>) -> Answer {
@@ -221,7 +285,7 @@ impl Default for InProcess {
 
 impl World for InProcess {
     fn name(&self) -> &'static str {
-        "in process"
+        self.name
     }
 
     fn set_time(&mut self, time: Time) {
@@ -234,9 +298,49 @@ impl World for InProcess {
         outcome(&self.call(request.body(body.to_vec().into()).expect("a request")))
     }
 
+    /// What a gateway lets pass goes to Graphstore itself, in order: the gateway's
+    /// threads that verify would shuffle it. What a gateway refuses is posted alone.
+    fn post_wave(&mut self, bodies: &[Vec<u8>]) -> Vec<Outcome> {
+        let mut random = rand::rngs::StdRng::seed_from_u64(7);
+        let (mut outcomes, mut waiting) = (Vec::new(), Vec::new());
+        for body in bodies {
+            let request = Request::parse(body, DOMAIN).ok().filter(|request| {
+                verify::verify(&[request], &self.keys, &mut random).remove(0).is_ok()
+            });
+            match request {
+                Some(request) => {
+                    let inputs = request.inputs.into_iter().map(|iou| iou.bytes.into()).collect();
+                    waiting.push((self.clear)(ClearRequest { inputs }));
+                }
+                None => {
+                    let replies = self.runtime.block_on(join_all(std::mem::take(&mut waiting)));
+                    outcomes.extend(replies.into_iter().map(verdict));
+                    outcomes.push(self.post(body));
+                }
+            }
+        }
+        let replies = self.runtime.block_on(join_all(waiting));
+        outcomes.extend(replies.into_iter().map(verdict));
+        outcomes
+    }
+
     fn nets(&mut self, account: &AccountId) -> Vec<String> {
         let request = http::Request::get(history_path(account));
         nets(&self.call(request.body(Body::empty()).expect("a request")))
+    }
+}
+
+fn verdict(reply: ClearReply) -> Outcome {
+    use webwallet_proto::graphstore::v1::clear_reply::Outcome as Came;
+    match reply.outcome.expect("an outcome") {
+        Came::Rejected(rejection) => Outcome::Rejected(rejection.code, rejection.pointer),
+        Came::Cleared(record) => {
+            let hash = Hash::from_slice(&record.hash).expect("a hash");
+            match reply.replayed {
+                true => Outcome::Replayed(record.number, hash),
+                false => Outcome::Cleared(record.number, hash),
+            }
+        }
     }
 }
 
@@ -269,18 +373,17 @@ impl Sockets {
             Process::start(&["--role", role, "--data", &folder, "--test-clock", &clock_text])
         };
         let (hashtable, graphstore) = (store("hashtable"), store("graphstore"));
-        let gateway = Process::start(&[
-            "--role",
-            "gateway",
-            "--admin",
-            "127.0.0.1:0",
-            "--hashtable",
-            &hashtable.url(),
-            "--graphstore",
-            &graphstore.url(),
-        ]);
+        let (keeping, deciding) = (hashtable.url(), graphstore.url());
+        let stores = ["--hashtable", &keeping, "--graphstore", &deciding];
+        let log = text(data.path().join("blockstack"));
+        let blockstack = ["--role", "blockstack", "--data", &log, "--seal", "manual"];
+        let blockstack = Process::start(&[&blockstack[..], &stores[..]].concat());
+        let proving = blockstack.url();
+        let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0", "--blockstack", &proving];
+        let gateway = Process::start(&[&gateway[..], &stores[..]].concat());
         let url = gateway.url();
-        Sockets::over("processes", url, vec![gateway, hashtable, graphstore], data, clock)
+        let processes = vec![gateway, blockstack, hashtable, graphstore];
+        Sockets::over("processes", url, processes, data, clock)
     }
 
     fn files() -> (tempfile::TempDir, PathBuf) {

@@ -45,12 +45,14 @@ pub struct Server {
 
 /// What a server said.
 pub enum Answer {
-    /// 200 or 201: the body as it came.
+    /// 200, 201 or 202: the body as it came.
     Done {
         /// Exactly the bytes of the body.
         body: String,
         /// It had been done before.
         replayed: bool,
+        /// 202: what was asked for is on its way, and the body says so.
+        later: bool,
     },
     /// A refusal, or trouble that the server names.
     Problem(Box<Problem>),
@@ -71,9 +73,24 @@ impl Server {
 
     /// Asks for a path.
     pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.get_as(path, "application/json")
+    }
+
+    /// Asks for a path in another form than JSON.
+    pub fn get_as(&self, path: &str, form: &str) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.url);
-        let response = self.agent.get(&url).header("accept", "application/json").call();
+        let response = self.agent.get(&url).header("accept", form).call();
         read(response).with_context(|| format!("GET {url}"))
+    }
+
+    /// Gives an operator's command.
+    pub fn command(&self, path: &str, token: Option<&str>) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.url);
+        let mut request = self.agent.post(&url);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        read(request.send_empty()).with_context(|| format!("POST {url}"))
     }
 
     /// Posts a request for clearing.
@@ -113,10 +130,10 @@ fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Re
     if kind.starts_with("application/problem+json") {
         return Ok(Answer::Problem(Box::new(Problem::from_json(body)?)));
     }
-    if !matches!(status.as_u16(), 200 | 201) {
+    if !matches!(status.as_u16(), 200..=202) {
         bail!("this is no WebWallet server: it answered {status} without a problem document");
     }
-    Ok(Answer::Done { body, replayed })
+    Ok(Answer::Done { body, replayed, later: status.as_u16() == 202 })
 }
 
 /// The bytes of `data` in an answer, as they came.

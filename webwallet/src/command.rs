@@ -6,7 +6,10 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{account, bench, config, demo, explain, iou, key, manual, pay, serve, transaction};
+use crate::{
+    account, bench, config, demo, explain, iou, key, log, manual, operator, pay, receipt, serve,
+    transaction,
+};
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
 #[derive(Parser)]
@@ -37,7 +40,7 @@ enum Command {
     /// Run the server, whole or one role of it
     #[command(after_help = SERVE_HELP)]
     Serve(config::Flags),
-    /// See everything once: a server, three people, payments, a refusal
+    /// See everything once: a server, payments, a block, a receipt, an audit
     Demo(demo::Demo),
     /// Make and show keys
     #[command(subcommand)]
@@ -57,6 +60,24 @@ enum Command {
     History(account::History),
     /// One record
     Transaction(transaction::Transaction),
+    /// The proof that a record is in the log, to keep
+    Receipt(receipt::ReceiptOf),
+    /// Verify a receipt, without any server
+    Verify(receipt::Verify),
+    /// One block of the log
+    Block(log::Block),
+    /// One stack of blocks
+    Stack(log::Stack),
+    /// The signed head of the log
+    Checkpoint(log::Checkpoint),
+    /// Operator: seal all that has cleared, now
+    Seal(log::Seal),
+    /// Operator: sign the log with a new key from now on
+    RotateLogKey(log::RotateLogKey),
+    /// Operator: are the stores whole, and do they say the same?
+    Fsck(operator::Fsck),
+    /// Operator: make a lost store anew out of the other two
+    Rebuild(operator::Rebuild),
     /// Cause and cure of a refusal
     Explain(explain::Explain),
     /// Measure the server on this machine against its goals
@@ -100,6 +121,15 @@ impl Cli {
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
             Command::Transaction(transaction) => transaction.run(json),
+            Command::Receipt(receipt) => receipt.run(json),
+            Command::Verify(verify) => verify.run(json),
+            Command::Block(block) => block.run(json),
+            Command::Stack(stack) => stack.run(json),
+            Command::Checkpoint(checkpoint) => checkpoint.run(json),
+            Command::Seal(seal) => seal.run(json),
+            Command::RotateLogKey(rotate) => rotate.run(json),
+            Command::Fsck(fsck) => fsck.run(json),
+            Command::Rebuild(rebuild) => rebuild.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
             Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),

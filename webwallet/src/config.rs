@@ -34,8 +34,21 @@ pub enum Role {
     Hashtable,
     /// Clears requests; gRPC
     Graphstore,
-    /// Speaks REST for a Hashtable and a Graphstore elsewhere
+    /// Seals blocks of a Graphstore and a Hashtable elsewhere; gRPC
+    Blockstack,
+    /// Speaks REST for services elsewhere
     Gateway,
+}
+
+/// When blocks are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sealing {
+    /// Soon after records have cleared
+    #[default]
+    Interval,
+    /// By `webwallet seal` only; for tests
+    Manual,
 }
 
 /// Every setting of `serve`.
@@ -52,12 +65,15 @@ pub struct Config {
     pub domain: String,
     /// The data directory.
     pub data: PathBuf,
-    /// Where role `gateway` finds the Hashtable.
+    /// Where roles `blockstack` and `gateway` find the Hashtable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashtable: Option<String>,
-    /// Where role `gateway` finds the Graphstore.
+    /// Where roles `blockstack` and `gateway` find the Graphstore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphstore: Option<String>,
+    /// Where role `gateway` finds the Blockstack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blockstack: Option<String>,
     /// File with the token of calls between our services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
@@ -67,6 +83,14 @@ pub struct Config {
     /// File to read the time from; for tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_clock: Option<PathBuf>,
+    /// When blocks are made.
+    #[serde(default)]
+    pub seal: Sealing,
+    /// How long a block waits for more records after its first one.
+    pub seal_interval_ms: u64,
+    /// File with the log key; for tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<PathBuf>,
     /// What is logged.
     pub log: String,
     /// How much of this machine clients may hold.
@@ -84,9 +108,13 @@ impl Default for Config {
             data: PathBuf::from("./webwallet-data"),
             hashtable: None,
             graphstore: None,
+            blockstack: None,
             token_file: None,
             admin_token_file: None,
             test_clock: None,
+            seal: Sealing::default(),
+            seal_interval_ms: 200,
+            log_key: None,
             log: "info".to_owned(),
             limits: Limits::default(),
         }
@@ -120,18 +148,30 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
-    /// For --role gateway: the Hashtable, http://HOST:PORT
+    /// For --role blockstack and gateway: the Hashtable, http://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     hashtable: Option<String>,
-    /// For --role gateway: the Graphstore, http://HOST:PORT
+    /// For --role blockstack and gateway: the Graphstore, http://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     graphstore: Option<String>,
+    /// For --role gateway: the Blockstack, http://HOST:PORT
+    #[arg(long, value_name = "URI")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blockstack: Option<String>,
     /// For tests, on loopback only: read the time (RFC 3339) from a file at every use
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_clock: Option<PathBuf>,
+    /// For tests, on loopback only: `manual` makes blocks by `webwallet seal` alone
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<Sealing>,
+    /// For tests, on loopback only: sign the log with the key in this file
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_key: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or MODULE=LEVEL,... [default: info]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +217,11 @@ impl Layer {
                 if let Value::Dict(_, table) = entry {
                     table.insert(inner, Value::from(number));
                 }
+            } else if NUMBERS.contains(&key.as_str()) {
+                let Ok(number) = text.parse::<u64>() else {
+                    bail!("the variable {variable} is `{text}`, not a whole number")
+                };
+                values.insert(key, Value::from(number));
             } else if SETTINGS.contains(&key.as_str()) {
                 values.insert(key, Value::from(text));
             } else if !OTHER_VARIABLES.contains(&key.as_str()) && !key.starts_with("test_") {
@@ -189,8 +234,11 @@ impl Layer {
     }
 }
 
+/// Those of them that are numbers.
+const NUMBERS: [&str; 1] = ["seal_interval_ms"];
+
 /// Settings that are not tables.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 15] = [
     "role",
     "listen",
     "admin",
@@ -198,9 +246,13 @@ const SETTINGS: [&str; 11] = [
     "data",
     "hashtable",
     "graphstore",
+    "blockstack",
     "token_file",
     "admin_token_file",
     "test_clock",
+    "seal",
+    "seal_interval_ms",
+    "log_key",
     "log",
 ];
 
@@ -239,22 +291,28 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         "`{}` is no domain: 1 to 100 lower-case letters, digits, `.`, `-`, `:`",
         config.domain
     );
-    let elsewhere = [("hashtable", &config.hashtable), ("graphstore", &config.graphstore)];
-    for (name, uri) in elsewhere {
-        match (config.role, uri) {
-            (Role::Gateway, None) => bail!("role gateway needs {name}: --{name} http://HOST:PORT"),
-            (Role::Gateway, Some(uri)) => {
-                ensure!(
-                    !uri.contains('@'),
-                    "{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE"
-                );
-            }
-            (_, Some(_)) => {
-                bail!("only role gateway uses {name}; this is role {}", config.role.name())
-            }
-            (_, None) => {}
+    let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
+    for (name, uri, used) in [
+        ("hashtable", &config.hashtable, gateway || blockstack),
+        ("graphstore", &config.graphstore, gateway || blockstack),
+        ("blockstack", &config.blockstack, gateway),
+    ] {
+        let role = config.role.name();
+        match uri {
+            None if used => bail!("role {role} needs {name}: --{name} http://HOST:PORT"),
+            Some(uri) if used => ensure!(
+                !uri.contains('@'),
+                "{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE"
+            ),
+            Some(_) => bail!("role {role} has no use for {name}"),
+            None => {}
         }
     }
+    ensure!(
+        (1..=60_000).contains(&config.seal_interval_ms),
+        "seal_interval_ms is {}; it must be from 1 to 60000",
+        config.seal_interval_ms
+    );
     Ok(config)
 }
 
@@ -270,6 +328,7 @@ impl Role {
             Role::All => "all",
             Role::Hashtable => "hashtable",
             Role::Graphstore => "graphstore",
+            Role::Blockstack => "blockstack",
             Role::Gateway => "gateway",
         }
     }
@@ -428,6 +487,8 @@ mod tests {
         let full = Config {
             hashtable: Some(String::new()),
             graphstore: Some(String::new()),
+            blockstack: Some(String::new()),
+            log_key: Some(PathBuf::new()),
             token_file: Some(PathBuf::new()),
             admin_token_file: Some(PathBuf::new()),
             test_clock: Some(PathBuf::new()),
@@ -457,9 +518,12 @@ mod tests {
         let linked = Flags {
             hashtable: Some("http://127.0.0.1:1".into()),
             graphstore: Some("http://127.0.0.1:2".into()),
+            blockstack: Some("http://127.0.0.1:3".into()),
             ..gateway()
         };
         assert!(try_with(&linked).is_ok());
-        assert!(try_with(&Flags { role: Some(Role::All), ..linked }).is_err());
+        let sealing = Flags { role: Some(Role::Blockstack), blockstack: None, ..linked };
+        assert!(try_with(&sealing).is_ok());
+        assert!(try_with(&Flags { role: Some(Role::All), ..sealing }).is_err());
     }
 }

@@ -5,6 +5,9 @@
 //! DIR/lock        held while a server runs; two would ruin the log
 //! DIR/version     {"format":1,"domain":"example.net"}
 //! DIR/graphstore  DIR/hashtable
+//! DIR/log         the log as anybody may read it, serve it or copy it
+//! DIR/log-key     what its heads are signed with; secret
+//! DIR/state       what is made from the log again where it is lost
 //! ```
 //! What stands here decides money, so a server that does not fully understand
 //! a directory does not touch it.
@@ -129,6 +132,21 @@ impl Data {
     /// The folder of the Hashtable.
     pub fn hashtable(&self) -> PathBuf {
         self.dir.join("hashtable")
+    }
+
+    /// The folder of the log: checkpoint and tiles, and nothing else.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// The file of the log key.
+    pub fn log_key(&self) -> PathBuf {
+        self.dir.join("log-key")
+    }
+
+    /// The folder of what Blockstack makes from the log.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
     }
 }
 

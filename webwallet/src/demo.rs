@@ -4,6 +4,8 @@
 //! wallet would send, beside the curl line that does the same.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -13,8 +15,11 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use webwallet_api_gateway::problem::Kind;
+use webwallet_audit::{Audit, Source};
 use webwallet_ledger::amount::Amount;
 use webwallet_ledger::iou::Draft;
+use webwallet_ledger::note::VerifierKey;
+use webwallet_ledger::receipt::Receipt;
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::time::Time;
 
@@ -31,6 +36,10 @@ pub struct Demo {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
+
+/// How often the log is asked whether it has sealed, and until when.
+const AGAIN: Duration = Duration::from_millis(20);
+const SEALED_WITHIN: Duration = Duration::from_secs(10);
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -125,7 +134,10 @@ impl Stage {
             &pay,
         )?;
         self.balances()?;
-        self.history()
+        self.history()?;
+        self.block()?;
+        self.receipt()?;
+        self.audit()
     }
 
     /// Signs an IOU in alice's unit and keeps it as the body of a request.
@@ -154,7 +166,7 @@ impl Stage {
             quoted(&format!("@{}", file.display()))
         );
         let lines = match self.api.post(&std::fs::read(file)?)? {
-            Answer::Done { body, replayed } => {
+            Answer::Done { body, replayed, .. } => {
                 let first = if replayed { "200, replayed" } else { "201" };
                 vec![format!(
                     "{first}: {}",
@@ -217,6 +229,114 @@ impl Stage {
             Some(&curl),
             &lines.collect::<Vec<_>>(),
         )
+    }
+
+    /// The log's first block with records, sealed a moment after they cleared.
+    fn block(&mut self) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Block {
+            data: BlockData,
+            hash: Name,
+        }
+        #[derive(Deserialize)]
+        struct BlockData {
+            height: String,
+            records: String,
+            state: String,
+        }
+        #[derive(Deserialize)]
+        struct Name {
+            value: String,
+        }
+        // Sealed from now on: the receipt of the newest record is there.
+        self.wait_for("/transaction/2/receipt")?;
+        let path = "/block/latest";
+        let Block { data, hash } = serde_json::from_str(&self.get(path)?)?;
+        let lines = [
+            format!("block {} {}", data.height, hash.value),
+            format!("{} records, and the state of all accounts: {}", data.records, data.state),
+        ];
+        let curl = format!("curl -s {}{path}", self.url);
+        self.tell(
+            "What has cleared is sealed into a block, under a signed head",
+            Some(&curl),
+            &lines,
+        )
+    }
+
+    /// The proof that bob's payment is in the log, verified without the server.
+    fn receipt(&mut self) -> anyhow::Result<()> {
+        let path = "/transaction/2/receipt";
+        let text = self.wait_for(path)?;
+        let file = self.dir.join("receipt-2.tlog-proof");
+        std::fs::write(&file, &text)?;
+        let proven = Receipt::parse(text.as_bytes())?.verify(&[self.key()?])?;
+        let lines = [
+            format!("verified: record {} of {}", proven.record.number, proven.record.time),
+            format!(
+                "under the signed head of {} with {} leaves; {} bytes, good for ever",
+                proven.checkpoint.origin,
+                proven.checkpoint.size,
+                text.len()
+            ),
+        ];
+        let curl = format!("curl -s {}{path} -o receipt-2.tlog-proof", self.url);
+        self.tell(
+            "bob keeps the receipt of his payment: a proof, not a promise",
+            Some(&curl),
+            &lines,
+        )
+    }
+
+    /// Everything once more, by somebody who trusts nothing but the key.
+    fn audit(&mut self) -> anyhow::Result<()> {
+        let audit = Audit {
+            key: self.key()?,
+            domain: self.domain.clone(),
+            from: None,
+            structure: false,
+            max_age_ms: None,
+            now: clock::now()?,
+        };
+        let report = audit.run(&Source::open(&self.url)?, &mut |_| ())?;
+        ensure!(report.is_accepted(), "the audit found {:?}", report.findings);
+        let lines = [format!(
+            "accepted: {} blocks, {} records; every signature and every balance came out the same",
+            report.blocks, report.records
+        )];
+        let command = format!("webwallet-audit {} --key {}", self.url, audit.key);
+        self.tell(
+            "A stranger audits the whole server, with nothing but its key",
+            Some(&command),
+            &lines,
+        )
+    }
+
+    /// The key of the log. A real auditor has it from elsewhere.
+    fn key(&self) -> anyhow::Result<VerifierKey> {
+        #[derive(Deserialize)]
+        struct Card {
+            keys: Vec<String>,
+        }
+        let Answer::Done { body, .. } = self.api.get("/.well-known/webwallet")? else {
+            anyhow::bail!("the server does not say its key");
+        };
+        let card: Card = serde_json::from_str(&body)?;
+        let key = card.keys.first().context("the log has no key")?;
+        Ok(key.parse()?)
+    }
+
+    /// A receipt, as soon as its record is sealed.
+    fn wait_for(&self, path: &str) -> anyhow::Result<String> {
+        let until = Instant::now() + SEALED_WITHIN;
+        loop {
+            match self.api.get_as(path, "text/plain")? {
+                Answer::Done { body, later: false, .. } => return Ok(body),
+                Answer::Done { .. } if Instant::now() < until => thread::sleep(AGAIN),
+                Answer::Done { .. } => anyhow::bail!("no block within {SEALED_WITHIN:?}"),
+                Answer::Problem(problem) => anyhow::bail!("{path}: {}", problem.sentence()),
+            }
+        }
     }
 
     /// The `data` of an answer.

@@ -13,13 +13,18 @@ mod config;
 mod data;
 mod demo;
 mod explain;
+mod fsck;
 mod iou;
 mod key;
+mod log;
 mod logs;
 mod manual;
+mod operator;
 mod output;
 mod pay;
 mod problem;
+mod rebuild;
+mod receipt;
 mod serve;
 mod transaction;
 

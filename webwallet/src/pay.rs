@@ -221,7 +221,7 @@ fn send(
             problem.print(json, labels)?;
             Outcome::Refused
         }
-        Answer::Done { body, replayed } => {
+        Answer::Done { body, replayed, .. } => {
             let record = data(&body)?;
             if json {
                 output::line(record.get())?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rand::RngExt as _;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
+use webwallet_blockstack::{self as blockstack, Blockstack, Folder, LogKey, Seal};
+use webwallet_proto::blockstack::v1::blockstack_server::{self as v1_blockstack, BlockstackServer};
 use webwallet_proto::graphstore::{
     self,
     v1::graphstore_server::{Graphstore, GraphstoreServer},
@@ -35,24 +38,26 @@ use webwallet_proto::token::{Guarded, Token};
 
 use crate::clock::Clock;
 use crate::command::Outcome;
-use crate::config::{self, Config, Flags, Role};
+use crate::config::{self, Config, Flags, Role, Sealing};
 use crate::data::{self, Data};
 use crate::{clock, logs, output};
 
 /// How long a service may take to answer a gateway.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// Without records, an empty block this often shows that the log is alive.
+const QUIET: Duration = Duration::from_secs(600);
 /// How often metrics are tidied; histograms grow in between.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why a configuration that can be read is not served.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub enum Refused {
     #[error(
         "the {listener} listener {address} is outside loopback and has no token; name a file with one: {variable}"
     )]
     Open { listener: &'static str, address: SocketAddr, variable: &'static str },
-    #[error("the test clock is for loopback only, and {0} is not")]
-    TestClock(SocketAddr),
+    #[error("{0} is for tests, on loopback only, and {1} is not")]
+    ForTests(&'static str, SocketAddr),
     #[error("the {0} in {1} cannot be used: {2}")]
     Store(&'static str, PathBuf, String),
 }
@@ -68,11 +73,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let server = match Server::start(&config).await {
             Ok(server) => server,
-            Err(why) if why.is::<Refused>() || why.is::<data::Refused>() => {
-                eprintln!("webwallet: {why:#}");
-                return Ok(Outcome::Refused);
-            }
-            Err(why) => return Err(why),
+            Err(why) => return refused(why),
         };
         output::line(server.first_line()?)?;
         tokio::select! {
@@ -85,6 +86,15 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Exit 1 for what this program will not do, 2 for what it could not.
+pub fn refused(why: anyhow::Error) -> anyhow::Result<Outcome> {
+    if why.is::<Refused>() || why.is::<data::Refused>() {
+        eprintln!("webwallet: {why:#}");
+        return Ok(Outcome::Refused);
+    }
+    Err(why)
+}
+
 /// A running server, or one role of it.
 pub struct Server {
     /// Where it serves.
@@ -94,6 +104,9 @@ pub struct Server {
     /// Its data directory, locked while this lives.
     data: Option<Data>,
     gateway: Option<Gateway>,
+    blockstack: Option<Blockstack<Folder>>,
+    /// Verifier key of the log, where this process signs it.
+    key: Option<String>,
     stop: CancellationToken,
     listeners: JoinSet<()>,
 }
@@ -118,6 +131,8 @@ impl Server {
                 _ => Some(Data::open(&config.data, &config.domain)?),
             },
             gateway: None,
+            blockstack: None,
+            key: None,
             stop: CancellationToken::new(),
             listeners: JoinSet::new(),
         };
@@ -127,9 +142,11 @@ impl Server {
             Role::All => {
                 let hashtable = Link::embedded(server.hashtable()?, DEADLINE);
                 let graphstore = Link::embedded(server.graphstore(config).await?, DEADLINE);
-                server.gateway(config, listener, admin, access, graphstore, hashtable)?;
+                let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
+                let links = [graphstore, hashtable, Link::embedded(sealing, DEADLINE)];
+                server.gateway(config, listener, admin, access, links)?;
             }
-            Role::Gateway => {
+            Role::Gateway | Role::Blockstack => {
                 let link = |uri: &Option<String>| -> anyhow::Result<Link> {
                     let link = Link::remote(uri.as_deref().unwrap_or_default(), DEADLINE)?;
                     Ok(match &token {
@@ -138,7 +155,13 @@ impl Server {
                     })
                 };
                 let (graphstore, hashtable) = (link(&config.graphstore)?, link(&config.hashtable)?);
-                server.gateway(config, listener, admin, access, graphstore, hashtable)?;
+                if config.role == Role::Gateway {
+                    let links = [graphstore, hashtable, link(&config.blockstack)?];
+                    server.gateway(config, listener, admin, access, links)?;
+                } else {
+                    let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
+                    server.grpc(config, sealing, token, listener).await;
+                }
             }
             Role::Hashtable => {
                 let hashtable = server.hashtable()?;
@@ -174,6 +197,27 @@ impl Server {
         Ok(graphstore.server())
     }
 
+    async fn blockstack(
+        &mut self,
+        config: &Config,
+        graphstore: &Link,
+        hashtable: &Link,
+    ) -> anyhow::Result<BlockstackServer<impl v1_blockstack::Blockstack + use<>>> {
+        let data = self.data.as_ref().context("this role has no data directory")?;
+        let LogParts { config: sealing, folder, key } = log_parts(config, data)?;
+        let graphstore = graphstore::client(graphstore.clone());
+        let hashtable = hashtable::client(hashtable.clone());
+        let started = Blockstack::start(sealing, folder, key, graphstore, hashtable).await;
+        let started = started.map_err(|why| Refused::Store("log", data.log(), why.to_string()))?;
+        if let Some(why) = started.read_only() {
+            tracing::error!(why, "nothing clears and nothing is sealed until this is mended");
+        }
+        self.key = started.verifier().map(|key| key.to_string());
+        let server = started.server();
+        self.blockstack = Some(started);
+        Ok(server)
+    }
+
     fn folder(&self, of: fn(&Data) -> PathBuf) -> anyhow::Result<PathBuf> {
         self.data.as_ref().map(of).context("this role has no data directory")
     }
@@ -184,8 +228,7 @@ impl Server {
         listener: TcpListener,
         admin: Option<TcpListener>,
         access: Access,
-        graphstore: Link,
-        hashtable: Link,
+        [graphstore, hashtable, blockstack]: [Link; 3],
     ) -> anyhow::Result<()> {
         let gateway = Gateway::start(
             gateway::Config {
@@ -198,6 +241,7 @@ impl Server {
             },
             graphstore::client(graphstore),
             hashtable::client(hashtable),
+            webwallet_proto::blockstack::client(blockstack),
         )?;
         let public = gateway.router();
         let admin_router = gateway.admin_router(access);
@@ -254,12 +298,14 @@ impl Server {
             admin: Option<SocketAddr>,
             domain: &'a str,
             data: Option<&'a Path>,
+            key: Option<&'a str>,
         }
         Ok(serde_json::to_vec(&FirstLine {
             listen: self.listen,
             admin: self.admin,
             domain: &self.domain,
             data: self.data.as_ref().map(Data::path),
+            key: self.key.as_deref(),
         })?)
     }
 
@@ -271,10 +317,42 @@ impl Server {
         }
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
+        if let Some(blockstack) = self.blockstack {
+            blockstack.stop().await;
+        }
         if let Some(data) = self.data {
             data.keep_locked();
         }
     }
+}
+
+/// What a Blockstack is made of.
+pub struct LogParts {
+    /// Its settings.
+    pub config: blockstack::Config,
+    /// The log's files.
+    pub folder: Folder,
+    /// What signs it.
+    pub key: LogKey,
+}
+
+/// The log of a data directory, with its key.
+pub fn log_parts(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
+    let refused = |why: String| Refused::Store("log", data.log(), why);
+    let folder = Folder::open(&data.log()).map_err(|why| refused(why.to_string()))?;
+    let file = config.log_key.clone().unwrap_or_else(|| data.log_key());
+    // Of the system, as every secret of ours.
+    let randomness = Arc::new(|| rand::rng().random());
+    let key = LogKey::create_or_read(&file, &config.domain, randomness);
+    let key = key.map_err(|why| refused(why.to_string()))?;
+    let mut settings = blockstack::Config::new(&config.domain, data.state());
+    settings.seal = match config.seal {
+        Sealing::Manual => Seal::Manual,
+        Sealing::Interval => {
+            Seal::Interval { records: Duration::from_millis(config.seal_interval_ms), quiet: QUIET }
+        }
+    };
+    Ok(LogParts { config: settings, folder, key })
 }
 
 /// Refuses what would be dangerous, before anything is opened.
@@ -299,12 +377,18 @@ fn check(config: &Config) -> Result<(), Refused> {
             variable: "WEBWALLET_TOKEN_FILE",
         });
     }
-    if config.test_clock.is_some() {
-        let outside = [Some(config.listen), admin]
-            .into_iter()
-            .flatten()
-            .find(|address| !address.ip().is_loopback());
-        outside.map_or(Ok(()), |address| Err(Refused::TestClock(address)))?;
+    let outside = [Some(config.listen), admin]
+        .into_iter()
+        .flatten()
+        .find(|address| !address.ip().is_loopback());
+    for (control, set) in [
+        ("the test clock", config.test_clock.is_some()),
+        ("sealing by hand", config.seal == Sealing::Manual),
+        ("a log key of one's own", config.log_key.is_some()),
+    ] {
+        if let (true, Some(address)) = (set, outside) {
+            return Err(Refused::ForTests(control, address));
+        }
     }
     Ok(())
 }
@@ -313,7 +397,8 @@ async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({what})"))
 }
 
-fn clock_of(config: &Config) -> Clock {
+/// Where time comes from.
+pub fn clock_of(config: &Config) -> Clock {
     match &config.test_clock {
         Some(file) => {
             tracing::warn!(file = %file.display(), "the time is read from a file; this is a server for tests");
@@ -364,7 +449,12 @@ mod tests {
         assert!(
             check(&Config { test_clock: file.clone(), listen: outside, ..safe.clone() }).is_err()
         );
-        for role in [Role::Graphstore, Role::Hashtable] {
+        let by_hand = Config { seal: Sealing::Manual, ..safe.clone() };
+        assert!(check(&by_hand).is_ok());
+        assert!(check(&Config { listen: outside, ..by_hand }).is_err());
+        let own_key = Config { log_key: file.clone(), listen: outside, ..safe.clone() };
+        assert!(check(&own_key).is_err());
+        for role in [Role::Graphstore, Role::Hashtable, Role::Blockstack] {
             let apart = Config { role, ..safe.clone() };
             assert!(check(&apart).is_ok());
             assert!(check(&Config { listen: outside, ..apart.clone() }).is_err());

@@ -1,5 +1,5 @@
-//! Stand-ins for Graphstore and Hashtable: the real rules over maps in memory,
-//! and switches that make them fail. A gateway may not import the real ones,
+//! Stand-ins for Graphstore, Hashtable and Blockstack: the real rules over maps in
+//! memory, and switches that make them fail. A gateway may not import the real ones,
 //! not even in its tests; those meet it in the crate `tests`.
 
 #![allow(dead_code, reason = "each test file uses its part")]
@@ -24,6 +24,8 @@ use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Address, Draft, Hash, Pointer, Record, Time, request};
+use webwallet_proto::blockstack::v1 as log;
+use webwallet_proto::blockstack::v1::blockstack_server::Blockstack;
 use webwallet_proto::graphstore::v1 as graph;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 use webwallet_proto::hashtable::v1 as table;
@@ -31,6 +33,7 @@ use webwallet_proto::hashtable::v1::hashtable_server::Hashtable;
 use webwallet_proto::link::Link;
 
 pub const DOMAIN: &str = "example.net";
+pub const CHECKPOINT: &str = "example.net\n2\nAAAA\n\n\u{2014} example.net AAAA\n";
 pub const NOW: &str = "2026-06-01T12:00:00.000Z";
 
 /// What both stand-ins hold, and how they are to behave.
@@ -42,6 +45,8 @@ pub struct Stores {
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
+    /// Why nothing may clear.
+    pub read_only: Mutex<Option<String>>,
     /// Told when `Clear` has begun.
     pub clearing: Notify,
 }
@@ -329,6 +334,123 @@ impl Hashtable for Shared {
     }
 }
 
+/// A log with one checkpoint, in which nothing else is sealed yet.
+#[async_trait]
+impl Blockstack for Shared {
+    async fn status(
+        &self,
+        _: tonic::Request<log::StatusRequest>,
+    ) -> Result<Response<log::StatusReply>, Status> {
+        self.0.works("blockstack")?;
+        let read_only = self.0.read_only.lock().expect("lock").clone();
+        Ok(Response::new(log::StatusReply {
+            height: Some(0),
+            size: 2,
+            checkpoint: CHECKPOINT.to_owned(),
+            keys: vec!["example.net+00000000+AAAA".to_owned()],
+            domain: DOMAIN.to_owned(),
+            read_only,
+            ..Default::default()
+        }))
+    }
+
+    async fn checkpoint(
+        &self,
+        call: tonic::Request<log::CheckpointRequest>,
+    ) -> Result<Response<log::CheckpointReply>, Status> {
+        self.0.works("blockstack")?;
+        let there = call.into_inner().size.is_none_or(|size| size == 2);
+        let checkpoint = there.then(|| CHECKPOINT.to_owned());
+        Ok(Response::new(log::CheckpointReply { checkpoint }))
+    }
+
+    async fn tile(
+        &self,
+        call: tonic::Request<log::TileRequest>,
+    ) -> Result<Response<log::TileReply>, Status> {
+        match call.into_inner().path.as_str() {
+            "tile/0/000.p/2" => Ok(Response::new(log::TileReply { body: Some("tile".into()) })),
+            "tile/nonsense" => Err(Status::invalid_argument("no path of a tile")),
+            _ => Ok(Response::new(log::TileReply::default())),
+        }
+    }
+
+    async fn inclusion(
+        &self,
+        _: tonic::Request<log::InclusionRequest>,
+    ) -> Result<Response<log::InclusionReply>, Status> {
+        let path = vec![Bytes::from_static(&[171; 32])];
+        let inclusion = Some(log::Inclusion { index: 0, size: 2, path });
+        Ok(Response::new(log::InclusionReply { inclusion }))
+    }
+
+    async fn consistency(
+        &self,
+        _: tonic::Request<log::ConsistencyRequest>,
+    ) -> Result<Response<log::ConsistencyReply>, Status> {
+        Ok(Response::new(log::ConsistencyReply::default()))
+    }
+
+    async fn receipt(
+        &self,
+        _: tonic::Request<log::ReceiptRequest>,
+    ) -> Result<Response<log::ReceiptReply>, Status> {
+        self.0.works("blockstack")?;
+        Ok(Response::new(log::ReceiptReply::default()))
+    }
+
+    async fn block(
+        &self,
+        _: tonic::Request<log::BlockRequest>,
+    ) -> Result<Response<log::BlockReply>, Status> {
+        Ok(Response::new(log::BlockReply::default()))
+    }
+
+    type BlockRecordsStream = tonic::codegen::tokio_stream::Empty<Result<log::Record, Status>>;
+
+    async fn block_records(
+        &self,
+        _: tonic::Request<log::BlockRecordsRequest>,
+    ) -> Result<Response<Self::BlockRecordsStream>, Status> {
+        Err(Status::not_found("no such block"))
+    }
+
+    async fn stack(
+        &self,
+        _: tonic::Request<log::StackRequest>,
+    ) -> Result<Response<log::StackReply>, Status> {
+        Ok(Response::new(log::StackReply::default()))
+    }
+
+    async fn account_proof(
+        &self,
+        _: tonic::Request<log::AccountProofRequest>,
+    ) -> Result<Response<log::StateProofReply>, Status> {
+        Ok(Response::new(log::StateProofReply::default()))
+    }
+
+    async fn unit_proof(
+        &self,
+        _: tonic::Request<log::UnitProofRequest>,
+    ) -> Result<Response<log::StateProofReply>, Status> {
+        Ok(Response::new(log::StateProofReply::default()))
+    }
+
+    async fn seal(
+        &self,
+        _: tonic::Request<log::SealRequest>,
+    ) -> Result<Response<log::SealReply>, Status> {
+        Err(Status::failed_precondition("the stores disagree"))
+    }
+
+    async fn rotate_log_key(
+        &self,
+        _: tonic::Request<log::RotateLogKeyRequest>,
+    ) -> Result<Response<log::RotateLogKeyReply>, Status> {
+        Err(Status::failed_precondition("the stores disagree"))
+    }
+}
+
 /// A gateway before stand-ins.
 pub struct Deployment {
     pub stores: Arc<Stores>,
@@ -350,6 +472,7 @@ impl Deployment {
         let deadline = Duration::from_secs(5);
         let graphstore = webwallet_proto::graphstore::server(Shared(stores.clone()));
         let hashtable = webwallet_proto::hashtable::server(Shared(stores.clone()));
+        let blockstack = webwallet_proto::blockstack::server(Shared(stores.clone()));
         let config = Config {
             domain: domain.to_owned(),
             limits,
@@ -360,6 +483,7 @@ impl Deployment {
             config,
             webwallet_proto::graphstore::client(Link::embedded(graphstore, deadline)),
             webwallet_proto::hashtable::client(Link::embedded(hashtable, deadline)),
+            webwallet_proto::blockstack::client(Link::embedded(blockstack, deadline)),
         )
         .expect("threads");
         let router = gateway.router();

@@ -9,3 +9,4 @@ mod original_sdk;
 mod readme;
 mod scenarios;
 mod server;
+mod trace;

@@ -1,0 +1,125 @@
+//! `GET /block/...` and `GET /stack/...`: the chain of blocks as documents.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Uri};
+use webwallet_proto::blockstack::v1::block_request::Key;
+
+use crate::answer;
+use crate::gateway::Gateway;
+use crate::problem::{Other, Problem};
+use crate::prover::Document;
+use crate::query::{self, Query};
+use crate::schema;
+
+/// The name of the newest block and stack.
+const LATEST: &str = "latest";
+
+/// Read a block
+///
+/// By its height, its hash, or `latest`.
+#[utoipa::path(
+    get,
+    path = "/block/{name}",
+    tag = "proofs",
+    params(("name" = String, Path, description = "a height from 0, 64 lower-case hex digits, or `latest`", example = "0")),
+    responses(
+        (status = 200, description = "The block document", body = schema::BlockAnswer),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_block(
+    State(gateway): State<Gateway>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let name = query::segment(name)?;
+    let key = match name.parse::<webwallet_ledger::Hash>() {
+        Ok(hash) => Some(Key::Hash(Bytes::copy_from_slice(&hash.0))),
+        Err(_) if name == LATEST => None,
+        Err(_) => Some(Key::Height(query::number("a block", &name)?)),
+    };
+    let block = gateway.prover().block(key).await?;
+    document(block, name == LATEST, &headers)
+}
+
+/// Read the records of a block
+///
+/// In the order of their numbers.
+#[utoipa::path(
+    get,
+    path = "/block/{height}/transactions",
+    tag = "proofs",
+    params(("height" = String, Path, description = "from 0", example = "0")),
+    responses(
+        (status = 200, description = "Its records", body = schema::BlockRecordsAnswer),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_block_transactions(
+    State(gateway): State<Gateway>,
+    height: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let height = query::number("a block", &query::segment(height)?)?;
+    let records = gateway.prover().records(height).await?;
+    let records = records.ok_or_else(nothing)?;
+    let mut body = b"{\"data\":{\"transactions\":[".to_vec();
+    body.extend_from_slice(&records.join(&b','));
+    body.extend_from_slice(b"]}}");
+    Ok(answer::for_ever(&headers, answer::Form::Json, Bytes::from(body)))
+}
+
+/// Read a stack
+///
+/// The stack of all blocks of a day, by its height or `latest`.
+#[utoipa::path(
+    get,
+    path = "/stack/{name}",
+    tag = "proofs",
+    params(("name" = String, Path, description = "a height from 0, or `latest`", example = "0")),
+    responses(
+        (status = 200, description = "The stack document", body = schema::StackAnswer),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_stack(
+    State(gateway): State<Gateway>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let name = query::segment(name)?;
+    let height = match name.as_str() {
+        LATEST => None,
+        height => Some(query::number("a stack", height)?),
+    };
+    let stack = gateway.prover().stack(height).await?;
+    document(stack, name == LATEST, &headers)
+}
+
+fn document(
+    found: Option<Document>,
+    latest: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let found = found.ok_or_else(nothing)?;
+    Ok(match latest {
+        true => answer::current(StatusCode::OK, answer::data(&found.body)),
+        false => answer::immutable(headers, &found.hash, || answer::data(&found.body)),
+    })
+}
+
+fn nothing() -> Problem {
+    Problem::new(Other::NotFound, "nothing of that name has been sealed here")
+}

@@ -1,0 +1,239 @@
+//! Blockstack behind the gateway: what is sealed, and the proofs of it.
+//!
+//! As with the stores, whatever goes wrong on the way becomes `unavailable`; what
+//! is not sealed yet, or not there, is an absent answer.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tonic::{Code as Status, Request as Call};
+use webwallet_ledger::{Address, Hash};
+use webwallet_proto::blockstack::v1 as wire;
+use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
+use webwallet_proto::link::Link;
+
+use crate::problem::{Other, Problem};
+
+/// How long Blockstack may take to say how it is.
+const STATUS_WITHIN: Duration = Duration::from_secs(1);
+/// How long what it said is taken for true.
+const STATUS_HOLDS: Duration = Duration::from_secs(1);
+
+/// A client of Blockstack, and what is known of it.
+pub(crate) struct Prover {
+    client: BlockstackClient<Link>,
+    known: Mutex<Known>,
+}
+
+/// What Blockstack said when it was last asked.
+#[derive(Default)]
+struct Known {
+    asked: Option<Instant>,
+    /// It has answered once: the stores were compared at its start.
+    answered: bool,
+    /// Why nothing may clear.
+    read_only: Option<String>,
+}
+
+/// A block, as Blockstack hands it over.
+pub(crate) struct Document {
+    pub(crate) hash: Hash,
+    pub(crate) body: Bytes,
+}
+
+impl Prover {
+    pub(crate) fn new(client: BlockstackClient<Link>) -> Prover {
+        Prover { client, known: Mutex::default() }
+    }
+
+    fn client(&self) -> BlockstackClient<Link> {
+        self.client.clone()
+    }
+
+    /// Where the log stands.
+    pub(crate) async fn status(&self) -> Result<wire::StatusReply, Problem> {
+        let mut call = Call::new(wire::StatusRequest {});
+        call.set_timeout(STATUS_WITHIN);
+        let reply = self.client().status(call).await;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.asked = Some(Instant::now());
+        match reply {
+            Ok(reply) => {
+                let reply = reply.into_inner();
+                known.answered = true;
+                known.read_only = reply.read_only.clone();
+                Ok(reply)
+            }
+            Err(status) => Err(failed("Blockstack.Status", &status)),
+        }
+    }
+
+    /// Whether requests may clear. Not while the stores disagree: a number given
+    /// now might have been given before. A Blockstack that has answered once and
+    /// is silent now stops nobody; what clears is sealed when it is back.
+    pub(crate) async fn permit(&self) -> Result<(), Problem> {
+        let fresh = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.asked.is_some_and(|asked| asked.elapsed() < STATUS_HOLDS)
+        };
+        if !fresh {
+            // What it says, or that it says nothing, is in `known` now.
+            let _ = self.status().await;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &known.read_only {
+            Some(why) => Err(Problem::new(Other::ReadOnly, why.clone())),
+            None if known.answered => Ok(()),
+            None => Err(Problem::new(
+                Other::Unavailable,
+                "the log has not been compared with the stores yet",
+            )),
+        }
+    }
+
+    /// What is missing before requests of this domain can be served.
+    pub(crate) async fn missing(&self, domain: &str) -> Option<String> {
+        match self.status().await {
+            Err(_) => Some("blockstack does not answer".to_owned()),
+            Ok(status) if status.domain != domain => {
+                Some(format!("blockstack is of the domain {:?}, not {domain:?}", status.domain))
+            }
+            Ok(status) => status.read_only.map(|why| format!("read only: {why}")),
+        }
+    }
+
+    /// A checkpoint: the newest, or that of a size at which a block ended.
+    pub(crate) async fn checkpoint(&self, size: Option<u64>) -> Result<Option<String>, Problem> {
+        let reply = self.client().checkpoint(wire::CheckpointRequest { size }).await;
+        Ok(answered(reply, "Blockstack.Checkpoint")?.checkpoint)
+    }
+
+    /// A tile or an entry bundle.
+    pub(crate) async fn tile(&self, path: String) -> Result<Option<Bytes>, Problem> {
+        let reply = self.client().tile(wire::TileRequest { path }).await;
+        Ok(answered(reply, "Blockstack.Tile")?.body)
+    }
+
+    pub(crate) async fn inclusion(
+        &self,
+        leaf: wire::inclusion_request::Leaf,
+        size: Option<u64>,
+    ) -> Result<Option<wire::Inclusion>, Problem> {
+        let call = wire::InclusionRequest { leaf: Some(leaf), size };
+        Ok(answered(self.client().inclusion(call).await, "Blockstack.Inclusion")?.inclusion)
+    }
+
+    pub(crate) async fn consistency(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<wire::Consistency>, Problem> {
+        let reply = self.client().consistency(wire::ConsistencyRequest { from, to }).await;
+        Ok(answered(reply, "Blockstack.Consistency")?.consistency)
+    }
+
+    /// The receipt of a record, if it is sealed within this time.
+    pub(crate) async fn receipt(
+        &self,
+        number: u64,
+        wait: Duration,
+    ) -> Result<Option<wire::Receipt>, Problem> {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let reply = self.client().receipt(wire::ReceiptRequest { number, wait_ms }).await;
+        Ok(answered(reply, "Blockstack.Receipt")?.receipt)
+    }
+
+    /// A block; without a key, the latest.
+    pub(crate) async fn block(
+        &self,
+        key: Option<wire::block_request::Key>,
+    ) -> Result<Option<Document>, Problem> {
+        let reply = self.client().block(wire::BlockRequest { key }).await;
+        let block = answered(reply, "Blockstack.Block")?.block;
+        block.map(|block| document(&block.hash, block.body)).transpose()
+    }
+
+    /// A stack; without a height, the latest.
+    pub(crate) async fn stack(&self, height: Option<u64>) -> Result<Option<Document>, Problem> {
+        let reply = self.client().stack(wire::StackRequest { height }).await;
+        let stack = answered(reply, "Blockstack.Stack")?.stack;
+        stack.map(|stack| document(&stack.hash, stack.body)).transpose()
+    }
+
+    /// The records of a block, in order.
+    pub(crate) async fn records(&self, height: u64) -> Result<Option<Vec<Bytes>>, Problem> {
+        const CALL: &str = "Blockstack.BlockRecords";
+        let call = wire::BlockRecordsRequest { height };
+        let mut stream = match self.client().block_records(call).await {
+            Ok(reply) => reply.into_inner(),
+            Err(status) if status.code() == Status::NotFound => return Ok(None),
+            Err(status) => return Err(failed(CALL, &status)),
+        };
+        let mut records = Vec::new();
+        while let Some(record) = stream.message().await.map_err(|status| failed(CALL, &status))? {
+            records.push(record.body);
+        }
+        Ok(Some(records))
+    }
+
+    /// What an account held after a block.
+    pub(crate) async fn account_proof(
+        &self,
+        unit: &Address,
+        address: &Address,
+        height: Option<u64>,
+    ) -> Result<Option<wire::StateProof>, Problem> {
+        let (unit, address) = (unit.to_string(), address.to_string());
+        let call = wire::AccountProofRequest { unit, address, height };
+        Ok(answered(self.client().account_proof(call).await, "Blockstack.AccountProof")?.proof)
+    }
+
+    /// The supply of a unit after a block.
+    pub(crate) async fn unit_proof(
+        &self,
+        unit: &Address,
+        height: Option<u64>,
+    ) -> Result<Option<wire::StateProof>, Problem> {
+        let call = wire::UnitProofRequest { unit: unit.to_string(), height };
+        Ok(answered(self.client().unit_proof(call).await, "Blockstack.UnitProof")?.proof)
+    }
+
+    pub(crate) async fn seal(&self, stack: bool) -> Result<wire::SealReply, Problem> {
+        answered(self.client().seal(wire::SealRequest { stack }).await, "Blockstack.Seal")
+    }
+
+    pub(crate) async fn rotate_log_key(&self) -> Result<wire::RotateLogKeyReply, Problem> {
+        let reply = self.client().rotate_log_key(wire::RotateLogKeyRequest {}).await;
+        answered(reply, "Blockstack.RotateLogKey")
+    }
+}
+
+fn document(hash: &[u8], body: Bytes) -> Result<Document, Problem> {
+    match Hash::from_slice(hash) {
+        Some(hash) => Ok(Document { hash, body }),
+        None => Err(failed("Blockstack", &tonic::Status::internal("a hash is not 32 bytes"))),
+    }
+}
+
+fn answered<T>(
+    reply: Result<tonic::Response<T>, tonic::Status>,
+    call: &'static str,
+) -> Result<T, Problem> {
+    reply.map(tonic::Response::into_inner).map_err(|status| failed(call, &status))
+}
+
+/// A call that got no answer: the question had no sense, nothing is sealed at
+/// present, or Blockstack failed.
+fn failed(call: &'static str, status: &tonic::Status) -> Problem {
+    match status.code() {
+        Status::InvalidArgument => {
+            return Problem::new(Other::ParameterInvalid, status.message());
+        }
+        Status::FailedPrecondition => return Problem::new(Other::ReadOnly, status.message()),
+        _ => {}
+    }
+    tracing::warn!(call, code = ?status.code(), message = status.message(), "a service failed");
+    metrics::counter!("webwallet_gateway_calls_failed_total", "call" => call).increment(1);
+    Problem::new(Other::Unavailable, "the log did not answer")
+}

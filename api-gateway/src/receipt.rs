@@ -1,0 +1,83 @@
+//! `GET /transaction/{name}/receipt`: the proof that a record is in the log, for
+//! its holder to keep.
+
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use webwallet_ledger::Hash;
+use webwallet_ledger::receipt::Receipt;
+use webwallet_proto::blockstack::v1 as wire;
+
+use crate::answer::{self, Form};
+use crate::gateway::Gateway;
+use crate::media;
+use crate::problem::{Other, Problem};
+use crate::query::{self, Query};
+use crate::schema;
+use crate::transaction;
+
+/// Seconds after which a record that is not sealed yet should be.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Read a record's receipt
+///
+/// A `.tlog-proof` file (c2sp.org/tlog-proof@v1): the record, its inclusion proof and the signed checkpoint.
+/// Anybody can verify it offline with the verifier key. With `Accept: application/json` the same as JSON.
+#[utoipa::path(
+    get,
+    path = "/transaction/{name}/receipt",
+    tag = "proofs",
+    params(("name" = String, Path, description = "64 lower-case hex digits, or a number from 1", example = "1")),
+    responses(
+        (status = 200, description = "The receipt", content(
+            (String = "text/plain"),
+            (schema::Receipt = "application/json"),
+        )),
+        (status = 202, description = "Cleared, and not sealed yet", body = schema::NotSealed,
+            headers(("Retry-After" = String, description = "seconds"))),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_receipt(
+    State(gateway): State<Gateway>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let record = transaction::find(&gateway, &query::segment(name)?).await?;
+    match gateway.prover().receipt(record.number, Duration::ZERO).await? {
+        Some(receipt) if media::prefers_json(&headers) => {
+            Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
+        }
+        Some(receipt) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
+        None => {
+            let state = schema::NotSealed {
+                state: "cleared".to_owned(),
+                number: record.number.to_string(),
+            };
+            let mut response = answer::current(StatusCode::ACCEPTED, answer::json(&state));
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            Ok(response)
+        }
+    }
+}
+
+/// The receipt as JSON; the record in it is the stored document, byte for byte.
+fn json(receipt: &wire::Receipt) -> Result<Bytes, Problem> {
+    let node = |node: &Bytes| Hash::from_slice(node).map(|hash| hash.0);
+    let path: Option<Vec<_>> = receipt.path.iter().map(node).collect();
+    let receipt = path.and_then(|path| {
+        let (record, checkpoint) = (receipt.record.to_vec(), receipt.checkpoint.clone());
+        Receipt { record, index: receipt.index, path, checkpoint }.to_json().ok()
+    });
+    receipt.map(Bytes::from).ok_or_else(|| {
+        tracing::error!("Blockstack gave a receipt that cannot be read");
+        Problem::new(Other::Unavailable, "the log gave an answer that cannot be read")
+    })
+}

@@ -1,0 +1,184 @@
+//! The log key: what checkpoints are signed with. Its own key, never a
+//! wallet's, in its own file, outside the log that everybody reads.
+//!
+//! The file holds one line, a private key as signed notes write it. A rotation
+//! writes the new key beside it (`.next`) before any block says so, and moves it
+//! into its place when that block is published: whenever the process ends, the
+//! key that the log asks for is in one of the two files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use webwallet_ledger::Time;
+use webwallet_ledger::block::Keys;
+use webwallet_ledger::note::{self, VerifierKey};
+
+/// 32 random bytes, whenever asked.
+pub type Randomness = Arc<dyn Fn() -> [u8; 32] + Send + Sync>;
+
+/// What a private key starts with in the signed-note format.
+const PREFIX: &str = "PRIVATE+KEY+";
+/// The signature type of Ed25519 in that format.
+const ED25519: u8 = 1;
+/// A line of a key is shorter.
+const FILE_BYTES_MAX: u64 = 1_024;
+
+/// Why there is no key to sign with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("the log key {0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// What stands in it is no key of this log.
+    #[error("the log key {0} is not a signed-note private key of {1}")]
+    Foreign(PathBuf, String),
+}
+
+/// The log key, and the one that a rotation is about to put in its place.
+pub struct LogKey {
+    path: PathBuf,
+    domain: String,
+    randomness: Randomness,
+    current: Pair,
+    next: Option<Pair>,
+}
+
+struct Pair {
+    secret: [u8; 32],
+    key: VerifierKey,
+}
+
+impl LogKey {
+    /// Reads the key of this log, or makes it where no file is.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or holds something else.
+    pub fn create_or_read(
+        path: &Path,
+        domain: &str,
+        randomness: Randomness,
+    ) -> Result<LogKey, KeyError> {
+        let pair = |at: &Path| read(at, domain);
+        let current = match pair(path)? {
+            Some(pair) => pair,
+            None => create(path, domain, randomness())?,
+        };
+        let next = pair(&next_to(path))?;
+        Ok(LogKey { path: path.to_owned(), domain: domain.to_owned(), randomness, current, next })
+    }
+
+    /// The key in the file.
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.current.key
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Signs with this key, if it is in one of the files: a signature line.
+    pub(crate) fn sign(&self, key: &VerifierKey, text: &str) -> Option<String> {
+        self.pair(key).map(|pair| note::sign(text, &self.domain, &pair.secret))
+    }
+
+    /// Is this key in one of the files?
+    pub(crate) fn has(&self, key: &VerifierKey) -> bool {
+        self.pair(key).is_some()
+    }
+
+    fn pair(&self, key: &VerifierKey) -> Option<&Pair> {
+        [Some(&self.current), self.next.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|pair| pair.key == *key)
+    }
+
+    /// Makes the key that comes after `newest`, the log's: durable in its file
+    /// when this returns.
+    pub(crate) fn prepare(&mut self, newest: &VerifierKey) -> Result<(), KeyError> {
+        // Else the file beside it could hold the only copy of `newest`.
+        self.settle(newest)?;
+        if self.next.is_none() {
+            self.next = Some(create(&next_to(&self.path), &self.domain, (self.randomness)())?);
+        }
+        Ok(())
+    }
+
+    /// The document that hands over to the key that was prepared.
+    pub(crate) fn change(&self, time: Time) -> Option<Keys> {
+        let next = self.next.as_ref()?;
+        Some(Keys::new(&self.domain, time, &self.current.secret, &next.secret))
+    }
+
+    /// The log is signed with this key from now on: it moves into its place.
+    pub(crate) fn settle(&mut self, key: &VerifierKey) -> Result<(), KeyError> {
+        if self.next.as_ref().is_none_or(|next| next.key != *key) {
+            return Ok(());
+        }
+        let moved = fs::rename(next_to(&self.path), &self.path).and_then(|()| sync(&self.path));
+        moved.map_err(|error| KeyError::Io(self.path.clone(), error))?;
+        if let Some(next) = self.next.take() {
+            self.current = next;
+        }
+        Ok(())
+    }
+}
+
+fn next_to(path: &Path) -> PathBuf {
+    path.with_added_extension("next")
+}
+
+/// The folder that names this file.
+fn sync(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn read(path: &Path, domain: &str) -> Result<Option<Pair>, KeyError> {
+    let failed = |error| KeyError::Io(path.to_owned(), error);
+    let mut text = String::new();
+    match File::open(path) {
+        Ok(file) => drop(file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let pair = || -> Option<Pair> {
+        let mut parts = text.trim_end().strip_prefix(PREFIX)?.splitn(3, '+');
+        let (name, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
+        let secret = STANDARD.decode(secret).ok()?;
+        let secret = secret.strip_prefix(&[ED25519])?.try_into().ok()?;
+        let key = note::verifier_key(name, &secret);
+        (name == domain && id == format!("{:08x}", key.id)).then_some(Pair { secret, key })
+    };
+    pair().map(Some).ok_or_else(|| KeyError::Foreign(path.to_owned(), domain.to_owned()))
+}
+
+/// Durable when it returns; whole or not at all, since a half key would stop
+/// the next start.
+fn create(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError> {
+    let key = note::verifier_key(domain, &secret);
+    let mut bytes = vec![ED25519];
+    bytes.extend_from_slice(&secret);
+    let line = format!("{PREFIX}{domain}+{:08x}+{}\n", key.id, STANDARD.encode(bytes));
+    let part = path.with_added_extension("unfinished");
+    let written = || -> io::Result<()> {
+        // Left by a crash; its mode may be another.
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        sync(path)
+    };
+    written().map_err(|error| KeyError::Io(path.to_owned(), error))?;
+    Ok(Pair { secret, key })
+}

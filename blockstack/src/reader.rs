@@ -1,0 +1,345 @@
+//! Reading what is published: parts of the log, proofs and receipts.
+//!
+//! Every proof is checked before it is answered, so that damage on disk shows
+//! as an error here and never as a proof that fails at a stranger's.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use webwallet_ledger::block::{Block, Stack};
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
+use webwallet_ledger::receipt::Receipt;
+use webwallet_ledger::state::{Proof, State};
+use webwallet_ledger::{AccountId, Address, Hash, Record, document, note};
+
+use crate::chain::Chain;
+use crate::index::Index;
+use crate::log::{Log, LogError};
+use crate::snapshot::Snapshots;
+use crate::store::Files;
+use crate::view::{Head, View};
+
+/// All that serving and sealing share.
+pub(crate) struct Reader<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) index: Index,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) view: watch::Sender<View>,
+    live: Mutex<Balances>,
+    /// The balances that were last asked for by height: the next question is
+    /// often about the same.
+    past: Mutex<Option<Balances>>,
+}
+
+/// Every account after a record.
+#[derive(Default)]
+pub(crate) struct Balances {
+    /// The record; 0 = before the first.
+    pub(crate) number: u64,
+    pub(crate) state: State,
+}
+
+/// What a balance is asked of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Of {
+    Account(AccountId),
+    Unit(Address),
+}
+
+/// A lock whose holder panicked is taken all the same: what it guards is looked
+/// at again before it is answered.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: Files> Reader<S> {
+    pub(crate) fn new(store: Arc<S>, index: Index, snapshots: Snapshots, view: View) -> Reader<S> {
+        let view = watch::Sender::new(view);
+        Reader { store, index, snapshots, view, live: Mutex::default(), past: Mutex::default() }
+    }
+
+    /// The balances after the last record that was taken into a block, published
+    /// or about to be.
+    pub(crate) fn live(&self) -> MutexGuard<'_, Balances> {
+        lock(&self.live)
+    }
+
+    /// The last published block.
+    pub(crate) fn head(&self) -> Option<Arc<Head>> {
+        self.view.borrow().head.clone()
+    }
+
+    fn log(&self, head: &Head) -> Log<S> {
+        Log::new(self.store.clone(), head.size())
+    }
+
+    /// Is the chain of a snapshot the beginning of this log?
+    pub(crate) fn is_after(&self, chain: &Chain, log: &Log<S>) -> bool {
+        let Some(last) = &chain.last else { return false };
+        let place = self.index.get(last.height).ok().flatten();
+        place.is_some_and(|place| place.hash == last.hash && place.size == chain.log.size())
+            && log.root(chain.log.size()).is_ok_and(|root| root == chain.log.root())
+    }
+
+    /// The first leaf of the block that holds a record.
+    pub(crate) fn first_leaf_of(&self, number: u64) -> Result<u64, LogError> {
+        let head = self.head().ok_or_else(|| LogError::Missing("the first block".into()))?;
+        let height = self.find(&head, |place| place.cleared >= number)?;
+        let height = height.ok_or_else(|| LogError::Missing(format!("record {number}")))?;
+        self.start_of(height).map(|(first, _)| first)
+    }
+
+    fn find(
+        &self,
+        head: &Head,
+        holds: impl Fn(&crate::index::Place) -> bool,
+    ) -> Result<Option<u64>, LogError> {
+        self.index.first(head.height() + 1, holds).map_err(indexing)
+    }
+
+    /// Leaves and records before a block.
+    fn start_of(&self, height: u64) -> Result<(u64, u64), LogError> {
+        let Some(before) = height.checked_sub(1) else { return Ok((0, 0)) };
+        let place = self.place(before)?;
+        Ok((place.size, place.cleared))
+    }
+
+    fn place(&self, height: u64) -> Result<crate::index::Place, LogError> {
+        let place = self.index.get(height).map_err(indexing)?;
+        place.ok_or_else(|| LogError::Missing(format!("the place of block {height}")))
+    }
+
+    /// The block of this height.
+    pub(crate) fn block(&self, height: u64) -> Result<Option<Block>, LogError> {
+        let Some(head) = self.head().filter(|head| height <= head.height()) else {
+            return Ok(None);
+        };
+        if height == head.height() {
+            return Ok(Some(head.block.clone()));
+        }
+        let place = self.place(height)?;
+        let index = place.size.saturating_sub(1);
+        let leaf = self.log(&head).leaf(index)?;
+        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+        let block = Block::parse(&leaf).map_err(|why| damaged(why.to_string()))?;
+        match block.hash == place.hash {
+            true => Ok(Some(block)),
+            false => Err(damaged(format!("it is not block {height}"))),
+        }
+    }
+
+    /// The records of a block: number, name and bytes.
+    pub(crate) fn records(&self, block: &Block) -> Result<Vec<(u64, Hash, Vec<u8>)>, LogError> {
+        let Some(head) = self.head() else { return Ok(Vec::new()) };
+        let header = &block.header;
+        let number = header.cleared - header.records;
+        let first = header.first + (header.leaves - header.records);
+        let log = self.log(&head);
+        let leaves = log.leaves(first).take(header.records as usize);
+        let record = |(number, leaf): (u64, Result<(u64, Vec<u8>), LogError>)| {
+            let (index, bytes) = leaf?;
+            let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+            let hash = document::name(&bytes).map_err(|why| damaged(why.to_string()))?;
+            Ok((number, hash, bytes))
+        };
+        (number + 1..).zip(leaves).map(record).collect()
+    }
+
+    /// The stack of this height.
+    pub(crate) fn stack(&self, height: Option<u64>) -> Result<Option<Stack>, LogError> {
+        let view = self.view.borrow().clone();
+        let leaf = match height {
+            Some(height) => usize::try_from(height).ok().and_then(|at| view.stacks.get(at)),
+            None => view.stacks.last(),
+        };
+        let (Some(head), Some(&index)) = (view.head, leaf) else { return Ok(None) };
+        let leaf = self.log(&head).leaf(index)?;
+        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+        Stack::parse(&leaf).map(Some).map_err(|why| damaged(why.to_string()))
+    }
+
+    /// The checkpoint of a size at which a block ended: a signed note.
+    pub(crate) fn checkpoint(&self, size: u64) -> Result<Option<String>, LogError> {
+        let Some(head) = self.head() else { return Ok(None) };
+        if size == head.size() {
+            return Ok(Some(head.note.clone()));
+        }
+        // The block after it holds its root and its signature.
+        let height = self.find(&head, |place| place.size > size)?;
+        let Some(block) = height.map(|height| self.block(height)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        if block.header.first != size {
+            return Ok(None);
+        }
+        let text = Checkpoint { origin: block.header.domain, size, root: block.header.log }.text();
+        Ok(Some(note::write(&text, &[&block.header.signature])))
+    }
+
+    /// The bytes of a tile or bundle.
+    pub(crate) fn tile(
+        &self,
+        tile: webwallet_ledger::tile::TileId,
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        let Some(head) = self.head() else { return Ok(None) };
+        self.log(&head).tile(tile)
+    }
+
+    /// The leaf of a record, and the block it is in.
+    pub(crate) fn leaf_of(&self, number: u64) -> Result<Option<(u64, u64)>, LogError> {
+        let Some(head) = self.head().filter(|_| number > 0) else { return Ok(None) };
+        let height = self.find(&head, |place| place.cleared >= number)?;
+        let Some(height) = height else { return Ok(None) };
+        let (_, before) = self.start_of(height)?;
+        let place = self.place(height)?;
+        // Records are the last leaves before the block's own document.
+        let after = place.cleared.saturating_sub(number);
+        match place.size.checked_sub(2 + after) {
+            Some(leaf) if number > before => Ok(Some((leaf, height))),
+            _ => Err(LogError::Damaged("the index of blocks".into(), "it is out of order".into())),
+        }
+    }
+
+    /// The path from a leaf to the root of the tree of this size; `None` if the
+    /// leaf is not in it, or it is not published.
+    pub(crate) fn inclusion(
+        &self,
+        index: u64,
+        size: u64,
+    ) -> Result<Option<(Vec<u8>, Vec<Node>)>, LogError> {
+        let Some(head) = self.head().filter(|head| index < size && size <= head.size()) else {
+            return Ok(None);
+        };
+        let log = self.log(&head);
+        let leaf = log.leaf(index)?;
+        let path = merkle::inclusion::<Sha256, LogError>(index, size, &mut log.subtrees())?;
+        let root = if size == head.size() { head.checkpoint.root } else { log.root(size)? };
+        merkle::check_inclusion::<Sha256>(Sha256::leaf(&leaf), index, size, &path, &root)
+            .map_err(|why| LogError::Damaged(format!("leaf {index}"), why.to_string()))?;
+        Ok(Some((leaf, path)))
+    }
+
+    /// The path from the tree of one size to that of another; `None` if that is
+    /// not published.
+    pub(crate) fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Node>>, LogError> {
+        let Some(head) = self.head().filter(|head| from <= to && to <= head.size()) else {
+            return Ok(None);
+        };
+        let log = self.log(&head);
+        let path = merkle::consistency::<Sha256, LogError>(from, to, &mut log.subtrees())?;
+        if from > 0 {
+            let (old, new) = (log.root(from)?, log.root(to)?);
+            merkle::check_consistency::<Sha256>(from, to, &path, &old, &new)
+                .map_err(|why| LogError::Damaged("a tile".into(), why.to_string()))?;
+        }
+        Ok(Some(path))
+    }
+
+    /// The receipt of a record under its own block's checkpoint, and the block's
+    /// height; `None` if it is not sealed.
+    pub(crate) fn receipt(&self, number: u64) -> Result<Option<(Receipt, Hash, u64)>, LogError> {
+        let Some((index, height)) = self.leaf_of(number)? else { return Ok(None) };
+        let size = self.place(height)?.size;
+        let (Some((record, path)), Some(checkpoint)) =
+            (self.inclusion(index, size)?, self.checkpoint(size)?)
+        else {
+            return Ok(None);
+        };
+        let receipt = Receipt { record, index, path, checkpoint };
+        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+        let keys = self.view.borrow().keys.clone();
+        let verified = receipt.verify(&keys).map_err(|why| damaged(why.to_string()))?;
+        match verified.record.number == number {
+            true => Ok(Some((receipt, verified.record.hash, height))),
+            false => Err(damaged(format!("it is not record {number}"))),
+        }
+    }
+
+    /// What an account or a unit stood at after a block; `None` if there is no
+    /// such block. Where that is the last one it takes no time; else balances
+    /// are made again from a snapshot and the records after it, one question at
+    /// a time.
+    pub(crate) fn proof(&self, of: Of, height: u64) -> Result<Option<(Proof, Block)>, LogError> {
+        let Some(block) = self.block(height)? else { return Ok(None) };
+        {
+            let mut live = self.live();
+            if live.number == block.header.cleared {
+                return proof(&mut live.state, of, block).map(Some);
+            }
+        }
+        let mut past = lock(&self.past);
+        let number = block.header.cleared;
+        let kept = past.take().filter(|past| past.number <= number);
+        let mut balances = self.nearest(number, height, kept)?;
+        let head = self.head().ok_or_else(|| LogError::Missing("the log".into()))?;
+        let log = self.log(&head);
+        let first = match balances.number {
+            0 => 0,
+            // The leaf after the last record taken in.
+            done => self.leaf_of(done)?.map_or(0, |(leaf, _)| leaf + 1),
+        };
+        for leaf in log.leaves(first) {
+            if balances.number >= number {
+                break;
+            }
+            let (index, bytes) = leaf?;
+            if document::is_record(&bytes) {
+                let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+                let record = Record::parse(&bytes).map_err(|why| damaged(why.to_string()))?;
+                balances.state.apply(&record);
+                balances.number = record.number;
+            }
+        }
+        let answer = proof(&mut balances.state, of, block)?;
+        *past = Some(balances);
+        Ok(Some(answer))
+    }
+
+    /// The nearest balances before a record: the ones kept, a snapshot's, or
+    /// none at all.
+    fn nearest(
+        &self,
+        number: u64,
+        height: u64,
+        kept: Option<Balances>,
+    ) -> Result<Balances, LogError> {
+        let failed = |error| LogError::Io("a snapshot".into(), error);
+        let mut heights = self.snapshots.heights().map_err(failed)?;
+        heights.retain(|at| *at <= height);
+        while let Some(at) = heights.pop() {
+            let place = self.place(at)?;
+            if let Some(kept) = kept.as_ref().filter(|kept| kept.number >= place.cleared) {
+                tracing::trace!(number = kept.number, "going on from the balances kept");
+                break;
+            }
+            let domain = self.head().map(|head| head.checkpoint.origin.clone());
+            let read = self.snapshots.read(at, &domain.unwrap_or_default());
+            let roots = self.block(at)?.map(|block| (block.header.state, block.header.units));
+            if let Ok((chain, mut state)) = read
+                && Some(state.roots()) == roots
+            {
+                return Ok(Balances { number: chain.cleared(), state });
+            }
+            tracing::warn!(height = at, "a snapshot is damaged and not used");
+        }
+        Ok(kept.filter(|kept| kept.number <= number).unwrap_or_default())
+    }
+}
+
+/// The proof out of balances that must give the block's roots.
+fn proof(state: &mut State, of: Of, block: Block) -> Result<(Proof, Block), LogError> {
+    if state.roots() != (block.header.state, block.header.units) {
+        let what = format!("the records up to block {}", block.header.height);
+        return Err(LogError::Damaged(what, "they do not give its state".into()));
+    }
+    let proof = match of {
+        Of::Account(account) => state.prove_account(&account),
+        Of::Unit(unit) => state.prove_unit(&unit),
+    };
+    Ok((proof, block))
+}
+
+fn indexing(error: std::io::Error) -> LogError {
+    LogError::Io("the index of blocks".into(), error)
+}

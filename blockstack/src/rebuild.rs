@@ -1,0 +1,140 @@
+//! After a loss: the log's files out of the other stores, and the log's leaves
+//! in order for whoever rebuilds those.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use webwallet_ledger::Record;
+use webwallet_ledger::block::Block;
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{Range, Sha256, TreeHash as _};
+use webwallet_ledger::note::Note;
+use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::link::Link;
+
+use crate::folder::Folder;
+use crate::key::LogKey;
+use crate::log::{Log, LogError};
+use crate::replay::Blocks;
+use crate::sealing::Stop;
+use crate::store::{Files, Head};
+use crate::{Config, StartError, prepare};
+
+/// Writes every file of the log again, out of Graphstore's intents and the
+/// records in Hashtable. The published checkpoint stays, and must come out
+/// again. No Blockstack may run over these stores meanwhile. Answers the size.
+///
+/// # Errors
+/// The stores do not give the log that was published, or cannot be read.
+pub async fn log<S: Files + Head>(
+    config: Config,
+    store: S,
+    key: LogKey,
+    graphstore: GraphstoreClient<Link>,
+    hashtable: HashtableClient<Link>,
+) -> Result<u64, StartError> {
+    let (_commands, inbox) = mpsc::channel(1);
+    let (_stop, ended) = watch::channel(false);
+    let mut sealing =
+        prepare(&config, Arc::new(store), key, (graphstore, hashtable), inbox, ended)?;
+    let failed = |stop| match stop {
+        Stop::ReadOnly(why) => StartError::Refused(why),
+        Stop::Refused(status) => StartError::Refused(status.message().to_owned()),
+        Stop::Ended => StartError::Refused("it was ended".to_owned()),
+    };
+    let published = sealing.published().map_err(failed)?;
+    if let Some((note, checkpoint)) = published {
+        (sealing.note, sealing.rebuilt) = (Some(note), Some(checkpoint));
+    }
+    sealing.catch_up().await.map_err(failed)?;
+    let size = sealing.chain.log.size();
+    match &sealing.rebuilt {
+        Some(before) if before.size > size => Err(StartError::Refused(format!(
+            "Graphstore's intents end at {size} leaves, the published log has {}; run `webwallet rebuild graphstore`",
+            before.size
+        ))),
+        _ => Ok(size),
+    }
+}
+
+/// A log that is read from its folder alone, as a stranger would.
+pub struct LogFolder {
+    log: Log<Folder>,
+    checkpoint: Checkpoint,
+}
+
+/// A block of the log with all its leaves.
+#[derive(Debug, Clone)]
+pub struct LoggedBlock {
+    /// The block document.
+    pub block: Block,
+    /// Its leaves before the records: genesis, stack, keys.
+    pub documents: Vec<Vec<u8>>,
+    /// Its records.
+    pub records: Vec<Record>,
+}
+
+impl LogFolder {
+    /// The log in this folder, `DIR/log`, up to its checkpoint. The signature of
+    /// that is not looked at: it is the operator's own.
+    ///
+    /// # Errors
+    /// There is no checkpoint, or it cannot be read.
+    pub fn open(dir: &Path) -> Result<LogFolder, LogError> {
+        let failed = |error| LogError::Io("checkpoint".into(), error);
+        let store = Folder::open(dir).map_err(failed)?;
+        let note = store.checkpoint().map_err(failed)?;
+        let note = note.ok_or_else(|| LogError::Missing("checkpoint".into()))?;
+        let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
+        let checkpoint =
+            parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))?;
+        Ok(LogFolder { log: Log::new(Arc::new(store), checkpoint.size), checkpoint })
+    }
+
+    /// What the log says of itself.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Every leaf in order: its index and its bytes. The last item is an error
+    /// if together they do not give the checkpoint's root.
+    pub fn leaves(&self) -> impl Iterator<Item = Result<(u64, Vec<u8>), LogError>> + '_ {
+        let mut tree = Range::<Sha256>::new();
+        let mut leaves = self.log.leaves(0);
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            match leaves.next() {
+                Some(Ok((index, leaf))) => {
+                    tree.push(Sha256::leaf(&leaf));
+                    Some(Ok((index, leaf)))
+                }
+                Some(Err(error)) => Some(Err(error)),
+                None => {
+                    ended = true;
+                    let what = || "the log: its leaves".to_owned();
+                    let why = || "they do not give the checkpoint's root".to_owned();
+                    (tree.root() != self.checkpoint.root)
+                        .then(|| Err(LogError::Damaged(what(), why())))
+                }
+            }
+        })
+    }
+
+    /// Every block in order, to be replayed. Damage shows in what it is replayed
+    /// to: compare its roots at every block.
+    pub fn blocks(&self) -> impl Iterator<Item = Result<LoggedBlock, LogError>> + '_ {
+        Blocks::new(&self.log, 0, &self.checkpoint.origin).map(|block| {
+            let (parts, block) = block?;
+            Ok(LoggedBlock {
+                block: *block,
+                documents: parts.documents.iter().map(|leaf| leaf.bytes().to_vec()).collect(),
+                records: parts.records.into_iter().map(|entry| entry.record).collect(),
+            })
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Recovery: the normal way to start.
+//!
+//! First the log as it is on disk, then the other stores, then whatever was
+//! intended and not published, written as sealing writes it.
+
+use std::time::Instant;
+
+use webwallet_ledger::block::Block;
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::document;
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::note::{Note, SignatureLine};
+use webwallet_ledger::state::State;
+use webwallet_proto::graphstore::v1::Intent;
+
+use crate::chain::{Chain, Parts};
+use crate::guard::Stores;
+use crate::log::{Edge, Log, LogError};
+use crate::remote;
+use crate::replay::{Blocks, follow};
+use crate::sealing::{Sealing, Stop};
+use crate::store::{Files, Head};
+
+/// Intents asked for at a time; each may be of 4,096 records.
+const INTENTS: u32 = 16;
+
+/// What an operator is told when the log on disk is not what it says.
+fn damaged(why: impl std::fmt::Display) -> Stop {
+    Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
+}
+
+impl<S: Files + Head> Sealing<S> {
+    /// Gets to where the last process stopped, and does what it left undone.
+    pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
+        if let Some(note) = self.published()? {
+            self.resume(note)?;
+        }
+        let stores = self.look().await?;
+        stores.judge().map_err(Stop::ReadOnly)?;
+        self.refill(stores.stored).await?;
+        self.catch_up().await?;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    /// The checkpoint that was published last.
+    pub(crate) fn published(&self) -> Result<Option<(String, Checkpoint)>, Stop> {
+        let bad = |why: String| {
+            Stop::ReadOnly(format!(
+                "the published checkpoint cannot be used: {why}; restore the file `checkpoint` of the log, or remove it and run `webwallet rebuild log`"
+            ))
+        };
+        let note = self.reader.store.checkpoint().map_err(|error| bad(error.to_string()))?;
+        let Some(note) = note else { return Ok(None) };
+        let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
+        let checkpoint = parsed.map_err(|why| bad(why.to_string()))?;
+        match checkpoint.origin == self.chain.domain {
+            true => Ok(Some((note, checkpoint))),
+            false => Err(bad(format!("it is of the log {}", checkpoint.origin))),
+        }
+    }
+
+    /// Takes up the log on disk: everything from it, nothing from elsewhere.
+    fn resume(&mut self, (note, checkpoint): (String, Checkpoint)) -> Result<(), Stop> {
+        let log = Log::new(self.reader.store.clone(), checkpoint.size);
+        self.edge = Edge::read(&log, &checkpoint.root).map_err(damaged)?;
+        let last = checkpoint.size.checked_sub(1).ok_or_else(|| damaged("it has no leaf"))?;
+        let leaf = log.leaf(last).map_err(damaged)?;
+        let block = Block::parse(&leaf).map_err(|why| damaged(format!("leaf {last}: {why}")))?;
+        self.note = Some(note);
+        // It is served from here on, whatever is found out below.
+        self.show(block.clone(), checkpoint.clone());
+
+        self.follow(&log, &block).map_err(damaged)?;
+        if self.chain.checkpoint() != checkpoint {
+            return Err(damaged("its leaves do not give its root"));
+        }
+        let note = self.note.as_deref().unwrap_or_default();
+        if let Err(why) = Checkpoint::open(note.as_bytes(), &self.chain.keys) {
+            return Err(damaged(format!("its checkpoint is {why}")));
+        }
+        self.show(block, checkpoint);
+        if self.chain.keys.last().is_none_or(|newest| !self.key.has(newest)) {
+            return Err(self.no_key());
+        }
+        Ok(())
+    }
+
+    /// The chain and the state at the end of the log: the newest snapshot that
+    /// is the truth, and the records after it.
+    fn follow(&mut self, log: &Log<S>, head: &Block) -> Result<(), LogError> {
+        let reader = self.reader.clone();
+        let failed = |error| LogError::Io("a snapshot".into(), error);
+        let mut heights = reader.snapshots.heights().map_err(failed)?;
+        heights.retain(|height| *height <= head.header.height);
+        while let Some(height) = heights.pop() {
+            let start = reader.snapshots.read(height, &self.chain.domain).ok();
+            if let Some((chain, state)) = start
+                && reader.is_after(&chain, log)
+            {
+                match self.go_through(log, chain, state) {
+                    Ok(()) => return Ok(()),
+                    Err(why) => tracing::warn!(height, %why, "a snapshot is not used"),
+                }
+            }
+            reader.snapshots.remove(height).map_err(failed)?;
+        }
+        self.go_through(log, Chain::new(&self.chain.domain), State::new())
+    }
+
+    fn go_through(
+        &mut self,
+        log: &Log<S>,
+        mut chain: Chain,
+        mut state: State,
+    ) -> Result<(), LogError> {
+        self.snapshot = chain.cleared();
+        follow(log, &mut chain, &mut state, &self.reader.index)?;
+        let mut live = self.reader.live();
+        (live.number, live.state) = (chain.cleared(), state);
+        self.chain = chain;
+        Ok(())
+    }
+
+    /// Asks the other stores where they stand.
+    async fn look(&self) -> Result<Stores, Stop> {
+        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        if status.domain != self.chain.domain {
+            return Err(Stop::ReadOnly(format!(
+                "this Graphstore is of {}, the log of {}",
+                status.domain, self.chain.domain
+            )));
+        }
+        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
+        let published = self.chain.last.as_ref();
+        let intent = |height| async move {
+            let ask = || self.remote.intents(height, 1);
+            let intents = self.patiently("reading intents", ask).await?;
+            Ok(intents.into_iter().next().filter(|intent| intent.height == height))
+        };
+        let last = match status.intent_height {
+            Some(height) => intent(height).await?,
+            None => None,
+        };
+        let same = match published {
+            Some(published) => intent(published.height).await?.is_some_and(|intent| {
+                document::name(&intent.block).is_ok_and(|name| name == published.hash)
+            }),
+            None => false,
+        };
+        Ok(Stores {
+            published: published.map(|last| last.height),
+            intent: status.intent_height,
+            same,
+            intended: last.map_or(0, |intent| intent.cleared),
+            number: status.number,
+            stored,
+        })
+    }
+
+    /// Gives Hashtable the sealed records that are beyond its last.
+    async fn refill(&self, stored: u64) -> Result<(), Stop> {
+        if stored >= self.chain.cleared() {
+            return Ok(());
+        }
+        tracing::warn!(stored, sealed = self.chain.cleared(), "Hashtable is filled from the log");
+        let log = Log::new(self.reader.store.clone(), self.chain.log.size());
+        let first = self.reader.first_leaf_of(stored + 1).map_err(damaged)?;
+        for block in Blocks::new(&log, first, &self.chain.domain) {
+            let (parts, block) = block.map_err(damaged)?;
+            let documents = || {
+                let records = parts.records.iter().map(|entry| &entry.record);
+                let others = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes(), 0));
+                let records = records.map(|r| (r.hash, &r.bytes[..], r.number));
+                let block = [(block.hash, &block.bytes[..], 0)];
+                let all = others.chain(records).chain(block);
+                all.map(|(name, body, number)| remote::document(name, body, number)).collect()
+            };
+            self.patiently("filling Hashtable", || self.remote.put(documents())).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes every block that was intended and not published.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), Stop> {
+        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        self.publish_from = status.intent_height.unwrap_or_default();
+        loop {
+            let ask = || self.remote.intents(self.chain.height(), INTENTS);
+            let intents = self.patiently("reading intents", ask).await?;
+            if intents.is_empty() {
+                return Ok(());
+            }
+            for intent in intents {
+                self.repeat(intent).await?;
+            }
+        }
+    }
+
+    /// Makes a block again as it was intended.
+    async fn repeat(&mut self, intent: Intent) -> Result<(), Stop> {
+        let height = intent.height;
+        let other = |why: &str| {
+            Stop::ReadOnly(format!(
+                "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
+            ))
+        };
+        let block = Block::parse(&intent.block).map_err(|why| other(&why.to_string()))?;
+        let mut parts = Parts::default();
+        for document in &intent.documents {
+            let leaf = Leaf::parse(document, &self.chain.domain);
+            parts.documents.push(leaf.map_err(|why| other(&why.to_string()))?);
+        }
+        let mut after = self.chain.cleared();
+        while after < intent.cleared {
+            let records = self.records(after, intent.cleared - after).await?;
+            if records.is_empty() {
+                return Err(other("its records are in neither Graphstore nor Hashtable"));
+            }
+            after += records.len() as u64;
+            parts.records.extend(records);
+        }
+        let signature = block.header.signature.clone();
+        let time = block.header.time;
+        if height != self.chain.height() || self.block(&parts, time, signature) != block {
+            return Err(other("it does not follow from the block before and its records"));
+        }
+        if !self.is_signed(&parts, &block) {
+            return Err(other("its signature is not the log's"));
+        }
+        self.commit(parts, block).await
+    }
+
+    /// Is the line in a block that of the log's key on the checkpoint before?
+    fn is_signed(&self, parts: &Parts, block: &Block) -> bool {
+        let first = parts.documents.iter().find_map(|leaf| match leaf {
+            Leaf::Genesis(genesis) => Some(&genesis.key),
+            _ => None,
+        });
+        let line = SignatureLine::parse(&block.header.signature);
+        let text = self.chain.checkpoint().text();
+        let key = self.chain.keys.last().or(first);
+        key.zip(line.ok()).is_some_and(|(key, line)| key.verify(&text, &line))
+    }
+}

@@ -1,0 +1,139 @@
+//! What Blockstack asks of Graphstore and Hashtable.
+
+use bytes::Bytes;
+use tokio_stream::StreamExt as _;
+use tonic::{Code, Status};
+use webwallet_ledger::Hash;
+use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
+use webwallet_proto::graphstore::v1::{
+    ClearedRequest, IntendRequest, Intent, IntentsRequest, StatusReply, StatusRequest, TrimRequest,
+};
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::hashtable::v1::{
+    self as hashtable, Document, GetRequest, NumberedRequest, PutRequest,
+};
+use webwallet_proto::link::Link;
+
+/// Bytes of records taken at a time, about.
+const FETCH_BYTES: usize = 4 << 20;
+/// Documents and bytes in one put: far below what a message may have.
+const PUT_DOCUMENTS_MAX: usize = 500;
+const PUT_BYTES: usize = 2 << 20;
+
+/// The two other stores. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    pub(crate) graphstore: GraphstoreClient<Link>,
+    pub(crate) hashtable: HashtableClient<Link>,
+}
+
+/// Records in order, as they are stored.
+pub(crate) struct Fetched {
+    pub(crate) records: Vec<Bytes>,
+    /// They come from Hashtable, so it has them.
+    pub(crate) stored: bool,
+}
+
+impl Remote {
+    pub(crate) async fn status(&self) -> Result<StatusReply, Status> {
+        Ok(self.graphstore.clone().status(StatusRequest {}).await?.into_inner())
+    }
+
+    /// The highest number of a record in Hashtable.
+    pub(crate) async fn stored(&self) -> Result<u64, Status> {
+        Ok(self.hashtable.clone().status(hashtable::StatusRequest {}).await?.into_inner().number)
+    }
+
+    /// Records after a number, at most so many: from Graphstore or, where those
+    /// were trimmed, from Hashtable.
+    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Fetched, Status> {
+        match self.cleared(after, limit).await {
+            Ok(records) => Ok(Fetched { records, stored: false }),
+            Err(status) if status.code() == Code::OutOfRange => {
+                let records = self.numbered(after, limit).await?;
+                Ok(Fetched { records, stored: true })
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    async fn cleared(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
+        let asked = ClearedRequest { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
+        let mut stream = self.graphstore.clone().cleared(asked).await?.into_inner();
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < FETCH_BYTES
+            && let Some(record) = stream.next().await
+        {
+            match record {
+                Ok(record) => {
+                    bytes += record.body.len();
+                    records.push(record.body);
+                }
+                // What came before it is good; the rest is asked for next.
+                Err(_) if !records.is_empty() => break,
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(records)
+    }
+
+    async fn numbered(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
+        let asked = NumberedRequest { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
+        let mut stream = self.hashtable.clone().numbered(asked).await?.into_inner();
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < FETCH_BYTES
+            && let Some(document) = stream.next().await
+        {
+            let document = document?;
+            bytes += document.body.len();
+            records.push(document.body);
+        }
+        Ok(records)
+    }
+
+    /// Stores documents in Hashtable: durable when it returns.
+    pub(crate) async fn put(&self, documents: Vec<Document>) -> Result<(), Status> {
+        let mut client = self.hashtable.clone();
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        for document in documents {
+            bytes += document.body.len();
+            group.push(document);
+            if group.len() >= PUT_DOCUMENTS_MAX || bytes >= PUT_BYTES {
+                client.put(PutRequest { documents: std::mem::take(&mut group) }).await?;
+                bytes = 0;
+            }
+        }
+        if !group.is_empty() {
+            client.put(PutRequest { documents: group }).await?;
+        }
+        Ok(())
+    }
+
+    /// The document of this name.
+    pub(crate) async fn document(&self, name: &Hash) -> Result<Option<Bytes>, Status> {
+        let asked = GetRequest { hashes: vec![name.0.to_vec().into()] };
+        let reply = self.hashtable.clone().get(asked).await?.into_inner();
+        Ok(reply.documents.into_iter().next().and_then(|found| found.body))
+    }
+
+    pub(crate) async fn intend(&self, intent: Intent, quiet: bool) -> Result<Intent, Status> {
+        let asked = IntendRequest { intent: Some(intent), quiet };
+        Ok(self.graphstore.clone().intend(asked).await?.into_inner())
+    }
+
+    /// The intents from a height on, at most so many.
+    pub(crate) async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Status> {
+        let asked = IntentsRequest { from, limit };
+        let stream = self.graphstore.clone().intents(asked).await?.into_inner();
+        stream.collect().await
+    }
+
+    pub(crate) async fn trim(&self, upto: u64) -> Result<(), Status> {
+        self.graphstore.clone().trim(TrimRequest { upto }).await.map(drop)
+    }
+}
+
+/// A document as Hashtable takes it.
+pub(crate) fn document(name: Hash, body: &[u8], number: u64) -> Document {
+    Document { hash: name.0.to_vec().into(), body: body.to_vec().into(), number }
+}

@@ -1,0 +1,79 @@
+//! The log read again, block by block: at a start, for an old balance, and to
+//! rebuild another store.
+
+use webwallet_ledger::Record;
+use webwallet_ledger::block::Block;
+use webwallet_ledger::document;
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::state::State;
+
+use crate::chain::{Chain, Entry, Parts};
+use crate::index::{Index, Place};
+use crate::log::{Leaves, Log, LogError};
+use crate::store::Files;
+
+/// The blocks of a log from some leaf on, which must be the first of one.
+pub(crate) struct Blocks<'l, F> {
+    leaves: Leaves<'l, F>,
+    domain: &'l str,
+}
+
+impl<'l, F: Files> Blocks<'l, F> {
+    pub(crate) fn new(log: &'l Log<F>, first: u64, domain: &'l str) -> Blocks<'l, F> {
+        Blocks { leaves: log.leaves(first), domain }
+    }
+}
+
+impl<F: Files> Iterator for Blocks<'_, F> {
+    type Item = Result<(Parts, Box<Block>), LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut parts = Parts::default();
+        loop {
+            let (index, bytes) = match self.leaves.next()? {
+                Ok(leaf) => leaf,
+                Err(error) => return Some(Err(error)),
+            };
+            let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
+            if document::is_record(&bytes) {
+                match Record::parse(&bytes) {
+                    Ok(record) => parts.records.push(Entry::new(record)),
+                    Err(why) => return Some(Err(damaged(why.to_string()))),
+                }
+                continue;
+            }
+            match Leaf::parse(&bytes, self.domain) {
+                Ok(Leaf::Block(block)) => return Some(Ok((parts, block))),
+                Ok(leaf) => parts.documents.push(leaf),
+                Err(why) => return Some(Err(damaged(why.to_string()))),
+            }
+        }
+    }
+}
+
+/// Goes on from a chain and its state to the end of the log, making every block
+/// again and comparing it.
+pub(crate) fn follow<F: Files>(
+    log: &Log<F>,
+    chain: &mut Chain,
+    state: &mut State,
+    index: &Index,
+) -> Result<(), LogError> {
+    let domain = chain.domain.clone();
+    for block in Blocks::new(log, chain.log.size(), &domain) {
+        let (parts, block) = block?;
+        parts.records.iter().for_each(|entry| state.apply(&entry.record));
+        let header = &block.header;
+        let made = chain.block(&parts, header.time, header.signature.clone(), state.roots());
+        if made != *block {
+            let (what, why) = (format!("block {}", header.height), "it does not follow");
+            return Err(LogError::Damaged(what, why.into()));
+        }
+        chain.push(&parts, &block);
+        let (size, cleared) = (chain.log.size(), header.cleared);
+        let place = Place { size, cleared, hash: block.hash };
+        let failed = |error| LogError::Io("the index of blocks".into(), error);
+        index.set(header.height, &place).map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! `webwallet fsck`: are the stores whole, and do they say the same?
+//!
+//! Every record is read from both stores and cleared once more by the rules; what
+//! Graphstore holds of accounts, chains and IOUs must be what comes out. It reads
+//! only, so it may run beside a server on Redis and Neo4j; a data directory is
+//! locked by its server, which must be stopped.
+//!
+//! Signatures are not checked again: that is what the audit of the log is for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use webwallet_graphstore::Store as Graph;
+use webwallet_graphstore::store::{Page, Stored};
+use webwallet_hashtable::{Error as Kept, Store as Documents};
+use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Record, Time};
+
+/// Records and accounts asked for at a time.
+const PAGE: usize = 500;
+/// Findings of one code that are told; more of them are counted.
+const TOLD_MAX: u64 = 20;
+
+/// Something that is not as it should be.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule of the stores is broken.
+    pub code: &'static str,
+    /// The record at which it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// What was looked at.
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    /// `sound` or `damaged`.
+    pub result: &'static str,
+    /// Records that were read.
+    pub records: String,
+    /// Accounts that were compared.
+    pub accounts: String,
+    /// Findings by code, also those not told one by one.
+    pub findings: BTreeMap<&'static str, u64>,
+}
+
+/// Looks at both stores and tells every finding as it comes.
+///
+/// # Errors
+/// A store does not answer.
+pub async fn check(
+    graph: &impl Graph,
+    documents: &impl Documents,
+    domain: &str,
+    mut tell: impl FnMut(&Finding) -> anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
+    let mut check = Check { graph, documents, domain, books: Books::default(), found: Vec::new() };
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut told = |found: &mut Vec<Finding>| -> anyhow::Result<()> {
+        for finding in found.drain(..) {
+            let count = counts.entry(finding.code).or_default();
+            *count += 1;
+            if *count <= TOLD_MAX {
+                tell(&finding)?;
+            }
+        }
+        Ok(())
+    };
+    for fault in graph.faults().await? {
+        check.find("F-ENGINE", None, fault);
+    }
+    let head = graph.head().await?;
+    if let Some(theirs) = head.domain.as_ref().filter(|theirs| *theirs != domain) {
+        let detail = format!("Graphstore holds the records of {theirs:?}, not of {domain:?}");
+        check.find("F-DOMAIN", None, detail);
+    }
+    for first in (1..=head.number).step_by(PAGE) {
+        let last = head.number.min(first + PAGE as u64 - 1);
+        check.records(first..=last).await?;
+        told(&mut check.found)?;
+    }
+    check.accounts().await?;
+    check.sums();
+    let highest = documents.highest().await?;
+    // Asked for again: a server may have cleared meanwhile.
+    let now = graph.head().await?.number;
+    if highest > now {
+        let detail = format!(
+            "Hashtable has a record beyond Graphstore's last one, {now}: Graphstore is older than it; rebuild it"
+        );
+        check.find("F-AHEAD", Some(highest), detail);
+    }
+    told(&mut check.found)?;
+    let accounts = check.books.accounts.len().to_string();
+    let result = if counts.is_empty() { "sound" } else { "damaged" };
+    Ok(Summary { result, records: head.number.to_string(), accounts, findings: counts })
+}
+
+struct Check<'a, G, D> {
+    graph: &'a G,
+    documents: &'a D,
+    domain: &'a str,
+    books: Books,
+    found: Vec<Finding>,
+}
+
+/// What the records leave, by the rules alone.
+#[derive(Default)]
+struct Books {
+    accounts: HashMap<AccountId, Line>,
+    ious: HashMap<Hash, RecordOf>,
+    time: Option<Time>,
+}
+
+/// An account, and all its outputs as one sum that does not depend on their order.
+struct Line {
+    account: Account,
+    number: u64,
+    outputs: u64,
+    sum: u128,
+}
+
+impl History for Books {
+    fn account(&self, account: &AccountId) -> Option<Account> {
+        self.accounts.get(account).map(|line| line.account.clone())
+    }
+
+    fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
+        self.ious.get(iou).copied()
+    }
+}
+
+impl Books {
+    fn apply(&mut self, record: &Record) {
+        self.time = self.time.max(Some(record.time));
+        for ((id, account), output) in record.accounts().zip(&record.outputs) {
+            let mut bytes = Vec::new();
+            output.write(&mut bytes);
+            let mark = mark(&account.output.to_string(), record.number, &bytes);
+            let line = self.accounts.entry(id).or_insert_with(|| Line {
+                account: account.clone(),
+                number: 0,
+                outputs: 0,
+                sum: 0,
+            });
+            line.account = account;
+            line.number = record.number;
+            line.outputs += 1;
+            line.sum = line.sum.wrapping_add(mark);
+        }
+        let at = record.cleared();
+        for iou in &record.inputs {
+            self.ious.entry(*iou).or_insert(at);
+        }
+    }
+}
+
+/// One output as a number: pointer, number and content.
+fn mark(pointer: &str, number: u64, content: &[u8]) -> u128 {
+    let digest = Hash::sha3(&[pointer.as_bytes(), &number.to_be_bytes(), content].concat());
+    let half: [u8; 16] = std::array::from_fn(|i| digest.0[i]);
+    u128::from_be_bytes(half)
+}
+
+impl<G: Graph, D: Documents> Check<'_, G, D> {
+    fn find(&mut self, code: &'static str, number: Option<u64>, detail: impl Into<String>) {
+        let number = number.map(|number| number.to_string());
+        self.found.push(Finding { code, number, detail: detail.into() });
+    }
+
+    async fn records(&mut self, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
+        for number in numbers {
+            let Some(stored) = self.graph.numbered(number).await? else {
+                self.find("F-NUMBER", Some(number), "Graphstore has no record of this number");
+                continue;
+            };
+            if self.graph.named(stored.hash).await?.is_none_or(|named| named.number != number) {
+                let detail = format!("Graphstore does not find record {} by its name", stored.hash);
+                self.find("F-NAME", Some(number), detail);
+            }
+            let kept = self.kept(&stored).await?;
+            let bytes = match (stored.bytes.is_empty(), kept) {
+                (true, Some(kept)) => kept,
+                (true, None) => continue,
+                (false, kept) => {
+                    if kept.is_some_and(|kept| kept != stored.bytes) {
+                        let detail = "the two stores have different bytes for this record";
+                        self.find("F-BYTES", Some(number), detail);
+                    }
+                    stored.bytes
+                }
+            };
+            self.record(number, &bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// The record's bytes in Hashtable.
+    async fn kept(&mut self, stored: &Stored) -> anyhow::Result<Option<Vec<u8>>> {
+        let number = Some(stored.number);
+        match self.documents.get(&[stored.hash]).await {
+            Ok(found) => match found.into_iter().next().flatten() {
+                Some(bytes) => Ok(Some(bytes.to_vec())),
+                None => {
+                    let detail = format!("Hashtable has no record {}", stored.hash);
+                    self.find("F-MISSING", number, detail);
+                    Ok(None)
+                }
+            },
+            Err(Kept::Damaged(name)) => {
+                self.find("F-DAMAGED", number, format!("Hashtable's copy of {name} is damaged"));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn record(&mut self, number: u64, bytes: &[u8]) -> anyhow::Result<()> {
+        let (record, request) = match Leaf::parse(bytes, self.domain) {
+            Ok(Leaf::Record(entry)) => (entry.record, entry.request),
+            Ok(_) => {
+                self.find("F-RECORD", Some(number), "it is another document than a record");
+                return Ok(());
+            }
+            Err(error) => {
+                self.find("F-RECORD", Some(number), format!("it cannot be read: {error}"));
+                return Ok(());
+            }
+        };
+        if record.number != number {
+            let detail = format!("the record says that it is {}", record.number);
+            self.find("F-NUMBER", Some(number), detail);
+        }
+        if Some(record.time) < self.books.time {
+            self.find("F-TIME", Some(number), "its time is before that of the record before it");
+        }
+        let again = request
+            .and_then(|request| clear(&request, self.domain, number, record.time, &self.books));
+        match again {
+            Ok(Cleared::Now(again)) if again.bytes == bytes => {}
+            Ok(Cleared::Now(_)) => {
+                self.find(
+                    "F-RECORD",
+                    Some(number),
+                    "its outputs are not those that clearing gives",
+                );
+            }
+            Ok(Cleared::Before(at)) => {
+                let detail = format!("its IOUs have cleared before, as record {}", at.number);
+                self.find("F-TWICE", Some(number), detail);
+            }
+            Err(rejection) => {
+                self.find("F-RECORD", Some(number), format!("it does not clear: {rejection}"));
+            }
+        }
+        let loaded = self.graph.load(&[], &record.inputs).await?;
+        for iou in &record.inputs {
+            if loaded.ious.get(iou).is_none_or(|at| at.number != number) {
+                let detail = format!("Graphstore does not know that IOU {iou} is in this record");
+                self.find("F-IOU", Some(number), detail);
+            }
+        }
+        self.books.apply(&record);
+        Ok(())
+    }
+
+    /// Every account and every output of its chain.
+    async fn accounts(&mut self) -> anyhow::Result<()> {
+        let mut ids: Vec<AccountId> = self.books.accounts.keys().copied().collect();
+        ids.sort_unstable();
+        for ids in ids.chunks(PAGE) {
+            let loaded = self.graph.load(ids, &[]).await?;
+            for id in ids {
+                let chain = self.chain(*id).await?;
+                let Some(line) = self.books.accounts.get(id) else { continue };
+                let (number, right) =
+                    (Some(line.number), loaded.accounts.get(id) == Some(&line.account));
+                let whole = chain == (line.outputs, line.sum);
+                if !right {
+                    let detail =
+                        format!("Graphstore's balance or current output of {id} is another");
+                    self.find("F-HEAD", number, detail);
+                }
+                if !whole {
+                    let detail = format!("Graphstore's chain of outputs of {id} is another");
+                    self.find("F-CHAIN", number, detail);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many outputs an account has in Graphstore, and their sum.
+    async fn chain(&self, id: AccountId) -> anyhow::Result<(u64, u128)> {
+        let (mut count, mut sum, mut before) = (0, 0u128, 0);
+        loop {
+            let page = Page { before, skip: 0, limit: PAGE as u32 };
+            let outputs = self.graph.outputs(id, page).await?;
+            let Some(last) = outputs.last() else { return Ok((count, sum)) };
+            before = last.number;
+            for placed in &outputs {
+                let mut bytes = Vec::new();
+                placed.output.write(&mut bytes);
+                count += 1;
+                sum = sum.wrapping_add(mark(&placed.pointer.to_string(), placed.number, &bytes));
+            }
+        }
+    }
+
+    /// What everybody holds of a unit is what its issuer owes.
+    fn sums(&mut self) {
+        let mut sums: BTreeMap<Address, Amount> = BTreeMap::new();
+        for (id, line) in &self.books.accounts {
+            let sum = sums.entry(id.unit).or_insert_with(Amount::zero);
+            *sum = sum.plus(&line.account.balance.net);
+        }
+        for (unit, sum) in sums.into_iter().filter(|(_, sum)| *sum != Amount::zero()) {
+            self.find("F-SUM", None, format!("the balances in {unit} sum to {sum}, not to 0"));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Blocks, stacks and checkpoints, as the server gives them; and the commands by
+//! which an operator seals.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+use webwallet_proto::token::Token;
+
+use crate::client::{Answer, Server, Url, data};
+use crate::command::Outcome;
+use crate::key::Labels;
+use crate::output;
+use crate::transaction::segment;
+
+/// `webwallet block`
+#[derive(Args)]
+pub struct Block {
+    /// Height, hash, or `latest`
+    #[arg(default_value = "latest")]
+    name: String,
+    #[command(flatten)]
+    url: Url,
+}
+
+/// `webwallet stack`
+#[derive(Args)]
+pub struct Stack {
+    /// Height, or `latest`
+    #[arg(default_value = "latest")]
+    name: String,
+    #[command(flatten)]
+    url: Url,
+}
+
+/// `webwallet checkpoint`
+#[derive(Args)]
+pub struct Checkpoint {
+    #[command(flatten)]
+    url: Url,
+}
+
+/// Where the operator's commands go.
+#[derive(Args)]
+pub struct Admin {
+    /// The server's admin listener
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    admin: String,
+    /// File with the token of that listener
+    #[arg(long, env = "WEBWALLET_ADMIN_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// `webwallet seal`
+#[derive(Args)]
+pub struct Seal {
+    /// Begin with a stack of all blocks since the last one
+    #[arg(long)]
+    stack: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// `webwallet rotate-log-key`
+#[derive(Args)]
+pub struct RotateLogKey {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+impl Block {
+    /// Prints a block.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        show(&self.url.server(), &format!("/block/{}", segment(&self.name)), json)
+    }
+}
+
+impl Stack {
+    /// Prints a stack.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        show(&self.url.server(), &format!("/stack/{}", segment(&self.name)), json)
+    }
+}
+
+impl Checkpoint {
+    /// Prints the newest checkpoint as it is signed; with `--json`, as text in JSON.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        match self.url.server().get_as("/checkpoint", "text/plain")? {
+            Answer::Done { body, .. } => {
+                match json {
+                    true => output::line(serde_json::json!({ "checkpoint": body }).to_string())?,
+                    false => output::line(body.trim_end_matches('\n'))?,
+                }
+                Ok(Outcome::Done)
+            }
+            other => refused(other, json),
+        }
+    }
+}
+
+impl Seal {
+    /// Has the server seal everything that has cleared.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let answer = self.admin.post(if self.stack { "/seal?stack=true" } else { "/seal" })?;
+        let Answer::Done { body, .. } = answer else { return refused(answer, json) };
+        let sealed: Value = serde_json::from_str(data(&body)?.get())?;
+        let text = |name: &str| sealed[name].as_str().unwrap_or_default().to_owned();
+        output::line(match json {
+            true => sealed.to_string(),
+            false => format!(
+                "sealed up to block {}: {} new, with {} records",
+                text("height"),
+                text("blocks"),
+                text("records")
+            ),
+        })?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl RotateLogKey {
+    /// Has the server make a new log key.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let answer = self.admin.post("/log-key")?;
+        let Answer::Done { body, .. } = answer else { return refused(answer, json) };
+        let rotated: Value = serde_json::from_str(data(&body)?.get())?;
+        output::line(match json {
+            true => rotated.to_string(),
+            false => format!(
+                "from block {} on the log is signed by\n{}",
+                rotated["height"].as_str().unwrap_or_default(),
+                rotated["key"].as_str().unwrap_or_default()
+            ),
+        })?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl Admin {
+    fn post(&self, path: &str) -> anyhow::Result<Answer> {
+        let token = self.token_file.as_deref().map(Token::read).transpose()?;
+        Server::at(&self.admin).command(path, token.map(Token::reveal).as_deref())
+    }
+}
+
+/// A document of the log, one field a line.
+fn show(server: &Server, path: &str, json: bool) -> anyhow::Result<Outcome> {
+    let answer = server.get(path)?;
+    let Answer::Done { body, .. } = answer else { return refused(answer, json) };
+    if json {
+        output::line(&body)?;
+        return Ok(Outcome::Done);
+    }
+    let document: Value = serde_json::from_str(data(&body)?.get())?;
+    let fields = document["data"].as_object().context("the document has no data")?;
+    let width = fields.keys().map(String::len).max().unwrap_or_default();
+    let line = |name: &str, value: &str| format!("  {name:width$}  {value}");
+    let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let height = fields.get("height").and_then(Value::as_str).unwrap_or_default();
+    let mut lines = vec![format!("{kind} {height}")];
+    lines.push(line("hash", document["hash"]["value"].as_str().unwrap_or_default()));
+    for (name, value) in
+        fields.iter().filter(|(name, _)| !["kind", "height"].contains(&name.as_str()))
+    {
+        lines.push(line(name, value.as_str().unwrap_or_default()));
+    }
+    output::line(lines.join("\n"))?;
+    Ok(Outcome::Done)
+}
+
+fn refused(answer: Answer, json: bool) -> anyhow::Result<Outcome> {
+    match answer {
+        Answer::Problem(problem) => problem.print(json, &Labels::default())?,
+        Answer::Done { body, .. } => output::line(&body)?,
+    }
+    Ok(Outcome::Refused)
+}

@@ -1,0 +1,191 @@
+//! `webwallet rebuild hashtable|graphstore|log`: any one of the three stores out
+//! of the other two, byte for byte.
+//!
+//! The server must be stopped: its data directory is locked while it runs. What
+//! is rebuilt is checked as it is written (hashes, clearing, the roots of every
+//! block), so nothing wrong in one store is carried into another.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
+use webwallet_graphstore::Store as Graph;
+use webwallet_graphstore::store::{Batch, Committed, Intended, Intent};
+use webwallet_hashtable::{Document, Store as Documents};
+use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::leaf::{Entry, Leaf};
+use webwallet_ledger::state::State;
+use webwallet_ledger::{AccountId, Hash, Request, document};
+
+/// Documents put, and records committed, at a time.
+const PIECE: usize = 500;
+/// How often a commit whose answer was lost is sent again.
+const TRIES_MAX: usize = 10;
+
+/// Puts every leaf of the log into Hashtable, and then what Graphstore has beyond
+/// the log. Returns how many documents those are.
+///
+/// # Errors
+/// The log does not give its own root, or a store fails.
+pub async fn hashtable(
+    documents: &impl Documents,
+    graph: &impl Graph,
+    log: Option<&LogFolder>,
+    domain: &str,
+) -> anyhow::Result<u64> {
+    let (mut piece, mut count, mut number) = (Vec::new(), 0, 0);
+    for leaf in log.into_iter().flat_map(LogFolder::leaves) {
+        let (index, bytes) = leaf.context("the log cannot be read")?;
+        let leaf = Leaf::parse(&bytes, domain).with_context(|| format!("leaf {index}"))?;
+        let its = match &leaf {
+            Leaf::Record(entry) => entry.record.number,
+            _ => 0,
+        };
+        number = number.max(its);
+        piece.push(Document::new(leaf.hash(), bytes.into(), its)?);
+        if piece.len() == PIECE {
+            count += put(documents, &mut piece).await?;
+        }
+    }
+    count += put(documents, &mut piece).await?;
+    // The outbox: cleared, and not sealed when the store was lost.
+    loop {
+        let records = graph.cleared(number, PIECE as u32).await?;
+        let Some(last) = records.last() else { return Ok(count) };
+        number = last.number;
+        for record in records {
+            piece.push(Document::new(record.hash, record.bytes.into(), record.number)?);
+        }
+        count += put(documents, &mut piece).await?;
+    }
+}
+
+async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<u64> {
+    let count = piece.len() as u64;
+    documents.put(std::mem::take(piece)).await.context("Hashtable does not take them")?;
+    Ok(count)
+}
+
+/// Clears every record of the log again, in a Graphstore that holds none or only
+/// the first of them, comparing the roots at every block; and then Hashtable's
+/// records beyond the log, by number. Returns the last number.
+///
+/// # Errors
+/// What is in the log is not what clearing gives, or a store fails.
+pub async fn graphstore(
+    graph: &impl Graph,
+    documents: &impl Documents,
+    log: Option<&LogFolder>,
+    domain: &str,
+) -> anyhow::Result<u64> {
+    let mut state = State::new();
+    for block in log.into_iter().flat_map(LogFolder::blocks) {
+        let LoggedBlock { block, documents, records } = block.context("the log cannot be read")?;
+        let height = block.header.height;
+        for piece in records.chunks(PIECE) {
+            let entries = piece.iter().map(|record| read(&record.bytes, domain));
+            commit(graph, entries.collect::<anyhow::Result<_>>()?, domain).await?;
+            piece.iter().for_each(|record| state.apply(record));
+        }
+        let (accounts, units) = state.roots();
+        ensure!(
+            (accounts, units) == (block.header.state, block.header.units),
+            "block {height}: its records do not give its state; `webwallet-audit` says more"
+        );
+        intend(graph, &block, documents).await.with_context(|| format!("block {height}"))?;
+    }
+    loop {
+        let head = graph.head().await?.number;
+        let beyond = documents.numbered(head, PIECE as u32).await?;
+        if beyond.is_empty() {
+            return Ok(head);
+        }
+        let entries = beyond.iter().map(|document| read(document.bytes(), domain));
+        commit(graph, entries.collect::<anyhow::Result<_>>()?, domain).await?;
+    }
+}
+
+/// A record and its request.
+fn read(bytes: &[u8], domain: &str) -> anyhow::Result<Entry> {
+    match Leaf::parse(bytes, domain)? {
+        Leaf::Record(entry) => Ok(*entry),
+        _ => bail!("a document that should be a record is none"),
+    }
+}
+
+/// Commits those records that Graphstore does not have, after clearing them again.
+async fn commit(graph: &impl Graph, entries: Vec<Entry>, domain: &str) -> anyhow::Result<()> {
+    let head = graph.head().await?.number;
+    let mut requests: Vec<(Entry, Request)> = Vec::new();
+    for entry in entries {
+        let number = entry.record.number;
+        if number <= head {
+            let there = graph.numbered(number).await?.map(|stored| stored.hash);
+            ensure!(
+                there == Some(entry.record.hash),
+                "Graphstore's record {number} is another one: give it an empty store to be rebuilt in"
+            );
+            continue;
+        }
+        let request =
+            entry.request.clone().map_err(|why| anyhow::anyhow!("record {number}: {why}"))?;
+        requests.push((entry, request));
+    }
+    let mut accounts: Vec<AccountId> = requests
+        .iter()
+        .flat_map(|(entry, _)| entry.record.outputs.iter().map(|o| o.account))
+        .collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let ious: Vec<Hash> = requests.iter().flat_map(|(_, request)| request.ious()).collect();
+    let mut loaded = graph.load(&accounts, &ious).await?;
+    let mut records = Vec::new();
+    for (entry, request) in requests {
+        let record = entry.record;
+        match clear(&request, domain, record.number, record.time, &loaded) {
+            Ok(Cleared::Now(again)) if again.bytes == record.bytes => {
+                loaded.apply(&again);
+                records.push(Arc::new(again));
+            }
+            Ok(_) => bail!("record {} is not what clearing gives", record.number),
+            Err(why) => bail!("record {} does not clear: {why}", record.number),
+        }
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::new(records);
+    for _ in 0..TRIES_MAX {
+        match graph.commit(&batch).await? {
+            Committed::Yes => return Ok(()),
+            Committed::Deposed => bail!("another Graphstore writes to this store; stop it first"),
+            Committed::Unknown => {}
+        }
+    }
+    bail!("the engine does not answer")
+}
+
+async fn intend(
+    graph: &impl Graph,
+    block: &webwallet_ledger::block::Block,
+    documents: Vec<Vec<u8>>,
+) -> anyhow::Result<()> {
+    let header = &block.header;
+    let intent = Intent {
+        height: header.height,
+        cleared: header.cleared,
+        time: header.time,
+        documents: documents.into_iter().map(Bytes::from).collect(),
+        block: block.bytes.clone().into(),
+    };
+    match graph.intend(&intent, false).await? {
+        Intended::Stored(stored) if stored == intent => Ok(()),
+        Intended::Stored(stored) => bail!(
+            "Graphstore holds another block of that height, {}",
+            document::name(&stored.block)
+                .map_or_else(|_| "unreadable".to_owned(), |n| n.to_string())
+        ),
+        Intended::Refused(why) => bail!("Graphstore refuses it: {why}"),
+    }
+}
