@@ -3,7 +3,8 @@
 //!
 //! Only for a role that runs apart. In one process, clients reach servers
 //! through [`Link::embedded`](crate::link::Link::embedded) and nothing listens.
-//! Whoever can connect is trusted: bind it where only our own services can.
+//! Whoever can connect is trusted, unless a [`Token`](crate::token::Guarded) or a
+//! certificate is asked for: bind it where only our own services can, or ask.
 
 use std::{convert::Infallible, future::Future};
 
@@ -24,6 +25,7 @@ use crate::{
         STREAM_WINDOW_BYTES,
     },
     panic::CatchPanics,
+    tls::Tls,
 };
 
 /// Calls in flight on one connection; more wait in their client.
@@ -44,13 +46,25 @@ pub struct Services {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     health: HealthReporter,
+    tls: Tls,
 }
 
 impl Services {
     /// None yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Services {
-        Services { routes: Routes::builder(), names: Vec::new(), health: HealthReporter::new() }
+        Services {
+            routes: Routes::builder(),
+            names: Vec::new(),
+            health: HealthReporter::new(),
+            tls: Tls::default(),
+        }
+    }
+
+    /// Speaks TLS if there is a certificate to show, and asks for one of the CA
+    /// if there is a CA.
+    pub fn with_tls(self, tls: Tls) -> Services {
+        Services { tls, ..self }
     }
 
     /// Adds a gRPC server and reports it as serving.
@@ -100,7 +114,11 @@ impl Services {
 
         let incoming =
             TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING_EVERY));
-        Server::builder()
+        let server = match self.tls.server() {
+            Some(tls) => Server::builder().tls_config(tls)?,
+            None => Server::builder(),
+        };
+        server
             .layer(CatchPanics)
             .max_concurrent_streams(STREAMS_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX)

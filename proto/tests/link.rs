@@ -29,7 +29,7 @@ use webwallet_proto::{
     },
     link::Link,
     serve::Services,
-    token::{Guarded, Token},
+    tls::Tls,
 };
 
 /// Long enough that a case which waits for it has failed.
@@ -475,37 +475,6 @@ fn a_server_that_is_gone_is_unavailable_and_found_again_when_it_is_back() {
     here.block_on(client.put(put("anything"))).expect("back again, on the same link");
 }
 
-/// Graphstore believes whoever may call it; so who may not must not get through,
-/// whichever way they come.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guarded_server_answers_only_calls_with_its_token() {
-    let token = |text: &str| {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("written");
-        Token::read(file.path()).unwrap_or_else(|error| panic!("{error}"))
-    };
-    let (right, wrong) = (token("0123456789abcdef"), token("0123456789abcdeF"));
-    let (events, _) = mpsc::unbounded_channel();
-    let guarded = Guarded::new(hashtable::server(Puppet { events }), Some(right.clone()));
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let uri = format!("http://{}", listener.local_addr().expect("bound"));
-    let mut services = Services::new();
-    services.add(guarded.clone()).await;
-    let serving = tokio::spawn(async move { services.serve(listener, pending()).await.is_ok() });
-
-    let remote = Link::remote(&uri, AMPLE).expect("an address");
-    for link in [Link::embedded(guarded, AMPLE), remote] {
-        for stranger in [link.clone(), link.clone().with_token(&wrong)] {
-            let outcome = hashtable::client(stranger).put(put("anything")).await;
-            assert_eq!(outcome.expect_err("a stranger").code(), Code::Unauthenticated);
-        }
-        let mut client = hashtable::client(link.with_token(&right));
-        client.put(put("anything")).await.expect("one of us");
-    }
-    serving.abort();
-}
-
 /// A peer that accepts a call and then dies must not be taken for one that
 /// refused it.
 #[tokio::test(flavor = "multi_thread")]
@@ -596,6 +565,11 @@ async fn an_address_is_looked_at_before_the_first_call() {
         assert!(Link::remote(bad, AMPLE).is_err(), "{bad}");
     }
     assert!(Link::remote("http://example.net:1", AMPLE).is_ok());
+    let tls = Tls::default();
+    for bad in ["", "localhost", "http://example.net:1"] {
+        assert!(Link::remote_tls(bad, &tls, AMPLE).is_err(), "{bad}");
+    }
+    assert!(Link::remote_tls("https://example.net:1", &tls, AMPLE).is_ok());
 }
 
 #[test]
