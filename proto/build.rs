@@ -5,8 +5,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 2] =
-    ["webwallet/hashtable/v1/hashtable.proto", "webwallet/graphstore/v1/graphstore.proto"];
+const FILES: [&str; 3] = [
+    "webwallet/hashtable/v1/hashtable.proto",
+    "webwallet/graphstore/v1/graphstore.proto",
+    "webwallet/blockstack/v1/blockstack.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

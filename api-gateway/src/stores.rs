@@ -67,7 +67,8 @@ impl Stores {
         let reply = reply.map_err(|status| failed("Graphstore.Clear", &status))?.into_inner();
         match reply.outcome {
             Some(graph::clear_reply::Outcome::Cleared(record)) => {
-                Ok(Outcome::Cleared { record: cleared(record)?, replayed: reply.replayed })
+                let record = self.whole(cleared(record)?).await?;
+                Ok(Outcome::Cleared { record, replayed: reply.replayed })
             }
             Some(graph::clear_reply::Outcome::Rejected(rejection)) => {
                 let rejection = Rejection::try_from(rejection);
@@ -81,7 +82,7 @@ impl Stores {
     pub(crate) async fn replay(&self, ious: &[Hash]) -> Result<Option<Cleared>, Problem> {
         let ious = ious.iter().map(bytes_of).collect();
         let reply = self.graphstore.clone().replay(graph::ReplayRequest { ious }).await;
-        found(reply, "Graphstore.Replay")
+        self.found(reply, "Graphstore.Replay").await
     }
 
     /// A cleared record, from the one who decided.
@@ -92,7 +93,36 @@ impl Stores {
             Key::Iou(hash) => graph::record_request::Key::Iou(bytes_of(&hash)),
         };
         let call = graph::RecordRequest { key: Some(key) };
-        found(self.graphstore.clone().record(call).await, "Graphstore.Record")
+        let reply = self.graphstore.clone().record(call).await;
+        self.found(reply, "Graphstore.Record").await
+    }
+
+    async fn found(
+        &self,
+        reply: Result<tonic::Response<graph::RecordReply>, tonic::Status>,
+        call: &'static str,
+    ) -> Result<Option<Cleared>, Problem> {
+        let record = match reply {
+            Ok(reply) => reply.into_inner().record,
+            Err(status) if status.code() == Status::NotFound => None,
+            Err(status) => return Err(failed(call, &status)),
+        };
+        match record {
+            Some(record) => self.whole(cleared(record)?).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A record with its bytes: those that Graphstore has dropped, because they
+    /// are sealed, are in Hashtable.
+    async fn whole(&self, record: Cleared) -> Result<Cleared, Problem> {
+        if !record.body.is_empty() {
+            return Ok(record);
+        }
+        match self.document(&record.hash).await? {
+            Some(body) => Ok(Cleared { body, ..record }),
+            None => Err(unreadable(&format!("record {} is in neither store", record.number))),
+        }
     }
 
     /// Keeps a record in its second place. Returns when it is durable there.
@@ -179,17 +209,6 @@ fn cleared(record: graph::Record) -> Result<Cleared, Problem> {
     match Hash::from_slice(&record.hash) {
         Some(hash) => Ok(Cleared { number: record.number, hash, body: record.body }),
         None => Err(unreadable(&"a record's hash is not 32 bytes")),
-    }
-}
-
-fn found(
-    reply: Result<tonic::Response<graph::RecordReply>, tonic::Status>,
-    call: &'static str,
-) -> Result<Option<Cleared>, Problem> {
-    match reply {
-        Ok(reply) => reply.into_inner().record.map(cleared).transpose(),
-        Err(status) if status.code() == Status::NotFound => Ok(None),
-        Err(status) => Err(failed(call, &status)),
     }
 }
 

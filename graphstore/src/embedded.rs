@@ -5,14 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record};
 
 use crate::index::{Index, MERGE_ENTRIES};
-use crate::log::{Frame, Log, SEGMENT_BYTES};
-use crate::store::{Batch, Committed, Error, Loaded, Page, Placed, Store, Stored};
+use crate::log::{Content, Frame, Log, SEGMENT_BYTES};
+use crate::store::{
+    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
+};
 
-/// Bytes of records in one answer of [`Store::cleared`], about.
-const CLEARED_BYTES: usize = 4 << 20;
+/// Bytes in one answer of [`Store::cleared`] or [`Store::intents`], about.
+const ANSWER_BYTES: usize = 4 << 20;
 
 /// Graphstore in a directory. One process at a time: its caller holds the lock.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ impl Default for Sizes {
 struct Inner {
     log: Log,
     index: Index,
-    head: Mutex<Head>,
+    tip: Mutex<Tip>,
     /// What a writer was last told, for the commit that follows.
     told: Mutex<Told>,
 }
@@ -53,10 +56,12 @@ struct Told {
     absent: HashSet<Hash>,
 }
 
-/// What commits are judged by.
-struct Head {
-    /// The last number; 0 = none.
-    number: u64,
+/// What commits and intents are judged by.
+#[derive(Default)]
+struct Tip {
+    head: Head,
+    /// `cleared` of the last intent.
+    sealed: u64,
     /// The last batch.
     batch: Option<Hash>,
     /// Why nothing may be written any more.
@@ -81,19 +86,23 @@ impl Embedded {
     pub fn open_sized(dir: &Path, sizes: Sizes) -> Result<Embedded, Error> {
         let index = Index::open(&dir.join("index"), sizes.merge_entries)?;
         let (synced, known) = (index.synced()?, index.known()?);
-        let mut head = Head { number: 0, batch: None, broken: None };
-        let mut replayed = 0u64;
+        let mut tip = Tip::default();
         // From one record earlier: the last batch's id is known again.
         let from = synced.saturating_sub(1);
         let log = Log::open(&dir.join("log"), sizes.segment_bytes, from, known, |frame| {
-            replayed += frame.records.len() as u64;
-            head.batch = Some(frame.id);
-            head.number = replay(&index, &frame)?;
-            Ok(())
+            replay(&index, &mut tip, frame)
         })?;
-        tracing::info!(number = head.number, replayed, "embedded Graphstore is open");
-        let (head, told) = (Mutex::new(head), Mutex::default());
-        Ok(Embedded { inner: Arc::new(Inner { log, index, head, told }) })
+        let inner = Inner { log, index, tip: Mutex::default(), told: Mutex::default() };
+        // The last intent may be older than what was replayed.
+        if tip.head.intent.is_none()
+            && let Some(height) = inner.index.last_intent()?
+            && let Some(intent) = inner.intent(height)?
+        {
+            tip.intended(&intent);
+        }
+        tracing::info!(number = tip.head.number, from, "embedded Graphstore is open");
+        *lock(&inner.tip) = tip;
+        Ok(Embedded { inner: Arc::new(inner) })
     }
 
     /// Runs something that may take a while off the threads that serve.
@@ -113,10 +122,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Indexes the records of a frame; returns the last number.
-fn replay(index: &Index, frame: &Frame) -> Result<u64, Error> {
-    let mut parsed = Vec::with_capacity(frame.records.len());
-    for (number, (place, bytes)) in (frame.first..).zip(&frame.records) {
+/// Takes in a frame of the log.
+fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
+    let records = match &frame.content {
+        Content::Intent(place, bytes) => {
+            let intent = Intent::decode(bytes)?;
+            index.write_intent(intent.height, *place);
+            tip.intended(&intent);
+            return Ok(());
+        }
+        Content::Records(records) => records,
+    };
+    let mut parsed = Vec::with_capacity(records.len());
+    for (number, (place, bytes)) in (frame.first..).zip(records) {
         let record = Record::parse(bytes).map_err(|e| {
             Error::Broken(format!("record {number} of the log cannot be read: {e}"))
         })?;
@@ -130,7 +148,60 @@ fn replay(index: &Index, frame: &Frame) -> Result<u64, Error> {
     }
     let entries: Vec<_> = parsed.iter().map(|(record, place)| (record, *place)).collect();
     index.write(&entries)?;
-    Ok(frame.first + frame.records.len() as u64 - 1)
+    if let Some((last, _)) = parsed.last() {
+        tip.committed(frame.id, last);
+    }
+    Ok(())
+}
+
+impl Tip {
+    /// A batch has become durable; this is its last record.
+    fn committed(&mut self, batch: Hash, last: &Record) {
+        self.batch = Some(batch);
+        self.head.number = last.number;
+        self.head.time = self.head.time.max(Some(last.time));
+        if self.head.domain.is_none() {
+            self.head.domain = Some(last.domain().to_owned());
+        }
+    }
+
+    fn intended(&mut self, intent: &Intent) {
+        self.sealed = intent.cleared;
+        self.head.intent = Some(intent.height);
+        self.head.time = self.head.time.max(Some(intent.time));
+    }
+
+    /// Why an intent cannot be the next one.
+    fn refuses(&self, intent: &Intent, quiet: bool) -> Option<String> {
+        let (height, cleared) = (intent.height, intent.cleared);
+        let next = self.head.intent.map_or(0, |last| last + 1);
+        let number = self.head.number;
+        if height != next {
+            Some(format!("block {height} is not the next one, which is {next}"))
+        } else if cleared > number || cleared < self.sealed {
+            let sealed = self.sealed;
+            Some(format!(
+                "block {height} ends at record {cleared}, which is not among {sealed} to {number}"
+            ))
+        } else if quiet && cleared < number {
+            Some(format!("block {height} has no record, but {number} has cleared after {cleared}"))
+        } else {
+            None
+        }
+    }
+
+    /// What must not be done any more once a write has failed.
+    fn writable(&self) -> Result<(), Error> {
+        self.broken.as_ref().map_or(Ok(()), |why| Err(Error::Broken(why.clone())))
+    }
+
+    /// Passes a write's outcome on; one that leaves the disk unknown is the last.
+    fn written<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Broken(why)) = &outcome {
+            self.broken = Some(why.clone());
+        }
+        outcome
+    }
 }
 
 impl Inner {
@@ -141,6 +212,11 @@ impl Inner {
         let hash = webwallet_ledger::document::name(&bytes)
             .map_err(|e| Error::Broken(format!("record {number} of the log is damaged: {e}")))?;
         Ok(Some(Stored { number, hash, bytes }))
+    }
+
+    fn intent(&self, height: u64) -> Result<Option<Intent>, Error> {
+        let Some(place) = self.index.intent(height)? else { return Ok(None) };
+        Intent::decode(&self.log.read(place)?).map(Some)
     }
 
     /// The output that a pointer names, and the number of its record.
@@ -195,20 +271,14 @@ impl Store for Embedded {
         format!("embedded {}", env!("CARGO_PKG_VERSION"))
     }
 
-    async fn last(&self) -> Result<Option<Stored>, Error> {
-        let number = {
-            let head = lock(&self.inner.head);
-            match &head.broken {
-                Some(why) => return Err(Error::Broken(why.clone())),
-                None => head.number,
-            }
-        };
-        self.aside(move |inner| inner.stored(number)).await
+    async fn head(&self) -> Result<Head, Error> {
+        let tip = lock(&self.inner.tip);
+        tip.writable().map(|()| tip.head.clone())
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         // Before anything is looked up: what is told must not be newer than that.
-        let mut told = Told { number: lock(&self.inner.head).number, ..Told::default() };
+        let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };
         let mut loaded = Loaded::default();
         for id in accounts {
             let account = self.inner.index.account(id)?;
@@ -229,14 +299,13 @@ impl Store for Embedded {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
-        let mut head = lock(&self.inner.head);
-        if let Some(why) = &head.broken {
-            return Err(Error::Broken(why.clone()));
-        }
-        if head.batch == Some(batch.id) {
+        let mut tip = lock(&self.inner.tip);
+        tip.writable()?;
+        if tip.batch == Some(batch.id) {
             return Ok(Committed::Yes);
         }
-        if batch.records.is_empty() || self.inner.is_deposed(&head, batch)? {
+        let Some(last) = batch.records.last() else { return Ok(Committed::Deposed) };
+        if self.inner.is_deposed(&tip.head, batch)? {
             return Ok(Committed::Deposed);
         }
         let written = self.inner.log.append(batch).and_then(|places| {
@@ -244,14 +313,8 @@ impl Store for Embedded {
                 batch.records.iter().map(|r| &**r).zip(places).collect();
             self.inner.index.write(&entries)
         });
-        if let Err(error) = written {
-            if let Error::Broken(why) = &error {
-                head.broken = Some(why.clone());
-            }
-            return Err(error);
-        }
-        head.number += batch.records.len() as u64;
-        head.batch = Some(batch.id);
+        tip.written(written)?;
+        tip.committed(batch.id, last);
         Ok(Committed::Yes)
     }
 
@@ -274,7 +337,7 @@ impl Store for Embedded {
                 let Some(stored) = inner.stored(number)? else { break };
                 bytes += stored.bytes.len();
                 found.push(stored);
-                if bytes >= CLEARED_BYTES {
+                if bytes >= ANSWER_BYTES {
                     break;
                 }
             }
@@ -316,6 +379,49 @@ impl Store for Embedded {
             Ok(placed)
         })
         .await
+    }
+
+    async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
+        let intent = intent.clone();
+        self.aside(move |inner| {
+            let mut tip = lock(&inner.tip);
+            tip.writable()?;
+            if let Some(earlier) = inner.intent(intent.height)? {
+                return Ok(Intended::Stored(earlier));
+            }
+            if let Some(why) = tip.refuses(&intent, quiet) {
+                return Ok(Intended::Refused(why));
+            }
+            let written = inner.log.append_intent(&intent.encode(), tip.head.number + 1);
+            if let Some(place) = tip.written(written)? {
+                inner.index.write_intent(intent.height, place);
+            }
+            tip.intended(&intent);
+            Ok(Intended::Stored(intent))
+        })
+        .await
+    }
+
+    async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {
+        self.aside(move |inner| {
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for height in (from..).take(limit as usize) {
+                let Some(intent) = inner.intent(height)? else { break };
+                bytes +=
+                    intent.block.len() + intent.documents.iter().map(Bytes::len).sum::<usize>();
+                found.push(intent);
+                if bytes >= ANSWER_BYTES {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Keeps everything: outputs are read from the records.
+    async fn trim(&self, _: u64) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -360,13 +466,13 @@ mod tests {
             let batch = payment();
             assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "{fault:?}");
             assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "for good");
-            assert!(store.last().await.is_err(), "and readiness shows it");
+            assert!(store.head().await.is_err(), "and readiness shows it");
             drop(store);
             let store = Embedded::open(dir.path()).expect("open");
-            let there = store.last().await.expect("last").is_some();
+            let there = store.head().await.expect("head").number == 1;
             assert_eq!(there, fault == Fault::With);
             assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
-            assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(1));
+            assert_eq!(store.head().await.expect("head").number, 1);
         }
     }
 }

@@ -52,6 +52,8 @@ struct Layer {
     names: BTreeMap<Hash, u64>,
     /// Number -> place in the log.
     places: BTreeMap<u64, Place>,
+    /// Height of a block -> place of its intent in the log.
+    intents: BTreeMap<u64, Place>,
 }
 
 impl Layer {
@@ -93,6 +95,7 @@ struct Tables {
     ious: Keyspace,
     names: Keyspace,
     places: Keyspace,
+    intents: Keyspace,
     /// `synced` -> last record up to which all tables are complete.
     marks: Keyspace,
 }
@@ -161,6 +164,12 @@ impl Index {
         Ok(())
     }
 
+    /// Adds the intent of a block.
+    pub(crate) fn write_intent(&self, height: u64, place: Place) {
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        layers.newest.intents.insert(height, place);
+    }
+
     fn layers(&self) -> RwLockReadGuard<'_, Layers> {
         self.layers.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,11 +209,24 @@ impl Index {
         if let Some(place) = self.recent(|layer| layer.places.get(&number).copied()) {
             return Ok(Some(place));
         }
-        let Some(value) = self.tables.places.get(number.to_be_bytes())? else { return Ok(None) };
-        let value: [u8; 24] = value.as_ref().try_into().map_err(|_| damaged("places"))?;
-        let wide = |from: usize| u64::from_be_bytes(std::array::from_fn(|i| value[from + i]));
-        let narrow = |from: usize| u32::from_be_bytes(std::array::from_fn(|i| value[from + i]));
-        Ok(Some(Place { segment: wide(0), offset: wide(8), length: narrow(16), sum: narrow(20) }))
+        let value = self.tables.places.get(number.to_be_bytes())?;
+        value.map(|value| read_place(&value)).transpose()
+    }
+
+    /// Where the intent of this height is.
+    pub(crate) fn intent(&self, height: u64) -> Result<Option<Place>, Error> {
+        if let Some(place) = self.recent(|layer| layer.intents.get(&height).copied()) {
+            return Ok(Some(place));
+        }
+        let value = self.tables.intents.get(height.to_be_bytes())?;
+        value.map(|value| read_place(&value)).transpose()
+    }
+
+    /// The height of the last intent in the tables.
+    pub(crate) fn last_intent(&self) -> Result<Option<u64>, Error> {
+        let Some(last) = self.tables.intents.last_key_value() else { return Ok(None) };
+        let height = last.key()?.as_ref().try_into().map_err(|_| damaged("intents"))?;
+        Ok(Some(u64::from_be_bytes(height)))
     }
 
     pub(crate) fn number_of(&self, name: &Hash) -> Result<Option<u64>, Error> {
@@ -280,6 +302,7 @@ impl Tables {
             ious: open("ious")?,
             names: open("names")?,
             places: open("places")?,
+            intents: open("intents")?,
             marks: open("marks")?,
             db,
         })
@@ -308,14 +331,14 @@ impl Tables {
         names.finish()?;
         let mut places = self.places.start_ingestion()?;
         for (number, place) in &layer.places {
-            let mut value = [0; 24];
-            value[..8].copy_from_slice(&place.segment.to_be_bytes());
-            value[8..16].copy_from_slice(&place.offset.to_be_bytes());
-            value[16..20].copy_from_slice(&place.length.to_be_bytes());
-            value[20..].copy_from_slice(&place.sum.to_be_bytes());
-            places.write(number.to_be_bytes(), value)?;
+            places.write(number.to_be_bytes(), write_place(place))?;
         }
         places.finish()?;
+        let mut intents = self.intents.start_ingestion()?;
+        for (height, place) in &layer.intents {
+            intents.write(height.to_be_bytes(), write_place(place))?;
+        }
+        intents.finish()?;
         // Tables are synced when they are finished; the mark comes after them.
         if let Some((last, _)) = layer.places.last_key_value() {
             self.marks.insert("synced", last.to_be_bytes())?;
@@ -354,6 +377,22 @@ fn write_account(account: &Account) -> Vec<u8> {
     value.push(b'\n');
     value.extend_from_slice(balance.max_text().as_bytes());
     value
+}
+
+fn write_place(place: &Place) -> [u8; 24] {
+    let mut value = [0; 24];
+    value[..8].copy_from_slice(&place.segment.to_be_bytes());
+    value[8..16].copy_from_slice(&place.offset.to_be_bytes());
+    value[16..20].copy_from_slice(&place.length.to_be_bytes());
+    value[20..].copy_from_slice(&place.sum.to_be_bytes());
+    value
+}
+
+fn read_place(value: &[u8]) -> Result<Place, Error> {
+    let value: [u8; 24] = value.try_into().map_err(|_| damaged("places"))?;
+    let wide = |from: usize| u64::from_be_bytes(std::array::from_fn(|i| value[from + i]));
+    let narrow = |from: usize| u32::from_be_bytes(std::array::from_fn(|i| value[from + i]));
+    Ok(Place { segment: wide(0), offset: wide(8), length: narrow(16), sum: narrow(20) })
 }
 
 fn read_account(value: &[u8]) -> Result<Account, Error> {

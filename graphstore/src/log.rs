@@ -5,9 +5,13 @@
 //! growing a file). A file is named by the number of its first record.
 //!
 //! ```text
-//! frame   magic 8 | length u32 | crc32c u32 | batch id 32 | first u64 | count u32 | records
-//! record  length u32 | canonical JSON
+//! frame   magic 8 | length u32 | crc32c u32 | id 32 | first u64 | count u32 | items
+//! item    length u32 | bytes
 //! ```
+//! The items of a batch are its records: `count` of them, the first with number
+//! `first`. A frame whose count is 0 holds one item all the same, the intent of a
+//! block, and stands before record `first`.
+//!
 //! `length` counts the bytes after the checksum, which covers them and the
 //! length. Integers are little-endian. The magic holds a byte that no JSON text
 //! holds, so nothing a client sends can look like a frame.
@@ -36,7 +40,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 /// Files kept open for reading.
 const OPEN_FILES_MAX: usize = 256;
 
-/// Where a record's bytes are.
+/// Where the bytes of a record or an intent are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The first number of the file.
@@ -52,8 +56,25 @@ pub(crate) struct Place {
 /// A frame as read back.
 pub(crate) struct Frame {
     pub(crate) id: Hash,
+    /// Number of its first record, or of the record that comes after it.
     pub(crate) first: u64,
-    pub(crate) records: Vec<(Place, Vec<u8>)>,
+    pub(crate) content: Content,
+}
+
+/// What a frame holds.
+pub(crate) enum Content {
+    Records(Vec<(Place, Vec<u8>)>),
+    Intent(Place, Vec<u8>),
+}
+
+impl Frame {
+    /// The number of the record that comes after it.
+    pub(crate) fn next(&self) -> u64 {
+        match &self.content {
+            Content::Records(records) => self.first + records.len() as u64,
+            Content::Intent(..) => self.first,
+        }
+    }
 }
 
 /// The log, open for one writer and any number of readers.
@@ -129,8 +150,12 @@ impl Log {
             }
             let last = (i + 1 == segments.len()).then_some(Last { known, segment_bytes });
             let end = read_segment(dir, *segment, last, &mut next, |frame| {
-                let ends = frame.first + frame.records.len() as u64 - 1;
-                if ends > from { each(frame) } else { Ok(()) }
+                // An intent that stands right after `from` came after it.
+                let after = match frame.content {
+                    Content::Records(_) => frame.next() > from + 1,
+                    Content::Intent(..) => frame.first > from,
+                };
+                if after { each(frame) } else { Ok(()) }
             })?;
             tail = (*segment, end);
         }
@@ -157,13 +182,32 @@ impl Log {
     /// Appends a batch and syncs it. Returns the place of each record.
     pub(crate) fn append(&self, batch: &Batch) -> Result<Vec<Place>, Error> {
         let first = batch.records.first().map_or(0, |record| record.number);
+        let records: Vec<&[u8]> = batch.records.iter().map(|record| &record.bytes[..]).collect();
+        self.write(&batch.id, first, records.len() as u32, &records)
+    }
+
+    /// Appends the intent of a block before record `next` and syncs it.
+    pub(crate) fn append_intent(&self, intent: &[u8], next: u64) -> Result<Option<Place>, Error> {
+        Ok(self.write(&Hash::sha3(intent), next, 0, &[intent])?.pop())
+    }
+
+    fn write(
+        &self,
+        id: &Hash,
+        first: u64,
+        count: u32,
+        items: &[&[u8]],
+    ) -> Result<Vec<Place>, Error> {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut frame, within) = encode(batch, first);
+        let (mut frame, within) = encode(id, first, count, items);
         if frame.len() > FRAME_BYTES_MAX {
             // Written, it would be taken for damage at the next start.
             return Err(Error::Unavailable(format!("a batch of {} bytes", frame.len())));
         }
-        if tail.offset + frame.len() as u64 > self.segment_bytes && tail.offset > 0 {
+        // A file full of nothing but intents grows on: the next one would have
+        // its name.
+        let full = tail.offset + frame.len() as u64 > self.segment_bytes && tail.offset > 0;
+        if full && tail.segment != first {
             let file = Arc::new(create(&self.dir, first, self.segment_bytes)?);
             self.remember(first, file.clone());
             *tail = Tail { file, segment: first, offset: 0 };
@@ -233,22 +277,22 @@ impl Log {
     }
 }
 
-/// The frame, its length and checksum still zero, and where in it each record is:
+/// The frame, its length and checksum still zero, and where in it each item is:
 /// offset, length, checksum.
-fn encode(batch: &Batch, first: u64) -> (Vec<u8>, Vec<(u64, u32, u32)>) {
-    let bytes: usize = batch.records.iter().map(|record| 4 + record.bytes.len()).sum();
+fn encode(id: &Hash, first: u64, count: u32, items: &[&[u8]]) -> (Vec<u8>, Vec<(u64, u32, u32)>) {
+    let bytes: usize = items.iter().map(|item| 4 + item.len()).sum();
     let mut frame = Vec::with_capacity(HEAD + FIXED + bytes);
     frame.extend_from_slice(MAGIC);
     frame.extend_from_slice(&[0; 8]);
-    frame.extend_from_slice(&batch.id.0);
+    frame.extend_from_slice(&id.0);
     frame.extend_from_slice(&first.to_le_bytes());
-    frame.extend_from_slice(&(batch.records.len() as u32).to_le_bytes());
-    let mut within = Vec::with_capacity(batch.records.len());
-    for record in &batch.records {
-        let length = record.bytes.len() as u32;
+    frame.extend_from_slice(&count.to_le_bytes());
+    let mut within = Vec::with_capacity(items.len());
+    for item in items {
+        let length = item.len() as u32;
         frame.extend_from_slice(&length.to_le_bytes());
-        within.push((frame.len() as u64, length, crc32c::crc32c(&record.bytes)));
-        frame.extend_from_slice(&record.bytes);
+        within.push((frame.len() as u64, length, crc32c::crc32c(item)));
+        frame.extend_from_slice(item);
     }
     (frame, within)
 }
@@ -331,7 +375,7 @@ fn read_segment(
                 frame.first
             )));
         }
-        *next += frame.records.len() as u64;
+        *next = frame.next();
         last_at = at;
         at += frame_bytes(&bytes, at);
         frames.push(frame);
@@ -401,16 +445,20 @@ fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<Frame> {
     let id = Hash(number(body, 0)?);
     let first = u64::from_le_bytes(number(body, 32)?);
     let count = u32::from_le_bytes(number(body, 40)?);
-    let mut records = Vec::new();
+    let mut items = Vec::new();
     let mut offset = FIXED;
-    for _ in 0..count {
+    for _ in 0..count.max(1) {
         let length = u32::from_le_bytes(number(body, offset)?);
         let from = offset + 4;
         offset = from.checked_add(length as usize)?;
         let bytes = body.get(from..offset)?;
         let sum = crc32c::crc32c(bytes);
         let place = Place { segment, offset: (at + HEAD + from) as u64, length, sum };
-        records.push((place, bytes.to_vec()));
+        items.push((place, bytes.to_vec()));
     }
-    (count > 0 && offset == body.len()).then_some(Frame { id, first, records })
+    let content = match count {
+        0 => items.pop().map(|(place, intent)| Content::Intent(place, intent))?,
+        _ => Content::Records(items),
+    };
+    (offset == body.len()).then_some(Frame { id, first, content })
 }

@@ -9,16 +9,17 @@ use webwallet_ledger::clear::{History, replay};
 use webwallet_ledger::{AccountId, Address, Hash, Request};
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
-    Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest, Output,
-    OutputsReply, OutputsRequest, Record, RecordReply, RecordRequest, ReplayRequest, StatusReply,
-    StatusRequest, clear_reply, record_request,
+    self, Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest,
+    IntendRequest, IntentsRequest, Output, OutputsReply, OutputsRequest, Record, RecordReply,
+    RecordRequest, ReplayRequest, StatusReply, StatusRequest, TrimReply, TrimRequest, clear_reply,
+    record_request,
 };
 
-use crate::store::{Error, Page, Store, Stored};
+use crate::store::{Error, Intended, Intent, Page, Store, Stored};
 use crate::writer::{self, Clock, Entrance, Verdict};
 
-/// Records fetched at a time for a stream.
-const STREAM_RECORDS: u32 = 256;
+/// Records or intents fetched at a time for a stream.
+const STREAM_ITEMS: u32 = 256;
 /// Items in one answer of a list, at most: a page of the gateway and one more,
 /// by which it learns whether there is another page.
 const LIST_MAX: u32 = 1_001;
@@ -27,6 +28,7 @@ const LIST_MAX: u32 = 1_001;
 pub struct Graphstore<S> {
     store: Arc<S>,
     domain: Arc<str>,
+    clock: Clock,
     writer: Entrance,
 }
 
@@ -35,6 +37,7 @@ impl<S> Clone for Graphstore<S> {
         Graphstore {
             store: self.store.clone(),
             domain: self.domain.clone(),
+            clock: self.clock.clone(),
             writer: self.writer.clone(),
         }
     }
@@ -48,9 +51,9 @@ impl<S: Store> Graphstore<S> {
     /// the records of another domain.
     pub async fn start(store: S, domain: &str, clock: Clock) -> Result<Graphstore<S>, Error> {
         let store = Arc::new(store);
-        let last = writer::last_given(&*store, domain).await?;
-        let entrance = writer::start(store.clone(), domain.to_owned(), clock, last)?;
-        Ok(Graphstore { store, domain: domain.into(), writer: entrance })
+        let head = writer::head_of(&*store, domain).await?;
+        let writer = writer::start(store.clone(), domain.to_owned(), clock.clone(), &head)?;
+        Ok(Graphstore { store, domain: domain.into(), clock, writer })
     }
 
     /// The service for a [`webwallet_proto::link::Link`] or a socket.
@@ -69,8 +72,11 @@ fn wire(stored: Stored) -> Record {
 
 /// A failure of the engine: its cause goes to the log, not to the caller.
 fn failure(error: Error) -> Status {
-    tracing::error!(%error, "the engine failed");
+    if !matches!(error, Error::Trimmed(_)) {
+        tracing::error!(%error, "the engine failed");
+    }
     match error {
+        Error::Trimmed(_) => Status::out_of_range(error.to_string()),
         Error::Unavailable(why) => Status::unavailable(why),
         Error::Broken(_) => Status::unavailable("the store needs its operator; its log says why"),
     }
@@ -161,7 +167,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
             while left > 0 {
-                let records = match store.cleared(after, left.min(STREAM_RECORDS)).await {
+                let records = match store.cleared(after, left.min(STREAM_ITEMS)).await {
                     Ok(records) => records,
                     Err(error) => {
                         let _ = sender.send(Err(failure(error))).await;
@@ -237,12 +243,60 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         if self.writer.has_stopped() {
             return Err(Status::unavailable("the writer has stopped"));
         }
-        let last = writer::last_given(&*self.store, &self.domain).await.map_err(failure)?;
+        let head = writer::head_of(&*self.store, &self.domain).await.map_err(failure)?;
+        let now = (self.clock)().map_err(Status::unavailable)?;
         Ok(Response::new(StatusReply {
-            number: last.map_or(0, |(number, _)| number),
-            time: last.map_or_else(String::new, |(_, time)| time.to_string()),
+            number: head.number,
+            time: head.time.map_or_else(String::new, |time| time.to_string()),
             domain: self.domain.to_string(),
             engine: self.store.name(),
+            now: now.max(head.time.unwrap_or(now)).to_string(),
+            intent_height: head.intent,
         }))
+    }
+
+    async fn intend(&self, call: Call<IntendRequest>) -> Result<Response<v1::Intent>, Status> {
+        let IntendRequest { intent, quiet } = call.into_inner();
+        let intent = intent.ok_or_else(|| Status::invalid_argument("an intent is needed"))?;
+        let intent = Intent::try_from(intent).map_err(Status::invalid_argument)?;
+        match self.writer.intend(intent, quiet).await.map_err(failure)? {
+            Intended::Stored(intent) => Ok(Response::new(intent.into())),
+            Intended::Refused(why) => Err(Status::failed_precondition(why)),
+        }
+    }
+
+    type IntentsStream = Pin<Box<dyn Stream<Item = Result<v1::Intent, Status>> + Send>>;
+
+    async fn intents(
+        &self,
+        call: Call<IntentsRequest>,
+    ) -> Result<Response<Self::IntentsStream>, Status> {
+        let IntentsRequest { mut from, limit } = *call.get_ref();
+        let mut left = if limit == 0 { u32::MAX } else { limit };
+        let store = self.store.clone();
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            while left > 0 {
+                let intents = match store.intents(from, left.min(STREAM_ITEMS)).await {
+                    Ok(intents) => intents,
+                    Err(error) => return drop(sender.send(Err(failure(error))).await),
+                };
+                let Some(last) = intents.last() else { return };
+                from = last.height.saturating_add(1);
+                left = left.saturating_sub(intents.len() as u32);
+                for intent in intents {
+                    // A reader that has gone ends the stream.
+                    if sender.send(Ok(intent.into())).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn trim(&self, call: Call<TrimRequest>) -> Result<Response<TrimReply>, Status> {
+        self.store.trim(call.get_ref().upto).await.map_err(failure)?;
+        Ok(Response::new(TrimReply {}))
     }
 }

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use prost::Message as _;
 use webwallet_ledger::clear::{History, RecordOf};
-use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record, Time};
+use webwallet_proto::graphstore::v1;
 
 /// A failure of the machine or the engine; never a verdict on a request.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,10 @@ pub enum Error {
     /// cannot be trusted: the writer stops for good.
     #[error("{0}")]
     Broken(String),
+    /// The bytes of the records asked for were dropped: they are sealed, and in
+    /// Hashtable. Up to this number.
+    #[error("records up to {0} are not kept here any more; Hashtable has them")]
+    Trimmed(u64),
 }
 
 /// How a commit ended. There is no fourth way.
@@ -78,6 +85,78 @@ impl History for Loaded {
     }
 }
 
+/// Where a store stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The last number given; 0 = none yet.
+    pub number: u64,
+    /// The latest time given, to a record or to an intent.
+    pub time: Option<Time>,
+    /// The domain of the records; `None` while there is none.
+    pub domain: Option<String>,
+    /// The height of the last intent.
+    pub intent: Option<u64>,
+}
+
+/// What makes a block, beside its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The block's height.
+    pub height: u64,
+    /// Number of the last record in it or before it; 0 = none.
+    pub cleared: u64,
+    /// The block's time.
+    pub time: Time,
+    /// Its leaves that are not records, in their order.
+    pub documents: Vec<Bytes>,
+    /// The block document.
+    pub block: Bytes,
+}
+
+impl Intent {
+    /// The form in which engines keep it.
+    pub fn encode(&self) -> Vec<u8> {
+        v1::Intent::from(self.clone()).encode_to_vec()
+    }
+
+    /// Reads that form.
+    ///
+    /// # Errors
+    /// [`Error::Broken`]: these bytes are no intent.
+    pub fn decode(bytes: &[u8]) -> Result<Intent, Error> {
+        let broken = |why: String| Error::Broken(format!("a stored intent cannot be read: {why}"));
+        let intent = v1::Intent::decode(bytes).map_err(|e| broken(e.to_string()))?;
+        Intent::try_from(intent).map_err(broken)
+    }
+}
+
+impl From<Intent> for v1::Intent {
+    fn from(intent: Intent) -> v1::Intent {
+        let Intent { height, cleared, time, documents, block } = intent;
+        v1::Intent { height, cleared, time: time.to_string(), documents, block }
+    }
+}
+
+impl TryFrom<v1::Intent> for Intent {
+    /// What is wrong with it.
+    type Error = String;
+
+    fn try_from(intent: v1::Intent) -> Result<Intent, String> {
+        let v1::Intent { height, cleared, time, documents, block } = intent;
+        let time = time.parse().map_err(|e| format!("time {time:?}: {e}"))?;
+        Ok(Intent { height, cleared, time, documents, block })
+    }
+}
+
+/// How an intent was received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Intended {
+    /// What is stored for its height: it, or the one that came first.
+    Stored(Intent),
+    /// It cannot be the next one: why.
+    Refused(String),
+}
+
 /// The stored form of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -85,7 +164,7 @@ pub struct Stored {
     pub number: u64,
     /// Its name.
     pub hash: Hash,
-    /// Canonical JSON.
+    /// Canonical JSON; empty where it has been trimmed.
     pub bytes: Vec<u8>,
 }
 
@@ -119,8 +198,9 @@ pub trait Store: Send + Sync + 'static {
     /// Its name and version, for logs, health and test output.
     fn name(&self) -> String;
 
-    /// The last committed record. `None` before the first.
-    fn last(&self) -> impl Future<Output = Result<Option<Stored>, Error>> + Send;
+    /// Where it stands after the last commit or intent. [`Error::Broken`] where
+    /// a commit would fail.
+    fn head(&self) -> impl Future<Output = Result<Head, Error>> + Send;
 
     /// What the last commit left of these accounts and IOUs. Absent ones are
     /// left out. The answer may be stale when another writer commits: that is
@@ -149,6 +229,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records with a higher number than this, in order, without gaps, at most
     /// `limit` and about 4 MiB of them; at least one if there is one.
+    /// [`Error::Trimmed`] if the bytes of the first of them were dropped.
     fn cleared(
         &self,
         after: u64,
@@ -169,4 +250,32 @@ pub trait Store: Send + Sync + 'static {
         account: AccountId,
         page: Page,
     ) -> impl Future<Output = Result<Vec<Placed>, Error>> + Send;
+
+    /// Stores what a block is to be, durable when it returns.
+    ///
+    /// Write-once by height: the first intent of a height stands, and every
+    /// later one is answered with it. Refused: a height that is neither stored
+    /// nor the next one; one that names a record that has not cleared; and a
+    /// `quiet` one, which has no record of its own and therefore a time of its
+    /// own, if a record beyond its `cleared` exists. The head's time is never
+    /// before that of the last intent.
+    fn intend(
+        &self,
+        intent: &Intent,
+        quiet: bool,
+    ) -> impl Future<Output = Result<Intended, Error>> + Send;
+
+    /// The intents from a height on, in order, at most `limit` and about 4 MiB
+    /// of them; at least one if there is one.
+    fn intents(
+        &self,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Intent>, Error>> + Send;
+
+    /// The bytes of records up to this number need not be kept any more: they
+    /// are sealed, and in Hashtable. Idempotent. What the records left (spends,
+    /// outputs, balances, names, numbers) stays. An engine whose other answers
+    /// come from those bytes keeps them.
+    fn trim(&self, upto: u64) -> impl Future<Output = Result<(), Error>> + Send;
 }

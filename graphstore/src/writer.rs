@@ -4,6 +4,9 @@
 //! later ones seeing earlier ones, and commits them together. A lone request
 //! waits for nobody; a crowd shares one commit. It runs on its own thread and
 //! nobody can cancel it: a caller who leaves does not undo a clearing.
+//!
+//! Intents of blocks pass here too, between two batches: a block without records
+//! has a time of its own, and no record may get an earlier one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::{AccountId, Hash, Record, Rejection, Request, Time};
 
-use crate::store::{Batch, Committed, Error, Store, Stored};
+use crate::store::{Batch, Committed, Error, Head, Intended, Intent, Store};
 
 /// The server's clock; fails when it cannot be read.
 pub type Clock = Arc<dyn Fn() -> Result<Time, String> + Send + Sync>;
@@ -41,6 +44,11 @@ pub(crate) enum Verdict {
     Unavailable(String),
 }
 
+enum Work {
+    Clear(Job),
+    Intend { intent: Intent, quiet: bool, answer: oneshot::Sender<Result<Intended, Error>> },
+}
+
 struct Job {
     request: Request,
     answer: oneshot::Sender<Verdict>,
@@ -51,19 +59,20 @@ struct Job {
 /// The way to the writer. Cheap to clone; the writer ends with its last clone.
 #[derive(Clone)]
 pub(crate) struct Entrance {
-    jobs: mpsc::Sender<Job>,
+    work: mpsc::Sender<Work>,
 }
 
 impl Entrance {
     /// Nothing clears any more: its thread has ended.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.jobs.is_closed()
+        self.work.is_closed()
     }
 
     /// Waits for the verdict on a request. `None`: the queue is full.
     pub(crate) async fn clear(&self, request: Request) -> Option<Verdict> {
         let (answer, verdict) = oneshot::channel();
-        match self.jobs.try_send(Job { request, answer, runtime: Handle::current() }) {
+        let job = Job { request, answer, runtime: Handle::current() };
+        match self.work.try_send(Work::Clear(job)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return None,
             Err(mpsc::error::TrySendError::Closed(_)) => {
@@ -72,6 +81,15 @@ impl Entrance {
         }
         let stopped = |_| Verdict::Unavailable("the writer stopped before it answered".into());
         Some(verdict.await.unwrap_or_else(stopped))
+    }
+
+    /// Stores an intent after the batch that is being committed.
+    pub(crate) async fn intend(&self, intent: Intent, quiet: bool) -> Result<Intended, Error> {
+        let stopped = || Error::Unavailable("the writer has stopped".into());
+        let (answer, outcome) = oneshot::channel();
+        let work = Work::Intend { intent, quiet, answer };
+        self.work.send(work).await.map_err(|_| stopped())?;
+        outcome.await.map_err(|_| stopped())?
     }
 }
 
@@ -83,21 +101,21 @@ pub(crate) fn start<S: Store>(
     store: Arc<S>,
     domain: String,
     clock: Clock,
-    last: Option<(u64, Time)>,
+    head: &Head,
 ) -> Result<Entrance, Error> {
-    let (jobs, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    let (work, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
     // One thread, one task: engines may block here without holding up others.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
-    let (number, time) = last.map_or((0, None), |(number, time)| (number, Some(time)));
+    let (number, time) = (head.number, head.time);
     let writer = Writer { store, domain, clock, number, time, stale: false };
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || runtime.block_on(writer.run(inbox)))
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
-    Ok(Entrance { jobs })
+    Ok(Entrance { work })
 }
 
 struct Writer<S> {
@@ -121,33 +139,69 @@ struct Decided {
 }
 
 impl<S: Store> Writer<S> {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Work>) {
         let mut jobs = Vec::new();
         while let Some(first) = inbox.recv().await {
             // On a busy machine whoever woke this thread has more to bring.
             std::thread::yield_now();
-            let mut bytes = size(&first.request);
-            let runtime = first.runtime.clone();
-            jobs.push(first);
-            while jobs.len() < BATCH_REQUESTS_MAX
-                && bytes < BATCH_BYTES_MAX
-                && let Ok(job) = inbox.try_recv()
-            {
+            let (mut work, mut bytes) = (Some(first), 0);
+            while let Some(Work::Clear(job)) = work {
                 bytes += size(&job.request);
                 jobs.push(job);
+                let full = jobs.len() >= BATCH_REQUESTS_MAX || bytes >= BATCH_BYTES_MAX;
+                work = if full { None } else { inbox.try_recv().ok() };
             }
-            metrics::histogram!("webwallet_graphstore_batch_requests").record(jobs.len() as f64);
-            let verdicts = self.take(&jobs).await;
-            // Woken one by one from here, each caller would cost a switch of
-            // threads; a task of their runtime wakes them all for one.
-            let jobs = std::mem::take(&mut jobs);
-            runtime.spawn(async move {
-                for (job, verdict) in jobs.into_iter().zip(verdicts) {
-                    // A caller who left does not care any more.
-                    let _ = job.answer.send(verdict);
-                }
-            });
+            if !jobs.is_empty() {
+                self.answer(std::mem::take(&mut jobs)).await;
+            }
+            if let Some(Work::Intend { intent, quiet, answer }) = work {
+                // Whoever does not wait any more asks again.
+                let _ = answer.send(self.intend(&intent, quiet).await);
+            }
         }
+    }
+
+    /// Decides and commits a batch, and tells everybody.
+    async fn answer(&mut self, jobs: Vec<Job>) {
+        metrics::histogram!("webwallet_graphstore_batch_requests").record(jobs.len() as f64);
+        let verdicts = self.take(&jobs).await;
+        let Some(runtime) = jobs.first().map(|job| job.runtime.clone()) else { return };
+        // Woken one by one from here, each caller would cost a switch of
+        // threads; a task of their runtime wakes them all for one.
+        runtime.spawn(async move {
+            for (job, verdict) in jobs.into_iter().zip(verdicts) {
+                // A caller who left does not care any more.
+                let _ = job.answer.send(verdict);
+            }
+        });
+    }
+
+    async fn intend(&mut self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
+        self.refresh().await?;
+        if quiet && Some(intent.time) < self.time {
+            return Ok(Intended::Refused(format!(
+                "block {} would be of {}, before a time that has been given",
+                intent.height, intent.time
+            )));
+        }
+        let outcome = self.store.intend(intent, quiet).await;
+        match &outcome {
+            Ok(Intended::Stored(stored)) => self.time = self.time.max(Some(stored.time)),
+            Ok(Intended::Refused(_)) => {}
+            // It may have been stored.
+            Err(_) => self.stale = true,
+        }
+        outcome
+    }
+
+    /// Reads number and time from the engine where they are in doubt.
+    async fn refresh(&mut self) -> Result<(), Error> {
+        if self.stale {
+            let head = head_of(&*self.store, &self.domain).await?;
+            (self.number, self.time) = (head.number, head.time.max(self.time));
+            self.stale = false;
+        }
+        Ok(())
     }
 
     /// Decides and commits a batch. Every request gets a verdict.
@@ -166,14 +220,9 @@ impl<S: Store> Writer<S> {
     }
 
     async fn decide(&mut self, jobs: &[Job]) -> Result<Decided, Error> {
-        if self.stale {
-            if let Some((number, time)) = last_given(&*self.store, &self.domain).await? {
-                (self.number, self.time) = (number, Some(time));
-            }
-            self.stale = false;
-        }
+        self.refresh().await?;
         let now = (self.clock)().map_err(Error::Unavailable)?;
-        let time = self.time.map_or(now, |last| now.max(last));
+        let time = now.max(self.time.unwrap_or(now));
         let (accounts, ious) = touched(jobs);
         let mut loaded = self.store.load(&accounts, &ious).await?;
         let mut decided =
@@ -227,22 +276,15 @@ impl<S: Store> Writer<S> {
     }
 }
 
-/// The last number and time that a store gave, after checking whose it is.
-pub(crate) async fn last_given(
-    store: &impl Store,
-    domain: &str,
-) -> Result<Option<(u64, Time)>, Error> {
-    let Some(Stored { number, bytes, .. }) = store.last().await? else { return Ok(None) };
-    let record = Record::parse(&bytes)
-        .map_err(|e| Error::Broken(format!("the last record, {number}, cannot be read: {e}")))?;
-    let mut start = b"{\"data\":{\"domain\":".to_vec();
-    start.extend_from_slice(format!("{domain:?},").as_bytes());
-    if !bytes.starts_with(&start) {
-        return Err(Error::Broken(format!(
-            "this store holds the records of another domain than {domain:?}; use its own domain or another store"
-        )));
+/// Where a store stands, after checking whose it is.
+pub(crate) async fn head_of(store: &impl Store, domain: &str) -> Result<Head, Error> {
+    let head = store.head().await?;
+    match &head.domain {
+        Some(theirs) if theirs != domain => Err(Error::Broken(format!(
+            "this store holds the records of another domain, {theirs:?}, not of {domain:?}; use its own domain or another store"
+        ))),
+        _ => Ok(head),
     }
-    Ok(Some((number, record.time)))
 }
 
 fn size(request: &Request) -> usize {

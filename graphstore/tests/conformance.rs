@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use webwallet_graphstore::store::{Batch, Committed, Page, Store};
+use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
 use webwallet_ledger::clear::{Cleared, History, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{AccountId, Address, Draft, Hash, Record, Request, Time};
@@ -74,7 +74,8 @@ trait Engine: Sized {
 async fn an_empty_store_knows_nothing<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
-    assert_eq!(store.last().await.expect("last"), None);
+    assert_eq!(store.head().await.expect("head"), Head::default());
+    assert!(store.intents(0, 10).await.expect("intents").is_empty());
     assert_eq!(store.numbered(1).await.expect("numbered"), None);
     assert_eq!(store.named(Hash::sha3(b"x")).await.expect("named"), None);
     assert!(store.cleared(0, 10).await.expect("cleared").is_empty());
@@ -86,8 +87,9 @@ async fn an_empty_store_knows_nothing<E: Engine>() {
 /// Every question about three payments has its answer.
 async fn answers(store: &impl Store, batch: &Batch) {
     let [one, two, three] = &batch.records[..] else { panic!("three records") };
-    let last = store.last().await.expect("last").expect("there is one");
-    assert_eq!((last.number, last.hash, &last.bytes), (3, three.hash, &three.bytes));
+    let head = store.head().await.expect("head");
+    assert_eq!((head.number, head.time, head.intent), (3, Some(time()), None));
+    assert_eq!(head.domain.as_deref(), Some(DOMAIN));
     for record in &batch.records {
         let numbered = store.numbered(record.number).await.expect("numbered").expect("there");
         assert_eq!((numbered.hash, &numbered.bytes), (record.hash, &record.bytes));
@@ -157,7 +159,7 @@ async fn the_same_batch_again_changes_nothing<E: Engine>() {
     drop(store);
     let store = engine.open().await;
     assert_eq!(store.commit(&batch).await.expect("after reopening"), Committed::Yes);
-    assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(1));
+    assert_eq!(store.head().await.expect("head").number, 1);
 }
 
 /// A writer with a stale view must lose, whatever it believes.
@@ -190,7 +192,7 @@ async fn a_stale_batch_is_deposed_and_leaves_nothing<E: Engine>() {
     assert_eq!(store.commit(&replayed).await.expect("commit"), Committed::Deposed, "IOU cleared");
     let gap = batch(&store, 4, &[pay("ann", "dot", "ann", "1", "gap")]).await;
     assert_eq!(store.commit(&gap).await.expect("commit"), Committed::Deposed, "a number left out");
-    assert_eq!(store.last().await.expect("last").map(|last| last.number), Some(2));
+    assert_eq!(store.head().await.expect("head").number, 2);
     let loaded = store.load(&[account("ann", "dot")], &[]).await.expect("load");
     assert!(loaded.accounts.is_empty());
 }
@@ -272,6 +274,87 @@ async fn a_long_chain_reads_newest_first_and_stays_put_under_inserts<E: Engine>(
     assert!(seen.iter().copied().eq((1..=300).rev()));
 }
 
+fn intent(height: u64, cleared: u64, note: &str) -> Intent {
+    Intent {
+        height,
+        cleared,
+        time: Time::from_unix_ms(time().unix_ms() + height as i64),
+        documents: vec!["a leaf".into(), "another".into()],
+        block: format!("block {height} {note}").into(),
+    }
+}
+
+/// Two blocks of one height, both signed, would be two histories.
+async fn an_intent_is_stored_once_for_its_height<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let store_one = |intent: Intent, quiet| {
+        let store = &store;
+        async move { store.intend(&intent, quiet).await.expect("intend") }
+    };
+    let stored = |intent: &Intent| Intended::Stored(intent.clone());
+    let refused = |outcome: Intended| matches!(outcome, Intended::Refused(_));
+    let genesis = intent(0, 0, "first");
+    assert!(refused(store_one(intent(1, 0, "no block 0"), false).await));
+    assert!(refused(store_one(intent(0, 1, "nothing has cleared"), false).await));
+    assert_eq!(store_one(genesis.clone(), true).await, stored(&genesis));
+    let requests = [1, 2, 3].map(|n| pay("ann", "ben", "ann", "1", &format!("payment {n}")));
+    let batch = batch(&store, 1, &requests).await;
+    assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
+    assert!(refused(store_one(intent(1, 0, "a record has cleared"), true).await));
+    assert!(refused(store_one(intent(1, 4, "ahead"), false).await));
+    assert!(refused(store_one(intent(2, 3, "a gap"), false).await));
+    let one = intent(1, 2, "one");
+    assert_eq!(store_one(one.clone(), false).await, stored(&one));
+    assert_eq!(store_one(intent(1, 3, "another"), false).await, stored(&one));
+    assert!(refused(store_one(intent(2, 1, "backwards"), false).await));
+    let two = intent(2, 3, "two");
+    assert_eq!(store_one(two.clone(), false).await, stored(&two));
+    let quiet = intent(3, 3, "quiet");
+    assert_eq!(store_one(quiet.clone(), true).await, stored(&quiet));
+    drop(store);
+    let store = engine.open().await;
+    let head = store.head().await.expect("head");
+    assert_eq!((head.number, head.intent, head.time), (3, Some(3), Some(quiet.time)));
+    assert_eq!(store.intend(&intent(0, 3, "late"), false).await.expect("intend"), stored(&genesis));
+    let intents = [genesis, one, two, quiet];
+    assert_eq!(store.intents(0, 10).await.expect("intents"), intents);
+    assert_eq!(store.intents(1, 2).await.expect("intents"), intents[1..3]);
+    assert!(store.intents(4, 2).await.expect("intents").is_empty());
+    // What was committed before an intent is still the last batch.
+    assert_eq!(store.commit(&batch).await.expect("again"), Committed::Yes);
+}
+
+/// What is sealed may be dropped here, but never what it decided.
+async fn trimmed_records_stay_decided<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let requests = [1, 2, 3].map(|n| pay("ann", "ben", "ann", "1", &format!("payment {n}")));
+    let batch = batch(&store, 1, &requests).await;
+    store.commit(&batch).await.expect("commit");
+    for _ in 0..2 {
+        store.trim(2).await.expect("trim");
+        let [one, _, three] = &batch.records[..] else { panic!("three records") };
+        let numbered = store.numbered(1).await.expect("numbered").expect("known");
+        assert_eq!((numbered.number, numbered.hash), (1, one.hash));
+        assert!(numbered.bytes.is_empty() || numbered.bytes == one.bytes);
+        assert_eq!(store.named(one.hash).await.expect("named"), Some(numbered));
+        let left = store.cleared(2, 10).await.expect("cleared");
+        assert_eq!((left.len(), left[0].hash, &left[0].bytes), (1, three.hash, &three.bytes));
+        match store.cleared(0, 10).await {
+            Ok(all) => assert_eq!(all.len(), 3),
+            Err(Error::Trimmed(upto)) => assert_eq!(upto, 2),
+            Err(error) => panic!("{error}"),
+        }
+        let page = Page { before: 0, skip: 0, limit: 10 };
+        let outputs = store.outputs(account("ann", "ben"), page).await.expect("outputs");
+        let nets: Vec<String> = outputs.iter().map(|o| o.output.balance.net.to_string()).collect();
+        assert_eq!(nets, ["3", "2", "1"]);
+        let loaded = store.load(&[], &[one.inputs[0]]).await.expect("load");
+        assert_eq!(loaded.record_of(&one.inputs[0]), Some(one.cleared()));
+    }
+}
+
 macro_rules! suite {
     ($name:ident, $engine:ident: $($case:ident)*) => {
         mod $name {
@@ -293,6 +376,8 @@ macro_rules! every_case {
             of_racing_batches_exactly_one_wins
             the_accounts_of_an_address_are_listed_in_order_of_unit
             a_long_chain_reads_newest_first_and_stays_put_under_inserts
+            an_intent_is_stored_once_for_its_height
+            trimmed_records_stay_decided
         }
     };
 }

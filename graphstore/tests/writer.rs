@@ -6,7 +6,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use webwallet_graphstore::store::{Batch, Committed, Error, Loaded, Page, Placed, Store, Stored};
+use webwallet_graphstore::store::{
+    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
+};
 use webwallet_graphstore::{Clock, Embedded, Graphstore};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Time};
@@ -38,8 +40,8 @@ impl Store for Unreliable {
         self.store.name()
     }
 
-    fn last(&self) -> impl Future<Output = Result<Option<Stored>, Error>> + Send {
-        self.store.last()
+    fn head(&self) -> impl Future<Output = Result<Head, Error>> + Send {
+        self.store.head()
     }
 
     fn load(
@@ -94,6 +96,26 @@ impl Store for Unreliable {
         page: Page,
     ) -> impl Future<Output = Result<Vec<Placed>, Error>> + Send {
         self.store.outputs(account, page)
+    }
+
+    fn intend(
+        &self,
+        intent: &Intent,
+        quiet: bool,
+    ) -> impl Future<Output = Result<Intended, Error>> + Send {
+        self.store.intend(intent, quiet)
+    }
+
+    fn intents(
+        &self,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Intent>, Error>> + Send {
+        self.store.intents(from, limit)
+    }
+
+    fn trim(&self, upto: u64) -> impl Future<Output = Result<(), Error>> + Send {
+        self.store.trim(upto)
     }
 }
 

@@ -82,6 +82,8 @@ const GROUP_DOCUMENTS_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const CHECKSUM_BYTES: usize = 32;
+/// Bytes of records in one answer of [`Store::numbered`], about.
+const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// A store in a folder.
 ///
@@ -180,6 +182,10 @@ fn gone() -> Error {
 }
 
 impl Store for Embedded {
+    fn name(&self) -> String {
+        format!("embedded {}", env!("CARGO_PKG_VERSION"))
+    }
+
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
         // Hashed here, on the caller's thread; the writer only writes.
         let entries = documents.iter().map(Entry::new).collect();
@@ -204,6 +210,17 @@ impl Store for Embedded {
         tokio::task::spawn_blocking(move || names.iter().map(|&name| tables.get(name)).collect())
             .await
             .map_err(|error| Error::Engine(Box::new(error)))?
+    }
+
+    async fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
+        let tables = self.tables.clone();
+        tokio::task::spawn_blocking(move || tables.numbered(after, limit))
+            .await
+            .map_err(|error| Error::Engine(Box::new(error)))?
+    }
+
+    async fn highest(&self) -> Result<u64, Error> {
+        self.tables.newest()
     }
 }
 
@@ -286,6 +303,24 @@ impl Tables {
         };
         let bytes = verified(name, &value).ok_or_else(|| damaged(name))?;
         Ok(Some(Bytes::copy_from_slice(bytes)))
+    }
+
+    fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for number in (after.saturating_add(1)..).take(limit as usize) {
+            let Some(name) = self.numbers.get(number.to_be_bytes()).map_err(engine)? else { break };
+            let name = Hash::from_slice(&name).ok_or_else(|| {
+                Error::Engine(format!("entry {number} of the index by number is no hash").into())
+            })?;
+            // An index entry and its document are of one batch.
+            let document = self.get(name)?.ok_or_else(|| damaged(name))?;
+            bytes += document.len();
+            found.push(Document::new(name, document, number).map_err(|_| damaged(name))?);
+            if bytes >= NUMBERED_BYTES {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Whether this document is stored and intact. What cannot be read is not:

@@ -4,13 +4,15 @@
 //! and turns failures into statuses. What led to a failure is for the log of
 //! this process; a caller learns only whether to try again.
 
-use std::{error::Error as _, sync::Arc};
+use std::{error::Error as _, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use webwallet_ledger::Hash;
 use webwallet_proto::hashtable::v1::{
-    self, Found, GetReply, GetRequest, PutReply, PutRequest,
+    self, Found, GetReply, GetRequest, NumberedRequest, PutReply, PutRequest, StatusReply,
+    StatusRequest,
     hashtable_server::{Hashtable, HashtableServer},
 };
 
@@ -19,6 +21,9 @@ use crate::store::{Document, Error, Store};
 /// Documents in one put, hashes in one get. Checking a thousand records takes
 /// about 5 ms of the thread that answers; nobody needs more at once.
 pub const DOCUMENTS_MAX: usize = 1_000;
+
+/// Records fetched at a time for a stream.
+const STREAM_DOCUMENTS: u32 = 256;
 
 /// Hashtable over a store.
 pub struct Service<S> {
@@ -54,6 +59,44 @@ impl<S: Store> Hashtable for Service<S> {
         let found = self.store.get(&names).await.map_err(status)?;
         let documents = found.into_iter().map(|body| Found { body }).collect();
         Ok(Response::new(GetReply { documents }))
+    }
+
+    type NumberedStream = Pin<Box<dyn Stream<Item = Result<v1::Document, Status>> + Send>>;
+
+    async fn numbered(
+        &self,
+        request: Request<NumberedRequest>,
+    ) -> Result<Response<Self::NumberedStream>, Status> {
+        let NumberedRequest { mut after, limit } = request.into_inner();
+        let mut left = if limit == 0 { u32::MAX } else { limit };
+        let store = self.store.clone();
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            while left > 0 {
+                let found = match store.numbered(after, left.min(STREAM_DOCUMENTS)).await {
+                    Ok(found) => found,
+                    Err(error) => return drop(sender.send(Err(status(error))).await),
+                };
+                let Some(last) = found.last() else { return };
+                after = last.number();
+                left = left.saturating_sub(found.len() as u32);
+                for document in found {
+                    let hash = Bytes::copy_from_slice(&document.name().0);
+                    let number = document.number();
+                    let body = document.bytes().clone();
+                    // A reader that has gone ends the stream.
+                    if sender.send(Ok(v1::Document { hash, body, number })).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        let number = self.store.highest().await.map_err(status)?;
+        Ok(Response::new(StatusReply { number, engine: self.store.name() }))
     }
 }
 

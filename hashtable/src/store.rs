@@ -76,6 +76,9 @@ pub enum Error {
 /// The engine's disk and network are not trusted: each document is kept with
 /// SHA3-256 of its whole bytes.
 pub trait Store: Send + Sync + 'static {
+    /// Its name and version, for logs, health and test output.
+    fn name(&self) -> String;
+
     /// Stores documents, and indexes records by their number.
     ///
     /// - **Durable** when it returns `Ok`: all of them, synced.
@@ -99,4 +102,17 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Stopped`] where a put would.
     fn get(&self, names: &[Hash])
     -> impl Future<Output = Result<Vec<Option<Bytes>>, Error>> + Send;
+
+    /// Records with a higher number than this, in order, up to the first
+    /// number that is missing, at most `limit` and about 4 MiB of them; at
+    /// least one if the next one is there. Checked as [`Store::get`] checks.
+    fn numbered(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Document>, Error>> + Send;
+
+    /// The highest number of any record stored; 0 if there is none. Numbers
+    /// below it may be missing.
+    fn highest(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 }

@@ -96,10 +96,19 @@ async fn a_call_is_bounded() {
 struct Failing(fn() -> Error);
 
 impl Store for Failing {
+    fn name(&self) -> String {
+        "failing".to_owned()
+    }
     async fn put(&self, _: Vec<Document>) -> Result<(), Error> {
         Err(self.0())
     }
     async fn get(&self, _: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
+        Err(self.0())
+    }
+    async fn numbered(&self, _: u64, _: u32) -> Result<Vec<Document>, Error> {
+        Err(self.0())
+    }
+    async fn highest(&self) -> Result<u64, Error> {
         Err(self.0())
     }
 }

@@ -140,6 +140,13 @@ impl Record {
         })
     }
 
+    /// The server that cleared it, as its bytes say.
+    pub fn domain(&self) -> &str {
+        let rest = self.bytes.strip_prefix(b"{\"data\":{\"domain\":\"").unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'"').unwrap_or_default();
+        std::str::from_utf8(&rest[..end]).unwrap_or_default()
+    }
+
     /// Where its IOUs are cleared from now on.
     pub fn cleared(&self) -> RecordOf {
         RecordOf { number: self.number, hash: self.hash, inputs: self.inputs.len() as u32 }

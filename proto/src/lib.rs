@@ -5,7 +5,8 @@
 //! what may be cleared stands in `webwallet_ledger`.
 //!
 //! Make clients and servers with [`hashtable::client`], [`hashtable::server`]
-//! and their twins in [`graphstore`], not with the generated constructors: the
+//! and their twins in [`graphstore`] and [`blockstack`], not with the generated
+//! constructors: the
 //! limit on message sizes is set there, once.
 
 pub mod engine;
@@ -77,6 +78,34 @@ pub mod graphstore {
         service: S,
     ) -> v1::graphstore_server::GraphstoreServer<S> {
         v1::graphstore_server::GraphstoreServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
+
+/// Blockstack: proves what was cleared.
+pub mod blockstack {
+    use crate::{MESSAGE_BYTES_MAX, link::Link};
+
+    /// `webwallet.blockstack.v1`, as generated.
+    #[allow(missing_docs, unused_qualifications, clippy::all)]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/webwallet.blockstack.v1.rs"));
+    }
+
+    /// A client with our limits. Cloning it is cheap; every call needs its own
+    /// clone or a `&mut`.
+    pub fn client(link: Link) -> v1::blockstack_client::BlockstackClient<Link> {
+        v1::blockstack_client::BlockstackClient::new(link)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The gRPC server of a service, with our limits.
+    pub fn server<S: v1::blockstack_server::Blockstack>(
+        service: S,
+    ) -> v1::blockstack_server::BlockstackServer<S> {
+        v1::blockstack_server::BlockstackServer::new(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }

@@ -191,6 +191,29 @@ impl Graphstore for Shared {
         Err(Status::unimplemented("not for a gateway"))
     }
 
+    async fn intend(
+        &self,
+        _: tonic::Request<graph::IntendRequest>,
+    ) -> Result<Response<graph::Intent>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
+    type IntentsStream = tonic::codegen::tokio_stream::Empty<Result<graph::Intent, Status>>;
+
+    async fn intents(
+        &self,
+        _: tonic::Request<graph::IntentsRequest>,
+    ) -> Result<Response<Self::IntentsStream>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
+    async fn trim(
+        &self,
+        _: tonic::Request<graph::TrimRequest>,
+    ) -> Result<Response<graph::TrimReply>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
     async fn accounts(
         &self,
         call: tonic::Request<graph::AccountsRequest>,
@@ -257,6 +280,8 @@ impl Graphstore for Shared {
             time: NOW.to_owned(),
             domain: DOMAIN.to_owned(),
             engine: "stand-in".to_owned(),
+            now: NOW.to_owned(),
+            intent_height: None,
         }))
     }
 }
@@ -284,6 +309,23 @@ impl Hashtable for Shared {
         let hashes = call.into_inner().hashes;
         let found = |hash: &Bytes| table::Found { body: documents.get(&hash[..]).cloned() };
         Ok(Response::new(table::GetReply { documents: hashes.iter().map(found).collect() }))
+    }
+
+    type NumberedStream = tonic::codegen::tokio_stream::Empty<Result<table::Document, Status>>;
+
+    async fn numbered(
+        &self,
+        _: tonic::Request<table::NumberedRequest>,
+    ) -> Result<Response<Self::NumberedStream>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
+    async fn status(
+        &self,
+        _: tonic::Request<table::StatusRequest>,
+    ) -> Result<Response<table::StatusReply>, Status> {
+        self.0.works("get")?;
+        Ok(Response::new(table::StatusReply { number: 0, engine: "stand-in".to_owned() }))
     }
 }
 
