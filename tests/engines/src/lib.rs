@@ -104,7 +104,15 @@ impl Redis {
     /// # Panics
     /// If there is none to be had, with what would get one.
     pub fn private() -> Redis {
-        let (server, version, [port, ..]) = Server::start("redis");
+        Redis::with(&[])
+    }
+
+    /// The same, with further settings, such as `["--cluster-enabled", "yes"]`.
+    ///
+    /// # Panics
+    /// If there is none to be had, with what would get one.
+    pub fn with(settings: &[&str]) -> Redis {
+        let (server, version, [port, ..]) = Server::start("redis", settings);
         Redis { url: format!("redis://127.0.0.1:{port}"), version, server: Some(server) }
     }
 
@@ -139,7 +147,7 @@ impl Neo4j {
     /// # Panics
     /// If there is none to be had, with what would get one.
     pub fn private() -> Neo4j {
-        let (server, version, [port, http, password]) = Server::start("neo4j");
+        let (server, version, [port, http, password]) = Server::start("neo4j", &[]);
         Neo4j {
             uri: format!("bolt://127.0.0.1:{port}"),
             user: "neo4j".to_owned(),
@@ -203,7 +211,7 @@ struct Server {
 
 impl Server {
     /// Its version, and port, HTTP port and password; the last two are empty for Redis.
-    fn start(engine: &'static str) -> (Server, String, [String; 3]) {
+    fn start(engine: &'static str, settings: &[&str]) -> (Server, String, [String; 3]) {
         let how = env::var("WEBWALLET_TEST_ENGINE").unwrap_or_else(|_| "auto".to_owned());
         assert!(
             ["auto", "docker", "native"].contains(&how.as_str()),
@@ -211,6 +219,7 @@ impl Server {
         );
         let mut guard = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/engines"))
             .args(["guard", engine, &how])
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C is for the test; the guard sees that the test has ended.
