@@ -24,8 +24,8 @@
 //! records have no second copy.
 //!
 //! # Writing
-//! One task writes. It sends whatever has arrived as one pipeline: one round trip and
-//! one sync. `SET NX` leaves a first document where it is; those that were there are
+//! One task writes. It sends whatever has arrived as one transaction: one round trip
+//! and one sync. `SET NX` leaves a first document where it is; those that were there are
 //! read back, and a damaged one is replaced, if it still is what was read.
 
 mod connection;
@@ -199,7 +199,7 @@ impl Shared {
         let look = look::at(connection, &self.shown).await?;
         let mut get = cmd("GET");
         get.arg(self.key("format"));
-        let format = connection.run(vec![vec![get]]).await?;
+        let format = connection.ask(vec![get]).await?;
         let format =
             Option::<String>::from_redis_value(format.into_iter().next().unwrap_or(Value::Nil))?;
         self.doubts.seen(&look.run_ids, format.as_deref())?;
@@ -214,10 +214,29 @@ impl Shared {
         Ok(())
     }
 
-    /// The answers, from a connection that was looked at.
-    async fn run(&self, stages: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
+    /// Writes once, over a connection that was looked at; durable when it answers.
+    async fn commit(&self, stages: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
+        if stages.iter().all(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
         let (connection, generation) = self.connection().await?;
-        let answers = connection.run(stages).await;
+        let answers = connection.commit(stages, self.waits()).await;
+        if answers.is_err() {
+            self.drop_connection(generation).await;
+        }
+        answers
+    }
+
+    /// Asks; if that fails, once more: the connection may have been an old one.
+    async fn ask(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        let (connection, generation) = self.connection().await?;
+        match connection.ask(commands.clone()).await {
+            Ok(answers) => return Ok(answers),
+            Err(error) => tracing::debug!(%error, "redis; once more"),
+        }
+        self.drop_connection(generation).await;
+        let (connection, generation) = self.connection().await?;
+        let answers = connection.ask(commands).await;
         if answers.is_err() {
             self.drop_connection(generation).await;
         }
@@ -231,18 +250,6 @@ impl Shared {
         }
     }
 
-    /// The same, once more if it failed: the connection may have been an old one.
-    /// Only for what may be done twice.
-    async fn run_again(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
-        match self.run(vec![commands.clone()]).await {
-            Ok(answers) => Ok(answers),
-            Err(error) => {
-                tracing::debug!(%error, "redis; once more");
-                self.run(vec![commands]).await
-            }
-        }
-    }
-
     /// The values under these keys.
     async fn values(&self, keys: impl Iterator<Item = String>) -> RedisResult<Vec<Option<Bytes>>> {
         let gets = keys.map(|key| {
@@ -250,7 +257,7 @@ impl Shared {
             get.arg(key);
             get
         });
-        let answers = self.run_again(gets.collect()).await?;
+        let answers = self.ask(gets.collect()).await?;
         answers
             .into_iter()
             .map(|answer| Ok(Option::<Vec<u8>>::from_redis_value(answer)?.map(Bytes::from)))

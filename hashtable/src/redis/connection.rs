@@ -24,6 +24,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// busy disk delays them. The driver's own is 0.5 s. Twice this is still less
 /// than what a gateway waits.
 const RESPOND: Duration = Duration::from_secs(4);
+/// A server that has not synced by then is asked to write again.
+const SYNC_MS: u64 = 3_000;
 /// Commands under way at once on a Cluster, whose pipelines cannot span nodes.
 const CLUSTER_AT_ONCE: usize = 256;
 
@@ -80,32 +82,50 @@ impl Connection {
         matches!(self, Connection::Cluster(_))
     }
 
-    /// The answers to all commands, in order; an error if any of them is one.
-    ///
-    /// What a later stage says is there only if the stages before it are: one
-    /// server takes them in their order, with one round trip; a Cluster, whose
-    /// nodes keep no order among them, is sent one stage after the other.
-    pub(super) async fn run(&self, stages: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
-        if stages.iter().all(Vec::is_empty) {
+    /// The answers to commands that write nothing, in order; an error if any of
+    /// them is one.
+    pub(super) async fn ask(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        if commands.is_empty() {
             return Ok(Vec::new());
         }
         match self {
             Connection::One(connection) => {
-                let mut pipeline = Pipeline::with_capacity(stages.iter().map(Vec::len).sum());
-                for command in stages.into_iter().flatten() {
-                    pipeline.add_command(command);
+                pipeline(commands).query_async(&mut connection.clone()).await
+            }
+            Connection::Cluster(cluster) => spread(cluster, commands).await,
+        }
+    }
+
+    /// Writes, and answers when that is synced; with `wait`, by asking for it.
+    ///
+    /// What a later stage says is there only if the stages before it are. One
+    /// server takes all of them in one transaction, and so syncs once: a bare
+    /// pipeline is read, written and synced 16 KB at a time (at 1.4 KB a document,
+    /// 1,570 syncs for 20,000 of them). A Cluster, whose nodes have no transaction
+    /// among them, is sent one stage after the other.
+    pub(super) async fn commit(
+        &self,
+        stages: Vec<Vec<Cmd>>,
+        wait: bool,
+    ) -> RedisResult<Vec<Value>> {
+        match self {
+            Connection::One(connection) => {
+                let mut connection = connection.clone();
+                let commands = stages.into_iter().flatten().collect();
+                let answers = pipeline(commands).atomic().query_async(&mut connection).await?;
+                if wait {
+                    let wait = cmd("WAITAOF").arg(1).arg(0).arg(SYNC_MS).take();
+                    let (synced, _): (u64, u64) = wait.query_async(&mut connection).await?;
+                    if synced == 0 {
+                        return Err((ErrorKind::Io, "not synced in time").into());
+                    }
                 }
-                pipeline.query_async(&mut connection.clone()).await
+                Ok(answers)
             }
             Connection::Cluster(cluster) => {
                 let mut answers = Vec::new();
                 for stage in stages {
-                    let stage = stream::iter(stage).map(|command| {
-                        let mut cluster = cluster.clone();
-                        async move { command.query_async::<Value>(&mut cluster).await }
-                    });
-                    let stage = stage.buffered(CLUSTER_AT_ONCE);
-                    answers.extend(stage.try_collect::<Vec<_>>().await?);
+                    answers.extend(spread(cluster, stage).await?);
                 }
                 Ok(answers)
             }
@@ -116,7 +136,7 @@ impl Connection {
     /// address; one server has none.
     pub(super) async fn each(&self, commands: &[Cmd]) -> RedisResult<BTreeMap<String, Vec<Value>>> {
         let Connection::Cluster(cluster) = self else {
-            let answers = self.run(vec![commands.to_vec()]).await?;
+            let answers = self.ask(commands.to_vec()).await?;
             return Ok(BTreeMap::from([(String::new(), answers)]));
         };
         let primaries = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
@@ -132,4 +152,21 @@ impl Connection {
         }
         Ok(all)
     }
+}
+
+fn pipeline(commands: Vec<Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(commands.len());
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    pipeline
+}
+
+/// Each command to the node that has its key.
+async fn spread(cluster: &ClusterConnection, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+    let answers = stream::iter(commands).map(|command| {
+        let mut cluster = cluster.clone();
+        async move { command.query_async::<Value>(&mut cluster).await }
+    });
+    answers.buffered(CLUSTER_AT_ONCE).try_collect().await
 }

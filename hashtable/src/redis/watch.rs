@@ -169,7 +169,7 @@ impl Redis {
             exists.arg(self.shared.key(String::from_utf8_lossy(name)));
             exists
         });
-        let exists = self.shared.run_again(exists.collect()).await.map_err(engine)?;
+        let exists = self.shared.ask(exists.collect()).await.map_err(engine)?;
         let mut exists = exists.into_iter();
         let mut missing = names
             .iter()
@@ -203,7 +203,7 @@ impl Redis {
         let mut mark = cmd("SET");
         mark.arg(self.shared.key("format")).arg(format);
         mark.arg(if format == FILLING { "NX" } else { "XX" });
-        let answers = self.shared.run_synced(vec![vec![mark]]).await.map_err(engine)?;
+        let answers = self.shared.commit(vec![vec![mark]]).await.map_err(engine)?;
         let answer = answers.into_iter().next().unwrap_or(Value::Nil);
         let set =
             Option::<String>::from_redis_value(answer).map_err(|error| engine(error.into()))?;

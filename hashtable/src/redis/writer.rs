@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ::redis::{Cmd, FromRedisValue as _, RedisResult, Value, cmd};
+use ::redis::{RedisResult, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
 use webwallet_ledger::Hash;
 
@@ -15,8 +15,6 @@ use crate::{
 /// A group is closed at so many documents, or so many bytes.
 const GROUP_DOCUMENTS_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A server that has not synced by then is asked again.
-const SYNC_MS: u64 = 3_000;
 
 /// Replaces a value, unless it is another one by now.
 const REPLACE: &str =
@@ -142,7 +140,7 @@ impl Shared {
             raise
         });
         let stages = vec![documents.collect(), numbers.collect(), highest.into_iter().collect()];
-        let answers = self.run_synced(stages).await?;
+        let answers = self.commit(stages).await?;
         let there = entries.iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Nil));
         let there: Vec<&Entry> = there.map(|(entry, _)| *entry).collect();
         self.mend(&there).await
@@ -170,27 +168,6 @@ impl Shared {
             Some(replace)
         });
         let replaced = replaced.collect();
-        self.run_synced(vec![replaced]).await.map(|_| ())
-    }
-
-    /// The answers, when what was written is synced.
-    pub(super) async fn run_synced(&self, mut stages: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
-        if stages.iter().all(Vec::is_empty) {
-            return Ok(Vec::new());
-        }
-        let waits = self.waits();
-        if waits {
-            let mut wait = cmd("WAITAOF");
-            wait.arg(1).arg(0).arg(SYNC_MS);
-            stages.push(vec![wait]);
-        }
-        let mut answers = self.run(stages).await?;
-        if waits {
-            let synced = answers.pop().map(<(u64, u64)>::from_redis_value).transpose()?;
-            if !matches!(synced, Some((1.., _))) {
-                return Err((::redis::ErrorKind::Io, "not synced in time").into());
-            }
-        }
-        Ok(answers)
+        self.commit(vec![replaced]).await.map(|_| ())
     }
 }
