@@ -178,11 +178,13 @@ impl Redis {
         Ok(missing.next().map(|(_, number)| number))
     }
 
-    /// Says that what was missing is here again, unless there is a new doubt.
+    /// Says that what was missing, so many records, is here again, unless there is
+    /// a new doubt.
     ///
     /// # Errors
     /// [`Error::Engine`]: Redis failed; the doubt stays.
-    pub async fn settle(&self, doubt: Doubt) -> Result<(), Error> {
+    pub async fn settle(&self, doubt: &Doubt, refilled: u64) -> Result<(), Error> {
+        metrics::counter!("webwallet_hashtable_refilled_total").increment(refilled);
         if doubt.kind == Kind::Any && !self.mark(WHOLE).await? {
             // Emptied meanwhile: a look will find that out.
             return Ok(());

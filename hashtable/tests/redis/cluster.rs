@@ -60,7 +60,7 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
     // A node that is started anew is noticed, and has what it confirmed.
     let doubt = store.doubted().await;
     store.first_missing(&doubt, 500).await.expect("answered");
-    store.settle(doubt).await.expect("settled");
+    store.settle(&doubt, 0).await.expect("settled");
     nodes[0].kill();
     nodes[0].start();
     let begun = Instant::now();

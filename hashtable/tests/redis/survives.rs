@@ -98,7 +98,7 @@ async fn refill(store: &Redis, upto: u64) -> Option<u64> {
     if let Some(first) = first {
         store.put((first..=upto).map(record).collect()).await.expect("stored");
     }
-    store.settle(doubt).await.expect("settled");
+    store.settle(&doubt, 0).await.expect("settled");
     first
 }
 
@@ -121,7 +121,7 @@ async fn an_emptied_server_is_noticed_and_filled_again() {
     let doubt = doubted(&store).await;
     assert_eq!(store.first_missing(&doubt, 2_500).await.expect("answered"), Some(1));
     say(&server, "FLUSHALL");
-    store.settle(doubt).await.expect("answered");
+    store.settle(&doubt, 0).await.expect("answered");
     assert_eq!(refill(&store, 2_500).await, Some(1));
     trusted(&store).await;
 

@@ -41,7 +41,9 @@ pub(crate) fn neo4j_version(uri: &str, user: &str, password: &str) -> String {
     let answer = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(tokio::time::timeout(DEADLINE, ask))
+            runtime
+                .expect("a runtime")
+                .block_on(async { tokio::time::timeout(DEADLINE, ask).await })
         });
         asking.join().expect("it does not panic")
     });
