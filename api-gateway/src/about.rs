@@ -126,7 +126,11 @@ pub(crate) async fn get_problem(
 }
 
 fn health(gateway: &Gateway, status: &str) -> Response {
-    json(&schema::Health { status: status.to_owned(), test_clock: gateway.test_clock() })
+    json(&schema::Health {
+        status: status.to_owned(),
+        test_clock: gateway.test_clock(),
+        lossy_redis: gateway.lossy_redis(),
+    })
 }
 
 fn json(value: &impl Serialize) -> Response {

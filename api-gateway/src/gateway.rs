@@ -29,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether the clock behind it is one for tests: shown in its health.
     pub test_clock: bool,
+    /// Whether the Redis behind it may lose documents: shown in its health.
+    pub lossy_redis: bool,
     /// Where the random numbers for batches of signatures come from.
     pub randomness: Randomness,
 }
@@ -41,6 +43,7 @@ struct Parts {
     domain: String,
     limits: Limits,
     test_clock: bool,
+    lossy_redis: bool,
     bodies: body::Room,
     stores: Stores,
     verifier: Verifier,
@@ -66,6 +69,7 @@ impl Gateway {
             domain: config.domain,
             bodies: body::Room::new(&config.limits),
             test_clock: config.test_clock,
+            lossy_redis: config.lossy_redis,
             limits: config.limits,
             stores: Stores::new(graphstore, hashtable),
             verifier,
@@ -113,6 +117,10 @@ impl Gateway {
 
     pub(crate) fn test_clock(&self) -> bool {
         self.0.test_clock
+    }
+
+    pub(crate) fn lossy_redis(&self) -> bool {
+        self.0.lossy_redis
     }
 
     /// Where bodies have their place while they are worked on.

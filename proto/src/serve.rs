@@ -10,10 +10,14 @@ use std::{convert::Infallible, future::Future};
 
 use tokio::net::TcpListener;
 use tonic::{
+    Status,
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
     transport::{Server, server::TcpIncoming},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
@@ -21,12 +25,22 @@ use tower::Service;
 use crate::{
     FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX,
     link::{
-        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, PING_ANSWERED_WITHIN, PING_EVERY,
+        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, Link, PING_ANSWERED_WITHIN, PING_EVERY,
         STREAM_WINDOW_BYTES,
     },
     panic::CatchPanics,
     tls::Tls,
 };
+
+/// Asks a server of ours whether one of its services does its work.
+///
+/// # Errors
+/// No server answers there, or it does not have this service.
+pub async fn is_serving(link: Link, service: &str) -> Result<bool, Status> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let reply = HealthClient::new(link).check(request).await?.into_inner();
+    Ok(reply.status() == ServingStatus::Serving)
+}
 
 /// Calls in flight on one connection; more wait in their client.
 pub const STREAMS_MAX: u32 = 1024;

@@ -28,7 +28,7 @@ use webwallet_proto::{
         },
     },
     link::Link,
-    serve::Services,
+    serve::{Services, is_serving},
     tls::Tls,
 };
 
@@ -525,10 +525,12 @@ async fn health_and_reflection_answer_on_the_same_listener() {
     let link = Link::remote(&uri, AMPLE).expect("an address");
 
     let asked = HealthCheckRequest { service: "webwallet.hashtable.v1.Hashtable".to_owned() };
+    assert!(is_serving(link.clone(), &asked.service).await.expect("known"));
     let mut client = HealthClient::new(link.clone());
     let reply = client.check(asked.clone()).await.expect("known");
     assert_eq!(reply.into_inner().status, 1, "serving");
     health.set_service_status(&asked.service, tonic_health::ServingStatus::NotServing).await;
+    assert!(!is_serving(link.clone(), &asked.service).await.expect("known"));
     let reply = client.check(asked).await.expect("known");
     assert_eq!(reply.into_inner().status, 2, "not serving");
 

@@ -189,6 +189,7 @@ impl InProcess {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
                 test_clock: true,
+                lossy_redis: false,
                 randomness: Arc::new(rand::make_rng),
             };
             Gateway::start(

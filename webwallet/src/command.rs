@@ -6,7 +6,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{account, bench, config, demo, explain, iou, key, manual, pay, serve, transaction};
+use crate::{account, bench, config, demo, explain, health, iou, key, manual, pay, serve, transaction};
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
 #[derive(Parser)]
@@ -57,6 +57,8 @@ enum Command {
     History(account::History),
     /// One record
     Transaction(transaction::Transaction),
+    /// Whether the server of these settings is ready
+    Health(health::Health),
     /// Cause and cure of a refusal
     Explain(explain::Explain),
     /// Measure the server on this machine against its goals
@@ -100,6 +102,7 @@ impl Cli {
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
             Command::Transaction(transaction) => transaction.run(json),
+            Command::Health(health) => health.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
             Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),

@@ -12,7 +12,9 @@ mod command;
 mod config;
 mod data;
 mod demo;
+mod engine;
 mod explain;
+mod health;
 mod iou;
 mod key;
 mod logs;
@@ -20,6 +22,8 @@ mod manual;
 mod output;
 mod pay;
 mod problem;
+mod refill;
+mod safety;
 mod serve;
 mod transaction;
 
