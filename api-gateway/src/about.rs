@@ -132,6 +132,12 @@ pub(crate) async fn get_problem(
 }
 
 fn health(gateway: &Gateway, status: &str) -> Response {
-    let health = schema::Health { status: status.to_owned(), test_clock: gateway.test_clock() };
-    answer::current(StatusCode::OK, answer::json(&health))
+    answer::current(
+        StatusCode::OK,
+        answer::json(&schema::Health {
+            status: status.to_owned(),
+            test_clock: gateway.test_clock(),
+            lossy_redis: gateway.lossy_redis(),
+        }),
+    )
 }

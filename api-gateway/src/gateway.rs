@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether the clock behind it is one for tests: shown in its health.
     pub test_clock: bool,
+    /// Whether the Redis behind it may lose documents: shown in its health.
+    pub lossy_redis: bool,
     /// Where the random numbers for batches of signatures come from.
     pub randomness: Randomness,
 }
@@ -43,6 +45,7 @@ struct Parts {
     domain: String,
     limits: Limits,
     test_clock: bool,
+    lossy_redis: bool,
     bodies: body::Room,
     stores: Stores,
     prover: Prover,
@@ -70,6 +73,7 @@ impl Gateway {
             domain: config.domain,
             bodies: body::Room::new(&config.limits),
             test_clock: config.test_clock,
+            lossy_redis: config.lossy_redis,
             limits: config.limits,
             stores: Stores::new(graphstore, hashtable),
             prover: Prover::new(blockstack),
@@ -118,6 +122,10 @@ impl Gateway {
 
     pub(crate) fn test_clock(&self) -> bool {
         self.0.test_clock
+    }
+
+    pub(crate) fn lossy_redis(&self) -> bool {
+        self.0.lossy_redis
     }
 
     /// Where bodies have their place while they are worked on.

@@ -580,6 +580,9 @@ pub struct Health {
     /// True where the time is read from a file: a server for tests. Absent elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test_clock: bool,
+    /// True where the Redis that keeps the documents may lose some: a server for experiments. Absent elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lossy_redis: bool,
 }
 
 /// What a code means.

@@ -24,9 +24,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -51,8 +53,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves `router` on `listener` until `shutdown` is cancelled; then takes no
 /// more connections, lets the requests in flight end, and returns, at the
 /// latest after the drain time of `limits`.
+///
+/// With `tls`, it speaks HTTPS and nothing else. A handshake has as long as the
+/// headers of a request.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     limits: &Limits,
     shutdown: CancellationToken,
@@ -100,10 +106,20 @@ pub async fn serve(
             router: router.clone(),
             shutdown: shutdown.clone(),
         };
-        let open = open.clone();
+        let (open, tls) = (open.clone(), tls.clone());
+        let handshake_timeout = limits.header_read_timeout();
         tokio::spawn(async move {
             open.increment(1.0);
-            connection.serve(stream).await;
+            match tls {
+                None => connection.serve(stream).await,
+                Some(tls) => match timeout(handshake_timeout, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection.serve(stream).await,
+                    Ok(Err(error)) => {
+                        tracing::debug!(peer = %connection.peer, %error, "no TLS with this peer");
+                    }
+                    Err(_) => tracing::debug!(peer = %connection.peer, "the handshake took too long"),
+                },
+            }
             open.decrement(1.0);
             drop(permit);
         });
@@ -160,7 +176,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let activity = Arc::new(Activity::new());
         let client = Arc::new(self.client);
         let router = self.router;

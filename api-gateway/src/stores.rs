@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash, Rejection, Request};
+use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1 as graph;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1 as table;
@@ -190,14 +191,21 @@ impl Stores {
                     missing.push(format!("graphstore is of the domain {theirs:?}, not {domain:?}"));
                 }
             }
-            Err(status) => {
-                missing.push(format!("graphstore does not answer ({:?})", status.code()))
-            }
+            Err(status) => missing.push(silent("graphstore", &status)),
         }
         if let Err(status) = nothing {
-            missing.push(format!("hashtable does not answer ({:?})", status.code()));
+            missing.push(silent("hashtable", &status));
         }
         missing
+    }
+}
+
+/// A store that does not do its work, in words for the public: which process to
+/// look at, or which engine. Why, its log says.
+fn silent(store: &str, status: &tonic::Status) -> String {
+    match engine::missing_in(status) {
+        Some(engine) => format!("{store}: its engine, {engine}, does not answer"),
+        None => format!("{store} does not answer ({:?})", status.code()),
     }
 }
 

@@ -39,7 +39,7 @@ async fn listen(limits: Limits) -> Listening {
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();
     let (router, token) = (deployment.router.clone(), shutdown.clone());
-    let served = tokio::spawn(async move { serve(listener, router, &limits, token).await });
+    let served = tokio::spawn(async move { serve(listener, None, router, &limits, token).await });
     Listening { deployment, address, shutdown, served }
 }
 

@@ -419,11 +419,6 @@ impl Store for Embedded {
         .await
     }
 
-    /// None: its indexes are made of its log, which is checked when it is opened.
-    async fn faults(&self) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
-    }
-
     /// Keeps everything: outputs are read from the records.
     async fn trim(&self, _: u64) -> Result<(), Error> {
         Ok(())

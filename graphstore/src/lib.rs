@@ -2,18 +2,21 @@
 //! cleared request, in one atomic commit at a time.
 //!
 //! [`store::Store`] is what an engine promises; [`embedded::Embedded`] is the
-//! engine that needs nothing installed; [`writer`] is the only place that
+//! engine that needs nothing installed, [`neo4j::Neo4j`] the one for several
+//! processes; [`writer`] is the only place that
 //! commits; [`service`] speaks gRPC. It never speaks HTTP, never verifies a
 //! signature (authenticated gateways have done that) and never seals.
 
 pub mod embedded;
 mod index;
 mod log;
+pub mod neo4j;
 pub mod service;
 pub mod store;
 pub mod writer;
 
 pub use embedded::{Embedded, Sizes};
+pub use neo4j::Neo4j;
 pub use service::Graphstore;
 pub use store::{Batch, Committed, Error, Loaded, Store};
 pub use writer::Clock;

@@ -278,8 +278,4 @@ pub trait Store: Send + Sync + 'static {
     /// outputs, balances, names, numbers) stays. An engine whose other answers
     /// come from those bytes keeps them.
     fn trim(&self, upto: u64) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// What the engine itself finds wrong: a constraint that is missing, a
-    /// counter that disagrees. One sentence for each.
-    fn faults(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 }

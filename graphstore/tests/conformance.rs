@@ -1,68 +1,15 @@
 //! What every engine of Graphstore promises, shown on each of them. A new
 //! engine is one more line at the end of this file.
 
+mod graph;
+mod payments;
+
 use std::sync::Arc;
 
+use payments::{DOMAIN, account, address, batch, pay, time};
 use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
-use webwallet_ledger::clear::{Cleared, History, clear};
-use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{AccountId, Address, Draft, Hash, Record, Request, Time};
-
-const DOMAIN: &str = "example.net";
-
-fn secret(name: &str) -> [u8; 32] {
-    Hash::sha3(name.as_bytes()).0
-}
-
-fn address(name: &str) -> Address {
-    Address::of_public(&public_of(&secret(name)))
-}
-
-fn account(unit: &str, holder: &str) -> AccountId {
-    AccountId { unit: address(unit), address: address(holder) }
-}
-
-fn time() -> Time {
-    "2026-01-01T00:00:00.000Z".parse().expect("time")
-}
-
-fn pay(from: &str, to: &str, unit: &str, amount: &str, note: &str) -> Request {
-    let draft = Draft {
-        domain: DOMAIN.into(),
-        source: address(from),
-        target: address(to),
-        symbol: address(unit),
-        amount: amount.into(),
-        random: format!("random-{note}"),
-        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
-        active: None,
-        credit: None,
-    };
-    Request::from_inputs(&[draft.sign(&secret(from))], DOMAIN).expect("a good IOU")
-}
-
-/// Clears requests against what the store holds, one batch, from this number.
-async fn batch(store: &impl Store, first: u64, requests: &[Request]) -> Batch {
-    let ious: Vec<Hash> = requests.iter().flat_map(Request::ious).collect();
-    let ids = requests.iter().flat_map(|request| &request.inputs);
-    let accounts: Vec<AccountId> = ids
-        .flat_map(|iou| {
-            [iou.source, iou.target].map(|address| AccountId { unit: iou.symbol, address })
-        })
-        .collect();
-    let mut loaded = store.load(&accounts, &ious).await.expect("load");
-    let mut records = Vec::new();
-    for (number, request) in (first..).zip(requests) {
-        match clear(request, DOMAIN, number, time(), &loaded).expect("clears") {
-            Cleared::Now(record) => {
-                loaded.apply(&record);
-                records.push(Arc::new(record));
-            }
-            Cleared::Before(at) => panic!("cleared before as {at:?}"),
-        }
-    }
-    Batch::new(records)
-}
+use webwallet_ledger::clear::History;
+use webwallet_ledger::{Address, Hash, Record, Request, Time};
 
 /// An engine for a test, and the way to open it again.
 trait Engine: Sized {
@@ -399,3 +346,21 @@ impl Engine for Embedded {
 }
 
 every_case!(embedded, Embedded);
+
+struct Neo4j {
+    alone: graph::Alone,
+}
+
+impl Engine for Neo4j {
+    type Store = webwallet_graphstore::Neo4j;
+
+    async fn start() -> Self {
+        Neo4j { alone: graph::Alone::start().await }
+    }
+
+    async fn open(&self) -> Self::Store {
+        self.alone.open().await
+    }
+}
+
+every_case!(neo4j, Neo4j);

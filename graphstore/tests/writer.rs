@@ -114,10 +114,6 @@ impl Store for Unreliable {
         self.store.intents(from, limit)
     }
 
-    fn faults(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send {
-        self.store.faults()
-    }
-
     fn trim(&self, upto: u64) -> impl Future<Output = Result<(), Error>> + Send {
         self.store.trim(upto)
     }

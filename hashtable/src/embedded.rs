@@ -57,9 +57,12 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
 };
-use webwallet_ledger::{Hash, document};
+use webwallet_ledger::Hash;
 
-use crate::store::{Document, Error, Store};
+use crate::{
+    store::{Document, Error, Store},
+    value::{self, verified},
+};
 
 /// Block cache. Documents are read seldom, and the system's page cache holds
 /// what is read often.
@@ -80,8 +83,6 @@ const QUEUE_MAX: usize = 4_096;
 /// A group is closed at so many documents, or so many bytes.
 const GROUP_DOCUMENTS_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-const CHECKSUM_BYTES: usize = 32;
 /// Bytes of records in one answer of [`Store::numbered`], about.
 const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -127,19 +128,8 @@ struct Entry {
 
 impl Entry {
     fn new(document: &Document) -> Entry {
-        let checksum = Hash::sha3(document.bytes());
-        let mut value = Vec::with_capacity(CHECKSUM_BYTES + document.bytes().len());
-        value.extend_from_slice(&checksum.0);
-        value.extend_from_slice(document.bytes());
-        Entry { name: document.name(), number: document.number(), value }
+        Entry { name: document.name(), number: document.number(), value: value::of(document) }
     }
-}
-
-/// The bytes in a value, if they are what was put under this name.
-fn verified(name: Hash, value: &[u8]) -> Option<&[u8]> {
-    let (checksum, bytes) = value.split_at_checked(CHECKSUM_BYTES)?;
-    let whole = Hash::sha3(bytes).0 == checksum && document::name(bytes) == Ok(name);
-    whole.then_some(bytes)
 }
 
 fn engine(error: fjall::Error) -> Error {
@@ -307,7 +297,7 @@ impl Tables {
 
     fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
         let (mut found, mut bytes) = (Vec::new(), 0);
-        for number in (after.saturating_add(1)..).take(limit as usize) {
+        for number in (1..=u64::from(limit)).map_while(|n| after.checked_add(n)) {
             let Some(name) = self.numbers.get(number.to_be_bytes()).map_err(engine)? else { break };
             let name = Hash::from_slice(&name).ok_or_else(|| {
                 Error::Engine(format!("entry {number} of the index by number is no hash").into())

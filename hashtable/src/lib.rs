@@ -6,12 +6,16 @@
 //! that hold every cleared record.
 //!
 //! [`Store`] is the contract that every engine keeps, [`Embedded`] the engine
-//! that needs nothing installed, [`Service`] what speaks gRPC over any of them.
+//! that needs nothing installed, [`Redis`] the one for a server of its own,
+//! [`Service`] what speaks gRPC over any of them.
 
 pub mod embedded;
+pub mod redis;
 pub mod service;
 pub mod store;
+mod value;
 
 pub use embedded::Embedded;
+pub use redis::{Redis, Settings as RedisSettings};
 pub use service::{Service, server};
 pub use store::{Document, Error, Store};

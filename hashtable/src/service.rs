@@ -35,6 +35,10 @@ impl<S: Store> Service<S> {
     pub fn new(store: S) -> Service<S> {
         Service { store: Arc::new(store) }
     }
+
+    fn status(&self, error: Error) -> Status {
+        status(&self.store.name(), error)
+    }
 }
 
 /// The gRPC server of a store, with the limits of every server of ours.
@@ -48,7 +52,7 @@ impl<S: Store> Hashtable for Service<S> {
         let documents = request.into_inner().documents;
         within_limit(documents.len())?;
         let documents = documents.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
-        self.store.put(documents).await.map_err(status)?;
+        self.store.put(documents).await.map_err(|error| self.status(error))?;
         Ok(Response::new(PutReply {}))
     }
 
@@ -56,7 +60,7 @@ impl<S: Store> Hashtable for Service<S> {
         let hashes = request.into_inner().hashes;
         within_limit(hashes.len())?;
         let names = hashes.iter().map(hash).collect::<Result<Vec<_>, _>>()?;
-        let found = self.store.get(&names).await.map_err(status)?;
+        let found = self.store.get(&names).await.map_err(|error| self.status(error))?;
         let documents = found.into_iter().map(|body| Found { body }).collect();
         Ok(Response::new(GetReply { documents }))
     }
@@ -75,7 +79,9 @@ impl<S: Store> Hashtable for Service<S> {
             while left > 0 {
                 let found = match store.numbered(after, left.min(STREAM_DOCUMENTS)).await {
                     Ok(found) => found,
-                    Err(error) => return drop(sender.send(Err(status(error))).await),
+                    Err(error) => {
+                        return drop(sender.send(Err(status(&store.name(), error))).await);
+                    }
                 };
                 let Some(last) = found.last() else { return };
                 after = last.number();
@@ -95,7 +101,7 @@ impl<S: Store> Hashtable for Service<S> {
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        let number = self.store.highest().await.map_err(status)?;
+        let number = self.store.highest().await.map_err(|error| self.status(error))?;
         Ok(Response::new(StatusReply { number, engine: self.store.name() }))
     }
 }
@@ -119,7 +125,7 @@ fn checked(document: v1::Document) -> Result<Document, Status> {
         .map_err(|rejection| Status::invalid_argument(format!("document {name}: {rejection}")))
 }
 
-fn status(error: Error) -> Status {
+fn status(engine: &str, error: Error) -> Status {
     let mut chain = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -130,6 +136,6 @@ fn status(error: Error) -> Status {
     match error {
         Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
         Error::Stopped(_) => Status::unavailable("the store has stopped writing"),
-        Error::Engine(_) => Status::unavailable("the store failed"),
+        Error::Engine(_) => webwallet_proto::engine::missing(engine, "the store failed"),
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::HashSet, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use webwallet_hashtable::{Document, Embedded, Store};
+use webwallet_hashtable::{Document, Embedded, Redis, RedisSettings, Store};
 use webwallet_ledger::Hash;
 
 /// A place where one engine keeps documents, empty at first.
@@ -29,6 +29,27 @@ impl Engine for Folder {
 
     async fn open(&self) -> Embedded {
         Embedded::open(self.0.path()).expect("it opens")
+    }
+}
+
+/// A domain nobody else uses, in the Redis that all these tests share.
+struct Domain(String);
+
+impl Engine for Domain {
+    type Store = Redis;
+
+    async fn new() -> Domain {
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        let name = folder.file_name().and_then(|name| name.to_str()).expect("a random name");
+        std::fs::remove_dir(&folder).expect("it is empty");
+        Domain(name.trim_start_matches('.').to_owned())
+    }
+
+    async fn open(&self) -> Redis {
+        let url = webwallet_engines::redis().url.clone();
+        let domain = self.0.clone();
+        let settings = RedisSettings { url, password: None, domain, allow_lossy: false };
+        Redis::open(settings).await.expect("it opens")
     }
 }
 
@@ -60,7 +81,7 @@ macro_rules! conformance {
     )* };
 }
 
-conformance! { embedded: super::Folder }
+conformance! { embedded: super::Folder redis: super::Domain }
 
 /// A document with this text in `data` and this `meta`.
 fn with_meta(text: &str, meta: &str, number: u64) -> Document {

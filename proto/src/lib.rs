@@ -8,10 +8,12 @@
 //! and their twins in [`graphstore`] and [`blockstack`], not with the generated
 //! constructors: the limit on message sizes is set there, once.
 
+pub mod engine;
 pub mod link;
 mod panic;
 mod rejection;
 pub mod serve;
+pub mod tls;
 pub mod token;
 
 pub use rejection::UnreadableRejection;

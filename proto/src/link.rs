@@ -44,6 +44,7 @@ use tonic::{
 use tower::{Service, ServiceExt as _};
 
 use crate::panic::caught;
+use crate::tls::Tls;
 use crate::token::Token;
 
 /// A connection that cannot be made within this time is unavailable.
@@ -94,23 +95,25 @@ impl Link {
     /// # Errors
     /// If `uri` is not of the form `http://host:port`.
     pub fn remote(uri: &str, deadline: Duration) -> Result<Link, BadAddress> {
-        let bad = |why: String| BadAddress { uri: uri.to_owned(), why };
-        let parsed: Uri = uri.parse().map_err(|e| bad(format!("{e}")))?;
-        if parsed.scheme_str() != Some("http") || parsed.authority().is_none() {
-            return Err(bad("it must be http://host:port".to_owned()));
-        }
-        let endpoint = Endpoint::from(parsed)
-            .connect_timeout(CONNECT_MAX.min(deadline))
-            // Small messages both ways: Nagle's algorithm would add 40 ms.
-            .tcp_nodelay(true)
-            .tcp_keepalive(Some(PING_EVERY))
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_ANSWERED_WITHIN)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADER_BYTES_MAX);
-        Ok(Link { transport: Transport::Remote(endpoint.connect_lazy()), deadline, token: None })
+        Ok(Link::over(endpoint(uri, "http", deadline)?, deadline))
+    }
+
+    /// The same over TLS, for example `https://graphstore.internal:7001`. The
+    /// server must show a certificate of our CA for that name; ours is shown if
+    /// it asks.
+    ///
+    /// # Errors
+    /// If `uri` is not of the form `https://host:port`.
+    pub fn remote_tls(uri: &str, tls: &Tls, deadline: Duration) -> Result<Link, BadAddress> {
+        let endpoint = endpoint(uri, "https", deadline)?;
+        let endpoint = endpoint
+            .tls_config(tls.client())
+            .map_err(|error| BadAddress { uri: uri.to_owned(), why: chain(&error) })?;
+        Ok(Link::over(endpoint, deadline))
+    }
+
+    fn over(endpoint: Endpoint, deadline: Duration) -> Link {
+        Link { transport: Transport::Remote(endpoint.connect_lazy()), deadline, token: None }
     }
 
     /// A link to a server object of this process: no socket, no other task.
@@ -183,6 +186,26 @@ impl Service<http::Request<Body>> for Link {
             }
         })
     }
+}
+
+/// How a connection is made and kept.
+fn endpoint(uri: &str, scheme: &str, deadline: Duration) -> Result<Endpoint, BadAddress> {
+    let bad = |why: String| BadAddress { uri: uri.to_owned(), why };
+    let parsed: Uri = uri.parse().map_err(|e| bad(format!("{e}")))?;
+    if parsed.scheme_str() != Some(scheme) || parsed.authority().is_none() {
+        return Err(bad(format!("it must be {scheme}://host:port")));
+    }
+    Ok(Endpoint::from(parsed)
+        .connect_timeout(CONNECT_MAX.min(deadline))
+        // Small messages both ways: Nagle's algorithm would add 40 ms.
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(PING_EVERY))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWERED_WITHIN)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADER_BYTES_MAX))
 }
 
 /// The body of a request to another process, watched for what the client itself
@@ -268,13 +291,18 @@ fn broken(status: Status) -> Status {
 
 /// A call that got no answer from its server, with all that is known of why.
 fn failure(error: &tonic::transport::Error) -> Status {
+    Status::unavailable(chain(error))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         chain = format!("{chain}: {error}");
         cause = error.source();
     }
-    Status::unavailable(chain)
+    chain
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. `None` if it is not that.

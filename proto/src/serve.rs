@@ -3,16 +3,21 @@
 //!
 //! Only for a role that runs apart. In one process, clients reach servers
 //! through [`Link::embedded`](crate::link::Link::embedded) and nothing listens.
-//! Whoever can connect is trusted: bind it where only our own services can.
+//! Whoever can connect is trusted, unless a [`Token`](crate::token::Guarded) or a
+//! certificate is asked for: bind it where only our own services can, or ask.
 
 use std::{convert::Infallible, future::Future};
 
 use tokio::net::TcpListener;
 use tonic::{
+    Status,
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
     transport::{Server, server::TcpIncoming},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
@@ -20,11 +25,22 @@ use tower::Service;
 use crate::{
     FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX,
     link::{
-        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, PING_ANSWERED_WITHIN, PING_EVERY,
+        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, Link, PING_ANSWERED_WITHIN, PING_EVERY,
         STREAM_WINDOW_BYTES,
     },
     panic::CatchPanics,
+    tls::Tls,
 };
+
+/// Asks a server of ours whether one of its services does its work.
+///
+/// # Errors
+/// No server answers there, or it does not have this service.
+pub async fn is_serving(link: Link, service: &str) -> Result<bool, Status> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let reply = HealthClient::new(link).check(request).await?.into_inner();
+    Ok(reply.status() == ServingStatus::Serving)
+}
 
 /// Calls in flight on one connection; more wait in their client.
 pub const STREAMS_MAX: u32 = 1024;
@@ -44,13 +60,25 @@ pub struct Services {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     health: HealthReporter,
+    tls: Tls,
 }
 
 impl Services {
     /// None yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Services {
-        Services { routes: Routes::builder(), names: Vec::new(), health: HealthReporter::new() }
+        Services {
+            routes: Routes::builder(),
+            names: Vec::new(),
+            health: HealthReporter::new(),
+            tls: Tls::default(),
+        }
+    }
+
+    /// Speaks TLS if there is a certificate to show, and asks for one of the CA
+    /// if there is a CA.
+    pub fn with_tls(self, tls: Tls) -> Services {
+        Services { tls, ..self }
     }
 
     /// Adds a gRPC server and reports it as serving.
@@ -100,7 +128,11 @@ impl Services {
 
         let incoming =
             TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING_EVERY));
-        Server::builder()
+        let server = match self.tls.server() {
+            Some(tls) => Server::builder().tls_config(tls)?,
+            None => Server::builder(),
+        };
+        server
             .layer(CatchPanics)
             .max_concurrent_streams(STREAMS_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX)

@@ -28,8 +28,8 @@ use webwallet_proto::{
         },
     },
     link::Link,
-    serve::Services,
-    token::{Guarded, Token},
+    serve::{Services, is_serving},
+    tls::Tls,
 };
 
 /// Long enough that a case which waits for it has failed.
@@ -89,6 +89,22 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
             _ => hashes.into_iter().map(|hash| Found { body: Some(hash) }).collect(),
         };
         Ok(Response::new(GetReply { documents }))
+    }
+
+    type NumberedStream =
+        tokio_stream::Empty<Result<webwallet_proto::hashtable::v1::Document, Status>>;
+
+    async fn numbered(
+        &self,
+        _: Request<webwallet_proto::hashtable::v1::NumberedRequest>,
+    ) -> Result<Response<Self::NumberedStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn status(
+        &self,
+        _: Request<webwallet_proto::hashtable::v1::StatusRequest>,
+    ) -> Result<Response<webwallet_proto::hashtable::v1::StatusReply>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }
 
@@ -153,6 +169,27 @@ impl graph::graphstore_server::Graphstore for Puppet {
         &self,
         _: Request<graph::StatusRequest>,
     ) -> Result<Response<graph::StatusReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn intend(
+        &self,
+        _: Request<graph::IntendRequest>,
+    ) -> Result<Response<graph::Intent>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    type IntentsStream = tokio_stream::Empty<Result<graph::Intent, Status>>;
+
+    async fn intents(
+        &self,
+        _: Request<graph::IntentsRequest>,
+    ) -> Result<Response<Self::IntentsStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn trim(
+        &self,
+        _: Request<graph::TrimRequest>,
+    ) -> Result<Response<graph::TrimReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }
@@ -475,37 +512,6 @@ fn a_server_that_is_gone_is_unavailable_and_found_again_when_it_is_back() {
     here.block_on(client.put(put("anything"))).expect("back again, on the same link");
 }
 
-/// Graphstore believes whoever may call it; so who may not must not get through,
-/// whichever way they come.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guarded_server_answers_only_calls_with_its_token() {
-    let token = |text: &str| {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("written");
-        Token::read(file.path()).unwrap_or_else(|error| panic!("{error}"))
-    };
-    let (right, wrong) = (token("0123456789abcdef"), token("0123456789abcdeF"));
-    let (events, _) = mpsc::unbounded_channel();
-    let guarded = Guarded::new(hashtable::server(Puppet { events }), Some(right.clone()));
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let uri = format!("http://{}", listener.local_addr().expect("bound"));
-    let mut services = Services::new();
-    services.add(guarded.clone()).await;
-    let serving = tokio::spawn(async move { services.serve(listener, pending()).await.is_ok() });
-
-    let remote = Link::remote(&uri, AMPLE).expect("an address");
-    for link in [Link::embedded(guarded, AMPLE), remote] {
-        for stranger in [link.clone(), link.clone().with_token(&wrong)] {
-            let outcome = hashtable::client(stranger).put(put("anything")).await;
-            assert_eq!(outcome.expect_err("a stranger").code(), Code::Unauthenticated);
-        }
-        let mut client = hashtable::client(link.with_token(&right));
-        client.put(put("anything")).await.expect("one of us");
-    }
-    serving.abort();
-}
-
 /// A peer that accepts a call and then dies must not be taken for one that
 /// refused it.
 #[tokio::test(flavor = "multi_thread")]
@@ -556,10 +562,12 @@ async fn health_and_reflection_answer_on_the_same_listener() {
     let link = Link::remote(&uri, AMPLE).expect("an address");
 
     let asked = HealthCheckRequest { service: "webwallet.hashtable.v1.Hashtable".to_owned() };
+    assert!(is_serving(link.clone(), &asked.service).await.expect("known"));
     let mut client = HealthClient::new(link.clone());
     let reply = client.check(asked.clone()).await.expect("known");
     assert_eq!(reply.into_inner().status, 1, "serving");
     health.set_service_status(&asked.service, tonic_health::ServingStatus::NotServing).await;
+    assert!(!is_serving(link.clone(), &asked.service).await.expect("known"));
     let reply = client.check(asked).await.expect("known");
     assert_eq!(reply.into_inner().status, 2, "not serving");
 
@@ -596,6 +604,11 @@ async fn an_address_is_looked_at_before_the_first_call() {
         assert!(Link::remote(bad, AMPLE).is_err(), "{bad}");
     }
     assert!(Link::remote("http://example.net:1", AMPLE).is_ok());
+    let tls = Tls::default();
+    for bad in ["", "localhost", "http://example.net:1"] {
+        assert!(Link::remote_tls(bad, &tls, AMPLE).is_err(), "{bad}");
+    }
+    assert!(Link::remote_tls("https://example.net:1", &tls, AMPLE).is_ok());
 }
 
 #[test]

@@ -33,10 +33,15 @@ impl Process {
     }
 
     /// The same under another command, such as a tracer.
-    pub fn start_by(mut command: Command, arguments: &[&str]) -> Process {
+    pub fn start_by(command: Command, arguments: &[&str]) -> Process {
+        Process::start_at(command, "127.0.0.1:0", arguments)
+    }
+
+    /// The same at this address, such as that of a process that was killed.
+    pub fn start_at(mut command: Command, listen: &str, arguments: &[&str]) -> Process {
         let mut child = command
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--domain", crate::party::DOMAIN])
+            .args(["--listen", listen, "--domain", crate::party::DOMAIN])
             .args(arguments)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())

@@ -241,6 +241,7 @@ impl InProcess {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
                 test_clock: true,
+                lossy_redis: false,
                 randomness: Arc::new(rand::make_rng),
             };
             let proving = Link::embedded(blockstack.server(), deadline);

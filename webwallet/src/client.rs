@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::problem::Problem;
 
@@ -61,10 +62,26 @@ pub enum Answer {
 impl Server {
     /// The server at a URL.
     pub fn at(url: &str) -> Server {
+        Server::with(url, Duration::from_secs(30), TlsConfig::default())
+    }
+
+    /// The server at a URL, for the patience of a program; with a CA in PEM, it
+    /// believes that one and no other.
+    pub fn within(url: &str, patience: Duration, ca: Option<&[u8]>) -> anyhow::Result<Server> {
+        let mut tls = TlsConfig::builder();
+        if let Some(pem) = ca {
+            let ca = Certificate::from_pem(pem).context("the CA's certificate")?;
+            tls = tls.root_certs(RootCerts::new_with_certs(&[ca]));
+        }
+        Ok(Server::with(url, patience, tls.build()))
+    }
+
+    fn with(url: &str, patience: Duration, tls: TlsConfig) -> Server {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_global(Some(patience))
+            .tls_config(tls)
             .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();

@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, bench, config, demo, explain, iou, key, log, manual, operator, pay, receipt, serve,
-    transaction,
+    account, bench, config, demo, explain, health, iou, key, log, manual, operator, pay, receipt,
+    serve, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -78,6 +78,8 @@ enum Command {
     Fsck(operator::Fsck),
     /// Operator: make a lost store anew out of the other two
     Rebuild(operator::Rebuild),
+    /// Whether the server of these settings is ready
+    Health(health::Health),
     /// Cause and cure of a refusal
     Explain(explain::Explain),
     /// Measure the server on this machine against its goals
@@ -130,6 +132,7 @@ impl Cli {
             Command::RotateLogKey(rotate) => rotate.run(json),
             Command::Fsck(fsck) => fsck.run(json),
             Command::Rebuild(rebuild) => rebuild.run(json),
+            Command::Health(health) => health.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
             Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),

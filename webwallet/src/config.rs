@@ -68,12 +68,39 @@ pub struct Config {
     /// Where roles `blockstack` and `gateway` find the Hashtable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashtable: Option<String>,
-    /// Where roles `blockstack` and `gateway` find the Graphstore.
+    /// Where roles `blockstack` and `gateway` find the Graphstore; and role
+    /// `hashtable` on a Redis, to fetch from it what that Redis lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphstore: Option<String>,
     /// Where role `gateway` finds the Blockstack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blockstack: Option<String>,
+    /// The Redis that keeps the documents; without it, the data directory does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<String>,
+    /// File with the password of that Redis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_password_file: Option<PathBuf>,
+    /// Whether that Redis may be one that loses documents; for experiments.
+    #[serde(default)]
+    pub allow_lossy_redis: bool,
+    /// The Neo4j that clears; without it, the data directory does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neo4j: Option<String>,
+    /// File with the password of that Neo4j.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neo4j_password_file: Option<PathBuf>,
+    /// Certificate of this process, in PEM: for whom it serves, and for the
+    /// services it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_key_file: Option<PathBuf>,
+    /// The CA of our services, in PEM: gRPC asks callers for its certificates,
+    /// and calls to `https://` believe no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca_file: Option<PathBuf>,
     /// File with the token of calls between our services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
@@ -109,6 +136,14 @@ impl Default for Config {
             hashtable: None,
             graphstore: None,
             blockstack: None,
+            redis: None,
+            redis_password_file: None,
+            allow_lossy_redis: false,
+            neo4j: None,
+            neo4j_password_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            tls_ca_file: None,
             token_file: None,
             admin_token_file: None,
             test_clock: None,
@@ -148,18 +183,42 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
-    /// For --role blockstack and gateway: the Hashtable, http://HOST:PORT
+    /// For --role blockstack and gateway: the Hashtable, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     hashtable: Option<String>,
-    /// For --role blockstack and gateway: the Graphstore, http://HOST:PORT
+    /// For --role blockstack and gateway, or hashtable on a Redis: the Graphstore, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     graphstore: Option<String>,
-    /// For --role gateway: the Blockstack, http://HOST:PORT
+    /// For --role gateway: the Blockstack, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     blockstack: Option<String>,
+    /// Keep the documents in this Redis, redis://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<String>,
+    /// For experiments: take a Redis that may lose documents
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_lossy_redis: bool,
+    /// Clear in this Neo4j, bolt://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neo4j: Option<String>,
+    /// Certificate of this process, PEM: it then serves TLS
+    #[arg(long = "tls-cert", value_name = "FILE", requires = "tls_key_file")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_file: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long = "tls-key", value_name = "FILE", requires = "tls_cert_file")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key_file: Option<PathBuf>,
+    /// CA of our services, PEM: gRPC takes only its certificates
+    #[arg(long = "tls-ca", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ca_file: Option<PathBuf>,
     /// For tests, on loopback only: read the time (RFC 3339) from a file at every use
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +281,11 @@ impl Layer {
                     bail!("the variable {variable} is `{text}`, not a whole number")
                 };
                 values.insert(key, Value::from(number));
+            } else if known.get(&key).is_some_and(|value| value.to_bool().is_some()) {
+                let Ok(yes) = text.parse::<bool>() else {
+                    bail!("the variable {variable} is `{text}`, not true or false")
+                };
+                values.insert(key, Value::from(yes));
             } else if SETTINGS.contains(&key.as_str()) {
                 values.insert(key, Value::from(text));
             } else if !OTHER_VARIABLES.contains(&key.as_str()) && !key.starts_with("test_") {
@@ -238,7 +302,7 @@ impl Layer {
 const NUMBERS: [&str; 1] = ["seal_interval_ms"];
 
 /// Settings that are not tables.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 23] = [
     "role",
     "listen",
     "admin",
@@ -247,6 +311,14 @@ const SETTINGS: [&str; 15] = [
     "hashtable",
     "graphstore",
     "blockstack",
+    "redis",
+    "redis_password_file",
+    "allow_lossy_redis",
+    "neo4j",
+    "neo4j_password_file",
+    "tls_cert_file",
+    "tls_key_file",
+    "tls_ca_file",
     "token_file",
     "admin_token_file",
     "test_clock",
@@ -292,21 +364,42 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         config.domain
     );
     let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
-    for (name, uri, used) in [
+    // A Redis is given back what it lost, from what Graphstore has.
+    let asks = config.role == Role::Hashtable && config.redis.is_some();
+    let (keeps, clears) = (config.role.keeps(), config.role.clears());
+    for (name, uri, needed) in [
         ("hashtable", &config.hashtable, gateway || blockstack),
         ("graphstore", &config.graphstore, gateway || blockstack),
         ("blockstack", &config.blockstack, gateway),
     ] {
-        let role = config.role.name();
         match uri {
-            None if used => bail!("role {role} needs {name}: --{name} http://HOST:PORT"),
-            Some(uri) if used => ensure!(
-                !uri.contains('@'),
-                "{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE"
-            ),
-            Some(_) => bail!("role {role} has no use for {name}"),
-            None => {}
+            None if needed => {
+                bail!("role {} needs {name}: --{name} http://HOST:PORT", config.role.name())
+            }
+            Some(uri) if uri.contains('@') => {
+                bail!("{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE")
+            }
+            _ => {}
         }
+    }
+    for (name, given, used) in [
+        ("hashtable", config.hashtable.is_some(), gateway || blockstack),
+        ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
+        ("blockstack", config.blockstack.is_some(), gateway),
+        ("log_key", config.log_key.is_some(), config.role.seals()),
+        ("redis", config.redis.is_some(), keeps),
+        ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),
+        ("allow_lossy_redis", config.allow_lossy_redis, config.redis.is_some()),
+        ("neo4j", config.neo4j.is_some(), clears),
+        ("neo4j_password_file", config.neo4j_password_file.is_some(), config.neo4j.is_some()),
+        ("tls_cert_file", config.tls_cert_file.is_some(), config.tls_key_file.is_some()),
+        ("tls_key_file", config.tls_key_file.is_some(), config.tls_cert_file.is_some()),
+    ] {
+        ensure!(
+            used || !given,
+            "{name} is set, and has no use in role {} with the other settings; see webwallet serve --help",
+            config.role.name()
+        );
     }
     ensure!(
         (1..=60_000).contains(&config.seal_interval_ms),
@@ -320,6 +413,21 @@ impl Role {
     /// Does it speak REST, and so has an admin listener?
     pub fn is_gateway(self) -> bool {
         matches!(self, Role::All | Role::Gateway)
+    }
+
+    /// Does it keep documents itself?
+    pub fn keeps(self) -> bool {
+        matches!(self, Role::All | Role::Hashtable)
+    }
+
+    /// Does it seal, and so has the log?
+    pub fn seals(self) -> bool {
+        matches!(self, Role::All | Role::Blockstack)
+    }
+
+    /// Does it clear requests itself?
+    pub fn clears(self) -> bool {
+        matches!(self, Role::All | Role::Graphstore)
     }
 
     /// As written on the command line.
@@ -489,6 +597,13 @@ mod tests {
             graphstore: Some(String::new()),
             blockstack: Some(String::new()),
             log_key: Some(PathBuf::new()),
+            redis: Some(String::new()),
+            redis_password_file: Some(PathBuf::new()),
+            neo4j: Some(String::new()),
+            neo4j_password_file: Some(PathBuf::new()),
+            tls_cert_file: Some(PathBuf::new()),
+            tls_key_file: Some(PathBuf::new()),
+            tls_ca_file: Some(PathBuf::new()),
             token_file: Some(PathBuf::new()),
             admin_token_file: Some(PathBuf::new()),
             test_clock: Some(PathBuf::new()),

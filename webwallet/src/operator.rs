@@ -5,14 +5,14 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_graphstore::{Graphstore, Store as Graph};
+use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_proto::link::Link;
 
 use crate::command::Outcome;
 use crate::config::{self, Config, Flags};
 use crate::data::Data;
-use crate::{fsck, logs, output, rebuild, serve};
+use crate::{engine, fsck, logs, output, rebuild, safety, serve};
 
 /// `webwallet fsck`
 #[derive(Args)]
@@ -44,64 +44,118 @@ enum Lost {
 impl Fsck {
     /// Looks at both stores and tells what is wrong.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let (config, runtime) = prepare(&self.flags)?;
-        let stores = match runtime.block_on(open(&config)) {
-            Ok(stores) => stores,
-            Err(why) => return serve::refused(why),
-        };
-        let tell = |finding: &fsck::Finding| -> anyhow::Result<()> {
-            let number = finding.number.as_deref().map(|n| format!(" record {n}:"));
-            let text =
-                || format!("{}{} {}", finding.code, number.unwrap_or_default(), finding.detail);
-            let line = if json { serde_json::to_string(finding)? } else { text() };
-            Ok(output::line(line)?)
-        };
-        let (graph, documents) = (&stores.graph, &stores.documents);
-        let summary = runtime.block_on(fsck::check(graph, documents, &config.domain, tell))?;
-        output::line(match json {
-            true => serde_json::to_string(&summary)?,
-            false => format!(
-                "{}: {} records, {} accounts, {} findings",
-                summary.result,
-                summary.records,
-                summary.accounts,
-                summary.findings.values().sum::<u64>()
-            ),
-        })?;
-        Ok(if summary.findings.is_empty() { Outcome::Done } else { Outcome::Refused })
+        with_stores(&self.flags, Work::Fsck { json })
     }
 }
 
 impl Rebuild {
     /// Makes one store anew.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let (config, runtime) = prepare(&self.flags)?;
-        let stores = match runtime.block_on(open(&config)) {
-            Ok(stores) => stores,
+        with_stores(&self.flags, Work::Rebuild { lost: self.store, json })
+    }
+}
+
+/// What is to be done once the stores are open.
+enum Work {
+    Fsck { json: bool },
+    Rebuild { lost: Lost, json: bool },
+}
+
+/// Opens the stores that the settings name, whatever their engines, and works.
+fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
+    let config = config::load(flags)?;
+    logs::start(&config.log)?;
+    Runtime::new()?.block_on(async {
+        let opened = async {
+            safety::check(&config)?;
+            // Its lock comes first: it says that no server runs.
+            let data = Data::open(&config.data, &config.domain)?;
+            let (redis, neo4j) = (engine::redis(&config).await?, engine::neo4j(&config).await?);
+            anyhow::Ok((data, redis, neo4j))
+        };
+        let (data, redis, neo4j) = match opened.await {
+            Ok(opened) => opened,
             Err(why) => return serve::refused(why),
         };
-        let (what, count) = runtime.block_on(self.rebuild(&config, stores))?;
-        output::line(match json {
-            true => serde_json::json!({ "rebuilt": what.0, what.1: count.to_string() }).to_string(),
-            false => format!("rebuilt the {}: {count} {}", what.0, what.1),
-        })?;
-        Ok(Outcome::Done)
-    }
+        match (neo4j, redis) {
+            (Some(graph), Some(documents)) => work.on(&config, &data, graph, documents).await,
+            (Some(graph), None) => work.on(&config, &data, graph, engine::hashtable(&data)?).await,
+            (None, Some(documents)) => {
+                work.on(&config, &data, engine::graphstore(&data)?, documents).await
+            }
+            (None, None) => {
+                let (graph, documents) = (engine::graphstore(&data)?, engine::hashtable(&data)?);
+                work.on(&config, &data, graph, documents).await
+            }
+        }
+    })
+}
 
+impl Work {
+    async fn on(
+        self,
+        config: &Config,
+        data: &Data,
+        graph: impl Graph,
+        documents: impl Documents,
+    ) -> anyhow::Result<Outcome> {
+        match self {
+            Work::Fsck { json } => look(config, &graph, &documents, json).await,
+            Work::Rebuild { lost, json } => {
+                let (what, count) = lost.rebuild(config, data, graph, documents).await?;
+                output::line(match json {
+                    true => serde_json::json!({ "rebuilt": what.0, what.1: count.to_string() })
+                        .to_string(),
+                    false => format!("rebuilt the {}: {count} {}", what.0, what.1),
+                })?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+async fn look(
+    config: &Config,
+    graph: &impl Graph,
+    documents: &impl Documents,
+    json: bool,
+) -> anyhow::Result<Outcome> {
+    let tell = |finding: &fsck::Finding| -> anyhow::Result<()> {
+        let number = finding.number.as_deref().map(|n| format!(" record {n}:"));
+        let text = || format!("{}{} {}", finding.code, number.unwrap_or_default(), finding.detail);
+        let line = if json { serde_json::to_string(finding)? } else { text() };
+        Ok(output::line(line)?)
+    };
+    let summary = fsck::check(graph, documents, &config.domain, tell).await?;
+    output::line(match json {
+        true => serde_json::to_string(&summary)?,
+        false => format!(
+            "{}: {} records, {} accounts, {} findings",
+            summary.result,
+            summary.records,
+            summary.accounts,
+            summary.findings.values().sum::<u64>()
+        ),
+    })?;
+    Ok(if summary.findings.is_empty() { Outcome::Done } else { Outcome::Refused })
+}
+
+impl Lost {
     /// What was made, and how much of it.
     async fn rebuild(
-        &self,
+        self,
         config: &Config,
-        stores: Stores<impl Graph, impl Documents>,
+        data: &Data,
+        graph: impl Graph,
+        documents: impl Documents,
     ) -> anyhow::Result<((&'static str, &'static str), u64)> {
-        let Stores { graph, documents, data } = stores;
         let domain = &config.domain;
         // Before the first block there is no log, and nothing in it is missing.
         let log = || match data.log().join("checkpoint").exists() {
             true => LogFolder::open(&data.log()).map(Some).context("the log cannot be read"),
             false => Ok(None),
         };
-        match self.store {
+        match self {
             Lost::Hashtable => {
                 let count = rebuild::hashtable(&documents, &graph, log()?.as_ref(), domain).await?;
                 Ok((("hashtable", "documents"), count))
@@ -112,12 +166,11 @@ impl Rebuild {
                 Ok((("graphstore", "records"), number))
             }
             Lost::Log => {
-                let graphstore =
-                    Graphstore::start(graph, domain, serve::clock_of(config)).await?.server();
+                let graphstore = engine::start(graph, config).await?;
                 let graphstore = Link::embedded(graphstore, serve::DEADLINE);
                 let hashtable = webwallet_hashtable::server(documents);
                 let hashtable = Link::embedded(hashtable, serve::DEADLINE);
-                let parts = serve::log_parts(config, &data)?;
+                let parts = engine::log(config, data)?;
                 let size = webwallet_blockstack::rebuild::log(
                     parts.config,
                     parts.folder,
@@ -129,30 +182,4 @@ impl Rebuild {
             }
         }
     }
-}
-
-/// The stores of a server, while it does not run.
-struct Stores<G, D> {
-    graph: G,
-    documents: D,
-    data: Data,
-}
-
-fn prepare(flags: &Flags) -> anyhow::Result<(Config, Runtime)> {
-    let config = config::load(flags)?;
-    logs::start(&config.log)?;
-    Ok((config, Runtime::new()?))
-}
-
-async fn open(
-    config: &Config,
-) -> anyhow::Result<Stores<webwallet_graphstore::Embedded, webwallet_hashtable::Embedded>> {
-    let data = Data::open(&config.data, &config.domain)?;
-    let refused =
-        |store, folder, why: String| anyhow::Error::from(serve::Refused::Store(store, folder, why));
-    let graph = webwallet_graphstore::Embedded::open(&data.graphstore())
-        .map_err(|why| refused("Graphstore", data.graphstore(), why.to_string()))?;
-    let documents = webwallet_hashtable::Embedded::open(&data.hashtable())
-        .map_err(|why| refused("Hashtable", data.hashtable(), why.to_string()))?;
-    Ok(Stores { graph, documents, data })
 }

@@ -1,19 +1,19 @@
 //! The page where a server is put together: which services this process has,
 //! and whether a link to another is a function call or a socket.
 //!
-//! Everything a role needs is named here and nowhere else: listeners, data
-//! directory, clock, randomness, tokens. The services themselves cannot tell
-//! in which deployment they run.
+//! Everything a role needs is named here and nowhere else: listeners, engines,
+//! data directory, clock, randomness, tokens, certificates. The services
+//! themselves cannot tell in which deployment they run.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use rand::RngExt as _;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,45 +22,27 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
-use webwallet_blockstack::{self as blockstack, Blockstack, Folder, LogKey, Seal};
-use webwallet_proto::blockstack::v1::blockstack_server::{self as v1_blockstack, BlockstackServer};
-use webwallet_proto::graphstore::{
-    self,
-    v1::graphstore_server::{Graphstore, GraphstoreServer},
-};
-use webwallet_proto::hashtable::{
-    self,
-    v1::hashtable_server::{Hashtable, HashtableServer},
-};
+use webwallet_blockstack::{Blockstack, Folder};
+use webwallet_hashtable::Redis;
+use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
 use webwallet_proto::link::Link;
 use webwallet_proto::serve::Services;
+use webwallet_proto::tls::Tls;
 use webwallet_proto::token::{Guarded, Token};
+use webwallet_proto::{blockstack, graphstore, hashtable};
 
-use crate::clock::Clock;
 use crate::command::Outcome;
-use crate::config::{self, Config, Flags, Role, Sealing};
+use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
-use crate::{clock, logs, output};
+use crate::safety::{self, Unsafe};
+use crate::{engine, logs, output, refill};
 
 /// How long a service may take to answer a gateway.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-/// Without records, an empty block this often shows that the log is alive.
-const QUIET: Duration = Duration::from_secs(600);
+/// How often a role apart looks whether its store works, for its gRPC health.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often metrics are tidied; histograms grow in between.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// Why a configuration that can be read is not served.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    #[error(
-        "the {listener} listener {address} is outside loopback and has no token; name a file with one: {variable}"
-    )]
-    Open { listener: &'static str, address: SocketAddr, variable: &'static str },
-    #[error("{0} is for tests, on loopback only, and {1} is not")]
-    ForTests(&'static str, SocketAddr),
-    #[error("the {0} in {1} cannot be used: {2}")]
-    Store(&'static str, PathBuf, String),
-}
 
 /// Runs `webwallet serve` until a signal ends it.
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
@@ -88,11 +70,12 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
 
 /// Exit 1 for what this program will not do, 2 for what it could not.
 pub fn refused(why: anyhow::Error) -> anyhow::Result<Outcome> {
-    if why.is::<Refused>() || why.is::<data::Refused>() {
-        eprintln!("webwallet: {why:#}");
-        return Ok(Outcome::Refused);
+    let ours = why.is::<Unsafe>() || why.is::<data::Refused>() || why.is::<engine::Refused>();
+    if !ours {
+        return Err(why);
     }
-    Err(why)
+    eprintln!("webwallet: {why:#}");
+    Ok(Outcome::Refused)
 }
 
 /// A running server, or one role of it.
@@ -101,7 +84,7 @@ pub struct Server {
     pub listen: SocketAddr,
     admin: Option<SocketAddr>,
     domain: String,
-    /// Its data directory, locked while this lives.
+    /// Its data directory, if anything of it is there; locked while this lives.
     data: Option<Data>,
     gateway: Option<Gateway>,
     blockstack: Option<Blockstack<Folder>>,
@@ -114,22 +97,24 @@ pub struct Server {
 impl Server {
     /// Starts the role that the configuration names; ready when it returns.
     pub async fn start(config: &Config) -> anyhow::Result<Server> {
-        check(config)?;
-        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        safety::check(config)?;
+        let ours = Ours::read(config)?;
         let admin_token = config.admin_token_file.as_deref().map(Token::read).transpose()?;
         let listener = bind("listen", config.listen).await?;
         let admin = match config.role.is_gateway() {
             true => Some(bind("admin", config.admin).await?),
             false => None,
         };
+        let (keeps, clears) = (config.role.keeps(), config.role.clears());
+        let stores_here = config.role.seals()
+            || keeps && config.redis.is_none()
+            || clears && config.neo4j.is_none();
         let mut server = Server {
             listen: listener.local_addr()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
             domain: config.domain.clone(),
-            data: match config.role {
-                Role::Gateway => None,
-                _ => Some(Data::open(&config.data, &config.domain)?),
-            },
+            // Its lock comes first: opening a Neo4j deposes whoever cleared there.
+            data: stores_here.then(|| Data::open(&config.data, &config.domain)).transpose()?,
             gateway: None,
             blockstack: None,
             key: None,
@@ -140,75 +125,84 @@ impl Server {
         let access = Access { metrics: metrics()?, token: admin_token.map(Token::reveal) };
         match config.role {
             Role::All => {
-                let hashtable = Link::embedded(server.hashtable()?, DEADLINE);
-                let graphstore = Link::embedded(server.graphstore(config).await?, DEADLINE);
-                let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
-                let links = [graphstore, hashtable, Link::embedded(sealing, DEADLINE)];
-                server.gateway(config, listener, admin, access, links)?;
-            }
-            Role::Gateway | Role::Blockstack => {
-                let link = |uri: &Option<String>| -> anyhow::Result<Link> {
-                    let link = Link::remote(uri.as_deref().unwrap_or_default(), DEADLINE)?;
-                    Ok(match &token {
-                        Some(token) => link.with_token(token),
-                        None => link,
-                    })
+                let redis = engine::redis(config).await?;
+                let hashtable = match redis.clone() {
+                    None => embedded(webwallet_hashtable::server(server.hashtable()?)),
+                    Some(redis) => embedded(webwallet_hashtable::server(redis)),
                 };
-                let (graphstore, hashtable) = (link(&config.graphstore)?, link(&config.hashtable)?);
-                if config.role == Role::Gateway {
-                    let links = [graphstore, hashtable, link(&config.blockstack)?];
-                    server.gateway(config, listener, admin, access, links)?;
-                } else {
-                    let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
-                    server.grpc(config, sealing, token, listener).await;
+                let graphstore = match engine::neo4j(config).await? {
+                    None => embedded(engine::start(server.graphstore()?, config).await?),
+                    Some(neo4j) => embedded(engine::start(neo4j, config).await?),
+                };
+                if let Some(redis) = redis {
+                    server.refill(redis, graphstore.clone());
                 }
+                let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
+                let links = [graphstore, hashtable, embedded(sealing)];
+                server.gateway(config, ours, listener, admin, access, links)?;
             }
-            Role::Hashtable => {
-                let hashtable = server.hashtable()?;
-                server.grpc(config, hashtable, token, listener).await;
+            Role::Gateway => {
+                let services = [&config.graphstore, &config.hashtable, &config.blockstack];
+                let [graphstore, hashtable, blockstack] = services.map(|uri| ours.link(uri));
+                let links = [graphstore?, hashtable?, blockstack?];
+                server.gateway(config, ours, listener, admin, access, links)?;
             }
-            Role::Graphstore => {
-                let graphstore = server.graphstore(config).await?;
-                server.grpc(config, graphstore, token, listener).await;
+            Role::Blockstack => {
+                let (graphstore, hashtable) =
+                    (ours.link(&config.graphstore)?, ours.link(&config.hashtable)?);
+                let service = server.blockstack(config, &graphstore, &hashtable).await?;
+                server.grpc(config, ours, listener, service, blockstack_works).await;
             }
+            Role::Hashtable => match engine::redis(config).await? {
+                None => {
+                    let service = webwallet_hashtable::server(server.hashtable()?);
+                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                }
+                Some(redis) => {
+                    if config.graphstore.is_some() {
+                        server.refill(redis.clone(), ours.link(&config.graphstore)?);
+                    }
+                    let service = webwallet_hashtable::server(redis);
+                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                }
+            },
+            Role::Graphstore => match engine::neo4j(config).await? {
+                None => {
+                    let service = engine::start(server.graphstore()?, config).await?;
+                    server.grpc(config, ours, listener, service, graphstore_works).await;
+                }
+                Some(neo4j) => {
+                    let service = engine::start(neo4j, config).await?;
+                    server.grpc(config, ours, listener, service, graphstore_works).await;
+                }
+            },
         }
         tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
         Ok(server)
     }
 
-    fn hashtable(&self) -> anyhow::Result<HashtableServer<impl Hashtable>> {
-        let folder = self.folder(Data::hashtable)?;
-        let store = webwallet_hashtable::Embedded::open(&folder);
-        let store = store.map_err(|why| Refused::Store("Hashtable", folder, why.to_string()))?;
-        Ok(webwallet_hashtable::server(store))
+    fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
+        engine::hashtable(self.data.as_ref().context("this role has no data directory")?)
     }
 
-    async fn graphstore(
-        &self,
-        config: &Config,
-    ) -> anyhow::Result<GraphstoreServer<impl Graphstore>> {
-        let folder = self.folder(Data::graphstore)?;
-        let start = async {
-            let store = webwallet_graphstore::Embedded::open(&folder)?;
-            webwallet_graphstore::Graphstore::start(store, &config.domain, clock_of(config)).await
-        };
-        let graphstore =
-            start.await.map_err(|why| Refused::Store("Graphstore", folder, why.to_string()))?;
-        Ok(graphstore.server())
+    fn graphstore(&self) -> anyhow::Result<webwallet_graphstore::Embedded> {
+        engine::graphstore(self.data.as_ref().context("this role has no data directory")?)
     }
 
+    /// The log of this process, sealed from now on.
     async fn blockstack(
         &mut self,
         config: &Config,
         graphstore: &Link,
         hashtable: &Link,
-    ) -> anyhow::Result<BlockstackServer<impl v1_blockstack::Blockstack + use<>>> {
+    ) -> anyhow::Result<BlockstackServer<impl blockstack_server::Blockstack + use<>>> {
         let data = self.data.as_ref().context("this role has no data directory")?;
-        let LogParts { config: sealing, folder, key } = log_parts(config, data)?;
+        let parts = engine::log(config, data)?;
         let graphstore = graphstore::client(graphstore.clone());
         let hashtable = hashtable::client(hashtable.clone());
-        let started = Blockstack::start(sealing, folder, key, graphstore, hashtable).await;
-        let started = started.map_err(|why| Refused::Store("log", data.log(), why.to_string()))?;
+        let started =
+            Blockstack::start(parts.config, parts.folder, parts.key, graphstore, hashtable).await;
+        let started = started.map_err(|why| engine::refused_log(data, why))?;
         if let Some(why) = started.read_only() {
             tracing::error!(why, "nothing clears and nothing is sealed until this is mended");
         }
@@ -218,13 +212,18 @@ impl Server {
         Ok(server)
     }
 
-    fn folder(&self, of: fn(&Data) -> PathBuf) -> anyhow::Result<PathBuf> {
-        self.data.as_ref().map(of).context("this role has no data directory")
+    /// Gives a Redis back what it lost, from what Graphstore has, until the stop.
+    fn refill(&mut self, redis: Redis, graphstore: Link) {
+        let (stop, graphstore) = (self.stop.clone(), graphstore::client(graphstore));
+        self.listeners.spawn(async move {
+            stop.run_until_cancelled(refill::keep(redis, graphstore)).await;
+        });
     }
 
     fn gateway(
         &mut self,
         config: &Config,
+        ours: Ours,
         listener: TcpListener,
         admin: Option<TcpListener>,
         access: Access,
@@ -236,20 +235,22 @@ impl Server {
                 limits: config.limits.clone(),
                 // A gateway apart has no clock: its Graphstore has.
                 test_clock: config.role == Role::All && config.test_clock.is_some(),
+                lossy_redis: config.allow_lossy_redis,
                 // Seeded by the system, one for each thread that verifies.
                 randomness: Arc::new(rand::make_rng),
             },
             graphstore::client(graphstore),
             hashtable::client(hashtable),
-            webwallet_proto::blockstack::client(blockstack),
+            blockstack::client(blockstack),
         )?;
         let public = gateway.router();
         let admin_router = gateway.admin_router(access);
         for (listener, router) in [(Some(listener), public), (admin, admin_router)] {
             let Some(listener) = listener else { continue };
             let (limits, stop) = (config.limits.clone(), self.stop.clone());
+            let tls = ours.tls.acceptor();
             self.listeners
-                .spawn(async move { gateway::serve(listener, router, &limits, stop).await });
+                .spawn(async move { gateway::serve(listener, tls, router, &limits, stop).await });
         }
         self.gateway = Some(gateway);
         Ok(())
@@ -258,9 +259,10 @@ impl Server {
     async fn grpc<S>(
         &mut self,
         config: &Config,
-        server: S,
-        token: Option<Token>,
+        ours: Ours,
         listener: TcpListener,
+        server: S,
+        works: fn(Link) -> BoxFuture<'static, bool>,
     ) where
         S: NamedService
             + tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -270,8 +272,23 @@ impl Server {
             + 'static,
         S::Future: Send + 'static,
     {
-        let mut services = Services::new();
-        services.add(Guarded::new(server, token)).await;
+        let mut services = Services::new().with_tls(ours.tls);
+        services.add(Guarded::new(server.clone(), ours.token)).await;
+        let health = services.health();
+        let watched = self.stop.clone();
+        self.listeners.spawn(async move {
+            let watching = async {
+                loop {
+                    match works(embedded(server.clone())).await {
+                        true => health.set_serving::<S>().await,
+                        false => health.set_not_serving::<S>().await,
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            };
+            watched.run_until_cancelled(watching).await;
+            health.set_not_serving::<S>().await;
+        });
         let (stop, drain) = (self.stop.clone(), config.limits.drain_timeout());
         self.listeners.spawn(async move {
             let stopped = stop.clone().cancelled_owned();
@@ -326,86 +343,66 @@ impl Server {
     }
 }
 
-/// What a Blockstack is made of.
-pub struct LogParts {
-    /// Its settings.
-    pub config: blockstack::Config,
-    /// The log's files.
-    pub folder: Folder,
-    /// What signs it.
-    pub key: LogKey,
+/// How our services know one another.
+struct Ours {
+    token: Option<Token>,
+    tls: Tls,
 }
 
-/// The log of a data directory, with its key.
-pub fn log_parts(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
-    let refused = |why: String| Refused::Store("log", data.log(), why);
-    let folder = Folder::open(&data.log()).map_err(|why| refused(why.to_string()))?;
-    let file = config.log_key.clone().unwrap_or_else(|| data.log_key());
-    // Of the system, as every secret of ours.
-    let randomness = Arc::new(|| rand::rng().random());
-    let key = LogKey::create_or_read(&file, &config.domain, randomness);
-    let key = key.map_err(|why| refused(why.to_string()))?;
-    let mut settings = blockstack::Config::new(&config.domain, data.state());
-    settings.seal = match config.seal {
-        Sealing::Manual => Seal::Manual,
-        Sealing::Interval => {
-            Seal::Interval { records: Duration::from_millis(config.seal_interval_ms), quiet: QUIET }
-        }
-    };
-    Ok(LogParts { config: settings, folder, key })
+impl Ours {
+    fn read(config: &Config) -> anyhow::Result<Ours> {
+        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        let own = config.tls_cert_file.as_deref().zip(config.tls_key_file.as_deref());
+        Ok(Ours { token, tls: Tls::read(own, config.tls_ca_file.as_deref())? })
+    }
+
+    /// A link to a service in another process.
+    fn link(&self, uri: &Option<String>) -> anyhow::Result<Link> {
+        let uri = uri.as_deref().unwrap_or_default();
+        let link = match uri.starts_with("https://") {
+            true => Link::remote_tls(uri, &self.tls, DEADLINE)?,
+            false => Link::remote(uri, DEADLINE)?,
+        };
+        Ok(match &self.token {
+            Some(token) => link.with_token(token),
+            None => link,
+        })
+    }
 }
 
-/// Refuses what would be dangerous, before anything is opened.
-fn check(config: &Config) -> Result<(), Refused> {
-    let open = |address: SocketAddr, token: &Option<PathBuf>| {
-        !address.ip().is_loopback() && token.is_none()
-    };
-    let admin = config.role.is_gateway().then_some(config.admin);
-    if let Some(address) = admin
-        && open(address, &config.admin_token_file)
-    {
-        return Err(Refused::Open {
-            listener: "admin",
-            address,
-            variable: "WEBWALLET_ADMIN_TOKEN_FILE",
-        });
-    }
-    if !config.role.is_gateway() && open(config.listen, &config.token_file) {
-        return Err(Refused::Open {
-            listener: "gRPC",
-            address: config.listen,
-            variable: "WEBWALLET_TOKEN_FILE",
-        });
-    }
-    let outside = [Some(config.listen), admin]
-        .into_iter()
-        .flatten()
-        .find(|address| !address.ip().is_loopback());
-    for (control, set) in [
-        ("the test clock", config.test_clock.is_some()),
-        ("sealing by hand", config.seal == Sealing::Manual),
-        ("a log key of one's own", config.log_key.is_some()),
-    ] {
-        if let (true, Some(address)) = (set, outside) {
-            return Err(Refused::ForTests(control, address));
-        }
-    }
-    Ok(())
+/// A link to a service of this process.
+fn embedded<S>(server: S) -> Link
+where
+    S: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    Link::embedded(server, DEADLINE)
+}
+
+/// Would a put be taken?
+fn hashtable_works(link: Link) -> BoxFuture<'static, bool> {
+    let nothing = hashtable::v1::GetRequest { hashes: Vec::new() };
+    Box::pin(async move { hashtable::client(link).get(nothing).await.is_ok() })
+}
+
+/// Is the log sealed and served?
+fn blockstack_works(link: Link) -> BoxFuture<'static, bool> {
+    let status = blockstack::v1::StatusRequest {};
+    Box::pin(async move { blockstack::client(link).status(status).await.is_ok() })
+}
+
+/// Would a request be cleared?
+fn graphstore_works(link: Link) -> BoxFuture<'static, bool> {
+    let status = graphstore::v1::StatusRequest {};
+    Box::pin(async move { graphstore::client(link).status(status).await.is_ok() })
 }
 
 async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({what})"))
-}
-
-/// Where time comes from.
-pub fn clock_of(config: &Config) -> Clock {
-    match &config.test_clock {
-        Some(file) => {
-            tracing::warn!(file = %file.display(), "the time is read from a file; this is a server for tests");
-            clock::file(file)
-        }
-        None => clock::system(),
-    }
 }
 
 /// Where the services of this process count, with somebody who tidies up.
@@ -425,52 +422,4 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
         }
     });
     Ok(handle)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whoever reaches Graphstore clears without a signature; whoever sets the
-    /// time clears what has expired.
-    #[test]
-    fn nothing_dangerous_is_open_to_strangers() {
-        let outside = SocketAddr::from(([0, 0, 0, 0], 1));
-        let file = Some(PathBuf::from("x"));
-        let safe = Config::default();
-        assert!(check(&safe).is_ok());
-        assert!(check(&Config { listen: outside, ..safe.clone() }).is_ok());
-        assert!(check(&Config { admin: outside, ..safe.clone() }).is_err());
-        assert!(
-            check(&Config { admin: outside, admin_token_file: file.clone(), ..safe.clone() })
-                .is_ok()
-        );
-        assert!(check(&Config { test_clock: file.clone(), ..safe.clone() }).is_ok());
-        assert!(
-            check(&Config { test_clock: file.clone(), listen: outside, ..safe.clone() }).is_err()
-        );
-        let by_hand = Config { seal: Sealing::Manual, ..safe.clone() };
-        assert!(check(&by_hand).is_ok());
-        assert!(check(&Config { listen: outside, ..by_hand }).is_err());
-        let own_key = Config { log_key: file.clone(), listen: outside, ..safe.clone() };
-        assert!(check(&own_key).is_err());
-        for role in [Role::Graphstore, Role::Hashtable, Role::Blockstack] {
-            let apart = Config { role, ..safe.clone() };
-            assert!(check(&apart).is_ok());
-            assert!(check(&Config { listen: outside, ..apart.clone() }).is_err());
-            assert!(
-                check(&Config { listen: outside, admin_token_file: file.clone(), ..apart.clone() })
-                    .is_err()
-            );
-            assert!(
-                check(&Config { listen: outside, token_file: file.clone(), ..apart.clone() })
-                    .is_ok()
-            );
-            let clocked = Config { test_clock: file.clone(), token_file: file.clone(), ..apart };
-            assert!(check(&Config { listen: outside, ..clocked }).is_err());
-        }
-        let gateway = Config { role: Role::Gateway, listen: outside, ..safe };
-        assert!(check(&gateway).is_ok());
-        assert!(check(&Config { admin: outside, ..gateway }).is_err());
-    }
 }

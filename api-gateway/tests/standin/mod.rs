@@ -477,6 +477,7 @@ impl Deployment {
             domain: domain.to_owned(),
             limits,
             test_clock: false,
+            lossy_redis: false,
             randomness: Arc::new(|| StdRng::seed_from_u64(7)),
         };
         let gateway = Gateway::start(

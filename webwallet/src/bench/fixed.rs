@@ -48,6 +48,7 @@ impl Fixed {
             let router = Router::new().route("/transaction", route);
             webwallet_api_gateway::serve(
                 listener,
+                None,
                 router,
                 &Limits::default(),
                 CancellationToken::new(),

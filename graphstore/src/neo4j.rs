@@ -1,0 +1,185 @@
+//! The engine on Neo4j: for an organisation whose history outgrows one machine,
+//! or who wants to explore it as a graph.
+//!
+//! The laws are the graph's uniqueness constraints, not this program's care: an
+//! output's position forbids to spend its predecessor twice, an IOU's name to
+//! clear it twice, a number to be given twice. So they hold with a stale cache,
+//! and with two writers. The Shard is the fence before them: opening takes the
+//! next epoch, and whoever has an earlier one commits no more.
+//!
+//! All calls of the driver run on the runtime on which the engine was opened:
+//! connections belong to the runtime that made them, and a caller who leaves
+//! must not leave a transaction open.
+
+mod bolt;
+mod commit;
+mod plan;
+mod read;
+mod schema;
+mod statements;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quick_cache::sync::Cache;
+use tokio::runtime::Handle;
+use webwallet_ledger::{Account, AccountId, Address, Hash};
+
+use crate::store::{
+    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
+};
+use bolt::Bolt;
+pub use bolt::Settings;
+use plan::Chain;
+use statements::Statements;
+
+/// Accounts kept in memory for the writer: those of a busy hour, in about 30 MB.
+const CACHED_ACCOUNTS: usize = 65_536;
+
+/// Graphstore in a Neo4j database, which it has for itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Neo4j {
+    inner: Arc<Inner>,
+    runtime: Handle,
+}
+
+struct Inner {
+    bolt: Bolt,
+    statements: Statements,
+    version: String,
+    domain: String,
+    epoch: u64,
+    /// Accounts as the last commits left them. What is stale in it makes a
+    /// commit fail, and is then forgotten.
+    chains: Cache<AccountId, Chain>,
+    /// Why this process may not write any more.
+    stopped: Mutex<Option<Stopped>>,
+}
+
+/// Why a process may not write any more.
+enum Stopped {
+    /// Another process has opened the graph since.
+    Deposed(String),
+    /// The graph is not as this program leaves it.
+    Broken(String),
+}
+
+impl Neo4j {
+    /// Opens the graph for this domain and takes it over from whoever had
+    /// opened it before. An empty database is made ready. To be called on the
+    /// runtime that lives as long as the engine.
+    ///
+    /// # Errors
+    /// One sentence that names what is wrong and the command that helps: no
+    /// answer, a refused password, a server too old, a missing constraint,
+    /// another domain's graph, a newer data format. Nothing was written.
+    pub async fn open(settings: &Settings, domain: &str) -> Result<Neo4j, Error> {
+        let bolt = Bolt::new(settings)?;
+        let opened = schema::open(&bolt, settings, domain).await?;
+        tracing::info!(version = opened.version, epoch = opened.epoch, "Neo4j is open");
+        let inner = Inner {
+            bolt,
+            statements: Statements::new(),
+            version: opened.version,
+            domain: domain.to_owned(),
+            epoch: opened.epoch,
+            chains: Cache::new(CACHED_ACCOUNTS),
+            stopped: Mutex::default(),
+        };
+        Ok(Neo4j { inner: Arc::new(inner), runtime: Handle::current() })
+    }
+
+    /// Runs something where the connections live, to its end.
+    async fn there<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Inner>) -> F,
+    ) -> Result<T, Error> {
+        let task = self.runtime.spawn(work(self.inner.clone()));
+        task.await
+            .map_err(|e| Error::Unavailable(format!("a task of the engine ended early: {e}")))?
+    }
+}
+
+impl Inner {
+    fn writable(&self) -> Result<(), Error> {
+        match &*self.stopped.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(Stopped::Deposed(why)) => Err(Error::Unavailable(why.clone())),
+            Some(Stopped::Broken(why)) => Err(Error::Broken(why.clone())),
+        }
+    }
+
+    /// Nothing is written from here on; the first reason stands.
+    fn stop(&self, why: Stopped) {
+        self.chains.clear();
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    /// Is this still the writer's epoch?
+    fn fenced(&self, epoch: u64) -> Result<(), Error> {
+        if epoch != self.epoch {
+            self.stop(Stopped::Deposed(format!(
+                "another Graphstore has taken this graph over (epoch {epoch} after {}); stop it, or restart this one to take the graph back",
+                self.epoch
+            )));
+        }
+        self.writable()
+    }
+}
+
+impl Store for Neo4j {
+    fn name(&self) -> String {
+        format!("neo4j {}", self.inner.version)
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.there(|inner| async move { inner.head().await }).await
+    }
+
+    async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
+        let (accounts, ious) = (accounts.to_vec(), ious.to_vec());
+        self.there(|inner| async move { inner.load(&accounts, &ious).await }).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
+        let batch = batch.clone();
+        self.there(|inner| async move { inner.commit(&batch).await }).await
+    }
+
+    async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
+        self.there(|inner| async move { inner.numbered(number).await }).await
+    }
+
+    async fn named(&self, hash: Hash) -> Result<Option<Stored>, Error> {
+        self.there(|inner| async move { inner.named(hash).await }).await
+    }
+
+    async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
+        self.there(|inner| async move { inner.cleared(after, limit).await }).await
+    }
+
+    async fn accounts(
+        &self,
+        address: Address,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Result<Vec<(AccountId, Account)>, Error> {
+        self.there(|inner| async move { inner.accounts(address, after, limit).await }).await
+    }
+
+    async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {
+        self.there(|inner| async move { inner.outputs(account, page).await }).await
+    }
+
+    async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
+        let intent = intent.clone();
+        self.there(|inner| async move { inner.intend(&intent, quiet).await }).await
+    }
+
+    async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {
+        self.there(|inner| async move { inner.intents(from, limit).await }).await
+    }
+
+    async fn trim(&self, upto: u64) -> Result<(), Error> {
+        self.there(|inner| async move { inner.trim(upto).await }).await
+    }
+}

@@ -1,0 +1,2 @@
+// The number of the newest account.
+MATCH (h:Shard {id: $shard}) SET h.accounts = $accounts

@@ -1,0 +1,240 @@
+//! Writing: a batch in one transaction, behind the fence.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use neo4rs::query;
+use webwallet_ledger::AccountId;
+
+use super::bolt::{Failure, Transaction, integer};
+use super::plan::{Chain, plan, touched};
+use super::schema::{SHARD, first, get};
+use super::{Inner, Stopped};
+use crate::store::{Batch, Committed, Error, Intended, Intent};
+
+/// How often a batch is tried while locks or memory are short.
+const TRIES_MAX: u32 = 5;
+/// Longer after every try, so that whoever holds them can end.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Numbers in one transaction that drops bytes: at most 4 MiB of the largest
+/// records, which the server must hold in memory.
+const TRIM_NUMBERS: u64 = 64;
+
+/// How a try ended.
+enum Tried {
+    /// As it will stay.
+    Done(Committed),
+    /// Nothing was written; why.
+    Failed(Failure),
+    /// Nothing will be written any more; why.
+    Stopped(Error),
+}
+
+impl From<Failure> for Tried {
+    fn from(failure: Failure) -> Tried {
+        Tried::Failed(failure)
+    }
+}
+
+impl Inner {
+    pub(super) async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
+        let mut tries = 0;
+        loop {
+            self.writable()?;
+            tries += 1;
+            let failure = match self.attempt(batch).await {
+                Tried::Done(committed) => {
+                    if committed != Committed::Yes {
+                        // Something in it was stale, or may be.
+                        self.chains.clear();
+                    }
+                    return Ok(committed);
+                }
+                Tried::Stopped(error) => return Err(error),
+                Tried::Failed(failure) => failure,
+            };
+            self.chains.clear();
+            match failure {
+                Failure::Taken(why) => {
+                    tracing::warn!(why, "a constraint refused a batch");
+                    return Ok(Committed::Deposed);
+                }
+                Failure::Transient(why) if tries < TRIES_MAX => {
+                    tracing::warn!(why, tries, "a batch is tried again");
+                    tokio::time::sleep(PAUSE * tries).await;
+                }
+                Failure::Unexplained(why) => return Err(self.broken(why)),
+                failure => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// Nothing can be relied on any more.
+    fn broken(&self, why: String) -> Error {
+        let why = format!("writing has stopped, because Neo4j did what it never should: {why}");
+        self.stop(Stopped::Broken(why.clone()));
+        Error::Broken(why)
+    }
+
+    /// Tries once, from BEGIN to COMMIT or ROLLBACK.
+    async fn attempt(&self, batch: &Batch) -> Tried {
+        let mut transaction = match self.bolt.begin().await {
+            Ok(transaction) => transaction,
+            Err(failure) => return failure.into(),
+        };
+        let chains = match self.write(&mut transaction, batch).await {
+            Ok(chains) => chains,
+            Err(tried) => {
+                transaction.rollback().await;
+                return tried;
+            }
+        };
+        match transaction.commit().await {
+            Ok(()) => {
+                chains.into_iter().for_each(|(id, chain)| self.chains.insert(id, chain));
+                Tried::Done(Committed::Yes)
+            }
+            // Whatever was answered, only the same batch again tells what it did.
+            Err(failure) => {
+                tracing::warn!(?failure, "the answer to a COMMIT was lost");
+                Tried::Done(Committed::Unknown)
+            }
+        }
+    }
+
+    /// Everything between BEGIN and COMMIT. `Err`: it is to be rolled back.
+    async fn write(
+        &self,
+        transaction: &mut Transaction,
+        batch: &Batch,
+    ) -> Result<HashMap<AccountId, Chain>, Tried> {
+        let Some(accounts) = self.fence(transaction, batch).await? else {
+            return Err(Tried::Done(Committed::Deposed));
+        };
+        let ids = touched(batch);
+        let mut known = self.cached(&ids);
+        let missing: Vec<_> = ids.into_iter().filter(|id| !known.contains_key(id)).collect();
+        // Behind the fence: nobody else moves them now.
+        for keys in self.heads(&missing) {
+            known.extend(self.chains_in(&transaction.rows(keys).await?)?);
+        }
+        let plan = match plan(&self.statements, batch, &known, accounts) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return Err(Tried::Done(Committed::Deposed)),
+            Err(error) => return Err(Tried::Stopped(error)),
+        };
+        for (query, effect) in plan.statements {
+            transaction.run(query, &effect).await?;
+        }
+        Ok(plan.chains)
+    }
+
+    /// Locks the Shard, then looks whether this batch is there, whether this
+    /// process may write and whether the numbers follow. Answers the number of
+    /// the newest account; `None`: the numbers do not follow.
+    async fn fence(
+        &self,
+        transaction: &mut Transaction,
+        batch: &Batch,
+    ) -> Result<Option<u64>, Tried> {
+        let (Some(head), Some(last)) = (batch.records.first(), batch.records.last()) else {
+            return Ok(None);
+        };
+        let follows = (head.number..).zip(&batch.records).all(|(n, record)| record.number == n);
+        let Some(before) = head.number.checked_sub(1).filter(|_| follows) else { return Ok(None) };
+        let fence = query(&self.statements.fence)
+            .param("shard", SHARD)
+            .param("batch", batch.id.to_string())
+            .param("epoch", integer(self.epoch))
+            .param("n0", integer(before))
+            .param("n1", integer(last.number))
+            .param("time", last.time.unix_ms());
+        let rows = transaction.rows(fence).await?;
+        let row = first(&rows)?;
+        if get::<u64>(row, "there")? > 0 {
+            return Err(Tried::Done(Committed::Yes));
+        }
+        self.fenced(get(row, "epoch")?).map_err(Tried::Stopped)?;
+        if get::<u64>(row, "n")? != before {
+            return Ok(None);
+        }
+        Ok(Some(get(row, "accounts")?))
+    }
+
+    pub(super) async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
+        self.writable()?;
+        let mut transaction = self.bolt.begin().await?;
+        match self.write_intent(&mut transaction, intent, quiet).await {
+            Ok(stored @ Intended::Stored(_)) => {
+                transaction.commit().await.map(|()| stored).map_err(|failure| {
+                    Error::Unavailable(format!(
+                        "the answer was lost, and the same again tells: {failure:?}"
+                    ))
+                })
+            }
+            other => {
+                transaction.rollback().await;
+                other
+            }
+        }
+    }
+
+    async fn write_intent(
+        &self,
+        transaction: &mut Transaction,
+        intent: &Intent,
+        quiet: bool,
+    ) -> Result<Intended, Error> {
+        let asked = query(&self.statements.intend)
+            .param("shard", SHARD)
+            .param("epoch", integer(self.epoch))
+            .param("height", integer(intent.height))
+            .param("cleared", integer(intent.cleared))
+            .param("time", intent.time.unix_ms())
+            .param("quiet", quiet)
+            .param("intent", intent.encode());
+        let rows = transaction.rows(asked).await?;
+        let row = first(&rows)?;
+        if let Some(stored) = get::<Option<&[u8]>>(row, "stored")? {
+            return Intent::decode(stored).map(Intended::Stored);
+        }
+        self.fenced(get(row, "epoch")?)?;
+        let number = get::<u64>(row, "n")?;
+        let next = get::<Option<u64>>(row, "height")?.map_or(0, |last| last + 1);
+        let sealed = get::<Option<u64>>(row, "sealed")?.unwrap_or(0);
+        let Intent { height, cleared, .. } = *intent;
+        Ok(if height != next {
+            Intended::Refused(format!("block {height} is not the next one, which is {next}"))
+        } else if cleared > number || cleared < sealed {
+            Intended::Refused(format!(
+                "block {height} ends at record {cleared}, which is not among {sealed} to {number}"
+            ))
+        } else if quiet && cleared < number {
+            Intended::Refused(format!(
+                "block {height} has no record, but {number} has cleared after {cleared}"
+            ))
+        } else {
+            Intended::Stored(intent.clone())
+        })
+    }
+
+    pub(super) async fn trim(&self, upto: u64) -> Result<(), Error> {
+        let trimmed = query(&self.statements.trimmed).param("shard", SHARD);
+        let rows = self.bolt.read(trimmed).await?;
+        let row = first(&rows)?;
+        let mut after = get::<u64>(row, "trimmed")?;
+        let upto = upto.min(get(row, "n")?);
+        while after < upto {
+            let next = upto.min(after + TRIM_NUMBERS);
+            let trim = query(&self.statements.trim)
+                .param("shard", SHARD)
+                .param("after", integer(after))
+                .param("upto", integer(next));
+            let mut transaction = self.bolt.begin().await?;
+            let ran = transaction.rows(trim).await;
+            transaction.end(ran).await?;
+            after = next;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,2 @@
+// A record by its name.
+MATCH (t:Transaction {id: $id}) RETURN t.n AS n, t.id AS id, t.record AS record

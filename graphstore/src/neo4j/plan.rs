@@ -1,0 +1,206 @@
+//! From a batch to the statements that write it.
+//!
+//! An output's place in its account's chain is its position: the account's
+//! number times 2^31 and a count from 1. A batch says which output each of its
+//! outputs consumes; the plan puts the new one right behind that one, and the
+//! uniqueness of positions does the rest.
+
+use std::collections::HashMap;
+
+use neo4rs::summary::Counters;
+use neo4rs::{BoltType, Query, query};
+use webwallet_ledger::{Account, AccountId, Pointer, Record};
+
+use super::bolt::{integer, list, packed};
+use super::schema::SHARD;
+use super::statements::Statements;
+use crate::store::{Batch, Error};
+
+/// Outputs of one account at most: they share the number's lower half.
+const CHAIN_MAX: u64 = 1 << 31;
+
+/// An account in the graph.
+#[derive(Clone)]
+pub(super) struct Chain {
+    /// Its number.
+    pub(super) no: u64,
+    /// How many outputs it has had, which is the place of its unspent one.
+    pub(super) s: u64,
+    /// What the last one left.
+    pub(super) account: Account,
+}
+
+impl Chain {
+    /// Position of the unspent output.
+    fn position(&self) -> u64 {
+        self.no * CHAIN_MAX + self.s
+    }
+}
+
+/// What a batch writes.
+pub(super) struct Plan {
+    /// In this order, each with the only effect it may have.
+    pub(super) statements: Vec<(Query, Counters)>,
+    /// What it leaves of the accounts it touches.
+    pub(super) chains: HashMap<AccountId, Chain>,
+}
+
+/// Accounts that a batch touches, in the order of locks.
+pub(super) fn touched(batch: &Batch) -> Vec<AccountId> {
+    let outputs = batch.records.iter().flat_map(|record| &record.outputs);
+    let mut ids: Vec<AccountId> = outputs.map(|output| output.account).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Plans a batch over the accounts as they are. `accounts` is the number of the
+/// newest account. `None`: an output that it spends is not the unspent one.
+///
+/// # Errors
+/// A position does not fit its number.
+pub(super) fn plan(
+    statements: &Statements,
+    batch: &Batch,
+    known: &HashMap<AccountId, Chain>,
+    accounts: u64,
+) -> Result<Option<Plan>, Error> {
+    let mut chains: HashMap<AccountId, Chain> = HashMap::with_capacity(known.len());
+    let mut newest = accounts;
+    let mut rows = Vec::with_capacity(batch.records.len());
+    for record in &batch.records {
+        let mut outputs = Vec::with_capacity(record.outputs.len());
+        for (index, output) in (0..).zip(&record.outputs) {
+            let before = chains.get(&output.account).or_else(|| known.get(&output.account));
+            if output.sources.first() != before.map(|chain| &chain.account.output) {
+                return Ok(None);
+            }
+            let (no, s) = match before {
+                Some(chain) => (chain.no, chain.s + 1),
+                None => {
+                    newest += 1;
+                    (newest, 1)
+                }
+            };
+            if s >= CHAIN_MAX || no >= CHAIN_MAX {
+                return Err(Error::Broken(format!(
+                    "account {} has as many outputs as fit, or is one account too many",
+                    output.account
+                )));
+            }
+            let output_of = Pointer { record: record.hash, index };
+            let account = Account { balance: output.balance.clone(), output: output_of };
+            let chain = Chain { no, s, account };
+            outputs.push(output_row(index, &chain));
+            chains.insert(output.account, chain);
+        }
+        rows.push(transaction_row(record, outputs));
+    }
+    let mut plan = Plan { statements: Vec::new(), chains };
+    plan.create_accounts(statements, known, newest - accounts, newest);
+    plan.create_transactions(statements, batch, rows);
+    plan.move_accounts(statements, known);
+    Ok(Some(plan))
+}
+
+fn output_row(index: u32, chain: &Chain) -> BoltType {
+    let [net, min, max] = balance(&chain.account);
+    list(vec![integer(u64::from(index)), integer(chain.position()), net, min, max])
+}
+
+fn transaction_row(record: &Record, outputs: Vec<BoltType>) -> BoltType {
+    let ious = record.inputs.iter().map(|iou| iou.to_string().into()).collect();
+    list(vec![
+        integer(record.number),
+        record.hash.to_string().into(),
+        record.time.unix_ms().into(),
+        record.bytes.as_slice().into(),
+        list(ious),
+        list(outputs),
+    ])
+}
+
+fn balance(account: &Account) -> [BoltType; 3] {
+    let balance = &account.balance;
+    [balance.net.to_string(), balance.min_text(), balance.max_text()].map(BoltType::from)
+}
+
+impl Plan {
+    fn create_accounts(
+        &mut self,
+        statements: &Statements,
+        known: &HashMap<AccountId, Chain>,
+        new: u64,
+        newest: u64,
+    ) {
+        if new == 0 {
+            return;
+        }
+        let mut ids: Vec<_> =
+            self.chains.iter().filter(|(id, _)| !known.contains_key(id)).collect();
+        ids.sort_unstable_by_key(|(id, _)| **id);
+        let row = |(id, chain): (&AccountId, &Chain)| {
+            let mut row = vec![
+                id.to_string().into(),
+                integer(chain.no),
+                id.unit.as_str().into(),
+                id.address.as_str().into(),
+                integer(chain.s),
+            ];
+            row.extend(balance(&chain.account));
+            list(row)
+        };
+        let rows = ids.into_iter().map(row).collect();
+        let effect = |rows| Counters {
+            nodes_created: rows,
+            labels_added: rows,
+            properties_set: 8 * rows,
+            ..Counters::default()
+        };
+        self.add(packed(&statements.accounts_new, rows), effect);
+        let counted = query(&statements.accounts_counted);
+        let counted = counted.param("shard", SHARD).param("accounts", integer(newest));
+        self.statements.push((counted, Counters { properties_set: 1, ..Counters::default() }));
+    }
+
+    fn create_transactions(&mut self, statements: &Statements, batch: &Batch, rows: Vec<BoltType>) {
+        let mut records = batch.records.iter();
+        for (query, count) in packed(&statements.transactions, rows) {
+            let (mut ious, mut outputs) = (0, 0);
+            for record in records.by_ref().take(count as usize) {
+                ious += record.inputs.len() as u64;
+                outputs += record.outputs.len() as u64;
+            }
+            let effect = Counters {
+                nodes_created: count + ious + outputs,
+                labels_added: count + ious + outputs,
+                relationships_created: ious + outputs,
+                // Transaction 4, IOU 1, Output 4 and 1 on the way to it.
+                properties_set: 4 * count + ious + 5 * outputs,
+                ..Counters::default()
+            };
+            self.statements.push((query, effect));
+        }
+    }
+
+    fn move_accounts(&mut self, statements: &Statements, known: &HashMap<AccountId, Chain>) {
+        let mut moved: Vec<&Chain> = self
+            .chains
+            .iter()
+            .filter_map(|(id, chain)| known.contains_key(id).then_some(chain))
+            .collect();
+        moved.sort_unstable_by_key(|chain| chain.no);
+        let row = |chain: &Chain| {
+            let mut row = vec![integer(chain.no), integer(chain.s)];
+            row.extend(balance(&chain.account));
+            list(row)
+        };
+        let rows = moved.into_iter().map(row).collect();
+        let effect = |rows| Counters { properties_set: 4 * rows, ..Counters::default() };
+        self.add(packed(&statements.accounts_moved, rows), effect);
+    }
+
+    fn add(&mut self, queries: Vec<(Query, u64)>, effect: impl Fn(u64) -> Counters) {
+        self.statements.extend(queries.into_iter().map(|(query, rows)| (query, effect(rows))));
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading: what the graph says of accounts, IOUs, records and outputs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use neo4rs::{BoltType, Query, Row, query};
+use webwallet_ledger::account::Balance;
+use webwallet_ledger::clear::RecordOf;
+use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Time};
+
+use super::Inner;
+use super::bolt::{Failure, integer, packed};
+use super::plan::Chain;
+use super::schema::{SHARD, first, get};
+use crate::store::{Error, Head, Intent, Loaded, Page, Placed, Stored};
+
+/// Health asks once a second.
+const HEAD_DEADLINE: Duration = Duration::from_secs(1);
+/// Bytes in one answer of records or intents, about.
+const ANSWER_BYTES: usize = 4 << 20;
+/// Records or intents fetched at a time: the largest records are 60 KiB.
+const STEP: u32 = 64;
+
+impl Inner {
+    pub(super) async fn head(&self) -> Result<Head, Error> {
+        self.writable()?;
+        let head = query(&self.statements.head).param("shard", SHARD);
+        let rows = self.bolt.read_within(HEAD_DEADLINE, head).await?;
+        let Some(row) = rows.first() else {
+            return Err(Error::Broken(
+                "the graph has lost its Shard; restore it from a backup".into(),
+            ));
+        };
+        self.fenced(get(row, "epoch")?)?;
+        let number = get(row, "n")?;
+        let time = get::<Option<i64>>(row, "time")?.map(Time::from_unix_ms);
+        let domain = (number > 0).then(|| self.domain.clone());
+        Ok(Head { number, time, domain, intent: get(row, "height")? })
+    }
+
+    pub(super) async fn load(
+        &self,
+        accounts: &[AccountId],
+        ious: &[Hash],
+    ) -> Result<Loaded, Error> {
+        // Readers ask for one or the other, and want to know what is there now;
+        // only a writer is about to commit, which finds out what was stale.
+        let writes = !accounts.is_empty() && !ious.is_empty();
+        let mut known = if writes { self.cached(accounts) } else { HashMap::new() };
+        let missing: Vec<_> =
+            accounts.iter().filter(|id| !known.contains_key(id)).copied().collect();
+        for keys in self.heads(&missing) {
+            let found = self.chains_in(&self.bolt.read(keys).await?)?;
+            if writes {
+                found.iter().for_each(|(id, chain)| self.chains.insert(*id, chain.clone()));
+            }
+            known.extend(found);
+        }
+        let mut loaded = Loaded::default();
+        loaded.accounts.extend(known.into_iter().map(|(id, chain)| (id, chain.account)));
+        let ids = ious.iter().map(|iou| iou.to_string().into()).collect();
+        for (asked, _) in packed(&self.statements.ious, ids) {
+            for row in self.bolt.read(asked).await? {
+                let at = RecordOf {
+                    number: get(&row, "n")?,
+                    hash: parsed(&row, "record")?,
+                    inputs: get(&row, "inputs")?,
+                };
+                loaded.ious.insert(parsed(&row, "id")?, at);
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// What is in memory of these accounts.
+    pub(super) fn cached(&self, ids: &[AccountId]) -> HashMap<AccountId, Chain> {
+        ids.iter().filter_map(|id| Some((*id, self.chains.get(id)?))).collect()
+    }
+
+    /// Questions for these accounts.
+    pub(super) fn heads(&self, ids: &[AccountId]) -> Vec<Query> {
+        let keys: Vec<BoltType> = ids.iter().map(|id| id.to_string().into()).collect();
+        packed(&self.statements.heads, keys).into_iter().map(|(query, _)| query).collect()
+    }
+
+    /// The accounts in an answer.
+    pub(super) fn chains_in(&self, rows: &[Row]) -> Result<Vec<(AccountId, Chain)>, Failure> {
+        rows.iter()
+            .map(|row| {
+                let id = AccountId { unit: parsed(row, "unit")?, address: parsed(row, "address")? };
+                let account = Account { balance: balance(row)?, output: pointer(row)? };
+                Ok((id, Chain { no: get(row, "no")?, s: get(row, "s")?, account }))
+            })
+            .collect()
+    }
+
+    pub(super) async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
+        let rows = query(&self.statements.numbered).param("n", integer(number));
+        self.bolt.read(rows).await?.first().map(stored).transpose()
+    }
+
+    pub(super) async fn named(&self, hash: Hash) -> Result<Option<Stored>, Error> {
+        let rows = query(&self.statements.named).param("id", hash.to_string());
+        self.bolt.read(rows).await?.first().map(stored).transpose()
+    }
+
+    pub(super) async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while found.len() < limit as usize && bytes < ANSWER_BYTES {
+            let from = after + found.len() as u64;
+            let step = STEP.min(limit - found.len() as u32);
+            let asked = query(&self.statements.cleared);
+            let asked = asked.param("after", integer(from)).param("limit", step);
+            let rows = self.bolt.read(asked).await?;
+            for row in &rows {
+                let stored = stored(row)?;
+                let next = after + found.len() as u64 + 1;
+                if stored.number != next {
+                    return Err(Error::Broken(format!("record {next} is missing in the graph")));
+                }
+                if stored.bytes.is_empty() {
+                    return self.trimmed(found).await;
+                }
+                bytes += stored.bytes.len();
+                found.push(stored);
+            }
+            if rows.len() < step as usize {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The answer where the next record's bytes are gone: what was found
+    /// before them was read while they were being dropped.
+    async fn trimmed(&self, found: Vec<Stored>) -> Result<Vec<Stored>, Error> {
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let rows = self.bolt.read(query(&self.statements.trimmed).param("shard", SHARD)).await?;
+        Err(Error::Trimmed(get(first(&rows)?, "trimmed")?))
+    }
+
+    pub(super) async fn accounts(
+        &self,
+        address: Address,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Result<Vec<(AccountId, Account)>, Error> {
+        let asked = query(&self.statements.accounts_of)
+            .param("address", address.as_str())
+            .param("after", after.as_ref().map_or("", Address::as_str))
+            .param("limit", limit);
+        let found = self.chains_in(&self.bolt.read(asked).await?)?;
+        Ok(found.into_iter().map(|(id, chain)| (id, chain.account)).collect())
+    }
+
+    pub(super) async fn outputs(
+        &self,
+        account: AccountId,
+        page: Page,
+    ) -> Result<Vec<Placed>, Error> {
+        let asked = query(&self.statements.outputs)
+            .param("k", account.to_string())
+            .param("before", integer(page.before))
+            .param("skip", integer(page.skip))
+            .param("limit", page.limit);
+        let rows = self.bolt.read(asked).await?;
+        let mut placed = Vec::with_capacity(rows.len());
+        for (i, row) in rows.iter().take(page.limit as usize).enumerate() {
+            // The output before it in the chain is the one it consumed.
+            let sources = match (get::<u64>(row, "s")?, rows.get(i + 1)) {
+                (1, _) => Vec::new(),
+                (_, Some(source)) => vec![pointer(source)?],
+                (s, None) => {
+                    return Err(Error::Broken(format!("output {} of {account} is missing", s - 1)));
+                }
+            };
+            let output = Output { account, balance: balance(row)?, sources };
+            placed.push(Placed { pointer: pointer(row)?, output, number: get(row, "n")? });
+        }
+        Ok(placed)
+    }
+
+    pub(super) async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while found.len() < limit as usize && bytes < ANSWER_BYTES {
+            let next = from + found.len() as u64;
+            // One at a time: each may be as large as the whole answer.
+            let asked = query(&self.statements.intents).param("from", integer(next));
+            let rows = self.bolt.read(asked.param("limit", 1)).await?;
+            let Some(row) = rows.first() else { break };
+            let intent = get::<&[u8]>(row, "intent")?;
+            bytes += intent.len();
+            found.push(Intent::decode(intent)?);
+        }
+        Ok(found)
+    }
+}
+
+fn stored(row: &Row) -> Result<Stored, Error> {
+    let (number, hash) = (get(row, "n")?, parsed(row, "id")?);
+    let bytes = get::<Option<&[u8]>>(row, "record")?.unwrap_or_default().to_vec();
+    // A damaged disk must not answer: the name is checked on every read.
+    if !bytes.is_empty() && webwallet_ledger::document::name(&bytes) != Ok(hash) {
+        return Err(Error::Broken(format!("record {number} is damaged in the graph")));
+    }
+    Ok(Stored { number, hash, bytes })
+}
+
+fn balance(row: &Row) -> Result<Balance, Failure> {
+    Balance::from_texts(get(row, "net")?, get(row, "min")?, get(row, "max")?)
+        .map_err(|e| Failure::Unexplained(format!("a balance in the graph: {e}")))
+}
+
+fn pointer(row: &Row) -> Result<Pointer, Failure> {
+    Ok(Pointer { record: parsed(row, "record")?, index: get(row, "index")? })
+}
+
+/// A column that is written as text in documents.
+fn parsed<T: std::str::FromStr>(row: &Row, name: &str) -> Result<T, Failure> {
+    let text: &str = get(row, name)?;
+    text.parse().map_err(|_| Failure::Unexplained(format!("{name} in the graph reads {text:?}")))
+}

@@ -1,0 +1,203 @@
+//! What must hold before anything is read or written: the server's version, the
+//! constraints that forbid to spend and number twice, and whose graph it is.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use neo4rs::{Row, query};
+
+use super::bolt::{Bolt, Failure, Settings, Transaction, statement};
+use crate::store::Error;
+
+/// The only Shard: one writer numbers everything.
+pub(super) const SHARD: &str = "main";
+/// The form of the data. A graph of a newer form is not touched.
+const FORMAT: i64 = 1;
+/// The first answer of all. A server that gives it is there, however busy.
+const FIRST_DEADLINE: Duration = Duration::from_secs(4);
+/// Oldest version whose answers these statements were tried on.
+const VERSION_MIN: (u32, u32) = (5, 26);
+
+/// Label and property of each uniqueness constraint. They are the laws: with
+/// them two writers, a stale cache or a wrong plan cannot spend an output or
+/// clear an IOU twice, nor give a number twice.
+const UNIQUE: [(&str, &str); 9] = [
+    ("Shard", "id"),
+    ("Batch", "id"),
+    ("Transaction", "n"),
+    ("Transaction", "id"),
+    ("IOU", "id"),
+    ("Output", "p"),
+    ("Account", "k"),
+    ("Account", "no"),
+    ("Block", "height"),
+];
+
+/// Without it a page of an address's accounts would read all accounts.
+const INDEX: &str =
+    "CREATE INDEX account_address_unit IF NOT EXISTS FOR (x:Account) ON (x.address, x.unit)";
+
+fn constraint(label: &str, property: &str) -> String {
+    let name = format!("{label}_{property}").to_lowercase();
+    format!("CREATE CONSTRAINT {name} IF NOT EXISTS FOR (x:{label}) REQUIRE x.{property} IS UNIQUE")
+}
+
+/// What an opened graph is.
+pub(super) struct Opened {
+    /// The server's version.
+    pub(super) version: String,
+    /// Ours: whoever has an earlier one may not write any more.
+    pub(super) epoch: u64,
+}
+
+/// Checks everything, makes what an empty graph lacks, and takes the graph.
+/// Nothing is written before all checks have passed.
+pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Result<Opened, Error> {
+    let told = |failure| explained(failure, settings);
+    let (version, is_new) =
+        check(bolt, domain).await.map_err(|refusal| refusal.into_error(told))?;
+    if is_new {
+        for (label, property) in UNIQUE {
+            bolt.define(&constraint(label, property)).await.map_err(told)?;
+        }
+        bolt.define(INDEX).await.map_err(told)?;
+    }
+    let epoch = take(bolt, domain).await.map_err(|refusal| refusal.into_error(told))?;
+    Ok(Opened { version, epoch })
+}
+
+/// Why a graph is not opened.
+enum Refusal {
+    /// Its server failed.
+    Failed(Failure),
+    /// It is not one that this program may write to.
+    Unfit(String),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal::Failed(failure)
+    }
+}
+
+impl Refusal {
+    fn into_error(self, told: impl Fn(Failure) -> Error) -> Error {
+        match self {
+            Refusal::Failed(failure) => told(failure),
+            Refusal::Unfit(why) => Error::Unavailable(why),
+        }
+    }
+}
+
+/// What failed, and what helps.
+fn explained(failure: Failure, settings: &Settings) -> Error {
+    let Settings { url, user, .. } = settings;
+    Error::Unavailable(match failure {
+        Failure::Login(why) => format!(
+            "Neo4j refuses the user {user:?} or its password ({why}); try them with: cypher-shell -a {url} -u {user} 'RETURN 1'"
+        ),
+        Failure::Silent(why) | Failure::Transient(why) => {
+            format!(
+                "Neo4j does not answer at {url} ({why}); see whether it runs with: neo4j status"
+            )
+        }
+        Failure::Taken(why) | Failure::Unexplained(why) => {
+            format!("Neo4j at {url} refuses what is needed: {why}")
+        }
+    })
+}
+
+/// Version, and whether the graph is a new one.
+async fn check(bolt: &Bolt, domain: &str) -> Result<(String, bool), Refusal> {
+    let components = query("CALL dbms.components() YIELD versions RETURN versions[0] AS version");
+    let rows = bolt.read_within(FIRST_DEADLINE, components).await?;
+    let version: String = get(first(&rows)?, "version")?;
+    if !is_recent(&version) {
+        let (major, minor) = VERSION_MIN;
+        return Err(Refusal::Unfit(format!(
+            "Neo4j {version} is too old; install {major}.{minor} or later (5.26 is kept up for long)"
+        )));
+    }
+    let found = bolt.read(query(&statement(include_str!("found.cypher")))).await?;
+    let row = first(&found)?;
+    let Some(owner) = get::<Option<String>>(row, "domain")? else {
+        let [transactions, accounts]: [i64; 2] = [get(row, "transactions")?, get(row, "accounts")?];
+        if transactions + accounts > 0 {
+            return Err(Refusal::Unfit(format!(
+                "this database holds {transactions} nodes labelled Transaction and {accounts} labelled Account that are not WebWallet's; use a server of its own"
+            )));
+        }
+        return Ok((version, true));
+    };
+    is_ours(&owner, get(row, "format")?, domain)?;
+    let there = bolt
+        .read(query("SHOW CONSTRAINTS YIELD type, labelsOrTypes, properties WHERE type ENDS WITH 'UNIQUENESS' OR type = 'NODE_KEY' RETURN labelsOrTypes[0] + '.' + properties[0] AS on, size(properties) AS width"));
+    let mut unique = HashSet::new();
+    for row in there.await? {
+        if get::<i64>(&row, "width")? == 1 {
+            unique.insert(get::<String>(&row, "on")?);
+        }
+    }
+    for (label, property) in UNIQUE {
+        if !unique.contains(&format!("{label}.{property}")) {
+            return Err(Refusal::Unfit(format!(
+                "the constraint that makes {label}.{property} unique is missing, without which payments could clear twice; make it again with: {}",
+                constraint(label, property)
+            )));
+        }
+    }
+    Ok((version, false))
+}
+
+fn is_ours(owner: &str, format: i64, domain: &str) -> Result<(), Refusal> {
+    if owner != domain {
+        return Err(Refusal::Unfit(format!(
+            "this graph holds the records of another domain, {owner:?}, not of {domain:?}; use its own domain or another server"
+        )));
+    }
+    if format > FORMAT {
+        return Err(Refusal::Unfit(format!(
+            "this graph has data format {format}, and this webwallet reads up to {FORMAT}; use the newer webwallet that wrote it"
+        )));
+    }
+    Ok(())
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= VERSION_MIN
+}
+
+/// Makes the Shard where there is none and gives this process the next epoch.
+async fn take(bolt: &Bolt, domain: &str) -> Result<u64, Refusal> {
+    let mut transaction = bolt.begin().await?;
+    let taken = taken(&mut transaction, domain).await;
+    match taken {
+        // If the answer is lost, the start fails, and the next one takes the next epoch.
+        Ok(epoch) => transaction.commit().await.map(|()| epoch).map_err(Refusal::Failed),
+        Err(refusal) => {
+            transaction.rollback().await;
+            Err(refusal)
+        }
+    }
+}
+
+async fn taken(transaction: &mut Transaction, domain: &str) -> Result<u64, Refusal> {
+    let open = query(&statement(include_str!("open.cypher")));
+    let open = open.param("shard", SHARD).param("domain", domain).param("format", FORMAT);
+    let rows = transaction.rows(open).await?;
+    let row = first(&rows)?;
+    // Another start may have made it meanwhile.
+    is_ours(&get::<String>(row, "domain")?, get(row, "format")?, domain)?;
+    get(row, "epoch").map_err(Refusal::Failed)
+}
+
+/// The only row of an answer.
+pub(super) fn first(rows: &[Row]) -> Result<&Row, Failure> {
+    rows.first().ok_or_else(|| Failure::Unexplained("an answer without a row".into()))
+}
+
+/// A column of a row.
+pub(super) fn get<'a, T: serde::Deserialize<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
+    row.get(name).map_err(|e| Failure::Unexplained(format!("the column {name} of an answer: {e}")))
+}

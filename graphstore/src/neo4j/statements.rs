@@ -1,0 +1,30 @@
+//! The statements, as they are sent.
+//!
+//! Each is a file of its own, so that an operator can read it, and try it by
+//! hand with EXPLAIN.
+
+use super::bolt::statement;
+
+macro_rules! statements {
+    ($($name:ident)*) => {
+        /// All statements but those that open a graph.
+        pub(super) struct Statements {
+            $(pub(super) $name: String,)*
+        }
+
+        impl Statements {
+            /// Without the comments.
+            pub(super) fn new() -> Statements {
+                Statements {
+                    $($name: statement(include_str!(concat!(stringify!($name), ".cypher"))),)*
+                }
+            }
+        }
+    };
+}
+
+statements! {
+    head fence accounts_new accounts_counted transactions accounts_moved
+    heads ious numbered named cleared accounts_of outputs
+    intend intents trim trimmed
+}

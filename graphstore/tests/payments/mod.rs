@@ -1,0 +1,65 @@
+//! Payments among people who are their names.
+
+use std::sync::Arc;
+
+use webwallet_graphstore::store::{Batch, Store};
+use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::signature::public_of;
+use webwallet_ledger::{AccountId, Address, Draft, Hash, Request, Time};
+
+/// The domain of all tests.
+pub const DOMAIN: &str = "example.net";
+
+pub fn secret(name: &str) -> [u8; 32] {
+    Hash::sha3(name.as_bytes()).0
+}
+
+pub fn address(name: &str) -> Address {
+    Address::of_public(&public_of(&secret(name)))
+}
+
+pub fn account(unit: &str, holder: &str) -> AccountId {
+    AccountId { unit: address(unit), address: address(holder) }
+}
+
+pub fn time() -> Time {
+    "2026-01-01T00:00:00.000Z".parse().expect("time")
+}
+
+pub fn pay(from: &str, to: &str, unit: &str, amount: &str, note: &str) -> Request {
+    let draft = Draft {
+        domain: DOMAIN.into(),
+        source: address(from),
+        target: address(to),
+        symbol: address(unit),
+        amount: amount.into(),
+        random: format!("random-{note}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+    };
+    Request::from_inputs(&[draft.sign(&secret(from))], DOMAIN).expect("a good IOU")
+}
+
+/// Clears requests against what the store holds, one batch, from this number.
+pub async fn batch(store: &impl Store, first: u64, requests: &[Request]) -> Batch {
+    let ious: Vec<Hash> = requests.iter().flat_map(Request::ious).collect();
+    let ids = requests.iter().flat_map(|request| &request.inputs);
+    let accounts: Vec<AccountId> = ids
+        .flat_map(|iou| {
+            [iou.source, iou.target].map(|address| AccountId { unit: iou.symbol, address })
+        })
+        .collect();
+    let mut loaded = store.load(&accounts, &ious).await.expect("load");
+    let mut records = Vec::new();
+    for (number, request) in (first..).zip(requests) {
+        match clear(request, DOMAIN, number, time(), &loaded).expect("clears") {
+            Cleared::Now(record) => {
+                loaded.apply(&record);
+                records.push(Arc::new(record));
+            }
+            Cleared::Before(at) => panic!("cleared before as {at:?}"),
+        }
+    }
+    Batch::new(records)
+}

@@ -1,0 +1,173 @@
+//! The one task that writes.
+
+use std::{sync::Arc, time::Instant};
+
+use ::redis::{RedisResult, Value, cmd};
+use tokio::sync::{mpsc, oneshot};
+use webwallet_ledger::Hash;
+
+use super::{Shared, engine};
+use crate::{
+    store::{Document, Error},
+    value,
+};
+
+/// A group is closed at so many documents, or so many bytes.
+const GROUP_DOCUMENTS_MAX: usize = 1_024;
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Replaces a value, unless it is another one by now.
+const REPLACE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
+/// Raises a number; several processes may write.
+const RAISE: &str = "if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end";
+
+/// One call of `put` on its way to the writer.
+pub(super) struct Put {
+    entries: Vec<Entry>,
+    bytes: usize,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// A document as it is kept.
+struct Entry {
+    name: Hash,
+    number: u64,
+    value: Vec<u8>,
+}
+
+impl Put {
+    /// Hashed here, in the caller's task; the writer only writes.
+    pub(super) fn new(documents: &[Document], done: oneshot::Sender<Result<(), Error>>) -> Put {
+        let entries = documents.iter().map(|document| Entry {
+            name: document.name(),
+            number: document.number(),
+            value: value::of(document),
+        });
+        let entries: Vec<_> = entries.collect();
+        let bytes = entries.iter().map(|entry| entry.value.len()).sum();
+        Put { entries, bytes, done }
+    }
+}
+
+pub(super) fn gone() -> Error {
+    Error::Stopped("its task has ended".to_owned())
+}
+
+/// Writes until the store is dropped, and what has arrived then.
+pub(super) async fn run(shared: Arc<Shared>, mut puts: mpsc::Receiver<Put>) {
+    while let Some(first) = puts.recv().await {
+        // Whoever woke this task may be about to put more.
+        tokio::task::yield_now().await;
+        let group = arrived(first, &mut puts);
+        let outcome = shared.write(&group).await;
+        for put in group {
+            // Whoever does not wait any more has no need to know.
+            let _ = put.done.send(outcome.as_ref().map(|_| ()).map_err(again));
+        }
+    }
+}
+
+/// One failure, told to each of a group.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Damaged(name) => Error::Damaged(*name),
+        Error::Stopped(why) => Error::Stopped(why.clone()),
+        Error::Engine(cause) => Error::Engine(cause.to_string().into()),
+    }
+}
+
+/// What has arrived by now, up to a limit.
+fn arrived(first: Put, puts: &mut mpsc::Receiver<Put>) -> Vec<Put> {
+    let (mut documents, mut bytes) = (first.entries.len(), first.bytes);
+    let mut group = vec![first];
+    while documents < GROUP_DOCUMENTS_MAX
+        && bytes < GROUP_BYTES_MAX
+        && let Ok(put) = puts.try_recv()
+    {
+        documents += put.entries.len();
+        bytes += put.bytes;
+        group.push(put);
+    }
+    group
+}
+
+impl Shared {
+    async fn write(&self, group: &[Put]) -> Result<(), Error> {
+        if let Some(faults) = self.faults() {
+            return Err(Error::Stopped(faults));
+        }
+        let entries: Vec<&Entry> = group.iter().flat_map(|put| &put.entries).collect();
+        let begun = Instant::now();
+        let outcome = match self.store(&entries).await {
+            // Sent again as a whole: all of it may be done twice.
+            Err(error) => {
+                tracing::warn!(%error, "redis; the same documents once more");
+                self.store(&entries).await
+            }
+            stored => stored,
+        };
+        // The settings may have changed with the connection.
+        match (outcome, self.faults()) {
+            (Err(error), _) => Err(engine(error)),
+            (Ok(()), Some(faults)) => Err(Error::Stopped(faults)),
+            (Ok(()), None) => {
+                metrics::histogram!("webwallet_hashtable_commit_seconds").record(begun.elapsed());
+                metrics::counter!("webwallet_hashtable_commits_total").increment(1);
+                metrics::counter!("webwallet_hashtable_documents_total")
+                    .increment(entries.len() as u64);
+                Ok(())
+            }
+        }
+    }
+
+    /// Durable when it returns.
+    async fn store(&self, entries: &[&Entry]) -> RedisResult<()> {
+        let records = || entries.iter().filter(|entry| entry.number != 0);
+        let documents = entries.iter().map(|entry| {
+            let mut set = cmd("SET");
+            set.arg(self.key(entry.name)).arg(&entry.value).arg("NX");
+            set
+        });
+        let numbers = records().map(|entry| {
+            let mut set = cmd("SET");
+            set.arg(self.number_key(entry.number)).arg(entry.name.to_string());
+            set
+        });
+        let highest = records().map(|entry| entry.number).max().map(|number| {
+            let mut raise = cmd("EVAL");
+            raise.arg(RAISE).arg(1).arg(self.key("highest")).arg(number);
+            raise
+        });
+        let stages = vec![documents.collect(), numbers.collect(), highest.into_iter().collect()];
+        let answers = self.commit(stages).await?;
+        let there = entries.iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Nil));
+        let there: Vec<&Entry> = there.map(|(entry, _)| *entry).collect();
+        self.mend(&there).await
+    }
+
+    /// Reads back what was there before, and replaces what is damaged.
+    async fn mend(&self, entries: &[&Entry]) -> RedisResult<()> {
+        let values = self.values(entries.iter().map(|entry| self.key(entry.name))).await?;
+        // Where each put asks for its own sync, what another process put may not be
+        // synced yet; written again by this one, it is.
+        let always = self.waits();
+        let replaced = entries.iter().zip(values).filter_map(|(entry, value)| {
+            let value = value?;
+            let new = match value::verified(entry.name, &value) {
+                Some(_) if always => &value[..],
+                Some(_) => return None,
+                None => {
+                    tracing::error!(name = %entry.name, "damaged document, put again");
+                    metrics::counter!("webwallet_hashtable_mended_total").increment(1);
+                    &entry.value
+                }
+            };
+            let mut replace = cmd("EVAL");
+            replace.arg(REPLACE).arg(1).arg(self.key(entry.name)).arg(&value[..]).arg(new);
+            Some(replace)
+        });
+        let replaced = replaced.collect();
+        self.commit(vec![replaced]).await.map(|_| ())
+    }
+}

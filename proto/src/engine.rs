@@ -1,0 +1,25 @@
+//! A service that is there although its engine is not, told apart from one that
+//! does not answer at all.
+//!
+//! Whoever looks for the fault then knows on which machine to look. Only the
+//! engine's name travels to the public; the cause is for the service's own log.
+
+use tonic::{Status, metadata::MetadataValue};
+
+/// The key under which the engine's name travels.
+const KEY: &str = "webwallet-engine";
+
+/// `UNAVAILABLE` because the engine, such as `neo4j 5.26.30`, does not answer.
+pub fn missing(engine: &str, why: impl Into<String>) -> Status {
+    let mut status = Status::unavailable(why);
+    // A name that cannot travel is left out; the status says enough.
+    if let Ok(name) = MetadataValue::try_from(engine) {
+        status.metadata_mut().insert(KEY, name);
+    }
+    status
+}
+
+/// The engine that is missing, if a service said so.
+pub fn missing_in(status: &Status) -> Option<&str> {
+    status.metadata().get(KEY)?.to_str().ok()
+}

@@ -1,0 +1,155 @@
+//! Two gateways over one Graphstore and one Hashtable are one server: nobody can
+//! spend at one what is gone at the other, and neither needs to be told when a
+//! store comes back.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use webwallet_engines::{Neo4j, Redis};
+use webwallet_tests::party::{issue, party, pay};
+use webwallet_tests::process::{Process, agent, binary, get, post};
+
+use crate::engines::{Server, count};
+
+/// Many after one balance.
+const CLIENTS: usize = 64;
+/// What each of them tries.
+const TRIES: usize = 4;
+/// How soon a gateway sees that a store is back, or gone.
+const SOON: Duration = Duration::from_secs(10);
+
+fn gateway(hashtable: &str, graphstore: &str) -> Process {
+    let admin = ["--role", "gateway", "--admin", "127.0.0.1:0"];
+    Process::start(&[&admin[..], &["--hashtable", hashtable, "--graphstore", graphstore]].concat())
+}
+
+/// Waits until a gateway is ready, or says why not in these words.
+fn until(gateway: &Process, words: Option<&str>) {
+    let (agent, begun) = (agent(), Instant::now());
+    loop {
+        let answer = get(&agent, &gateway.url(), "/readyz");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        match words {
+            None if answer.status == 200 => return,
+            Some(words) if answer.status == 503 && text.contains(words) => return,
+            _ => assert!(begun.elapsed() < SOON, "{words:?} instead of {text}"),
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn two_gateways_over_one_balance_never_clear_one_unit_over() {
+    let (server, redis, neo4j) = (Server::new(), Redis::private(), Neo4j::private());
+    let hashtable = Process::start(&["--role", "hashtable", "--redis", &redis.url]);
+    let graphstore = Process::start_by(
+        server.command(Some(&neo4j)),
+        &["--role", "graphstore", "--neo4j", &neo4j.uri],
+    );
+    let gateways = [(); 2].map(|()| gateway(&hashtable.url(), &graphstore.url()));
+    gateways.iter().for_each(|gateway| until(gateway, None));
+    let urls = gateways.each_ref().map(Process::url);
+
+    let (issuer, holder, winner) = (party("issuer"), party("holder"), party("winner"));
+    let balance = CLIENTS * TRIES * 3 / 8;
+    let issued = issue(&issuer, &holder, &balance.to_string(), "issued");
+    assert_eq!(post(&agent(), &urls[0], &issued).expect("an answer").status, 201);
+    let (cleared, refused) = (AtomicUsize::new(1), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (urls, issuer, holder, winner) = (&urls, &issuer, &holder, &winner);
+            let (cleared, refused) = (&cleared, &refused);
+            scope.spawn(move || {
+                let agent = agent();
+                for n in 0..TRIES {
+                    let body = pay(holder, winner, issuer, "1", &format!("{client} {n}"));
+                    let answer = post(&agent, &urls[(client + n) % 2], &body).expect("an answer");
+                    match (answer.status, answer.code().as_str()) {
+                        (201, _) => cleared.fetch_add(1, Ordering::SeqCst),
+                        (422, "balance_below_min") => refused.fetch_add(1, Ordering::SeqCst),
+                        _ => panic!("neither cleared nor refused: {answer:?}"),
+                    };
+                    // The same bytes to the other gateway: the same verdict, no second record.
+                    let again = post(&agent, &urls[(client + n + 1) % 2], &body).expect("an answer");
+                    match answer.status {
+                        201 => assert_eq!((again.status, &again.body), (200, &answer.body)),
+                        _ => assert_eq!(again.status, 422),
+                    }
+                }
+            });
+        }
+    });
+    let (cleared, refused) = (cleared.into_inner(), refused.into_inner());
+    println!("{CLIENTS} clients at 2 gateways: {cleared} cleared, {refused} refused");
+    assert_eq!((cleared, refused), (balance + 1, CLIENTS * TRIES - balance));
+    let in_graph = count(&neo4j, "MATCH (t:Transaction) RETURN count(t)");
+    assert_eq!(in_graph, cleared as u64, "Neo4j has what was answered, and nothing else");
+
+    // An engine that falls silent is named, by both; and nobody has to be told when it is back.
+    neo4j.pause();
+    let missing = format!("graphstore: its engine, neo4j {}", neo4j.version);
+    gateways.iter().for_each(|gateway| until(gateway, Some(&missing)));
+    neo4j.resume();
+    gateways.iter().for_each(|gateway| until(gateway, None));
+    redis.kill();
+    let missing = format!("hashtable: its engine, redis {}", redis.version);
+    gateways.iter().for_each(|gateway| until(gateway, Some(&missing)));
+    redis.start();
+    gateways.iter().for_each(|gateway| until(gateway, None));
+    let replayed = post(&agent(), &urls[1], &issued).expect("an answer");
+    assert_eq!((replayed.status, replayed.replayed), (200, true));
+    for process in gateways.into_iter().chain([graphstore, hashtable]) {
+        assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+/// What a supervisor asks, in every role.
+fn health(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(binary()).arg("health").args(arguments).output().expect("it runs");
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+#[test]
+fn a_store_that_is_gone_is_named_and_found_again() {
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = |name: &str| data.path().join(name).to_str().expect("UTF-8").to_owned();
+    let redis = Redis::private();
+    let hashtable = Process::start(&["--role", "hashtable", "--redis", &redis.url]);
+    let start = |listen: &str| {
+        let data = folder("graphstore");
+        let arguments = ["--role", "graphstore", "--data", &data];
+        Process::start_at(Command::new(binary()), listen, &arguments)
+    };
+    let graphstore = start("127.0.0.1:0");
+    let gateway = gateway(&hashtable.url(), &graphstore.url());
+    until(&gateway, None);
+    let url = gateway.url();
+    assert_eq!(health(&["--url", &url]), (Some(0), format!("{url} is ready\n")));
+    let of_hashtable = ["--role", "hashtable", "--url", &hashtable.url()].map(str::to_owned);
+    let of_hashtable = of_hashtable.each_ref().map(String::as_str);
+    assert_eq!(health(&of_hashtable).0, Some(0));
+
+    let at = graphstore.line["listen"].as_str().expect("listen").to_owned();
+    graphstore.kill();
+    until(&gateway, Some("graphstore does not answer"));
+    let (code, why) = health(&["--url", &url]);
+    assert!(code == Some(1) && why.contains("graphstore does not answer"), "{why}");
+    assert_eq!(health(&["--role", "graphstore", "--url", &format!("http://{at}")]).0, Some(1));
+    let _graphstore = start(&at);
+    until(&gateway, None);
+
+    // The role itself says so too, to whoever asks by gRPC.
+    redis.pause();
+    let begun = Instant::now();
+    while health(&of_hashtable).0 == Some(0) {
+        assert!(begun.elapsed() < SOON, "a Hashtable without its Redis calls itself ready");
+        sleep(Duration::from_millis(50));
+    }
+    redis.resume();
+    while health(&of_hashtable).0 != Some(0) {
+        assert!(begun.elapsed() < 2 * SOON, "a Hashtable with its Redis back is not ready");
+        sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,191 @@
+//! The stores of this process, opened: in the data directory, or on a Redis or
+//! Neo4j that somebody else runs.
+//!
+//! An engine that cannot be used is refused at the start, with its address and
+//! its own words on what helps; nothing waits for it to come back. What happens
+//! when it goes away later is the store's business.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rand::RngExt as _;
+use webwallet_blockstack::{Folder, LogKey, Seal};
+use webwallet_graphstore::neo4j::Settings;
+use webwallet_graphstore::{Graphstore, Neo4j, Store};
+use webwallet_hashtable::{Redis, RedisSettings};
+use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
+
+use crate::clock::{self, Clock};
+use crate::config::{Config, Sealing};
+use crate::data::Data;
+
+/// Who asks, if the address does not say: Neo4j's own first user.
+const NEO4J_USER: &str = "neo4j";
+
+/// Without records, an empty block this often shows that the log is alive.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// Why a store is not used. Says what helps, and never a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The store, where it is, and what its engine says.
+    #[error("the {0} {1} cannot be used: {2}")]
+    Store(&'static str, String, String),
+    /// The engine asks for one, or one was meant to be given.
+    #[error("the file {0} holds no password: one line of text is needed")]
+    Password(PathBuf),
+}
+
+/// The store of Hashtable in the data directory.
+pub fn hashtable(data: &Data) -> anyhow::Result<webwallet_hashtable::Embedded> {
+    let folder = data.hashtable();
+    let store = webwallet_hashtable::Embedded::open(&folder);
+    Ok(store.map_err(|why| refused("Hashtable", "in", folder.display(), why))?)
+}
+
+/// The store of Hashtable on a Redis.
+pub async fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
+    let Some(url) = &config.redis else { return Ok(None) };
+    let settings = RedisSettings {
+        url: url.to_owned(),
+        password: config.redis_password_file.as_deref().map(password).transpose()?,
+        domain: config.domain.clone(),
+        allow_lossy: config.allow_lossy_redis,
+    };
+    let store = Redis::open(settings).await;
+    Ok(Some(store.map_err(|why| refused("Hashtable", "on", url, why))?))
+}
+
+/// The store of Graphstore in the data directory.
+pub fn graphstore(data: &Data) -> anyhow::Result<webwallet_graphstore::Embedded> {
+    let folder = data.graphstore();
+    let store = webwallet_graphstore::Embedded::open(&folder);
+    Ok(store.map_err(|why| refused("Graphstore", "in", folder.display(), why))?)
+}
+
+/// The store of Graphstore on a Neo4j. From now on, whoever cleared there before
+/// does not any more.
+pub async fn neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
+    let Some(url) = &config.neo4j else { return Ok(None) };
+    let password = config.neo4j_password_file.as_deref().map(password).transpose()?;
+    let (url, user) = without_user(url);
+    let settings = Settings {
+        url: url.clone(),
+        user: user.unwrap_or_else(|| NEO4J_USER.to_owned()),
+        password: password.unwrap_or_default(),
+    };
+    let store = Neo4j::open(&settings, &config.domain).await;
+    Ok(Some(store.map_err(|why| refused("Graphstore", "on", url, why))?))
+}
+
+/// Graphstore over its store, clearing from now on.
+pub async fn start<S: Store>(
+    store: S,
+    config: &Config,
+) -> anyhow::Result<GraphstoreServer<Graphstore<S>>> {
+    let engine = store.name();
+    let service = Graphstore::start(store, &config.domain, clock_of(config)).await;
+    Ok(service.map_err(|why| refused("Graphstore", "on", engine, why))?.server())
+}
+
+/// What a Blockstack is made of.
+pub struct LogParts {
+    /// Its settings.
+    pub config: webwallet_blockstack::Config,
+    /// The log's files.
+    pub folder: Folder,
+    /// What signs it.
+    pub key: LogKey,
+}
+
+/// The log of a data directory, with its key.
+pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
+    let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
+    let file = config.log_key.clone().unwrap_or_else(|| data.log_key());
+    // Of the system, as every secret of ours.
+    let randomness = Arc::new(|| rand::rng().random());
+    let key = LogKey::create_or_read(&file, &config.domain, randomness);
+    let key = key.map_err(|why| refused_log(data, why))?;
+    let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
+    settings.seal = match config.seal {
+        Sealing::Manual => Seal::Manual,
+        Sealing::Interval => {
+            Seal::Interval { records: Duration::from_millis(config.seal_interval_ms), quiet: QUIET }
+        }
+    };
+    Ok(LogParts { config: settings, folder, key })
+}
+
+/// Why the log of a data directory is not used.
+pub fn refused_log(data: &Data, why: impl Display) -> Refused {
+    refused("log", "in", data.log().display(), why)
+}
+
+/// Where time comes from.
+pub fn clock_of(config: &Config) -> Clock {
+    match &config.test_clock {
+        Some(file) => {
+            tracing::warn!(file = %file.display(), "the time is read from a file; this is a server for tests");
+            clock::file(file)
+        }
+        None => clock::system(),
+    }
+}
+
+fn refused(store: &'static str, at: &str, place: impl Display, why: impl Display) -> Refused {
+    Refused::Store(store, format!("{at} {place}"), why.to_string())
+}
+
+/// `bolt://user@host` without its user, and the user.
+fn without_user(url: &str) -> (String, Option<String>) {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+        Some((scheme, (user, host))) => (format!("{scheme}://{host}"), Some(user.to_owned())),
+        None => (url.to_owned(), None),
+    }
+}
+
+/// The first line of a file; the rest of it must be empty.
+fn password(file: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the password in {}", file.display()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() || line.contains(['\n', '\r']) {
+        return Err(Refused::Password(file.to_owned()).into());
+    }
+    Ok(line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new line taken for part of a password locks the operator out.
+    #[test]
+    fn a_password_is_one_line() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let file = dir.path().join("password");
+        let read = |text: &str| {
+            fs::write(&file, text).expect("written");
+            password(&file)
+        };
+        for text in ["secret 1", "secret 1\n", "secret 1\r\n"] {
+            assert_eq!(read(text).expect(text), "secret 1");
+        }
+        for text in ["", "\n", "two\nlines\n"] {
+            let why = read(text).expect_err(text);
+            assert!(why.is::<Refused>() && !why.to_string().contains("two"), "{why}");
+        }
+        assert!(password(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn a_user_may_stand_in_an_address() {
+        assert_eq!(without_user("bolt://a:1"), ("bolt://a:1".into(), None));
+        assert_eq!(without_user("bolt://me@a:1"), ("bolt://a:1".into(), Some("me".into())));
+    }
+}

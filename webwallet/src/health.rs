@@ -1,0 +1,116 @@
+//! Whether a server is ready: what supervisors and containers ask.
+//!
+//! It reads the settings that `serve` reads, so that inside a container, where
+//! they are variables, `webwallet health` needs no argument. A gateway is asked
+//! over REST, as clients ask it; the other roles by gRPC health.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde_json::json;
+use webwallet_proto::link::Link;
+use webwallet_proto::tls::Tls;
+use webwallet_proto::{blockstack, graphstore, hashtable, serve};
+
+use crate::client::{Answer, Server};
+use crate::command::Outcome;
+use crate::config::{self, Config, Role};
+use crate::output;
+
+/// Longer than a server takes that is ready; shorter than a supervisor waits.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// `webwallet health`.
+#[derive(Args)]
+pub struct Health {
+    /// Ask here, not where the settings say that this server listens
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    flags: config::Flags,
+}
+
+impl Health {
+    /// Runs the command: refused if the server is not ready or not there.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let config = config::load(&self.flags)?;
+        let own = config.tls_cert_file.as_deref().zip(config.tls_key_file.as_deref());
+        let tls = Tls::read(own, config.tls_ca_file.as_deref())?;
+        let url = self.url.clone().unwrap_or_else(|| address(&config));
+        let ready = match config.role {
+            Role::All | Role::Gateway => rest(&url, &tls),
+            Role::Hashtable => grpc(&url, &tls, hashtable::v1::hashtable_server::SERVICE_NAME),
+            Role::Graphstore => grpc(&url, &tls, graphstore::v1::graphstore_server::SERVICE_NAME),
+            Role::Blockstack => grpc(&url, &tls, blockstack::v1::blockstack_server::SERVICE_NAME),
+        };
+        match ready {
+            Ok(()) if json => output::line(json!({ "url": url, "ready": true }).to_string())?,
+            Ok(()) => output::line(format!("{url} is ready"))?,
+            Err(why) => {
+                let why = format!("{why:#}");
+                output::line(match json {
+                    true => json!({ "url": url, "ready": false, "why": why }).to_string(),
+                    false => format!("{url} is not ready: {why}"),
+                })?;
+                return Ok(Outcome::Refused);
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// Where a server with these settings is found on its own machine.
+fn address(config: &Config) -> String {
+    let scheme = if config.tls_cert_file.is_some() { "https" } else { "http" };
+    let port = config.listen.port();
+    let own = match config.listen {
+        SocketAddr::V4(at) if at.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, port).into(),
+        SocketAddr::V6(at) if at.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, port).into(),
+        other => other,
+    };
+    format!("{scheme}://{own}")
+}
+
+fn rest(url: &str, tls: &Tls) -> anyhow::Result<()> {
+    match Server::within(url, PATIENCE, tls.ca())?.get("/readyz")? {
+        Answer::Done { .. } => Ok(()),
+        Answer::Problem(problem) => anyhow::bail!("{}", problem.sentence()),
+    }
+}
+
+fn grpc(url: &str, tls: &Tls, service: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let link = match url.starts_with("https://") {
+            true => Link::remote_tls(url, tls, PATIENCE)?,
+            false => Link::remote(url, PATIENCE)?,
+        };
+        let serving = serve::is_serving(link, service).await;
+        let serving = serving.map_err(|status| anyhow::anyhow!("{}", status.message()));
+        ensure!(serving.context("no answer")?, "its store does not answer; its log says why");
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container that asks the wrong address is restarted for ever.
+    #[test]
+    fn it_asks_where_the_server_listens() {
+        let at = |listen: &str, tls: bool| {
+            address(&Config {
+                listen: listen.parse().expect("an address"),
+                tls_cert_file: tls.then(|| "x".into()),
+                ..Config::default()
+            })
+        };
+        assert_eq!(at("127.0.0.1:8080", false), "http://127.0.0.1:8080");
+        assert_eq!(at("0.0.0.0:7001", true), "https://127.0.0.1:7001");
+        assert_eq!(at("[::]:7001", false), "http://[::1]:7001");
+        assert_eq!(at("10.0.0.7:1", false), "http://10.0.0.7:1");
+    }
+}
