@@ -182,3 +182,56 @@ fn create(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError>
     written().map_err(|error| KeyError::Io(path.to_owned(), error))?;
     Ok(Pair { secret, key })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    fn open(path: &Path, domain: &str) -> Result<LogKey, KeyError> {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let randomness = Arc::new(|| [NEXT.fetch_add(1, Ordering::SeqCst); 32]);
+        LogKey::create_or_read(path, domain, randomness)
+    }
+
+    /// A key that others can read, or that changes by itself, is no key.
+    #[test]
+    fn it_is_made_once_and_for_its_owner_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("log-key");
+        let key = open(&path, "example.net").expect("made").verifier().clone();
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(*open(&path, "example.net").expect("read").verifier(), key);
+        assert!(matches!(open(&path, "example.org"), Err(KeyError::Foreign(..))));
+        fs::write(&path, "PRIVATE+KEY+example.net+00000000+AAAA").expect("written");
+        assert!(matches!(open(&path, "example.net"), Err(KeyError::Foreign(..))));
+    }
+
+    /// Whenever the process ends, the key that the log asks for is still there.
+    #[test]
+    fn a_rotation_may_end_anywhere() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("log-key");
+        let mut key = open(&path, "example.net").expect("made");
+        let old = key.verifier().clone();
+        key.prepare(&old).expect("prepared");
+        let change = key.change(Time::from_unix_ms(0)).expect("a change");
+        assert!(change.verify() && change.old == old);
+        // Ended before a block said so: the old one signs, the new one waits.
+        let mut key = open(&path, "example.net").expect("read");
+        assert!(*key.verifier() == old && key.has(&change.new));
+        key.settle(&old).expect("nothing to do");
+        key.prepare(&old).expect("prepared");
+        assert_eq!(key.change(Time::from_unix_ms(0)).expect("a change").new, change.new);
+        // Ended after: the new one signs, and the next rotation begins with it.
+        let mut key = open(&path, "example.net").expect("read");
+        key.prepare(&change.new).expect("prepared");
+        assert_eq!(*key.verifier(), change.new);
+        let next = key.change(Time::from_unix_ms(0)).expect("a change");
+        assert!(next.old == change.new && next.new != old);
+        assert!(key.sign(&old, "text\n").is_none(), "the old one is gone");
+        let key = open(&path, "example.net").expect("read");
+        assert!(key.has(&change.new) && key.has(&next.new));
+    }
+}

@@ -12,6 +12,8 @@ mod guard;
 mod index;
 pub mod key;
 mod log;
+mod publish;
+mod pull;
 mod reader;
 pub mod rebuild;
 mod recover;

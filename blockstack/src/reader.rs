@@ -11,10 +11,11 @@ use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
 use webwallet_ledger::receipt::Receipt;
 use webwallet_ledger::state::{Proof, State};
+use webwallet_ledger::tile::TileId;
 use webwallet_ledger::{AccountId, Address, Hash, Record, document, note};
 
 use crate::chain::Chain;
-use crate::index::Index;
+use crate::index::{Index, Place};
 use crate::log::{Log, LogError};
 use crate::snapshot::Snapshots;
 use crate::store::Files;
@@ -45,6 +46,12 @@ pub(crate) struct Balances {
 pub(crate) enum Of {
     Account(AccountId),
     Unit(Address),
+}
+
+/// A leaf and the path from it to a root.
+pub(crate) struct Included {
+    pub(crate) leaf: Vec<u8>,
+    pub(crate) path: Vec<Node>,
 }
 
 /// A lock whose holder panicked is taken all the same: what it guards is looked
@@ -90,11 +97,7 @@ impl<S: Files> Reader<S> {
         self.start_of(height).map(|(first, _)| first)
     }
 
-    fn find(
-        &self,
-        head: &Head,
-        holds: impl Fn(&crate::index::Place) -> bool,
-    ) -> Result<Option<u64>, LogError> {
+    fn find(&self, head: &Head, holds: impl Fn(&Place) -> bool) -> Result<Option<u64>, LogError> {
         self.index.first(head.height() + 1, holds).map_err(indexing)
     }
 
@@ -105,7 +108,7 @@ impl<S: Files> Reader<S> {
         Ok((place.size, place.cleared))
     }
 
-    fn place(&self, height: u64) -> Result<crate::index::Place, LogError> {
+    fn place(&self, height: u64) -> Result<Place, LogError> {
         let place = self.index.get(height).map_err(indexing)?;
         place.ok_or_else(|| LogError::Missing(format!("the place of block {height}")))
     }
@@ -178,10 +181,7 @@ impl<S: Files> Reader<S> {
     }
 
     /// The bytes of a tile or bundle.
-    pub(crate) fn tile(
-        &self,
-        tile: webwallet_ledger::tile::TileId,
-    ) -> Result<Option<Vec<u8>>, LogError> {
+    pub(crate) fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, LogError> {
         let Some(head) = self.head() else { return Ok(None) };
         self.log(&head).tile(tile)
     }
@@ -203,11 +203,7 @@ impl<S: Files> Reader<S> {
 
     /// The path from a leaf to the root of the tree of this size; `None` if the
     /// leaf is not in it, or it is not published.
-    pub(crate) fn inclusion(
-        &self,
-        index: u64,
-        size: u64,
-    ) -> Result<Option<(Vec<u8>, Vec<Node>)>, LogError> {
+    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<Option<Included>, LogError> {
         let Some(head) = self.head().filter(|head| index < size && size <= head.size()) else {
             return Ok(None);
         };
@@ -217,7 +213,7 @@ impl<S: Files> Reader<S> {
         let root = if size == head.size() { head.checkpoint.root } else { log.root(size)? };
         merkle::check_inclusion::<Sha256>(Sha256::leaf(&leaf), index, size, &path, &root)
             .map_err(|why| LogError::Damaged(format!("leaf {index}"), why.to_string()))?;
-        Ok(Some((leaf, path)))
+        Ok(Some(Included { leaf, path }))
     }
 
     /// The path from the tree of one size to that of another; `None` if that is
@@ -241,7 +237,7 @@ impl<S: Files> Reader<S> {
     pub(crate) fn receipt(&self, number: u64) -> Result<Option<(Receipt, Hash, u64)>, LogError> {
         let Some((index, height)) = self.leaf_of(number)? else { return Ok(None) };
         let size = self.place(height)?.size;
-        let (Some((record, path)), Some(checkpoint)) =
+        let (Some(Included { leaf: record, path }), Some(checkpoint)) =
             (self.inclusion(index, size)?, self.checkpoint(size)?)
         else {
             return Ok(None);

@@ -11,36 +11,27 @@
 //! It runs on a thread of its own that may block, and nobody can cancel it.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status};
 use webwallet_ledger::Time;
-use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, Block, Genesis};
+use webwallet_ledger::block::{Block, Genesis};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::merkle::{Sha256, TreeHash as _};
-use webwallet_ledger::{Hash, Record, note};
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Entry, Parts};
-use crate::index::Place;
 use crate::key::LogKey;
 use crate::log::Edge;
 use crate::reader::Reader;
-use crate::remote::{Remote, document};
-use crate::store::{Files, Head, Published};
-use crate::view;
+use crate::remote::Remote;
+use crate::store::{Files, Head};
 
 /// How often Graphstore is asked for new records. In one process a question
 /// costs some 30 us, so this is nothing while nothing happens.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// What failed is tried again after this long, then twice as long, and so on.
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// When blocks are made.
 #[derive(Debug, Clone, Copy)]
@@ -243,71 +234,6 @@ impl<S: Files + Head> Sealing<S> {
         }
     }
 
-    /// Takes what has cleared, up to a number, until a block is full.
-    async fn pull(&mut self, upto: u64) -> Result<(), Stop> {
-        loop {
-            let after = self.chain.cleared() + self.waiting.len() as u64;
-            let room = BLOCK_RECORDS_MAX.saturating_sub(self.waiting.len() as u64);
-            let limit = room.min(upto.saturating_sub(after));
-            if limit == 0 || self.is_full() {
-                return Ok(());
-            }
-            let records = self.records(after, limit).await?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            if self.waiting.is_empty() {
-                self.since = Instant::now();
-            }
-            self.waiting.extend(records);
-        }
-    }
-
-    /// Records after a number, in order, all of them in Hashtable.
-    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Entry>, Stop> {
-        let what = "reading cleared records";
-        let fetched = self.patiently(what, || self.remote.records(after, limit)).await?;
-        let mut entries = Vec::with_capacity(fetched.records.len());
-        for (number, bytes) in (after + 1..).zip(&fetched.records) {
-            let record = Record::parse(bytes).map_err(|why| {
-                Stop::ReadOnly(format!("record {number} of Graphstore cannot be read: {why}; run `webwallet rebuild graphstore`"))
-            })?;
-            if record.number != number {
-                return Err(Stop::ReadOnly(format!(
-                    "Graphstore answers record {} where {number} belongs; run `webwallet rebuild graphstore`",
-                    record.number
-                )));
-            }
-            entries.push(Entry::new(record));
-        }
-        if !fetched.stored && !entries.is_empty() {
-            let documents = || {
-                let records = entries.iter().map(|entry| &entry.record);
-                records.map(|record| document(record.hash, &record.bytes, record.number)).collect()
-            };
-            self.patiently("storing records", || self.remote.put(documents())).await?;
-        }
-        Ok(entries)
-    }
-
-    /// Is there enough for a whole block?
-    fn is_full(&self) -> bool {
-        let bytes: usize = self.waiting.iter().map(|entry| entry.record.bytes.len()).sum();
-        self.waiting.len() as u64 >= BLOCK_RECORDS_MAX || bytes >= BLOCK_BYTES_MAX
-    }
-
-    /// The records of the next block.
-    fn take(&mut self) -> Vec<Entry> {
-        let mut bytes = 0;
-        let fits = self.waiting.iter().take(BLOCK_RECORDS_MAX as usize).take_while(|entry| {
-            bytes += entry.record.bytes.len();
-            bytes <= BLOCK_BYTES_MAX
-        });
-        let count = fits.count();
-        self.since = Instant::now();
-        self.waiting.drain(..count).collect()
-    }
-
     /// Block 0, which says whose log this is. `false`: a record cleared just
     /// now and must be looked at first.
     async fn begin(&mut self) -> Result<bool, Stop> {
@@ -384,7 +310,7 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     /// The block of these leaves; the live state is ahead of what is published
-    /// until [`Sealing::commit`] has published it.
+    /// until [`Sealing::commit`] (`publish.rs`) has published it.
     pub(crate) fn block(&self, parts: &Parts, time: Time, signature: String) -> Block {
         let mut live = self.reader.live();
         parts.records.iter().for_each(|entry| live.state.apply(&entry.record));
@@ -402,159 +328,6 @@ impl<S: Files + Head> Sealing<S> {
         let line = line.and_then(|key| self.key.sign(key, &self.chain.checkpoint().text()));
         line.ok_or_else(|| self.no_key())
     }
-
-    pub(crate) fn no_key(&self) -> Stop {
-        let newest = self.chain.keys.last().map(ToString::to_string).unwrap_or_default();
-        Stop::ReadOnly(format!(
-            "the log key {} is not the log's newest, {newest}; put that one back, in the same place",
-            self.key.path().display()
-        ))
-    }
-
-    /// Writes and publishes an intended block.
-    pub(crate) async fn commit(&mut self, parts: Parts, block: Block) -> Result<(), Stop> {
-        let last = std::iter::once((&block.bytes[..], Sha256::leaf(&block.bytes)));
-        let files = self.edge.append(parts.leaves().chain(last));
-        let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
-        let store = self.reader.store.clone();
-        self.patiently("writing the log", || failing(store.put(&files))).await?;
-        // So that a block is found by its name like any other document.
-        let named = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes()));
-        let named: Vec<(Hash, &[u8])> = named.chain([(block.hash, &block.bytes[..])]).collect();
-        let documents = || named.iter().map(|(name, body)| document(*name, body, 0)).collect();
-        self.patiently("storing blocks", || self.remote.put(documents())).await?;
-
-        self.chain.push(&parts, &block);
-        self.publish(&block).await?;
-        let full: Vec<_> = files.iter().map(|(tile, _)| *tile).filter(|t| t.is_full()).collect();
-        if let Err(error) = self.reader.store.remove_partials(&full) {
-            tracing::warn!(%error, "partial tiles that are of no use any more stay");
-        }
-        // A lost trim is made good by the next one.
-        if let Err(status) = self.remote.trim(block.header.cleared).await {
-            tracing::warn!(%status, "sealed records were not trimmed");
-        }
-        if let Some(newest) = self.chain.keys.last()
-            && let Err(error) = self.key.settle(newest)
-        {
-            tracing::warn!(%error, "the new log key stays beside its place");
-        }
-        self.snapshot();
-        Ok(())
-    }
-
-    async fn publish(&mut self, block: &Block) -> Result<(), Stop> {
-        let checkpoint = self.chain.checkpoint();
-        let before = self.rebuilt.as_ref();
-        if before.is_some_and(|before| before.size == checkpoint.size && *before != checkpoint) {
-            return Err(Stop::ReadOnly(format!(
-                "the log of {} leaves that the stores give is not the one that was published",
-                checkpoint.size
-            )));
-        }
-        let was_published = before.is_some_and(|before| checkpoint.size <= before.size);
-        let is_last = block.header.height >= self.publish_from;
-        if is_last && !was_published {
-            self.sign(&checkpoint).await?;
-        }
-        let header = &block.header;
-        let place = Place { size: checkpoint.size, cleared: header.cleared, hash: block.hash };
-        let index = || failing(self.reader.index.set(header.height, &place));
-        self.patiently("writing the index of blocks", index).await?;
-        if is_last {
-            self.show(block.clone(), checkpoint);
-        }
-        Ok(())
-    }
-
-    /// Signs the checkpoint and makes it the head.
-    async fn sign(&mut self, checkpoint: &Checkpoint) -> Result<(), Stop> {
-        let text = checkpoint.text();
-        let line = self.chain.keys.last().and_then(|key| self.key.sign(key, &text));
-        let note = note::write(&text, &[&line.ok_or_else(|| self.no_key())?]);
-        let publish = || failing(self.reader.store.publish(self.note.as_deref(), &note));
-        match self.patiently("publishing a checkpoint", publish).await? {
-            Published::Yes => self.note = Some(note),
-            Published::Moved => {
-                return Err(Stop::ReadOnly(
-                    "somebody else publishes checkpoints of this log; stop one of the two and start the other again"
-                        .to_owned(),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells everybody who asks.
-    pub(crate) fn show(&self, block: Block, checkpoint: Checkpoint) {
-        let Some(note) = self.note.clone().filter(|_| self.rebuilt.is_none()) else { return };
-        let head = view::Head { block, checkpoint, note };
-        self.reader.view.send_modify(|view| {
-            view.head = Some(Arc::new(head));
-            view.keys = self.chain.keys.as_slice().into();
-            view.stacks = self.chain.stacks.as_slice().into();
-        });
-    }
-
-    /// Writes a snapshot, if enough has been sealed since the last one.
-    fn snapshot(&mut self) {
-        let live = self.reader.live();
-        let enough = self.snapshot_records.max(live.state.accounts());
-        if self.chain.cleared() - self.snapshot < enough {
-            return;
-        }
-        self.snapshot = self.chain.cleared();
-        if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
-            tracing::warn!(%error, "no snapshot was written; the next start takes longer");
-        }
-    }
-
-    /// Tries until it succeeds, nobody needs it any more, or a store says that
-    /// trying is of no use.
-    pub(crate) async fn patiently<T, A>(
-        &self,
-        what: &str,
-        attempt: impl Fn() -> A,
-    ) -> Result<T, Stop>
-    where
-        A: Future<Output = Result<T, Status>>,
-    {
-        let (mut wait, mut failed) = (RETRY_FIRST, false);
-        loop {
-            let status = match attempt().await {
-                Ok(done) => {
-                    if failed {
-                        self.reader.view.send_modify(|view| view.trouble = None);
-                    }
-                    return Ok(done);
-                }
-                Err(status) => status,
-            };
-            if matches!(
-                status.code(),
-                Code::FailedPrecondition | Code::InvalidArgument | Code::OutOfRange
-            ) {
-                return Err(Stop::Refused(status));
-            }
-            let trouble = format!("{what}: {}", status.message());
-            if !failed {
-                tracing::warn!(trouble, "trying again");
-            }
-            failed = true;
-            self.reader.view.send_modify(|view| view.trouble = Some(trouble));
-            let mut ended = self.ended.clone();
-            tokio::select! {
-                _ = ended.wait_for(|ended| *ended) => return Err(Stop::Ended),
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(RETRY_MAX);
-        }
-    }
-}
-
-/// A failure of the disk, in the words of a store's.
-async fn failing<T>(outcome: io::Result<T>) -> Result<T, Status> {
-    outcome.map_err(|error| Status::unavailable(error.to_string()))
 }
 
 /// A time that Graphstore gave.

@@ -191,7 +191,7 @@ impl<S: Files> blockstack_server::Blockstack for Service<S> {
             let size = size.or_else(|| reader.head().map(|head| head.size()));
             let Some((index, size)) = index.zip(size) else { return Ok(None) };
             let found = reader.inclusion(index, size)?;
-            Ok(found.map(|(_, path)| Inclusion { index, size, path: nodes(path) }))
+            Ok(found.map(|found| Inclusion { index, size, path: nodes(found.path) }))
         });
         Ok(Response::new(InclusionReply { inclusion: found.await? }))
     }

@@ -1,0 +1,132 @@
+//! The last steps of a block: its files, its checkpoint, and what may go then.
+//!
+//! Each step is durable before the next begins, and each may be taken again.
+
+use std::io;
+use std::sync::Arc;
+
+use tonic::Status;
+use webwallet_ledger::block::Block;
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{Sha256, TreeHash as _};
+use webwallet_ledger::{Hash, note};
+
+use crate::chain::Parts;
+use crate::index::Place;
+use crate::remote::document;
+use crate::sealing::{Sealing, Stop};
+use crate::store::{Files, Head, Published};
+use crate::view;
+
+impl<S: Files + Head> Sealing<S> {
+    /// Writes and publishes an intended block.
+    pub(crate) async fn commit(&mut self, parts: Parts, block: Block) -> Result<(), Stop> {
+        let last = std::iter::once((&block.bytes[..], Sha256::leaf(&block.bytes)));
+        let files = self.edge.append(parts.leaves().chain(last));
+        let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
+        let store = self.reader.store.clone();
+        self.patiently("writing the log", || failing(store.put(&files))).await?;
+        // So that a block is found by its name like any other document.
+        let named = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes()));
+        let named: Vec<(Hash, &[u8])> = named.chain([(block.hash, &block.bytes[..])]).collect();
+        let documents = || named.iter().map(|(name, body)| document(*name, body, 0)).collect();
+        self.patiently("storing blocks", || self.remote.put(documents())).await?;
+
+        self.chain.push(&parts, &block);
+        self.publish(&block).await?;
+        let full: Vec<_> = files.iter().map(|(tile, _)| *tile).filter(|t| t.is_full()).collect();
+        if let Err(error) = self.reader.store.remove_partials(&full) {
+            tracing::warn!(%error, "partial tiles that are of no use any more stay");
+        }
+        // A lost trim is made good by the next one.
+        if let Err(status) = self.remote.trim(block.header.cleared).await {
+            tracing::warn!(%status, "sealed records were not trimmed");
+        }
+        if let Some(newest) = self.chain.keys.last()
+            && let Err(error) = self.key.settle(newest)
+        {
+            tracing::warn!(%error, "the new log key stays beside its place");
+        }
+        self.snapshot();
+        Ok(())
+    }
+
+    async fn publish(&mut self, block: &Block) -> Result<(), Stop> {
+        let checkpoint = self.chain.checkpoint();
+        let before = self.rebuilt.as_ref();
+        if before.is_some_and(|before| before.size == checkpoint.size && *before != checkpoint) {
+            return Err(Stop::ReadOnly(format!(
+                "the log of {} leaves that the stores give is not the one that was published",
+                checkpoint.size
+            )));
+        }
+        let was_published = before.is_some_and(|before| checkpoint.size <= before.size);
+        let is_last = block.header.height >= self.publish_from;
+        if is_last && !was_published {
+            self.sign(&checkpoint).await?;
+        }
+        let header = &block.header;
+        let place = Place { size: checkpoint.size, cleared: header.cleared, hash: block.hash };
+        let index = || failing(self.reader.index.set(header.height, &place));
+        self.patiently("writing the index of blocks", index).await?;
+        if is_last {
+            self.show(block.clone(), checkpoint);
+        }
+        Ok(())
+    }
+
+    /// Signs the checkpoint and makes it the head.
+    async fn sign(&mut self, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        let text = checkpoint.text();
+        let line = self.chain.keys.last().and_then(|key| self.key.sign(key, &text));
+        let note = note::write(&text, &[&line.ok_or_else(|| self.no_key())?]);
+        let publish = || failing(self.reader.store.publish(self.note.as_deref(), &note));
+        match self.patiently("publishing a checkpoint", publish).await? {
+            Published::Yes => self.note = Some(note),
+            Published::Moved => {
+                return Err(Stop::ReadOnly(
+                    "somebody else publishes checkpoints of this log; stop one of the two and start the other again"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells everybody who asks.
+    pub(crate) fn show(&self, block: Block, checkpoint: Checkpoint) {
+        let Some(note) = self.note.clone().filter(|_| self.rebuilt.is_none()) else { return };
+        let head = view::Head { block, checkpoint, note };
+        self.reader.view.send_modify(|view| {
+            view.head = Some(Arc::new(head));
+            view.keys = self.chain.keys.as_slice().into();
+            view.stacks = self.chain.stacks.as_slice().into();
+        });
+    }
+
+    /// Writes a snapshot, if enough has been sealed since the last one.
+    fn snapshot(&mut self) {
+        let live = self.reader.live();
+        let enough = self.snapshot_records.max(live.state.accounts());
+        if self.chain.cleared() - self.snapshot < enough {
+            return;
+        }
+        self.snapshot = self.chain.cleared();
+        if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
+            tracing::warn!(%error, "no snapshot was written; the next start takes longer");
+        }
+    }
+
+    pub(crate) fn no_key(&self) -> Stop {
+        let newest = self.chain.keys.last().map(ToString::to_string).unwrap_or_default();
+        Stop::ReadOnly(format!(
+            "the log key {} is not the log's newest, {newest}; put that one back, in the same place",
+            self.key.path().display()
+        ))
+    }
+}
+
+/// A failure of the disk, in the words of a store's.
+async fn failing<T>(outcome: io::Result<T>) -> Result<T, Status> {
+    outcome.map_err(|error| Status::unavailable(error.to_string()))
+}

@@ -1,0 +1,126 @@
+//! Taking in what has cleared, and asking stores until they answer.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tonic::{Code, Status};
+use webwallet_ledger::Record;
+use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX};
+
+use crate::chain::Entry;
+use crate::remote::document;
+use crate::sealing::{Sealing, Stop};
+use crate::store::{Files, Head};
+
+/// What failed is tried again after this long, then twice as long, and so on.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+impl<S: Files + Head> Sealing<S> {
+    /// Takes what has cleared, up to a number, until a block is full.
+    pub(crate) async fn pull(&mut self, upto: u64) -> Result<(), Stop> {
+        loop {
+            let after = self.chain.cleared() + self.waiting.len() as u64;
+            let room = BLOCK_RECORDS_MAX.saturating_sub(self.waiting.len() as u64);
+            let limit = room.min(upto.saturating_sub(after));
+            if limit == 0 || self.is_full() {
+                return Ok(());
+            }
+            let records = self.records(after, limit).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            if self.waiting.is_empty() {
+                self.since = Instant::now();
+            }
+            self.waiting.extend(records);
+        }
+    }
+
+    /// Records after a number, in order, all of them in Hashtable.
+    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Entry>, Stop> {
+        let what = "reading cleared records";
+        let fetched = self.patiently(what, || self.remote.records(after, limit)).await?;
+        let mut entries = Vec::with_capacity(fetched.records.len());
+        for (number, bytes) in (after + 1..).zip(&fetched.records) {
+            let record = Record::parse(bytes).map_err(|why| {
+                Stop::ReadOnly(format!("record {number} of Graphstore cannot be read: {why}; run `webwallet rebuild graphstore`"))
+            })?;
+            if record.number != number {
+                return Err(Stop::ReadOnly(format!(
+                    "Graphstore answers record {} where {number} belongs; run `webwallet rebuild graphstore`",
+                    record.number
+                )));
+            }
+            entries.push(Entry::new(record));
+        }
+        if !fetched.stored && !entries.is_empty() {
+            let documents = || {
+                let records = entries.iter().map(|entry| &entry.record);
+                records.map(|record| document(record.hash, &record.bytes, record.number)).collect()
+            };
+            self.patiently("storing records", || self.remote.put(documents())).await?;
+        }
+        Ok(entries)
+    }
+
+    /// Is there enough for a whole block?
+    pub(crate) fn is_full(&self) -> bool {
+        let bytes: usize = self.waiting.iter().map(|entry| entry.record.bytes.len()).sum();
+        self.waiting.len() as u64 >= BLOCK_RECORDS_MAX || bytes >= BLOCK_BYTES_MAX
+    }
+
+    /// The records of the next block.
+    pub(crate) fn take(&mut self) -> Vec<Entry> {
+        let mut bytes = 0;
+        let fits = self.waiting.iter().take(BLOCK_RECORDS_MAX as usize).take_while(|entry| {
+            bytes += entry.record.bytes.len();
+            bytes <= BLOCK_BYTES_MAX
+        });
+        let count = fits.count();
+        self.since = Instant::now();
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Tries until it succeeds, nobody needs it any more, or a store says that
+    /// trying is of no use.
+    pub(crate) async fn patiently<T, A>(
+        &self,
+        what: &str,
+        attempt: impl Fn() -> A,
+    ) -> Result<T, Stop>
+    where
+        A: Future<Output = Result<T, Status>>,
+    {
+        let (mut wait, mut failed) = (RETRY_FIRST, false);
+        loop {
+            let status = match attempt().await {
+                Ok(done) => {
+                    if failed {
+                        self.reader.view.send_modify(|view| view.trouble = None);
+                    }
+                    return Ok(done);
+                }
+                Err(status) => status,
+            };
+            if matches!(
+                status.code(),
+                Code::FailedPrecondition | Code::InvalidArgument | Code::OutOfRange
+            ) {
+                return Err(Stop::Refused(status));
+            }
+            let trouble = format!("{what}: {}", status.message());
+            if !failed {
+                tracing::warn!(trouble, "trying again");
+            }
+            failed = true;
+            self.reader.view.send_modify(|view| view.trouble = Some(trouble));
+            let mut ended = self.ended.clone();
+            tokio::select! {
+                _ = ended.wait_for(|ended| *ended) => return Err(Stop::Ended),
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Sealing over stores that fail: every write of a history with every kind of
+//! block fails, without and with effect, once or for good (as a kill does).
+//! What would be lost if this failed: a checkpoint that somebody holds would be
+//! of a log that nobody can show any more.
+
+mod standin;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use standin::{DOMAIN, Fault, Running, Stores};
+use webwallet_blockstack::rebuild::{self, LogFolder};
+use webwallet_blockstack::{Folder, Head as _, Seal};
+use webwallet_ledger::block::Block;
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash as _};
+use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
+use webwallet_proto::blockstack::v1::{
+    RotateLogKeyRequest, SealReply, SealRequest, StatusReply, StatusRequest,
+};
+
+async fn seal(running: &mut Running, stack: bool) -> Result<SealReply, tonic::Status> {
+    Ok(running.client.seal(SealRequest { stack }).await?.into_inner())
+}
+
+async fn status(running: &mut Running) -> StatusReply {
+    running.client.status(StatusRequest {}).await.expect("status").into_inner()
+}
+
+/// What the history is made of; each step may be taken twice.
+const STEPS: usize = 6;
+
+async fn step(stores: &Stores, running: &mut Running, step: usize) -> Result<(), tonic::Status> {
+    let upto = |stores: &Stores, number: u64| {
+        let there = stores.lock().records.len() as u64;
+        stores.pay_often(number.saturating_sub(there));
+    };
+    match step {
+        0 => drop(seal(running, false).await?),
+        1 => {
+            upto(stores, 3);
+            seal(running, false).await?;
+        }
+        2 => drop(running.client.rotate_log_key(RotateLogKeyRequest {}).await?),
+        3 => {
+            // Over the end of a bundle, so that a tile becomes full.
+            upto(stores, 270);
+            seal(running, true).await?;
+        }
+        4 => {
+            stores.advance(86_400_000);
+            upto(stores, 275);
+            seal(running, false).await?;
+        }
+        _ => drop(seal(running, false).await?),
+    }
+    Ok(())
+}
+
+/// A whole log as a stranger reads it: each block fits what is before it, each
+/// checkpoint that was ever signed is one of its beginnings, and no size was
+/// signed with two roots.
+fn check(dir: &Path, stores: &Stores) -> Vec<Block> {
+    let folder = LogFolder::open(&dir.join("log")).expect("a log");
+    let (mut tree, mut roots) = (Range::<Sha256>::new(), HashMap::new());
+    let (mut blocks, mut keys): (Vec<Block>, Vec<VerifierKey>) = Default::default();
+    let mut number = 0;
+    roots.insert(0, tree.root());
+    for leaf in folder.leaves() {
+        let (index, bytes) = leaf.expect("a leaf");
+        match Leaf::parse(&bytes, DOMAIN).expect("a leaf that is one") {
+            Leaf::Genesis(genesis) => keys.push(genesis.key),
+            Leaf::Keys(change) => {
+                assert!(change.verify() && keys.last() == Some(&change.old));
+                keys.push(change.new);
+            }
+            Leaf::Stack(stack) => {
+                let held: Vec<Node> = blocks[stack.first as usize..]
+                    .iter()
+                    .map(|block| webwallet_ledger::merkle::Sha3::leaf(&block.hash.0))
+                    .collect();
+                assert_eq!(stack.blocks, held.len() as u64);
+                assert_eq!(
+                    stack.root,
+                    webwallet_ledger::merkle::root::<webwallet_ledger::merkle::Sha3>(&held)
+                );
+            }
+            Leaf::Record(entry) => {
+                number += 1;
+                assert_eq!(entry.record.number, number);
+            }
+            Leaf::Block(block) => {
+                let header = &block.header;
+                assert_eq!(header.height, blocks.len() as u64);
+                if let Some(before) = blocks.last() {
+                    assert_eq!(header.previous, before.hash);
+                }
+                assert_eq!((header.first, header.cleared), (index - header.leaves, number));
+                assert_eq!(Some(&header.log), roots.get(&header.first));
+                let origin = DOMAIN.to_owned();
+                let text = Checkpoint { origin, size: header.first, root: header.log }.text();
+                let line = SignatureLine::parse(&header.signature).expect("a line");
+                assert!(keys.iter().any(|key| key.verify(&text, &line)), "block {}", header.height);
+                blocks.push(*block);
+            }
+        }
+        tree.push(Sha256::leaf(&bytes));
+        roots.insert(tree.size(), tree.root());
+    }
+    assert_eq!(folder.checkpoint().root, tree.root());
+    let mut signed: BTreeMap<u64, Node> = BTreeMap::new();
+    for note in &stores.lock().signed {
+        let (checkpoint, _) = Checkpoint::open(note.as_bytes(), &keys).expect("signed by a key");
+        assert_eq!(roots.get(&checkpoint.size), Some(&checkpoint.root), "not reproducible");
+        assert_eq!(*signed.entry(checkpoint.size).or_insert(checkpoint.root), checkpoint.root);
+    }
+    blocks
+}
+
+/// All files of a folder, by relative path.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(dir: &Path, at: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in std::fs::read_dir(at).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => walk(dir, &path, found),
+                false => {
+                    let name = path.strip_prefix(dir).expect("inside").display().to_string();
+                    found.insert(name, std::fs::read(&path).expect("read"));
+                }
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(dir, dir, &mut found);
+    found
+}
+
+#[tokio::test]
+async fn every_kind_of_block_is_sealed_and_checks_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    assert_eq!(status(&mut running).await.height, None, "nothing is sealed before it is asked");
+    for at in 0..STEPS {
+        step(&stores, &mut running, at).await.expect("sealed");
+    }
+    let now = status(&mut running).await;
+    assert_eq!((now.number, now.read_only, now.trouble), (275, None, None));
+    let blocks = check(dir.path(), &stores);
+    let records: Vec<u64> = blocks.iter().map(|block| block.header.records).collect();
+    assert_eq!(records, [0, 3, 0, 267, 5, 0]);
+    let leaves: Vec<u64> = blocks.iter().map(|block| block.header.leaves).collect();
+    assert_eq!(leaves, [1, 3, 1, 268, 6, 0], "genesis, keys, stack by command, stack of the day");
+    assert_eq!(now.keys.len(), 2);
+    assert_eq!(stores.lock().trimmed, 275);
+    let partial = dir.path().join("log/tile/0/000.p");
+    assert!(!partial.exists(), "a partial tile is there beside the full one");
+}
+
+/// The history with one write failing; answers what it was, if there are that
+/// many.
+async fn with_fault(write: u64, fault: Fault, dies: bool) -> Option<&'static str> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    stores.fail_at(write, fault, dies);
+    let mut running = stores.start(dir.path()).await;
+    for at in 0..STEPS {
+        loop {
+            let killed = async {
+                while !stores.is_dead() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let outcome = tokio::select! {
+                biased;
+                outcome = step(&stores, &mut running, at) => Some(outcome),
+                () = killed => None,
+            };
+            match outcome {
+                Some(outcome) => {
+                    outcome.expect("sealed");
+                    break;
+                }
+                None => {
+                    running.blockstack.stop().await;
+                    stores.revive();
+                    running = stores.start(dir.path()).await;
+                    assert_eq!(running.blockstack.read_only(), None);
+                }
+            }
+        }
+    }
+    assert_eq!(status(&mut running).await.number, 275);
+    running.blockstack.stop().await;
+    stores.revive();
+    check(dir.path(), &stores);
+    // From nothing but the log: every block follows from the one before.
+    std::fs::remove_dir_all(dir.path().join("state")).expect("removed");
+    let running = stores.start(dir.path()).await;
+    assert_eq!(running.blockstack.read_only(), None);
+    running.blockstack.stop().await;
+    stores.lock().writes.hit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_at_any_write_loses_no_checkpoint_and_signs_none_twice() {
+    for dies in [true, false] {
+        for fault in [Fault::Without, Fault::With] {
+            let mut hits: BTreeMap<&str, u64> = BTreeMap::new();
+            let (mut runs, mut write) = (tokio::task::JoinSet::new(), 0);
+            let mut ended = false;
+            // Several at a time: they wait for the disk more than they work.
+            while !ended || !runs.is_empty() {
+                while !ended && runs.len() < 8 {
+                    runs.spawn(with_fault(write, fault, dies));
+                    write += 1;
+                }
+                match runs.join_next().await.expect("a run").expect("no panic") {
+                    Some(kind) => *hits.entry(kind).or_default() += 1,
+                    None => ended = true,
+                }
+            }
+            println!("{fault:?}, {}: {hits:?}", if dies { "killed" } else { "tried again" });
+            for kind in ["intent", "tile", "entries", "document", "checkpoint", "trim"] {
+                assert!(hits.get(kind).is_some_and(|hits| *hits >= 6), "{kind}: {hits:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_rebuilt_from_the_other_stores_byte_for_byte() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    for at in 0..STEPS {
+        step(&stores, &mut running, at).await.expect("sealed");
+    }
+    running.blockstack.stop().await;
+    let log = dir.path().join("log");
+    let before = files(&log);
+    // Everything, by going on as after any crash.
+    std::fs::remove_dir_all(&log).expect("removed");
+    let mut running = stores.start(dir.path()).await;
+    let now = status(&mut running).await;
+    assert_eq!(now.size, 285, "{now:?}");
+    running.blockstack.stop().await;
+    assert_eq!(files(&log), before);
+    // The tiles only: that is said, and done by command under the checkpoint.
+    std::fs::remove_dir_all(log.join("tile")).expect("removed");
+    let mut running = stores.start(dir.path()).await;
+    let why = running.blockstack.read_only().expect("read-only");
+    assert!(why.contains("run `webwallet rebuild log`"), "{why}");
+    let refused = seal(&mut running, false).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    running.blockstack.stop().await;
+    let (config, store, key) = stores.parts(dir.path(), Seal::Manual, 20);
+    let (graphstore, hashtable) = stores.clients();
+    let size = rebuild::log(config, store, key, graphstore, hashtable).await.expect("rebuilt");
+    assert_eq!(size, 285);
+    assert_eq!(files(&log), before);
+}
+
+#[tokio::test]
+async fn stores_that_went_back_are_not_sealed_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    stores.pay_often(3);
+    seal(&mut running, false).await.expect("sealed");
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    let refused = async |part: &str| {
+        let mut running = stores.start(dir.path()).await;
+        let why = status(&mut running).await.read_only.expect("read-only");
+        assert!(why.contains(part) && why.contains("webwallet rebuild"), "{why}");
+        assert_eq!(status(&mut running).await.number, 3, "what is published is still answered");
+        running.blockstack.stop().await;
+    };
+    let intent = stores.lock().intents.pop().expect("an intent");
+    refused("Graphstore is behind the published log").await;
+    let mut other = intent.clone();
+    other.block = stores.lock().intents[0].block.clone();
+    stores.lock().intents.push(other);
+    refused("two histories").await;
+    stores.lock().intents[2] = intent;
+    let record = stores.lock().records.pop().expect("a record");
+    refused("lost records").await;
+    stores.lock().records.push(record);
+    stores.lock().numbers.insert(4, webwallet_ledger::Hash::sha3(b"x"));
+    refused("behind Hashtable").await;
+    stores.lock().numbers.remove(&4);
+    // Hashtable alone is filled again without a word.
+    stores.lock().numbers.clear();
+    stores.lock().documents.clear();
+    let mut running = stores.start(dir.path()).await;
+    assert_eq!(status(&mut running).await.read_only, None);
+    assert_eq!(stores.lock().numbers.len(), 3);
+    running.blockstack.stop().await;
+    // Another key must not sign this log.
+    std::fs::rename(dir.path().join("log-key"), dir.path().join("old")).expect("moved");
+    let mut running = stores.start(dir.path()).await;
+    let why = status(&mut running).await.read_only.expect("read-only");
+    assert!(why.contains("is not the log's newest"), "{why}");
+    running.blockstack.stop().await;
+    std::fs::rename(dir.path().join("old"), dir.path().join("log-key")).expect("moved");
+    let running = stores.start(dir.path()).await;
+    assert_eq!(running.blockstack.read_only(), None);
+    running.blockstack.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_tile_stops_the_start_and_a_damaged_snapshot_does_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    for _ in 0..4 {
+        stores.pay_often(25);
+        seal(&mut running, false).await.expect("sealed");
+    }
+    running.blockstack.stop().await;
+    let snapshots: Vec<_> = std::fs::read_dir(dir.path().join("state"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.display().to_string().contains("accounts-"))
+        .collect();
+    assert!(snapshots.len() >= 3, "{snapshots:?}");
+    for snapshot in snapshots {
+        let mut bytes = std::fs::read(&snapshot).expect("read");
+        let middle = bytes.len() * 3 / 4;
+        bytes[middle] ^= 1;
+        std::fs::write(&snapshot, bytes).expect("written");
+    }
+    let mut running = stores.start(dir.path()).await;
+    assert_eq!(running.blockstack.read_only(), None);
+    stores.pay_often(1);
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    check(dir.path(), &stores);
+
+    let log = files(&dir.path().join("log"));
+    let widest = log.keys().filter(|name| name.starts_with("tile/")).max_by_key(|name| {
+        let width = name.rsplit('/').next().and_then(|width| width.parse::<u32>().ok());
+        (name.starts_with("tile/entries"), width)
+    });
+    let widest = dir.path().join("log").join(widest.expect("a bundle"));
+    let mut bytes = std::fs::read(&widest).expect("read");
+    bytes[1000] ^= 1;
+    std::fs::write(&widest, bytes).expect("written");
+    let running = stores.start(dir.path()).await;
+    let why = running.blockstack.read_only().expect("read-only");
+    assert!(why.contains("damaged") && why.contains("rebuild log"), "{why}");
+    running.blockstack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    stores.lock().unavailable = true;
+    let seal =
+        Seal::Interval { records: Duration::from_millis(200), quiet: Duration::from_millis(700) };
+    let mut running = stores.start_with(dir.path(), seal, 20).await;
+    let trouble = status(&mut running).await.trouble.expect("trouble");
+    assert!(trouble.starts_with("Graphstore"), "{trouble}");
+    stores.lock().unavailable = false;
+    let until = async |running: &mut Running, done: &dyn Fn(&StatusReply) -> bool| {
+        let started = std::time::Instant::now();
+        loop {
+            let now = status(running).await;
+            if done(&now) {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "{now:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    until(&mut running, &|now| now.height == Some(0) && now.trouble.is_none()).await;
+    stores.pay_often(2);
+    let waited = until(&mut running, &|now| now.number == 2).await;
+    println!("two records were sealed after {waited:?}");
+    assert!(waited >= Duration::from_millis(150), "not at once: {waited:?}");
+    let height = status(&mut running).await.height;
+    until(&mut running, &|now| now.height > height).await;
+    running.blockstack.stop().await;
+    let blocks = check(dir.path(), &stores);
+    assert_eq!(blocks.last().expect("a block").header.records, 0, "an empty one after a while");
+}
+
+#[tokio::test]
+async fn blocks_have_no_more_records_than_they_may() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    stores.pay_often(4_100);
+    let made = seal(&mut running, true).await.expect("sealed");
+    running.blockstack.stop().await;
+    assert_eq!((made.records, made.blocks, made.height), (4_100, 3, 2));
+    let blocks = check(dir.path(), &stores);
+    let sizes: Vec<usize> = blocks.iter().map(|block| block.header.records as usize).collect();
+    println!("{sizes:?}");
+    assert!(sizes.iter().all(|records| *records <= 4_096));
+    let bytes = |from: u64, count: u64| -> usize {
+        let inner = stores.lock();
+        let records = inner.records.iter().skip(from as usize).take(count as usize);
+        records.map(|record| record.bytes.len()).sum()
+    };
+    for block in &blocks {
+        let header = &block.header;
+        assert!(bytes(header.cleared - header.records, header.records) <= 4 << 20);
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_publishes_in_between() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    seal(&mut running, false).await.expect("sealed");
+    let folder = Folder::open(&dir.path().join("log")).expect("a folder");
+    let note = folder.checkpoint().expect("read").expect("a checkpoint");
+    let text = Note::parse(note.as_bytes()).expect("a note").text;
+    let other = note.replace(&text, "other\n1\n\n");
+    folder.publish(Some(&note), &other).expect("published");
+    let refused = seal(&mut running, false).await.expect_err("refused");
+    assert!(refused.message().contains("somebody else publishes"), "{refused}");
+    assert_eq!(folder.checkpoint().expect("read"), Some(other), "and it stays");
+}

@@ -1,0 +1,96 @@
+//! What `store.rs` promises, shown on the folder. What would be lost if this
+//! failed: a checkpoint over files that are not all there, or two heads.
+
+use std::fs;
+use std::path::Path;
+
+use webwallet_blockstack::{Files as _, Folder, Head as _, Published};
+use webwallet_ledger::tile::TileId;
+
+fn open(dir: &Path) -> Folder {
+    Folder::open(&dir.join("log")).expect("a folder")
+}
+
+fn tile(path: &str) -> TileId {
+    path.parse().expect("a tile")
+}
+
+#[test]
+fn files_are_there_whole_under_the_paths_they_are_served_by() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let files: Vec<(TileId, Vec<u8>)> =
+        ["tile/0/000.p/7", "tile/0/x001/067", "tile/entries/000.p/7", "tile/1/000.p/1"]
+            .iter()
+            .map(|path| (tile(path), path.as_bytes().to_vec()))
+            .collect();
+    for (name, _) in &files {
+        assert_eq!(store.get(*name).expect("read"), None);
+    }
+    store.put(&files).expect("stored");
+    store.put(&files).expect("a repeat is no error");
+    for store in [store, open(dir.path())] {
+        for (name, bytes) in &files {
+            assert_eq!(store.get(*name).expect("read").as_ref(), Some(bytes));
+            let served = dir.path().join("log").join(name.path());
+            assert_eq!(fs::read(served).expect("read"), *bytes);
+        }
+    }
+}
+
+#[test]
+fn partial_tiles_go_and_everything_else_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let names = ["tile/0/000.p/7", "tile/0/000.p/9", "tile/0/000", "tile/0/001.p/3"].map(tile);
+    store.put(&names.map(|name| (name, b"x".to_vec()))).expect("stored");
+    store.remove_partials(&[names[2]]).expect("removed");
+    store.remove_partials(&[names[2]]).expect("and again");
+    let left = names.map(|name| store.get(name).expect("read").is_some());
+    assert_eq!(left, [false, false, true, true]);
+}
+
+#[test]
+fn a_file_that_a_crash_left_unfinished_is_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let unfinished = dir.path().join("log/.unfinished");
+    fs::create_dir_all(&unfinished).expect("made");
+    fs::write(unfinished.join("0"), "hal").expect("written");
+    let store = open(dir.path());
+    assert!(!unfinished.exists());
+    store.put(&[(tile("tile/0/000.p/1"), b"whole".to_vec())]).expect("stored");
+}
+
+#[test]
+fn a_disk_that_fails_is_said_and_the_same_again_succeeds() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let files = [(tile("tile/0/000.p/1"), b"one".to_vec()), (tile("tile/1/000.p/1"), vec![2])];
+    // A file stands where a folder belongs: the first is written, the second not.
+    fs::create_dir_all(dir.path().join("log/tile")).expect("made");
+    fs::write(dir.path().join("log/tile/1"), "in the way").expect("written");
+    assert!(store.put(&files).is_err());
+    fs::remove_file(dir.path().join("log/tile/1")).expect("removed");
+    store.put(&files).expect("stored");
+    for (name, bytes) in &files {
+        assert_eq!(store.get(*name).expect("read").as_ref(), Some(bytes));
+    }
+}
+
+#[test]
+fn the_head_moves_only_from_what_was_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let publish = |before, after| store.publish(before, after).expect("an answer");
+    assert_eq!(store.checkpoint().expect("read"), None);
+    assert_eq!(publish(Some("none"), "one"), Published::Moved);
+    assert_eq!(publish(None, "one"), Published::Yes);
+    assert_eq!(publish(None, "one"), Published::Yes, "the same again");
+    assert_eq!(publish(None, "two"), Published::Moved);
+    assert_eq!(publish(Some("one"), "two"), Published::Yes);
+    assert_eq!(publish(Some("one"), "two"), Published::Yes, "its answer was lost");
+    assert_eq!(publish(Some("one"), "three"), Published::Moved);
+    assert_eq!(store.checkpoint().expect("read").as_deref(), Some("two"));
+    assert_eq!(open(dir.path()).checkpoint().expect("read").as_deref(), Some("two"));
+    assert_eq!(fs::read_to_string(dir.path().join("log/checkpoint")).expect("read"), "two");
+}
