@@ -6,7 +6,8 @@ use std::thread;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::leaf::{Fault, Leaf};
 use webwallet_ledger::merkle::{Sha256, TreeHash};
-use webwallet_ledger::note::VerifierKey;
+use webwallet_ledger::note::{Note, VerifierKey};
+use webwallet_ledger::rejection::Rejection;
 use webwallet_ledger::signature::Keys;
 use webwallet_ledger::tile::TILE_WIDTH;
 use webwallet_ledger::time::Time;
@@ -217,7 +218,7 @@ impl Log<'_> {
             Content::Outline { number, time } => {
                 self.chain.record(place, *number, *time, &mut self.found);
             }
-            Content::Leaf(leaf, signatures) => self.document(place, leaf, signatures),
+            Content::Leaf(leaf, signatures) => self.document(place, leaf, signatures.as_deref()),
         }
         if kind != Kind::Block {
             self.chain.hold(kind, read.inside);
@@ -231,12 +232,7 @@ impl Log<'_> {
         self.last = Some((place, kind));
     }
 
-    fn document(
-        &mut self,
-        place: Place,
-        leaf: &Leaf,
-        signatures: &Result<(), webwallet_ledger::Rejection>,
-    ) {
+    fn document(&mut self, place: Place, leaf: &Leaf, signatures: Option<&Rejection>) {
         let found = &mut self.found;
         match leaf {
             Leaf::Genesis(genesis) => self.chain.genesis(place, genesis, found),
@@ -245,7 +241,7 @@ impl Log<'_> {
             Leaf::Record(entry) => {
                 self.chain.record(place, entry.record.number, entry.record.time, found);
                 if let Some(replay) = &mut self.replay {
-                    replay.record(place, entry, signatures, self.domain, found);
+                    replay.record(place, entry, signatures, found);
                 }
             }
             Leaf::Block(block) => {
@@ -264,13 +260,7 @@ impl Log<'_> {
         }
     }
 
-    fn finish(
-        mut self,
-        audit: &Audit,
-        note: &webwallet_ledger::note::Note,
-        size: u64,
-        root: &[u8; 32],
-    ) -> Report {
+    fn finish(mut self, audit: &Audit, note: &Note, size: u64, root: &[u8; 32]) -> Report {
         let found = &mut self.found;
         self.tree.finish(root, found);
         let (blocks, head) = (self.chain.blocks, self.chain.head);

@@ -15,11 +15,6 @@ use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::Receipt;
 use webwallet_ledger::time::Time;
 
-/// Records are made by one thread and dropped by another, in many small
-/// pieces: see the server's own.
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Re-checks a whole server from its URL or from files, trusting nobody.
 ///
 /// Exit status: 0 accepted, 1 rejected, 2 could not be checked.

@@ -64,8 +64,8 @@ pub(crate) struct Read {
 
 /// What a leaf turned out to be.
 pub(crate) enum Content {
-    /// A document, and for a record whether its signatures are good.
-    Leaf(Leaf, Result<(), Rejection>),
+    /// A document, and for a record what is wrong with its signatures.
+    Leaf(Leaf, Option<Box<Rejection>>),
     /// A record of which only this was read.
     Outline { number: u64, time: Time },
     /// No document that fits its place.
@@ -221,29 +221,30 @@ impl Reader<'_> {
         let content = match self.structure.then(|| outline(bytes)).flatten() {
             Some(outline) => outline,
             None => match Leaf::parse(bytes, self.domain) {
-                Ok(leaf) => Content::Leaf(leaf, Ok(())),
+                Ok(leaf) => Content::Leaf(leaf, None),
                 Err(error) => Content::Broken(broken(bytes, error)),
             },
         };
         Read { outside, inside, content }
     }
 
-    /// Sets the verdict on every record's signatures.
+    /// Notes of every record what is wrong with its signatures.
     fn verify<'r>(&self, leaves: impl Iterator<Item = &'r mut Read>, random: &mut ThreadRng) {
-        let mut batch: Vec<(&Request, &mut Result<(), Rejection>)> = Vec::new();
+        type Waiting<'r> = Vec<(&'r Request, &'r mut Option<Box<Rejection>>)>;
+        let mut batch: Waiting<'r> = Vec::new();
         let mut signatures = 0;
-        let mut flush = |batch: &mut Vec<(&Request, &mut Result<(), Rejection>)>| {
+        let mut flush = |batch: &mut Waiting<'r>| {
             let requests: Vec<&Request> = batch.iter().map(|(request, _)| *request).collect();
             let verdicts = verify::verify(&requests, &self.keys, random);
-            for ((_, verdict), found) in batch.drain(..).zip(verdicts) {
-                *verdict = found;
+            for ((_, bad), verdict) in batch.drain(..).zip(verdicts) {
+                *bad = verdict.err().map(Box::new);
             }
         };
         for leaf in leaves {
-            let Content::Leaf(Leaf::Record(entry), verdict) = &mut leaf.content else { continue };
+            let Content::Leaf(Leaf::Record(entry), bad) = &mut leaf.content else { continue };
             let Ok(request) = &entry.request else { continue };
             signatures += request.signatures();
-            batch.push((request, verdict));
+            batch.push((request, bad));
             if signatures >= BATCH {
                 flush(&mut batch);
                 signatures = 0;

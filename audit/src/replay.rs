@@ -4,7 +4,7 @@
 
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::block::Header;
-use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::clear::{self, History, RecordOf};
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::leaf::Entry;
 use webwallet_ledger::record::{Output, Record};
@@ -46,31 +46,23 @@ impl Replay {
         &mut self,
         place: Place,
         entry: &Entry,
-        signatures: &Result<(), Rejection>,
-        domain: &str,
+        signatures: Option<&Rejection>,
         found: &mut Findings,
     ) {
         let mut note = |rejection: &Rejection| found.leaf(refused(place, rejection));
         match &entry.request {
             Err(rejection) => note(rejection),
             Ok(request) => {
-                if let Err(rejection) = signatures {
+                if let Some(rejection) = signatures {
                     note(rejection);
                 }
-                self.clear(place, &entry.record, request, domain, found);
+                self.clear(place, &entry.record, request, found);
             }
         }
         self.state.apply(&entry.record);
     }
 
-    fn clear(
-        &mut self,
-        place: Place,
-        record: &Record,
-        request: &Request,
-        domain: &str,
-        found: &mut Findings,
-    ) {
+    fn clear(&mut self, place: Place, record: &Record, request: &Request, found: &mut Findings) {
         for (i, iou) in request.inputs.iter().enumerate() {
             if !self.seen.insert(&iou.hash, iou.expiry, record.time) {
                 let field = format!("meta.inputs.{i}");
@@ -78,12 +70,9 @@ impl Replay {
                 found.leaf(Finding::wrong(place, Code::Double, field, detail));
             }
         }
-        let history = Accounts(&self.state);
-        match clear::clear(request, domain, record.number, record.time, &history) {
-            Ok(Cleared::Now(cleared)) if cleared.bytes == record.bytes => {}
-            Ok(Cleared::Now(cleared)) => found.leaf(another(place, &cleared, record)),
-            // No IOU was cleared before, as far as this history knows.
-            Ok(Cleared::Before(_)) => {}
+        match clear::outputs(request, record.time, &Accounts(&self.state)) {
+            Ok(outputs) if is_written(&outputs, record) => {}
+            Ok(outputs) => found.leaf(another(place, &outputs, &record.outputs)),
             Err(rejection) => found.leaf(refused(place, &rejection)),
         }
     }
@@ -107,7 +96,7 @@ impl Replay {
 /// The finding that a record should have been refused.
 fn refused(place: Place, rejection: &Rejection) -> Finding {
     let code = match rejection.code {
-        Refused::Malformed | Refused::UnsupportedField => Code::Encoding,
+        Refused::Malformed | Refused::UnsupportedField | Refused::TooLarge => Code::Encoding,
         Refused::UnsupportedHash | Refused::HashMismatch => Code::Hash,
         Refused::WrongDomain => Code::Domain,
         Refused::UnsupportedScheme
@@ -121,8 +110,6 @@ fn refused(place: Place, rejection: &Rejection) -> Finding {
         Refused::BalanceBelowMin | Refused::BalanceAboveMax | Refused::AmountOverflow => {
             Code::Limit
         }
-        // What clearing gives does not fit a leaf, so it is not what is there.
-        Refused::TooLarge => Code::Output,
     };
     // A rejection points into a request; in a record the IOUs are in `meta`.
     let pointer = rejection.pointer.replacen("/data/inputs/", "/meta/inputs/", 1);
@@ -143,8 +130,24 @@ pub(crate) fn dotted(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".")
 }
 
-/// The finding that clearing gives another record.
-fn another(place: Place, cleared: &Record, record: &Record) -> Finding {
+/// Whether the record has exactly these outputs, to the letter.
+fn is_written(outputs: &[Output], record: &Record) -> bool {
+    const BEFORE: &[u8] = b",\"outputs\":[";
+    let mut written = Vec::with_capacity(record.bytes.len());
+    for (i, output) in outputs.iter().enumerate() {
+        if i > 0 {
+            written.push(b',');
+        }
+        output.write(&mut written);
+    }
+    written.push(b']');
+    // The first in the canonical form: before it, only texts and `inputs`.
+    let start = memchr::memmem::find(&record.bytes, BEFORE).map(|at| at + BEFORE.len());
+    start.is_some_and(|start| record.bytes[start..].starts_with(&written))
+}
+
+/// The finding that clearing gives other outputs.
+fn another(place: Place, cleared: &[Output], logged: &[Output]) -> Finding {
     let text = |output: Option<&Output>| {
         let mut out = Vec::new();
         if let Some(output) = output {
@@ -152,13 +155,11 @@ fn another(place: Place, cleared: &Record, record: &Record) -> Finding {
         }
         String::from_utf8(out).unwrap_or_default()
     };
-    let longer = cleared.outputs.len().max(record.outputs.len());
-    let differs = |i: &usize| cleared.outputs.get(*i) != record.outputs.get(*i);
-    let Some(i) = (0..longer).find(differs) else {
-        // The same outputs in another spelling.
-        let (expected, actual) = (cleared.hash, record.hash);
-        return Finding::at(place, Code::Output, "data.outputs", expected, actual);
+    let longer = cleared.len().max(logged.len());
+    let Some(i) = (0..longer).find(|i| cleared.get(*i) != logged.get(*i)) else {
+        let detail = "a decimal is not in its shortest form";
+        return Finding::wrong(place, Code::Output, "data.outputs", detail);
     };
-    let (expected, actual) = (text(cleared.outputs.get(i)), text(record.outputs.get(i)));
+    let (expected, actual) = (text(cleared.get(i)), text(logged.get(i)));
     Finding::at(place, Code::Output, format!("data.outputs.{i}"), expected, actual)
 }

@@ -82,8 +82,7 @@ pub fn clear(
     if let Some(record) = replay(&request.ious(), history) {
         return Ok(Cleared::Before(record));
     }
-    judge_inputs(request, time, history)?;
-    let outputs = settle(request, history)?;
+    let outputs = outputs(request, time, history)?;
     let record = Record::new(domain, number, time, request, outputs);
     if record.bytes.len() > RECORD_BYTES_MAX {
         let detail = "the record of this request would be larger than a leaf of the log";
@@ -91,6 +90,20 @@ pub fn clear(
             .measured(RECORD_BYTES_MAX, record.bytes.len()));
     }
     Ok(Cleared::Now(record))
+}
+
+/// The outputs that a request leaves, for whoever has its record already and
+/// only asks whether it is right. Replays and sizes are not looked at.
+///
+/// # Errors
+/// The earliest code from `iou_already_cleared` on, over all inputs or accounts.
+pub fn outputs(
+    request: &Request,
+    time: Time,
+    history: &impl History,
+) -> Result<Vec<Output>, Rejection> {
+    judge_inputs(request, time, history)?;
+    settle(request, history)
 }
 
 /// Once only, in time, credit by the issuer.

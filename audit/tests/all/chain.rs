@@ -50,7 +50,6 @@ pub struct Log {
     pub state: State,
     key: [u8; 32],
     tree: Range<Sha256>,
-    genesis: Hash,
     head: Hash,
     height: u64,
     /// Leaves of the open block: stack, keys, records.
@@ -92,7 +91,6 @@ impl Log {
             state: State::new(),
             key,
             tree: Range::new(),
-            genesis: genesis.hash,
             head: genesis.hash,
             height: 0,
             open: vec![genesis.bytes],

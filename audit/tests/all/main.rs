@@ -4,6 +4,7 @@ mod chain;
 mod codes;
 mod command;
 mod files;
+mod headers;
 mod honest;
 
 use tempfile::TempDir;
