@@ -2,6 +2,7 @@
 //! shape, signatures, and whether bundle and lowest tile agree. So it can be
 //! done for many at once ([`crate::workers`]).
 
+use memchr::memmem;
 use rand::rngs::ThreadRng;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::json::{self, Value};
@@ -296,18 +297,18 @@ fn missing(outside: Node) -> Read {
 /// their places in the canonical form, and quotes in strings are escaped.
 /// `None` if it is none, or anything about it is unusual.
 fn outline(bytes: &[u8]) -> Option<Content> {
-    const KIND: &str = "],\"kind\":\"record\",\"number\":\"";
-    const TIME: &str = "],\"time\":\"";
-    if !document::is_record(bytes) {
-        return None;
-    }
+    const NAME: &[u8] = b",\"hash\":{\"steps\":\"";
+    const KIND: &[u8] = b"],\"kind\":\"record\",\"number\":\"";
+    const TIME: &[u8] = b"],\"time\":\"";
+    /// Bytes of a time.
+    const LENGTH: usize = 24;
     document::name(bytes).ok()?;
-    let text = std::str::from_utf8(bytes).ok()?;
-    let data =
-        &text[..text.find(",\"hash\":{\"steps\":\"stringify:data\",\"types\":\"sha3-256\"")?];
-    let number = data[data.find(KIND)? + KIND.len()..].split('"').next()?;
-    let time = data[data.rfind(TIME)? + TIME.len()..].split('"').next()?;
+    let data = &bytes[..memmem::find(bytes, NAME)?];
+    let number = &data[memmem::find(data, KIND)? + KIND.len()..];
+    let number = std::str::from_utf8(&number[..memchr::memchr(b'"', number)?]).ok()?;
     let number = number.parse().ok().filter(|n: &u64| n.to_string() == number)?;
+    let (before, time) = data.strip_suffix(b"\"}")?.split_last_chunk::<LENGTH>()?;
+    let time = before.ends_with(TIME).then_some(std::str::from_utf8(time).ok()?)?;
     Some(Content::Outline { number, time: time.parse().ok()? })
 }
 

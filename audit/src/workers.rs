@@ -40,7 +40,7 @@ pub(crate) fn each_bundle(
     thread::scope(|scope| {
         let work = || work(reader, &queue);
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let ahead = workers.len() + 2;
+        let ahead = workers.len() + 1;
         // Takes `jobs` with it, so that the workers find the queue closed and end.
         let outcome = hand_out(jobs, bundles, ahead, take);
         let ended = workers.into_iter().map(|worker| worker.join());

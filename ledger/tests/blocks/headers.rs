@@ -3,7 +3,7 @@
 
 use webwallet_ledger::block::{Block, Genesis, Header, Keys, LEAF_BYTES_MAX, Stack};
 use webwallet_ledger::leaf::{Fault, Leaf};
-use webwallet_ledger::note::verifier_key;
+use webwallet_ledger::note::{sign, verifier_key};
 use webwallet_ledger::{Hash, Time};
 
 use crate::party::{DOMAIN, now};
@@ -119,6 +119,8 @@ fn what_is_written_reads_back() {
 fn a_change_of_keys_is_signed_by_both() {
     assert!(keys().verify());
     let [old, new] = keys().signatures;
+    let text = format!("example.net\nkeys\n{}\n", keys().hash);
+    assert_eq!([&old, &new], [&sign(&text, DOMAIN, &[1; 32]), &sign(&text, DOMAIN, &[2; 32])]);
     let others = Keys::new(DOMAIN, now(), &[1; 32], &[3; 32]).signatures;
     let cases = [
         ("swapped", [new.clone(), old.clone()]),

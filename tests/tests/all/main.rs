@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod commands;
 mod original_sdk;
+mod proofs;
 mod readme;
 mod scenarios;
 mod server;

@@ -72,7 +72,8 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
                         _ => panic!("neither cleared nor refused: {answer:?}"),
                     };
                     // The same bytes to the other gateway: the same verdict, no second record.
-                    let again = post(&agent, &urls[(client + n + 1) % 2], &body).expect("an answer");
+                    let again =
+                        post(&agent, &urls[(client + n + 1) % 2], &body).expect("an answer");
                     match answer.status {
                         201 => assert_eq!((again.status, &again.body), (200, &answer.body)),
                         _ => assert_eq!(again.status, 422),

@@ -5,6 +5,7 @@
 
 mod kill;
 mod race;
+mod seal;
 mod syncs;
 
 /// How often to repeat: `short` in `scripts/test`, `long` in `scripts/soak`.

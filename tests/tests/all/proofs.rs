@@ -1,0 +1,312 @@
+//! What a stranger gets out of a server: a log to audit while it lives and after
+//! it is gone, receipts that outlive it, and three stores of which any one can be
+//! lost. If these failed, users would hold promises instead of proofs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use webwallet_tests::party::{issue, party, pay};
+use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output().expect("it runs");
+    println!("{}{}", text(&output.stdout), text(&output.stderr));
+    output
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// The auditor, built beside the server.
+fn auditor() -> PathBuf {
+    let auditor = binary().with_file_name("webwallet-audit");
+    assert!(auditor.exists(), "build it with: cargo build --profile ci --workspace");
+    auditor
+}
+
+/// The second auditor; Python reads the file itself.
+fn python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../audit/python/webwallet_audit.py")
+}
+
+/// The last line of an audit.
+fn verdict(place: &str, key: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let arguments = [&[place, "--key", key, "--json"], more].concat();
+    let output = run(&auditor(), &arguments);
+    let lines = text(&output.stdout).lines();
+    let lines = lines.map(|line| serde_json::from_str(line).expect("JSON Lines"));
+    (output.status.code(), lines.collect())
+}
+
+fn second_verdict(place: &str, key: &str) -> (Option<i32>, Vec<Value>) {
+    let script = python();
+    let script = script.to_str().expect("a path in UTF-8");
+    let output = run(Path::new("python3"), &[script, place, "--key", key, "--json"]);
+    let lines = text(&output.stdout).lines();
+    let lines = lines.map(|line| serde_json::from_str(line).expect("JSON Lines"));
+    (output.status.code(), lines.collect())
+}
+
+/// Three people, payments, and a repeat: what every test here has in its log.
+fn live(url: &str, from: usize, payments: usize) {
+    let agent = agent();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(party);
+    for i in from..from + payments {
+        let body = match i % 3 {
+            0 => issue(&alice, &bob, "5", &format!("issue {i}")),
+            1 => pay(&bob, &carol, &alice, "1", &format!("pay {i}")),
+            _ => pay(&carol, &alice, &alice, "0.5", &format!("back {i}")),
+        };
+        let answer = post(&agent, url, &body).expect("an answer");
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+}
+
+/// Waits until this record is sealed; gives its receipt.
+fn receipt(url: &str, number: u64) -> Vec<u8> {
+    let (agent, until) = (agent(), Instant::now() + Duration::from_secs(30));
+    loop {
+        let answer = get(&agent, url, &format!("/transaction/{number}/receipt"));
+        match answer.status {
+            200 => return answer.body,
+            202 if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            _ => panic!("no receipt: {answer:?}"),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("a kind").is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).expect("copied")),
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A folder behind Python's own web server; ends with the test.
+struct Mirror(Child, String);
+
+impl Mirror {
+    fn of(folder: &Path) -> Mirror {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr();
+        let port = port.expect("an address").port().to_string();
+        let mut server = Command::new("python3");
+        server.args(["-m", "http.server", &port, "--bind", "127.0.0.1", "--directory"]);
+        let server = server.arg(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mirror = Mirror(server.expect("python3"), format!("http://127.0.0.1:{port}"));
+        let until = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+            assert!(Instant::now() < until, "python3 -m http.server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        mirror
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A stranger needs a copy of some files and one key, not the server.
+#[test]
+fn a_log_is_accepted_from_a_live_server_and_from_a_copy_when_it_is_gone() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let key = server.line["key"].as_str().expect("the first line says the key").to_owned();
+    live(&server.url(), 0, 30);
+    let saved = receipt(&server.url(), 2);
+    // Audited while it clears.
+    let url = server.url();
+    let busy = std::thread::spawn(move || live(&url, 30, 60));
+    for _ in 0..3 {
+        let (code, lines) = verdict(&server.url(), &key, &[]);
+        assert_eq!(code, Some(0), "{lines:?}");
+    }
+    busy.join().expect("every payment cleared");
+    receipt(&server.url(), 90);
+    let (code, lines) = second_verdict(&server.url(), &key);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let mirror = data.path().join("mirror");
+    copy(&data.path().join("data/log"), &mirror);
+    server.kill();
+
+    // The origin is gone; any web server will do.
+    let served = Mirror::of(&mirror);
+    let (code, lines) = verdict(&served.1, &key, &[]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let last = lines.last().expect("a verdict");
+    assert_eq!((&last["result"], &last["records"]), (&"accepted".into(), &"90".into()), "{last}");
+    let place = mirror.to_str().expect("a path in UTF-8");
+    assert_eq!(verdict(place, &key, &[]).1.last(), Some(last));
+    assert_eq!(second_verdict(place, &key).1.last(), Some(last));
+
+    // A receipt from before needs neither.
+    let file = data.path().join("receipt");
+    std::fs::write(&file, &saved).expect("written");
+    let file = file.to_str().expect("a path in UTF-8");
+    assert_eq!(run(&auditor(), &["receipt", file, "--key", &key]).status.code(), Some(0));
+    assert_eq!(run(&binary(), &["verify", file, "--key", &key]).status.code(), Some(0));
+    let script = python();
+    let script = script.to_str().expect("a path in UTF-8");
+    let second = run(Path::new("python3"), &[script, "receipt", file, "--key", &key]);
+    assert_eq!(second.status.code(), Some(0));
+
+    // One byte of any file, and both name where.
+    for path in files(&mirror) {
+        let good = std::fs::read(&path).expect("read");
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 4;
+        std::fs::write(&path, &bad).expect("written");
+        let (code, lines) = verdict(place, &key, &[]);
+        let (second_code, second_lines) = second_verdict(place, &key);
+        assert_eq!((code, second_code), (Some(1), Some(1)), "{}", path.display());
+        for field in ["code", "block", "number"] {
+            assert_eq!(lines[0][field], second_lines[0][field], "{}: {lines:?}", path.display());
+        }
+        assert!(lines[0]["code"].as_str().is_some_and(|code| code.starts_with("A-")));
+        std::fs::write(&path, &good).expect("written");
+    }
+    assert_eq!(verdict(place, &key, &[]).0, Some(0));
+}
+
+/// What a client can read of a server.
+fn answers(url: &str, last: u64) -> Vec<Answer> {
+    let agent = agent();
+    let mut paths: Vec<String> = (1..=last).map(|n| format!("/transaction/{n}")).collect();
+    for name in ["alice", "bob", "carol"] {
+        let (address, unit) = (party(name).address, party("alice").address);
+        paths.push(format!("/address/{address}"));
+        paths.push(format!("/address/{address}/outputs/history?counter={unit}&limit=1000"));
+        paths.push(format!("/address/{address}/proof?counter={unit}&height=1"));
+    }
+    paths.extend(["/checkpoint", "/block/0", "/block/1", "/block/latest"].map(str::to_owned));
+    paths.extend((1..=last).map(|n| format!("/transaction/{n}/receipt")));
+    let answers = paths.iter().map(|path| {
+        let answer = get(&agent, url, path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer
+    });
+    answers.collect()
+}
+
+/// Any one store can be lost: the other two make it again, byte for byte.
+#[test]
+fn each_store_is_rebuilt_from_the_other_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let place = data.to_str().expect("a path in UTF-8");
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "2026-01-01T00:00:00.000Z").expect("written");
+    let clock = clock.to_str().expect("a path in UTF-8");
+    let controls = ["--seal", "manual", "--test-clock", clock];
+    let server = Process::all(&data, &controls);
+    let seal = |server: &Process| {
+        let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+        assert_eq!(run(&binary(), &["seal", "--admin", &admin]).status.code(), Some(0));
+    };
+    live(&server.url(), 0, 20);
+    seal(&server);
+    live(&server.url(), 20, 20);
+    seal(&server);
+    let before = answers(&server.url(), 40);
+    // Cleared, and not sealed when the store is lost.
+    live(&server.url(), 40, 5);
+    let unsealed: Vec<Answer> =
+        (41..=45).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect();
+    assert_eq!(server.terminate(), Some(0));
+    let command = |name: &str, more: &[&str]| {
+        let settings = ["--data", place, "--domain", "example.net", "--test-clock", clock];
+        run(&binary(), &[&[name], more, &settings].concat())
+    };
+    assert_eq!(command("fsck", &[]).status.code(), Some(0), "sound before");
+    for (lost, folders) in [
+        ("hashtable", &["hashtable"][..]),
+        ("graphstore", &["graphstore"]),
+        ("log", &["log", "state"]),
+    ] {
+        for folder in folders {
+            std::fs::remove_dir_all(data.join(folder)).expect("removed");
+        }
+        assert_eq!(command("rebuild", &[lost]).status.code(), Some(0), "rebuild {lost}");
+        assert_eq!(command("fsck", &[]).status.code(), Some(0), "sound after rebuild {lost}");
+        let server = Process::all(&data, &controls);
+        assert_eq!(answers(&server.url(), 40), before, "after rebuild {lost}");
+        for (number, record) in (41..).zip(&unsealed) {
+            assert_eq!(get(&agent(), &server.url(), &format!("/transaction/{number}")), *record);
+        }
+        assert_eq!(server.terminate(), Some(0));
+    }
+    // It goes on as if nothing had been.
+    let server = Process::all(&data, &controls);
+    live(&server.url(), 45, 5);
+    seal(&server);
+    let key = server.line["key"].as_str().expect("a key");
+    assert_eq!(verdict(&server.url(), key, &[]).0, Some(0));
+}
+
+/// An operator must not find out from an auditor that a store is damaged.
+#[test]
+fn fsck_names_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = Process::all(&data, &[]);
+    live(&server.url(), 0, 12);
+    receipt(&server.url(), 12);
+    assert_eq!(server.terminate(), Some(0));
+    std::fs::remove_dir_all(data.join("hashtable")).expect("removed");
+    let place = data.to_str().expect("a path in UTF-8");
+    let output = run(&binary(), &["fsck", "--data", place, "--domain", "example.net", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!((&lines[0]["code"], &lines[0]["number"]), (&"F-MISSING".into(), &"1".into()));
+    assert_eq!(lines.last().expect("a summary")["findings"]["F-MISSING"], 12);
+}
+
+/// A key that leaks is replaced; whoever holds the old one can still follow.
+#[test]
+fn a_rotated_log_key_is_followed_from_the_old_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let old = server.line["key"].as_str().expect("a key").to_owned();
+    live(&server.url(), 0, 5);
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    let rotated = run(&binary(), &["rotate-log-key", "--admin", &admin, "--json"]);
+    assert_eq!(rotated.status.code(), Some(0));
+    let rotated: Value = serde_json::from_slice(&rotated.stdout).expect("JSON");
+    let new = rotated["key"].as_str().expect("a key").to_owned();
+    live(&server.url(), 5, 5);
+    receipt(&server.url(), 10);
+    for key in [&old, &new] {
+        assert_eq!(verdict(&server.url(), key, &[]).0, Some(0), "{key}");
+        assert_eq!(second_verdict(&server.url(), key).0, Some(0), "{key}");
+    }
+    let card = get(&agent(), &server.url(), "/.well-known/webwallet").json();
+    assert_eq!(card["keys"], serde_json::json!([new, old]));
+}
