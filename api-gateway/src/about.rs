@@ -74,7 +74,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
 
 /// Whether requests can be served
 ///
-/// Asks both stores, each for at most a second. The detail of a refusal names what is missing.
+/// Asks both stores, each for at most two seconds. The detail of a refusal names what is missing.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -117,7 +117,9 @@ pub async fn serve(
                     Ok(Err(error)) => {
                         tracing::debug!(peer = %connection.peer, %error, "no TLS with this peer");
                     }
-                    Err(_) => tracing::debug!(peer = %connection.peer, "the handshake took too long"),
+                    Err(_) => {
+                        tracing::debug!(peer = %connection.peer, "the handshake took too long")
+                    }
                 },
             }
             open.decrement(1.0);

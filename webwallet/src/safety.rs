@@ -27,16 +27,22 @@ pub enum Unsafe {
     #[error("the test clock is for loopback only, and {0} is not")]
     TestClock(SocketAddr),
     /// Everybody who lists processes would read it.
-    #[error("the address of {0} must not hold a password; put it into a file and name that with {1}")]
+    #[error(
+        "the address of {0} must not hold a password; put it into a file and name that with {1}"
+    )]
     Password(&'static str, &'static str),
     /// A certificate nobody judges is no certificate.
     #[error("{0}; name the CA of the services in PEM: --tls-ca FILE")]
     NoCa(String),
     /// What was meant to be secret would not be.
-    #[error("tls_ca_file is set, but the {0} is called without TLS; its address must begin with https://")]
+    #[error(
+        "tls_ca_file is set, but the {0} is called without TLS; its address must begin with https://"
+    )]
     Plain(&'static str),
     /// A certificate cannot be asked for without showing one.
-    #[error("gRPC cannot ask for certificates of {0} without one of its own: --tls-cert FILE --tls-key FILE")]
+    #[error(
+        "gRPC cannot ask for certificates of {0} without one of its own: --tls-cert FILE --tls-key FILE"
+    )]
     NoCertificate(String),
 }
 

@@ -14,7 +14,12 @@ use crate::engines::{Server, count, cypher, keys};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `serve` on these engines, and returns why it would not.
-fn refused(server: &Server, neo4j: Option<&Neo4j>, arguments: &[&str], set: &[(&str, &str)]) -> String {
+fn refused(
+    server: &Server,
+    neo4j: Option<&Neo4j>,
+    arguments: &[&str],
+    set: &[(&str, &str)],
+) -> String {
     let mut command = server.command(neo4j);
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "off"]).args(arguments);
     command.envs(set.iter().copied()).stdin(Stdio::null());

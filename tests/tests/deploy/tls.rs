@@ -72,7 +72,8 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     let (_hashtable, hashtable) = store("hashtable", folder.path(), &tls);
     let (_graphstore, graphstore) = store("graphstore", folder.path(), &tls);
     let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0"];
-    let gateway = [&gateway[..], &["--hashtable", &hashtable, "--graphstore", &graphstore]].concat();
+    let gateway =
+        [&gateway[..], &["--hashtable", &hashtable, "--graphstore", &graphstore]].concat();
 
     // Somebody with a certificate of his own is a stranger to our stores.
     let stranger = start(&gateway, &foreign.flags(&ours));
