@@ -78,7 +78,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
 
 /// Whether requests can be served
 ///
-/// Asks both stores and the log, each for at most a second. The detail of a refusal names what is missing.
+/// Asks both stores and the log, each for at most two seconds. The detail of a refusal names what is missing.
 #[utoipa::path(
     get,
     path = "/readyz",

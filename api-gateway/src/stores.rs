@@ -19,8 +19,9 @@ use webwallet_proto::link::Link;
 
 use crate::problem::{Other, Problem};
 
-/// How long a store may take to show that it is there.
-const READY_WITHIN: Duration = Duration::from_secs(1);
+/// How long a store may take to show that it is there. It gives its engine half
+/// of that, so that it is the store that says which of the two is missing.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Clients of both services.
 #[derive(Clone)]
@@ -204,7 +205,7 @@ impl Stores {
 /// look at, or which engine. Why, its log says.
 fn silent(store: &str, status: &tonic::Status) -> String {
     match engine::missing_in(status) {
-        Some(engine) => format!("{store}: its engine, {engine}, does not answer"),
+        Some(engine) => format!("{store} cannot use its engine, {engine}; its log says why"),
         None => format!("{store} does not answer ({:?})", status.code()),
     }
 }

@@ -6,6 +6,6 @@ MATCH (x:Output)<-[:OUTPUTS]-(t:Transaction) WHERE x.p > a0 + CASE WHEN s > 1000
 MATCH (t)-[:OUTPUTS]->(y:Output) WHERE y.p > b0 AND y.p < b0 + 2147483648
 OPTIONAL MATCH (x1:Output {p: x.p - 1}) WHERE x1.p > a0
 OPTIONAL MATCH (y1:Output {p: y.p - 1}) WHERE y1.p > b0
-RETURN t.n AS number, t.time AS time,
+RETURN t.n AS number, toString(datetime({epochMillis: t.time})) AS time,
        coalesce(x1.net, '0') + ' -> ' + x.net AS one, coalesce(y1.net, '0') + ' -> ' + y.net AS other
 ORDER BY number DESC;

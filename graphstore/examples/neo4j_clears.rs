@@ -186,7 +186,8 @@ async fn naive(graph: &Graph, world: &Arc<World>, time: Duration) -> Result<f64,
                 };
                 match wrote {
                     Ok(_) => txn.commit().await.map(|_| done += 1)?,
-                    Err(_) => txn.rollback().await?,
+                    // It may have ended already.
+                    Err(_) => drop(txn.rollback().await),
                 }
             }
             Ok::<u32, neo4rs::Error>(done)

@@ -13,6 +13,7 @@
 
 mod bolt;
 mod commit;
+mod faults;
 mod plan;
 mod read;
 mod schema;
@@ -30,6 +31,7 @@ use crate::store::{
 use bolt::Bolt;
 pub use bolt::Settings;
 use plan::Chain;
+use schema::Opened;
 use statements::Statements;
 
 /// Accounts kept in memory for the writer: those of a busy hour, in about 30 MB.
@@ -47,7 +49,8 @@ struct Inner {
     statements: Statements,
     version: String,
     domain: String,
-    epoch: u64,
+    /// `None`: this process only looks.
+    epoch: Option<u64>,
     /// Accounts as the last commits left them. What is stale in it makes a
     /// commit fail, and is then forgotten.
     chains: Cache<AccountId, Chain>,
@@ -76,6 +79,22 @@ impl Neo4j {
         let bolt = Bolt::new(settings)?;
         let opened = schema::open(&bolt, settings, domain).await?;
         tracing::info!(version = opened.version, epoch = opened.epoch, "Neo4j is open");
+        Neo4j::opened(bolt, opened, domain).await
+    }
+
+    /// Opens the graph to be looked at, beside whoever writes to it: nothing is
+    /// made or taken over, and every write is refused.
+    ///
+    /// # Errors
+    /// As [`Neo4j::open`], but a missing constraint is left to
+    /// [`Store::faults`]; and an empty database is refused.
+    pub async fn inspect(settings: &Settings, domain: &str) -> Result<Neo4j, Error> {
+        let bolt = Bolt::new(settings)?;
+        let opened = schema::inspect(&bolt, settings, domain).await?;
+        Neo4j::opened(bolt, opened, domain).await
+    }
+
+    async fn opened(bolt: Bolt, opened: Opened, domain: &str) -> Result<Neo4j, Error> {
         let inner = Inner {
             bolt,
             statements: Statements::new(),
@@ -85,6 +104,8 @@ impl Neo4j {
             chains: Cache::new(CACHED_ACCOUNTS),
             stopped: Mutex::default(),
         };
+        // The first time, the server takes long to plan what health then asks in a hurry.
+        inner.bolt.read(inner.head_query()).await?;
         Ok(Neo4j { inner: Arc::new(inner), runtime: Handle::current() })
     }
 
@@ -100,12 +121,20 @@ impl Neo4j {
 }
 
 impl Inner {
-    fn writable(&self) -> Result<(), Error> {
+    /// Has this process stopped writing?
+    fn sound(&self) -> Result<(), Error> {
         match &*self.stopped.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(Stopped::Deposed(why)) => Err(Error::Unavailable(why.clone())),
             Some(Stopped::Broken(why)) => Err(Error::Broken(why.clone())),
         }
+    }
+
+    /// The epoch under which this process may write.
+    fn writable(&self) -> Result<u64, Error> {
+        self.sound()?;
+        let looks = || Error::Unavailable("this graph was opened to be inspected only".into());
+        self.epoch.ok_or_else(looks)
     }
 
     /// Nothing is written from here on; the first reason stands.
@@ -114,15 +143,16 @@ impl Inner {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
-    /// Is this still the writer's epoch?
+    /// Is this still the writer's epoch, for one who writes?
     fn fenced(&self, epoch: u64) -> Result<(), Error> {
-        if epoch != self.epoch {
+        if let Some(ours) = self.epoch
+            && epoch != ours
+        {
             self.stop(Stopped::Deposed(format!(
-                "another Graphstore has taken this graph over (epoch {epoch} after {}); stop it, or restart this one to take the graph back",
-                self.epoch
+                "another Graphstore has taken this graph over (epoch {epoch} after {ours}); stop it, or restart this one to take the graph back"
             )));
         }
-        self.writable()
+        self.sound()
     }
 }
 
@@ -181,5 +211,9 @@ impl Store for Neo4j {
 
     async fn trim(&self, upto: u64) -> Result<(), Error> {
         self.there(|inner| async move { inner.trim(upto).await }).await
+    }
+
+    async fn faults(&self) -> Result<Vec<String>, Error> {
+        self.there(|inner| async move { inner.faults().await }).await
     }
 }

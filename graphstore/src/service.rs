@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio_stream::Stream;
-use tonic::{Request as Call, Response, Status};
+use tonic::{Code, Request as Call, Response, Status};
 use webwallet_ledger::clear::{History, replay};
 use webwallet_ledger::{AccountId, Address, Hash, Request};
+use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
     self, Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest,
@@ -243,7 +244,15 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         if self.writer.has_stopped() {
             return Err(Status::unavailable("the writer has stopped"));
         }
-        let head = writer::head_of(&*self.store, &self.domain).await.map_err(failure)?;
+        let head = writer::head_of(&*self.store, &self.domain).await.map_err(|error| {
+            match failure(error) {
+                // Not this process: its engine. Whoever looks for the fault looks there.
+                status if status.code() == Code::Unavailable => {
+                    engine::missing(&self.store.name(), status.message())
+                }
+                status => status,
+            }
+        })?;
         let now = (self.clock)().map_err(Status::unavailable)?;
         Ok(Response::new(StatusReply {
             number: head.number,

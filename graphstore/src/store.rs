@@ -194,6 +194,12 @@ pub struct Page {
 ///
 /// One writer commits; any number of readers read. What a commit wrote is
 /// visible to every read that starts after it returned.
+///
+/// Of two processes that open a store to write, never both commit: either the
+/// second is refused, or the first is deposed. A deposed one is so for good:
+/// its `commit`, `intend` and `head` fail with [`Error::Unavailable`], which
+/// says so, until it is opened again. If it took the store back by itself, the
+/// two would take turns in deposing each other.
 pub trait Store: Send + Sync + 'static {
     /// Its name and version, for logs, health and test output.
     fn name(&self) -> String;
@@ -278,4 +284,11 @@ pub trait Store: Send + Sync + 'static {
     /// outputs, balances, names, numbers) stays. An engine whose other answers
     /// come from those bytes keeps them.
     fn trim(&self, upto: u64) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What the engine itself finds wrong with what it holds, a sentence each:
+    /// a constraint or an index that is missing, counters that disagree. Of an
+    /// engine that checks what it reads, and has nothing beside, nothing.
+    fn faults(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }

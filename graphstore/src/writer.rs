@@ -254,7 +254,10 @@ impl<S: Store> Writer<S> {
         let count = records.len() as u64;
         let batch = Batch::new(records);
         for _ in 0..UNKNOWN_TRIES_MAX {
-            match self.store.commit(&batch).await? {
+            let committed = self.store.commit(&batch).await;
+            // An earlier try, whose answer was lost, may have written it.
+            self.stale |= committed.is_err();
+            match committed? {
                 Committed::Yes => {
                     self.number += count;
                     self.time = Some(time);

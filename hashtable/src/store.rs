@@ -60,9 +60,10 @@ pub enum Error {
     /// What is stored is not what was put: never answered, always said.
     #[error("the stored copy of document {0} is damaged")]
     Damaged(Hash),
-    /// A write failed, so it is unknown what the disk holds. Nothing is written
-    /// any more until the store is opened anew.
-    #[error("the store stopped writing after a failure: {0}")]
+    /// Nothing is written: a write failed, so that it is unknown what the disk
+    /// holds, until the store is opened anew; or the engine would lose what it is
+    /// given, until its operator has mended that.
+    #[error("the store does not write: {0}")]
     Stopped(String),
     /// The engine failed.
     #[error("the engine failed")]

@@ -1,5 +1,5 @@
-//! A service that is there although its engine is not, told apart from one that
-//! does not answer at all.
+//! A service that is there although it cannot use its engine, told apart from one
+//! that does not answer at all.
 //!
 //! Whoever looks for the fault then knows on which machine to look. Only the
 //! engine's name travels to the public; the cause is for the service's own log.
@@ -9,7 +9,8 @@ use tonic::{Status, metadata::MetadataValue};
 /// The key under which the engine's name travels.
 const KEY: &str = "webwallet-engine";
 
-/// `UNAVAILABLE` because the engine, such as `neo4j 5.26.30`, does not answer.
+/// `UNAVAILABLE` because of the engine, such as `neo4j 5.26.30`: it does not answer,
+/// or another process has taken it over.
 pub fn missing(engine: &str, why: impl Into<String>) -> Status {
     let mut status = Status::unavailable(why);
     // A name that cannot travel is left out; the status says enough.
@@ -19,7 +20,7 @@ pub fn missing(engine: &str, why: impl Into<String>) -> Status {
     status
 }
 
-/// The engine that is missing, if a service said so.
+/// The engine that cannot be used, if a service said so.
 pub fn missing_in(status: &Status) -> Option<&str> {
     status.metadata().get(KEY)?.to_str().ok()
 }

@@ -92,18 +92,18 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
     }
 
     type NumberedStream =
-        tokio_stream::Empty<Result<webwallet_proto::hashtable::v1::Document, Status>>;
+        tokio_stream::Empty<Result<hashtable::v1::Document, Status>>;
 
     async fn numbered(
         &self,
-        _: Request<webwallet_proto::hashtable::v1::NumberedRequest>,
+        _: Request<hashtable::v1::NumberedRequest>,
     ) -> Result<Response<Self::NumberedStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
     async fn status(
         &self,
-        _: Request<webwallet_proto::hashtable::v1::StatusRequest>,
-    ) -> Result<Response<webwallet_proto::hashtable::v1::StatusReply>, Status> {
+        _: Request<hashtable::v1::StatusRequest>,
+    ) -> Result<Response<hashtable::v1::StatusReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }

@@ -70,16 +70,24 @@ pub fn graphstore(data: &Data) -> anyhow::Result<webwallet_graphstore::Embedded>
 /// The store of Graphstore on a Neo4j. From now on, whoever cleared there before
 /// does not any more.
 pub async fn neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
+    let Some(settings) = neo4j_settings(config)? else { return Ok(None) };
+    let store = Neo4j::open(&settings, &config.domain).await;
+    Ok(Some(store.map_err(|why| refused("Graphstore", "on", &settings.url, why))?))
+}
+
+/// The same to be looked at only: whoever clears there goes on.
+pub async fn inspected_neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
+    let Some(settings) = neo4j_settings(config)? else { return Ok(None) };
+    let store = Neo4j::inspect(&settings, &config.domain).await;
+    Ok(Some(store.map_err(|why| refused("Graphstore", "on", &settings.url, why))?))
+}
+
+fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
     let Some(url) = &config.neo4j else { return Ok(None) };
     let password = config.neo4j_password_file.as_deref().map(password).transpose()?;
     let (url, user) = without_user(url);
-    let settings = Settings {
-        url: url.clone(),
-        user: user.unwrap_or_else(|| NEO4J_USER.to_owned()),
-        password: password.unwrap_or_default(),
-    };
-    let store = Neo4j::open(&settings, &config.domain).await;
-    Ok(Some(store.map_err(|why| refused("Graphstore", "on", url, why))?))
+    let user = user.unwrap_or_else(|| NEO4J_USER.to_owned());
+    Ok(Some(Settings { url, user, password: password.unwrap_or_default() }))
 }
 
 /// Graphstore over its store, clearing from now on.

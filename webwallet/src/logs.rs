@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
 /// Libraries that tell of their daily work; a filter may name them to hear it.
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
 
 /// Starts logging with a filter such as `info` or `warn,webwallet=debug`.
 ///

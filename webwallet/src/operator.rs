@@ -69,23 +69,32 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
         let opened = async {
             safety::check(&config)?;
             // Its lock comes first: it says that no server runs.
-            let data = Data::open(&config.data, &config.domain)?;
-            let (redis, neo4j) = (engine::redis(&config).await?, engine::neo4j(&config).await?);
+            let apart = config.redis.is_some() && config.neo4j.is_some();
+            let needed = !apart || matches!(work, Work::Rebuild { .. });
+            let data = needed.then(|| Data::open(&config.data, &config.domain)).transpose()?;
+            let redis = engine::redis(&config).await?;
+            // To look is no reason to take a graph from the server that clears in it.
+            let neo4j = match work {
+                Work::Fsck { .. } => engine::inspected_neo4j(&config).await?,
+                Work::Rebuild { .. } => engine::neo4j(&config).await?,
+            };
             anyhow::Ok((data, redis, neo4j))
         };
         let (data, redis, neo4j) = match opened.await {
             Ok(opened) => opened,
             Err(why) => return serve::refused(why),
         };
+        let data = data.as_ref();
+        let here = || data.context("no data directory");
         match (neo4j, redis) {
-            (Some(graph), Some(documents)) => work.on(&config, &data, graph, documents).await,
-            (Some(graph), None) => work.on(&config, &data, graph, engine::hashtable(&data)?).await,
+            (Some(graph), Some(documents)) => work.on(&config, data, graph, documents).await,
+            (Some(graph), None) => work.on(&config, data, graph, engine::hashtable(here()?)?).await,
             (None, Some(documents)) => {
-                work.on(&config, &data, engine::graphstore(&data)?, documents).await
+                work.on(&config, data, engine::graphstore(here()?)?, documents).await
             }
             (None, None) => {
-                let (graph, documents) = (engine::graphstore(&data)?, engine::hashtable(&data)?);
-                work.on(&config, &data, graph, documents).await
+                let graph = engine::graphstore(here()?)?;
+                work.on(&config, data, graph, engine::hashtable(here()?)?).await
             }
         }
     })
@@ -95,13 +104,14 @@ impl Work {
     async fn on(
         self,
         config: &Config,
-        data: &Data,
+        data: Option<&Data>,
         graph: impl Graph,
         documents: impl Documents,
     ) -> anyhow::Result<Outcome> {
         match self {
             Work::Fsck { json } => look(config, &graph, &documents, json).await,
             Work::Rebuild { lost, json } => {
+                let data = data.context("no data directory")?;
                 let (what, count) = lost.rebuild(config, data, graph, documents).await?;
                 output::line(match json {
                     true => serde_json::json!({ "rebuilt": what.0, what.1: count.to_string() })

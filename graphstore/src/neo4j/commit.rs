@@ -12,8 +12,9 @@ use super::schema::{SHARD, first, get};
 use super::{Inner, Stopped};
 use crate::store::{Batch, Committed, Error, Intended, Intent};
 
-/// How often a batch is tried while locks or memory are short.
-const TRIES_MAX: u32 = 5;
+/// How often a batch is tried while locks or memory are short: with two seconds
+/// for a lock, less than a caller waits.
+const TRIES_MAX: u32 = 4;
 /// Longer after every try, so that whoever holds them can end.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Numbers in one transaction that drops bytes: at most 4 MiB of the largest
@@ -40,9 +41,9 @@ impl Inner {
     pub(super) async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
         let mut tries = 0;
         loop {
-            self.writable()?;
+            let epoch = self.writable()?;
             tries += 1;
-            let failure = match self.attempt(batch).await {
+            let failure = match self.attempt(batch, epoch).await {
                 Tried::Done(committed) => {
                     if committed != Committed::Yes {
                         // Something in it was stale, or may be.
@@ -77,12 +78,12 @@ impl Inner {
     }
 
     /// Tries once, from BEGIN to COMMIT or ROLLBACK.
-    async fn attempt(&self, batch: &Batch) -> Tried {
+    async fn attempt(&self, batch: &Batch, epoch: u64) -> Tried {
         let mut transaction = match self.bolt.begin().await {
             Ok(transaction) => transaction,
             Err(failure) => return failure.into(),
         };
-        let chains = match self.write(&mut transaction, batch).await {
+        let chains = match self.write(&mut transaction, batch, epoch).await {
             Ok(chains) => chains,
             Err(tried) => {
                 transaction.rollback().await;
@@ -107,8 +108,9 @@ impl Inner {
         &self,
         transaction: &mut Transaction,
         batch: &Batch,
+        epoch: u64,
     ) -> Result<HashMap<AccountId, Chain>, Tried> {
-        let Some(accounts) = self.fence(transaction, batch).await? else {
+        let Some(accounts) = self.fence(transaction, batch, epoch).await? else {
             return Err(Tried::Done(Committed::Deposed));
         };
         let ids = touched(batch);
@@ -136,6 +138,7 @@ impl Inner {
         &self,
         transaction: &mut Transaction,
         batch: &Batch,
+        epoch: u64,
     ) -> Result<Option<u64>, Tried> {
         let (Some(head), Some(last)) = (batch.records.first(), batch.records.last()) else {
             return Ok(None);
@@ -145,7 +148,7 @@ impl Inner {
         let fence = query(&self.statements.fence)
             .param("shard", SHARD)
             .param("batch", batch.id.to_string())
-            .param("epoch", integer(self.epoch))
+            .param("epoch", integer(epoch))
             .param("n0", integer(before))
             .param("n1", integer(last.number))
             .param("time", last.time.unix_ms());
@@ -162,9 +165,9 @@ impl Inner {
     }
 
     pub(super) async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
-        self.writable()?;
+        let epoch = self.writable()?;
         let mut transaction = self.bolt.begin().await?;
-        match self.write_intent(&mut transaction, intent, quiet).await {
+        match self.write_intent(&mut transaction, intent, quiet, epoch).await {
             Ok(stored @ Intended::Stored(_)) => {
                 transaction.commit().await.map(|()| stored).map_err(|failure| {
                     Error::Unavailable(format!(
@@ -184,10 +187,11 @@ impl Inner {
         transaction: &mut Transaction,
         intent: &Intent,
         quiet: bool,
+        epoch: u64,
     ) -> Result<Intended, Error> {
         let asked = query(&self.statements.intend)
             .param("shard", SHARD)
-            .param("epoch", integer(self.epoch))
+            .param("epoch", integer(epoch))
             .param("height", integer(intent.height))
             .param("cleared", integer(intent.cleared))
             .param("time", intent.time.unix_ms())
@@ -219,6 +223,7 @@ impl Inner {
     }
 
     pub(super) async fn trim(&self, upto: u64) -> Result<(), Error> {
+        self.writable()?;
         let trimmed = query(&self.statements.trimmed).param("shard", SHARD);
         let rows = self.bolt.read(trimmed).await?;
         let row = first(&rows)?;

@@ -22,10 +22,14 @@ const ANSWER_BYTES: usize = 4 << 20;
 const STEP: u32 = 64;
 
 impl Inner {
+    /// Where the graph stands.
+    pub(super) fn head_query(&self) -> Query {
+        query(&self.statements.head).param("shard", SHARD)
+    }
+
     pub(super) async fn head(&self) -> Result<Head, Error> {
-        self.writable()?;
-        let head = query(&self.statements.head).param("shard", SHARD);
-        let rows = self.bolt.read_within(HEAD_DEADLINE, head).await?;
+        self.sound()?;
+        let rows = self.bolt.read_within(HEAD_DEADLINE, self.head_query()).await?;
         let Some(row) = rows.first() else {
             return Err(Error::Broken(
                 "the graph has lost its Shard; restore it from a backup".into(),

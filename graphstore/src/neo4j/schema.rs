@@ -46,24 +46,46 @@ fn constraint(label: &str, property: &str) -> String {
 pub(super) struct Opened {
     /// The server's version.
     pub(super) version: String,
-    /// Ours: whoever has an earlier one may not write any more.
-    pub(super) epoch: u64,
+    /// Ours: whoever has an earlier one may not write any more. None of
+    /// somebody who only looks.
+    pub(super) epoch: Option<u64>,
 }
 
 /// Checks everything, makes what an empty graph lacks, and takes the graph.
 /// Nothing is written before all checks have passed.
 pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Result<Opened, Error> {
-    let told = |failure| explained(failure, settings);
-    let (version, is_new) =
-        check(bolt, domain).await.map_err(|refusal| refusal.into_error(told))?;
-    if is_new {
-        for (label, property) in UNIQUE {
-            bolt.define(&constraint(label, property)).await.map_err(told)?;
+    let opened = async {
+        let (version, is_new) = check(bolt, domain).await?;
+        if is_new {
+            for (label, property) in UNIQUE {
+                bolt.define(&constraint(label, property)).await?;
+            }
+            bolt.define(INDEX).await?;
+        } else if let Some(Missing { what, command }) = missing(bolt).await?.into_iter().next() {
+            return Err(Refusal::Unfit(format!(
+                "{what} is missing, without which payments could clear twice or take very long; make it again with: {command}"
+            )));
         }
-        bolt.define(INDEX).await.map_err(told)?;
+        Ok(Opened { version, epoch: Some(take(bolt, domain).await?) })
+    };
+    opened.await.map_err(|refusal: Refusal| refusal.into_error(settings))
+}
+
+/// The same for somebody who only looks: nothing is made or taken, and what is
+/// missing is for [`missing`] to tell.
+pub(super) async fn inspect(
+    bolt: &Bolt,
+    settings: &Settings,
+    domain: &str,
+) -> Result<Opened, Error> {
+    match check(bolt, domain).await {
+        Ok((version, false)) => Ok(Opened { version, epoch: None }),
+        Ok((_, true)) => Err(Error::Unavailable(format!(
+            "the database at {} is empty: no webwallet has written to it",
+            settings.url
+        ))),
+        Err(refusal) => Err(refusal.into_error(settings)),
     }
-    let epoch = take(bolt, domain).await.map_err(|refusal| refusal.into_error(told))?;
-    Ok(Opened { version, epoch })
 }
 
 /// Why a graph is not opened.
@@ -81,9 +103,9 @@ impl From<Failure> for Refusal {
 }
 
 impl Refusal {
-    fn into_error(self, told: impl Fn(Failure) -> Error) -> Error {
+    fn into_error(self, settings: &Settings) -> Error {
         match self {
-            Refusal::Failed(failure) => told(failure),
+            Refusal::Failed(failure) => explained(failure, settings),
             Refusal::Unfit(why) => Error::Unavailable(why),
         }
     }
@@ -130,23 +152,43 @@ async fn check(bolt: &Bolt, domain: &str) -> Result<(String, bool), Refusal> {
         return Ok((version, true));
     };
     is_ours(&owner, get(row, "format")?, domain)?;
-    let there = bolt
-        .read(query("SHOW CONSTRAINTS YIELD type, labelsOrTypes, properties WHERE type ENDS WITH 'UNIQUENESS' OR type = 'NODE_KEY' RETURN labelsOrTypes[0] + '.' + properties[0] AS on, size(properties) AS width"));
-    let mut unique = HashSet::new();
-    for row in there.await? {
-        if get::<i64>(&row, "width")? == 1 {
-            unique.insert(get::<String>(&row, "on")?);
-        }
-    }
-    for (label, property) in UNIQUE {
-        if !unique.contains(&format!("{label}.{property}")) {
-            return Err(Refusal::Unfit(format!(
-                "the constraint that makes {label}.{property} unique is missing, without which payments could clear twice; make it again with: {}",
-                constraint(label, property)
-            )));
-        }
-    }
     Ok((version, false))
+}
+
+/// A constraint or an index that is not there.
+pub(super) struct Missing {
+    /// What it does.
+    pub(super) what: String,
+    /// What makes it.
+    pub(super) command: String,
+}
+
+/// What a graph of ours must have, and this one has not.
+pub(super) async fn missing(bolt: &Bolt) -> Result<Vec<Missing>, Failure> {
+    let show = query(
+        "SHOW INDEXES YIELD labelsOrTypes, properties, owningConstraint, entityType \
+         WHERE entityType = 'NODE' AND size(labelsOrTypes) = 1 \
+         RETURN labelsOrTypes[0] AS label, properties, owningConstraint IS NOT NULL AS unique",
+    );
+    let mut there = HashSet::new();
+    for row in bolt.read(show).await? {
+        let properties: Vec<String> = get(&row, "properties")?;
+        let on = format!("{}.{}", get::<&str>(&row, "label")?, properties.join(","));
+        there.insert((on, get::<bool>(&row, "unique")?));
+    }
+    let mut missing = Vec::new();
+    for (label, property) in UNIQUE {
+        let on = format!("{label}.{property}");
+        if !there.contains(&(on.clone(), true)) {
+            let what = format!("the constraint that makes {on} unique");
+            missing.push(Missing { what, command: constraint(label, property) });
+        }
+    }
+    if !there.contains(&("Account.address,unit".into(), false)) {
+        let what = "the index of Account.address and Account.unit".into();
+        missing.push(Missing { what, command: INDEX.into() });
+    }
+    Ok(missing)
 }
 
 fn is_ours(owner: &str, format: i64, domain: &str) -> Result<(), Refusal> {

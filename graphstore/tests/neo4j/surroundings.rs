@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use webwallet_graphstore::neo4j::{Neo4j, Settings};
+use webwallet_graphstore::store::{Committed, Store};
 
 use crate::graph::Alone;
-use crate::payments::DOMAIN;
+use crate::payments::{DOMAIN, batch, pay};
 
 /// What the operator reads.
 async fn refusal(settings: &Settings, domain: &str) -> String {
@@ -65,6 +66,37 @@ async fn a_database_with_nodes_of_somebody_else_is_not_touched() {
     alone.run("CREATE (:Account {owner: 'somebody else'})").await;
     names(&refusal(&alone.settings, DOMAIN).await, &["Account", "not WebWallet's"]);
     assert_eq!(alone.number("MATCH (n) RETURN count(n)").await, 1);
+}
+
+/// Whoever checks a graph sees what is wrong with it, and changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inspected_graph_is_left_to_its_writer_and_its_faults_are_named() {
+    let alone = Alone::start().await;
+    let empty = Neo4j::inspect(&alone.settings, DOMAIN).await.err().expect("refused");
+    names(&empty.to_string(), &["empty"]);
+    let writer = alone.open().await;
+    let one = batch(&writer, 1, &[pay("ann", "ben", "ann", "1", "one")]).await;
+    assert_eq!(writer.commit(&one).await.expect("commit"), Committed::Yes);
+    let inspector = Neo4j::inspect(&alone.settings, DOMAIN).await.expect("inspect");
+    assert_eq!(inspector.head().await.expect("head").number, 1);
+    assert_eq!(inspector.faults().await.expect("faults"), Vec::<String>::new());
+    let two = batch(&writer, 2, &[pay("ann", "ben", "ann", "1", "two")]).await;
+    let refused = inspector.commit(&two).await.expect_err("refused").to_string();
+    names(&refused, &["inspected only"]);
+    assert_eq!(writer.commit(&two).await.expect("not deposed"), Committed::Yes);
+    alone.run("MATCH (t:Transaction {n: 1}) DETACH DELETE t").await;
+    alone.run("CREATE (:Account {k: 'x', no: 9, unit: 'x', address: 'x'})").await;
+    alone.run("DROP CONSTRAINT iou_id").await;
+    alone.run("DROP INDEX account_address_unit").await;
+    let faults = inspector.faults().await.expect("faults");
+    alone.constrain("IOU", "id").await;
+    let of = "FOR (x:Account) ON (x.address, x.unit)";
+    alone.run(&format!("CREATE INDEX account_address_unit {of}")).await;
+    let [constraint, index, transactions, accounts] = &faults[..] else { panic!("{faults:?}") };
+    names(constraint, &["IOU.id", "CREATE CONSTRAINT"]);
+    names(index, &["Account.address", "CREATE INDEX"]);
+    names(transactions, &["counts 2 transactions", "1 are there"]);
+    names(accounts, &["counts 2 accounts", "3 are there"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

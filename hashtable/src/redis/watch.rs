@@ -67,7 +67,7 @@ impl Doubts {
             // Also for a new run in the middle of a doubt: what was found may be gone.
             let more = kind > doubt.kind || run == Kind::Newest;
             if more {
-                tracing::warn!(?kind, "redis may have lost documents");
+                tracing::info!(?kind, "redis is to be compared with what has cleared");
                 metrics::counter!("webwallet_hashtable_doubts_total").increment(1);
                 *doubt = Doubt { kind: kind.max(doubt.kind), count: doubt.count + 1 };
             }

@@ -39,6 +39,11 @@ impl Server {
 
 /// What a statement answers, asked over HTTP: rows of values.
 pub fn cypher(neo4j: &Neo4j, statement: &str) -> Vec<Value> {
+    cypher_of(neo4j, statement, &json!({}))
+}
+
+/// The same of a statement with parameters.
+pub fn cypher_of(neo4j: &Neo4j, statement: &str, parameters: &Value) -> Vec<Value> {
     let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
     let auth = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
     let mut answer = agent()
@@ -46,7 +51,7 @@ pub fn cypher(neo4j: &Neo4j, statement: &str) -> Vec<Value> {
         .header("authorization", format!("Basic {auth}"))
         .header("accept", "application/json")
         .content_type("application/json")
-        .send(json!({ "statement": statement }).to_string())
+        .send(json!({ "statement": statement, "parameters": parameters }).to_string())
         .expect("an answer");
     let body: Value =
         serde_json::from_slice(&answer.body_mut().read_to_vec().expect("a body")).expect("JSON");

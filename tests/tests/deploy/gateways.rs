@@ -2,16 +2,18 @@
 //! spend at one what is gone at the other, and neither needs to be told when a
 //! store comes back.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use webwallet_engines::{Neo4j, Redis};
-use webwallet_tests::party::{issue, party, pay};
+use webwallet_tests::party::{Party, issue, party, pay};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
-use crate::engines::{Server, count};
+use crate::engines::{Server, count, cypher_of};
 
 /// Many after one balance.
 const CLIENTS: usize = 64;
@@ -88,14 +90,16 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
     let in_graph = count(&neo4j, "MATCH (t:Transaction) RETURN count(t)");
     assert_eq!(in_graph, cleared as u64, "Neo4j has what was answered, and nothing else");
 
+    explored(&neo4j, [&issuer, &holder]);
+
     // An engine that falls silent is named, by both; and nobody has to be told when it is back.
     neo4j.pause();
-    let missing = format!("graphstore: its engine, neo4j {}", neo4j.version);
+    let missing = format!("graphstore cannot use its engine, neo4j {}", neo4j.version);
     gateways.iter().for_each(|gateway| until(gateway, Some(&missing)));
     neo4j.resume();
     gateways.iter().for_each(|gateway| until(gateway, None));
     redis.kill();
-    let missing = format!("hashtable: its engine, redis {}", redis.version);
+    let missing = format!("hashtable cannot use its engine, redis {}", redis.version);
     gateways.iter().for_each(|gateway| until(gateway, Some(&missing)));
     redis.start();
     gateways.iter().for_each(|gateway| until(gateway, None));
@@ -104,6 +108,27 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
     for process in gateways.into_iter().chain([graphstore, hashtable]) {
         assert_eq!(process.terminate(), Some(0));
     }
+}
+
+/// What `deploy/neo4j` offers to people must still fit the graph.
+fn explored(neo4j: &Neo4j, [issuer, holder]: [&Party; 2]) {
+    let (unit, address) = (issuer.address.to_string(), holder.address.to_string());
+    let parameters =
+        json!({ "unit": unit, "one": unit, "address": address, "other": address, "number": 2 });
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/neo4j");
+    let files = std::fs::read_dir(folder).expect("deploy/neo4j");
+    let files = files.map(|file| file.expect("a file").path());
+    let mut offered = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|end| end == "cypher")) {
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        let statement: String =
+            text.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n");
+        let rows = cypher_of(neo4j, statement.trim_end().trim_end_matches(';'), &parameters);
+        println!("{}: {} rows", file.display(), rows.len());
+        assert!(!rows.is_empty(), "{}", file.display());
+        offered += 1;
+    }
+    assert!(offered >= 5);
 }
 
 /// What a supervisor asks, in every role.
