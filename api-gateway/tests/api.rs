@@ -429,7 +429,7 @@ async fn the_server_says_who_and_how_it_is() {
     assert_eq!((&json["domain"], &json["rules"]), (&json!(DOMAIN), &json!("1")));
     assert_eq!(json["keys"], json!(["example.net+00000000+AAAA"]));
     assert_eq!(json["limits"]["body_bytes"], 131_072);
-    assert!(json.get("checkpoint").is_none());
+    assert_eq!(json["checkpoint"], standin::CHECKPOINT);
 
     assert_eq!(server.get("/livez").await.status, StatusCode::OK);
     let ready = server.get("/readyz").await;

@@ -59,8 +59,13 @@ async fn every_documented_path_answers_exactly_its_methods() {
     let server = Deployment::new();
     let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
     for (path, item) in document["paths"].as_object().expect("paths") {
-        let concrete = path.replace("{name}", "1").replace("{hash}", "x");
-        let concrete = concrete.replace("{address}", "x").replace("{code}", "expired");
+        let mut concrete = path.replace("{code}", "expired");
+        for (name, value) in [("name", "1"), ("hash", "x"), ("address", "x"), ("unit", "x")] {
+            concrete = concrete.replace(&format!("{{{name}}}"), value);
+        }
+        for (name, value) in [("height", "0"), ("size", "1"), ("path", "0/000")] {
+            concrete = concrete.replace(&format!("{{{name}}}"), value);
+        }
         assert!(!concrete.contains('{'), "{path}");
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let documented = item.get(method.as_str().to_lowercase()).is_some();

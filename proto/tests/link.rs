@@ -92,7 +92,7 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
     }
 
     type NumberedStream =
-        tokio_stream::Empty<Result<hashtable::v1::Document, Status>>;
+        tokio_stream::Empty<Result<Document, Status>>;
 
     async fn numbered(
         &self,

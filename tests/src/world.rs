@@ -4,16 +4,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use tower::ServiceExt as _;
 use ureq::Agent;
+use webwallet_engines::{Neo4j, Redis};
 use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
 use webwallet_graphstore::Graphstore;
@@ -200,6 +202,37 @@ pub struct InProcess {
     data: tempfile::TempDir,
 }
 
+/// The Redis and Neo4j of this test binary, empty, to one test at a time.
+pub struct Engines {
+    redis: &'static Redis,
+    neo4j: &'static Neo4j,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Engines {
+    /// Waits for its turn and empties both.
+    pub fn empty() -> Engines {
+        static TURN: Mutex<()> = Mutex::new(());
+        // Whoever failed before left nothing that is not removed now.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (redis, neo4j) = (webwallet_engines::redis(), webwallet_engines::neo4j());
+        let client = redis::Client::open(&*redis.url).expect("an address");
+        let mut connection = client.get_connection().expect("Redis answers");
+        redis::cmd("FLUSHALL").exec(&mut connection).expect("emptied");
+        let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
+        let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
+        let wipe = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS";
+        let answer = process::agent()
+            .post(format!("{http}/db/neo4j/query/v2"))
+            .header("authorization", format!("Basic {login}"))
+            .header("accept", "application/json")
+            .content_type("application/json")
+            .send(serde_json::json!({ "statement": wipe }).to_string());
+        assert!(answer.expect("Neo4j answers").status().is_success(), "the graph is emptied");
+        Engines { redis, neo4j, _turn: turn }
+    }
+}
+
 /// Graphstore itself, behind the gateway.
 type Clear = Box<dyn Fn(ClearRequest) -> BoxFuture<'static, ClearReply>>;
 
@@ -212,6 +245,30 @@ impl InProcess {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let (graphstore, hashtable) = (graphstore.expect("open"), hashtable.expect("open"));
         InProcess::over("in process", runtime, graphstore, hashtable, data)
+    }
+
+    /// An empty server on Redis and Neo4j.
+    pub fn on_engines(engines: &Engines) -> InProcess {
+        let Engines { redis, neo4j, .. } = engines;
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (graphstore, hashtable) = runtime.block_on(async {
+            let settings = webwallet_graphstore::neo4j::Settings {
+                url: neo4j.uri.clone(),
+                user: neo4j.user.clone(),
+                password: neo4j.password.clone(),
+            };
+            let graphstore = webwallet_graphstore::Neo4j::open(&settings, DOMAIN).await;
+            let settings = webwallet_hashtable::RedisSettings {
+                url: redis.url.clone(),
+                password: None,
+                domain: DOMAIN.to_owned(),
+                allow_lossy: false,
+            };
+            let hashtable = webwallet_hashtable::Redis::open(settings).await;
+            (graphstore.expect("a Neo4j"), hashtable.expect("a Redis"))
+        });
+        let data = tempfile::tempdir().expect("a folder");
+        InProcess::over("Redis and Neo4j", runtime, graphstore, hashtable, data)
     }
 
     /// A server on these engines; `runtime` is where they were opened.

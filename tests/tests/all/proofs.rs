@@ -232,9 +232,9 @@ fn each_store_is_rebuilt_from_the_other_two() {
     seal(&server);
     live(&server.url(), 20, 20);
     seal(&server);
-    let before = answers(&server.url(), 40);
     // Cleared, and not sealed when the store is lost.
     live(&server.url(), 40, 5);
+    let before = answers(&server.url(), 40);
     let unsealed: Vec<Answer> =
         (41..=45).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect();
     assert_eq!(server.terminate(), Some(0));

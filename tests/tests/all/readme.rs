@@ -41,7 +41,10 @@ fn every_command_of_readme_does_what_it_says() {
             .lines()
             .filter(|command| !command.starts_with("scripts/"))
             // What Cargo would build is built: the same program, without the wait.
-            .map(|command| command.replace("cargo run --release --", "webwallet") + "\n")
+            .map(|command| {
+                let command = command.replace("cargo run --release --bin webwallet-audit --", "webwallet-audit");
+                command.replace("cargo run --release --", "webwallet") + "\n"
+            })
             .collect();
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(folder.path());

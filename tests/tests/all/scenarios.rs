@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use webwallet_tests::scenario::run;
-use webwallet_tests::world::{InProcess, Rules, Sockets};
+use webwallet_tests::world::{Engines, InProcess, Rules, Sockets};
 
 /// Each scenario and the history it leaves, with the hashes of its records.
 /// The history is committed beside it: a change of one byte of a record, in any
@@ -23,6 +23,9 @@ fn on_every_deployment(name: &str) {
     assert_eq!(run(&text, &mut InProcess::new()), history, "in process");
     assert_eq!(run(&text, &mut Sockets::together()), history, "REST over a socket");
     assert_eq!(run(&text, &mut Sockets::apart()), history, "separate processes over gRPC");
+    let engines = Engines::empty();
+    let mut on_engines = InProcess::on_engines(&engines);
+    assert_eq!(run(&text, &mut on_engines), history, "Redis and Neo4j");
 }
 
 macro_rules! scenarios {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use webwallet_tests::trace::{Trace, live};
-use webwallet_tests::world::{InProcess, Rules, World};
+use webwallet_tests::world::{Engines, InProcess, Rules, World};
 
 /// `WEBWALLET_TEST_SEED` leads through another life.
 fn seed() -> u64 {
@@ -54,4 +54,6 @@ fn the_same_life_leaves_the_same_history_on_every_engine() {
         assert!(counts.get(what).is_some_and(|n| *n >= 10), "{what} hardly happened: {counts:?}");
     }
     same(&history, &mut InProcess::new());
+    let engines = Engines::empty();
+    same(&history, &mut InProcess::on_engines(&engines));
 }

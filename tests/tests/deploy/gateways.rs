@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::TempDir;
 use webwallet_engines::{Neo4j, Redis};
 use webwallet_tests::party::{Party, issue, party, pay};
 use webwallet_tests::process::{Process, agent, binary, get, post};
@@ -22,9 +23,32 @@ const TRIES: usize = 4;
 /// How soon a gateway sees that a store is back, or gone.
 const SOON: Duration = Duration::from_secs(10);
 
-fn gateway(hashtable: &str, graphstore: &str) -> Process {
-    let admin = ["--role", "gateway", "--admin", "127.0.0.1:0"];
-    Process::start(&[&admin[..], &["--hashtable", hashtable, "--graphstore", graphstore]].concat())
+/// The three services of a gateway.
+struct Services {
+    hashtable: String,
+    graphstore: String,
+    blockstack: Process,
+    _log: TempDir,
+}
+
+impl Services {
+    fn over(hashtable: &Process, graphstore: &Process) -> Services {
+        let log = tempfile::tempdir().expect("a folder");
+        let (hashtable, graphstore) = (hashtable.url(), graphstore.url());
+        let data = log.path().join("log");
+        let data = data.to_str().expect("UTF-8");
+        let own = ["--role", "blockstack", "--data", data];
+        let stores = ["--hashtable", &hashtable, "--graphstore", &graphstore];
+        let blockstack = Process::start(&[own, stores].concat());
+        Services { hashtable, graphstore, blockstack, _log: log }
+    }
+
+    fn gateway(&self) -> Process {
+        let own = ["--role", "gateway", "--admin", "127.0.0.1:0"];
+        let blockstack = self.blockstack.url();
+        let links = ["--hashtable", &self.hashtable, "--graphstore", &self.graphstore];
+        Process::start(&[&own[..], &links, &["--blockstack", &blockstack]].concat())
+    }
 }
 
 /// Waits until a gateway is ready, or says why not in these words.
@@ -50,7 +74,8 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
         server.command(Some(&neo4j)),
         &["--role", "graphstore", "--neo4j", &neo4j.uri],
     );
-    let gateways = [(); 2].map(|()| gateway(&hashtable.url(), &graphstore.url()));
+    let services = Services::over(&hashtable, &graphstore);
+    let gateways = [(); 2].map(|()| services.gateway());
     gateways.iter().for_each(|gateway| until(gateway, None));
     let urls = gateways.each_ref().map(Process::url);
 
@@ -105,7 +130,8 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
     gateways.iter().for_each(|gateway| until(gateway, None));
     let replayed = post(&agent(), &urls[1], &issued).expect("an answer");
     assert_eq!((replayed.status, replayed.replayed), (200, true));
-    for process in gateways.into_iter().chain([graphstore, hashtable]) {
+    let own = [services.blockstack, graphstore, hashtable];
+    for process in gateways.into_iter().chain(own) {
         assert_eq!(process.terminate(), Some(0));
     }
 }
@@ -149,7 +175,12 @@ fn a_store_that_is_gone_is_named_and_found_again() {
         Process::start_at(Command::new(binary()), listen, &arguments)
     };
     let graphstore = start("127.0.0.1:0");
-    let gateway = gateway(&hashtable.url(), &graphstore.url());
+    let services = Services::over(&hashtable, &graphstore);
+    let gateway = services.gateway();
+    let (sealing, keeping) = (services.blockstack.url(), hashtable.url());
+    let links = ["--hashtable", &keeping, "--graphstore", &services.graphstore];
+    let of_blockstack = [&["--role", "blockstack", "--url", &sealing][..], &links].concat();
+    assert_eq!(health(&of_blockstack).0, Some(0));
     until(&gateway, None);
     let url = gateway.url();
     assert_eq!(health(&["--url", &url]), (Some(0), format!("{url} is ready\n")));

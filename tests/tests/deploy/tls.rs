@@ -71,9 +71,13 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     let tls = ours.flags(&ours);
     let (_hashtable, hashtable) = store("hashtable", folder.path(), &tls);
     let (_graphstore, graphstore) = store("graphstore", folder.path(), &tls);
-    let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0"];
-    let gateway =
-        [&gateway[..], &["--hashtable", &hashtable, "--graphstore", &graphstore]].concat();
+    let stores = ["--hashtable", &hashtable, "--graphstore", &graphstore];
+    let log = folder.path().join("blockstack");
+    let sealing = ["--role", "blockstack", "--data", log.to_str().expect("UTF-8")];
+    let sealing = start(&[sealing, stores].concat(), &tls);
+    let blockstack = sealing.url().replace("http://", "https://");
+    let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0", "--blockstack", &blockstack];
+    let gateway = [&gateway[..], &stores[..]].concat();
 
     // Somebody with a certificate of his own is a stranger to our stores.
     let stranger = start(&gateway, &foreign.flags(&ours));
