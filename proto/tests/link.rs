@@ -91,8 +91,7 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
         Ok(Response::new(GetReply { documents }))
     }
 
-    type NumberedStream =
-        tokio_stream::Empty<Result<Document, Status>>;
+    type NumberedStream = tokio_stream::Empty<Result<Document, Status>>;
 
     async fn numbered(
         &self,

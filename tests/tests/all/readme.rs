@@ -42,7 +42,8 @@ fn every_command_of_readme_does_what_it_says() {
             .filter(|command| !command.starts_with("scripts/"))
             // What Cargo would build is built: the same program, without the wait.
             .map(|command| {
-                let command = command.replace("cargo run --release --bin webwallet-audit --", "webwallet-audit");
+                let command = command
+                    .replace("cargo run --release --bin webwallet-audit --", "webwallet-audit");
                 command.replace("cargo run --release --", "webwallet") + "\n"
             })
             .collect();
