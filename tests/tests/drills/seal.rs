@@ -19,6 +19,7 @@ const CALLS: &str = "rename,renameat2,fsync,fdatasync";
 /// A server that may be gone at any moment.
 struct Server {
     child: Child,
+    traced: bool,
     line: Value,
 }
 
@@ -39,7 +40,7 @@ impl Server {
         let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         command.arg("serve").args(listen).args(["--domain", DOMAIN, "--seal", "manual"]);
         command.arg("--data").arg(data).env("RUST_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let mut first = String::new();
@@ -50,7 +51,7 @@ impl Server {
             assert!(kill_at.is_some(), "the server did not start: {first:?}");
             return None;
         };
-        Some(Server { child, line })
+        Some(Server { child, traced: kill_at.is_some(), line })
     }
 
     fn url(&self, listener: &str) -> String {
@@ -95,13 +96,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Killing a tracer would let the server run on: its own child first.
-        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
-        if let Ok(traced) = std::fs::read_to_string(children) {
-            let ids = traced.split_whitespace();
-            ids.for_each(|id| drop(Command::new("kill").args(["-KILL", id]).status()));
+        // A tracer ends when its server has, and only then is the lock of the folder
+        // free: killed itself, it would leave a server that may still be ending.
+        if self.traced {
+            let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+            let ids = std::fs::read_to_string(children).unwrap_or_default();
+            for id in ids.split_whitespace() {
+                let _ = Command::new("kill").args(["-KILL", id]).stderr(Stdio::null()).status();
+            }
+        } else {
+            let _ = self.child.kill();
         }
-        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
