@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 use webwallet_ledger::Record;
 use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX};
 
 use crate::chain::Entry;
-use crate::remote::document;
+use crate::remote::record;
 use crate::sealing::{Sealing, Stop};
 use crate::store::{Files, Head};
 
@@ -37,12 +38,12 @@ impl<S: Files + Head> Sealing<S> {
         }
     }
 
-    /// Records after a number, in order, all of them in Hashtable.
+    /// Records after a number, in order.
     pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Entry>, Stop> {
         let what = "reading cleared records";
         let fetched = self.patiently(what, || self.remote.records(after, limit)).await?;
-        let mut entries = Vec::with_capacity(fetched.records.len());
-        for (number, bytes) in (after + 1..).zip(&fetched.records) {
+        let mut entries = Vec::with_capacity(fetched.len());
+        for (number, bytes) in (after + 1..).zip(&fetched) {
             let record = Record::parse(bytes).map_err(|why| {
                 Stop::ReadOnly(format!("record {number} of Graphstore cannot be read: {why}; run `webwallet rebuild graphstore`"))
             })?;
@@ -54,14 +55,26 @@ impl<S: Files + Head> Sealing<S> {
             }
             entries.push(Entry::new(record));
         }
-        if !fetched.stored && !entries.is_empty() {
-            let documents = || {
-                let records = entries.iter().map(|entry| &entry.record);
-                records.map(|record| document(record.hash, &record.bytes, record.number)).collect()
-            };
-            self.patiently("storing records", || self.remote.put(documents())).await?;
-        }
         Ok(entries)
+    }
+
+    /// Puts into Hashtable what is not there of the records of the next block.
+    /// Nearly all are: gateways answer nobody before.
+    pub(crate) async fn store(&self, records: &[Entry]) -> Result<(), Stop> {
+        let mut rest = records;
+        while let Some(first) = rest.first() {
+            let (after, count) = (first.record.number - 1, rest.len() as u64);
+            let what = "asking which records are stored";
+            let names = self.patiently(what, || self.remote.names(after, count)).await?;
+            let is_named = |(entry, name): &(&Entry, &Bytes)| entry.record.hash.0 == name[..];
+            let stored = rest.iter().zip(&names).take_while(is_named).count();
+            if stored == 0 {
+                let documents = || rest.iter().map(|entry| record(&entry.record)).collect();
+                return self.patiently("storing records", || self.remote.put(documents())).await;
+            }
+            rest = &rest[stored..];
+        }
+        Ok(())
     }
 
     /// Is there enough for a whole block?

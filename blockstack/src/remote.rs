@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
-use webwallet_ledger::Hash;
+use webwallet_ledger::{Hash, Record};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::graphstore::v1::{
     ClearedRequest, IntendRequest, Intent, IntentsRequest, StatusReply, StatusRequest, TrimRequest,
@@ -27,13 +27,6 @@ pub(crate) struct Remote {
     pub(crate) hashtable: HashtableClient<Link>,
 }
 
-/// Records in order, as they are stored.
-pub(crate) struct Fetched {
-    pub(crate) records: Vec<Bytes>,
-    /// They come from Hashtable, so it has them.
-    pub(crate) stored: bool,
-}
-
 impl Remote {
     pub(crate) async fn status(&self) -> Result<StatusReply, Status> {
         Ok(self.graphstore.clone().status(StatusRequest {}).await?.into_inner())
@@ -46,14 +39,10 @@ impl Remote {
 
     /// Records after a number, at most so many: from Graphstore or, where those
     /// were trimmed, from Hashtable.
-    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Fetched, Status> {
+    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
         match self.cleared(after, limit).await {
-            Ok(records) => Ok(Fetched { records, stored: false }),
-            Err(status) if status.code() == Code::OutOfRange => {
-                let records = self.numbered(after, limit).await?;
-                Ok(Fetched { records, stored: true })
-            }
-            Err(status) => Err(status),
+            Err(status) if status.code() == Code::OutOfRange => self.numbered(after, limit).await,
+            outcome => outcome,
         }
     }
 
@@ -89,6 +78,13 @@ impl Remote {
             records.push(document.body);
         }
         Ok(records)
+    }
+
+    /// The names of records after a number that Hashtable has, up to the first
+    /// that it has not; at most so many.
+    pub(crate) async fn names(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
+        let asked = NumberedRequest { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
+        Ok(self.hashtable.clone().names(asked).await?.into_inner().hashes)
     }
 
     /// Stores documents in Hashtable: durable when it returns.
@@ -131,6 +127,11 @@ impl Remote {
     pub(crate) async fn trim(&self, upto: u64) -> Result<(), Status> {
         self.graphstore.clone().trim(TrimRequest { upto }).await.map(drop)
     }
+}
+
+/// A record as Hashtable takes it.
+pub(crate) fn record(record: &Record) -> Document {
+    document(record.hash, &record.bytes, record.number)
 }
 
 /// A document as Hashtable takes it.

@@ -103,7 +103,7 @@ pub(crate) struct Sealing<S> {
     pub(crate) publish_from: u64,
     /// While the log is rebuilt: what was published, and must come out again.
     pub(crate) rebuilt: Option<Checkpoint>,
-    /// Records that are in no block yet; all of them are in Hashtable.
+    /// Records that are in no block yet.
     pub(crate) waiting: VecDeque<Entry>,
     /// When the first of them came in.
     pub(crate) since: Instant,
@@ -280,6 +280,7 @@ impl<S: Files + Head> Sealing<S> {
         quiet: bool,
     ) -> Result<Option<u64>, Stop> {
         let started = Instant::now();
+        self.store(&parts.records).await?;
         let signature = self.line(&parts)?;
         let block = self.block(&parts, time, signature);
         let intent = Intent {

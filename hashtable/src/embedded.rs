@@ -209,6 +209,16 @@ impl Store for Embedded {
             .map_err(|error| Error::Engine(Box::new(error)))?
     }
 
+    async fn names(&self, after: u64, limit: u32) -> Result<Vec<Hash>, Error> {
+        let tables = self.tables.clone();
+        tokio::task::spawn_blocking(move || {
+            let names = tables.names(after).take(limit as usize);
+            names.map(|entry| entry.map(|(_, name)| name)).collect()
+        })
+        .await
+        .map_err(|error| Error::Engine(Box::new(error)))?
+    }
+
     async fn highest(&self) -> Result<u64, Error> {
         self.tables.newest()
     }
@@ -295,13 +305,32 @@ impl Tables {
         Ok(Some(Bytes::copy_from_slice(bytes)))
     }
 
-    fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for number in (1..=u64::from(limit)).map_while(|n| after.checked_add(n)) {
-            let Some(name) = self.numbers.get(number.to_be_bytes()).map_err(engine)? else { break };
+    /// Number and name of the records after a number, up to the first that is missing.
+    fn names(&self, after: u64) -> impl Iterator<Item = Result<(u64, Hash), Error>> {
+        let first = after.checked_add(1);
+        let entries = first.map(|first| self.numbers.range(first.to_be_bytes()..));
+        let mut next = first.unwrap_or(u64::MAX);
+        entries.into_iter().flatten().map_while(move |entry| {
+            let (number, name) = match entry.into_inner() {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(engine(error))),
+            };
+            if *number != next.to_be_bytes() {
+                return None;
+            }
+            let number = next;
+            next = next.saturating_add(1);
             let name = Hash::from_slice(&name).ok_or_else(|| {
                 Error::Engine(format!("entry {number} of the index by number is no hash").into())
-            })?;
+            });
+            Some(name.map(|name| (number, name)))
+        })
+    }
+
+    fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for entry in self.names(after).take(limit as usize) {
+            let (number, name) = entry?;
             // An index entry and its document are of one batch.
             let document = self.get(name)?.ok_or_else(|| damaged(name))?;
             bytes += document.len();

@@ -357,6 +357,11 @@ impl Store for Redis {
         Ok(found)
     }
 
+    async fn names(&self, after: u64, limit: u32) -> Result<Vec<Hash>, Error> {
+        let numbers = (1..=u64::from(limit)).map_while(|n| after.checked_add(n));
+        self.names_of(&numbers.collect::<Vec<_>>()).await
+    }
+
     async fn highest(&self) -> Result<u64, Error> {
         let value =
             self.shared.values([self.shared.key("highest")].into_iter()).await.map_err(engine)?;
@@ -367,18 +372,23 @@ impl Store for Redis {
 }
 
 impl Redis {
-    /// The next records, up to the first that is missing.
-    async fn some_numbered(&self, after: u64, limit: usize) -> Result<Vec<Document>, Error> {
-        let numbers: Vec<u64> = (1..=limit as u64).map_while(|n| after.checked_add(n)).collect();
+    /// The names under these numbers, up to the first that is missing.
+    async fn names_of(&self, numbers: &[u64]) -> Result<Vec<Hash>, Error> {
         let keys = numbers.iter().map(|&number| self.shared.number_key(number));
         let index = self.shared.values(keys).await.map_err(engine)?;
-        let names = index.iter().zip(&numbers).map_while(|(name, number)| {
+        let names = index.iter().zip(numbers).map_while(|(name, number)| {
             let name = std::str::from_utf8(name.as_ref()?).ok().and_then(|name| name.parse().ok());
             Some(name.ok_or_else(|| {
                 Error::Engine(format!("entry {number} of the index by number is no hash").into())
             }))
         });
-        let names: Vec<Hash> = names.collect::<Result<_, Error>>()?;
+        names.collect()
+    }
+
+    /// The next records, up to the first that is missing.
+    async fn some_numbered(&self, after: u64, limit: usize) -> Result<Vec<Document>, Error> {
+        let numbers: Vec<u64> = (1..=limit as u64).map_while(|n| after.checked_add(n)).collect();
+        let names = self.names_of(&numbers).await?;
         if names.is_empty() {
             return Ok(Vec::new());
         }

@@ -11,8 +11,8 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use webwallet_ledger::Hash;
 use webwallet_proto::hashtable::v1::{
-    self, Found, GetReply, GetRequest, NumberedRequest, PutReply, PutRequest, StatusReply,
-    StatusRequest,
+    self, Found, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
+    StatusReply, StatusRequest,
     hashtable_server::{Hashtable, HashtableServer},
 };
 
@@ -21,6 +21,9 @@ use crate::store::{Document, Error, Store};
 /// Documents in one put, hashes in one get. Checking a thousand records takes
 /// about 5 ms of the thread that answers; nobody needs more at once.
 pub const DOCUMENTS_MAX: usize = 1_000;
+
+/// Names in one answer.
+const NAMES_MAX: u32 = 10_000;
 
 /// Records fetched at a time for a stream.
 const STREAM_DOCUMENTS: u32 = 256;
@@ -98,6 +101,17 @@ impl<S: Store> Hashtable for Service<S> {
             }
         });
         Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn names(
+        &self,
+        request: Request<NumberedRequest>,
+    ) -> Result<Response<NamesReply>, Status> {
+        let NumberedRequest { after, limit } = request.into_inner();
+        let limit = if limit == 0 { NAMES_MAX } else { limit.min(NAMES_MAX) };
+        let names = self.store.names(after, limit).await.map_err(|error| self.status(error))?;
+        let hashes = names.iter().map(|name| Bytes::copy_from_slice(&name.0)).collect();
+        Ok(Response::new(NamesReply { hashes }))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {

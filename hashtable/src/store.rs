@@ -113,6 +113,15 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Document>, Error>> + Send;
 
+    /// The names of records with a higher number than this, in order, up to the
+    /// first number that is missing, at most `limit` of them. Documents are not
+    /// read, so what is damaged is named too.
+    fn names(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Hash>, Error>> + Send;
+
     /// The highest number of any record stored; 0 if there is none. Numbers
     /// below it may be missing.
     fn highest(&self) -> impl Future<Output = Result<u64, Error>> + Send;

@@ -277,7 +277,12 @@ async fn records_are_read_by_number_up_to_the_first_gap(engine: impl Engine) {
     assert_eq!(after(0, 10).await.expect("numbered"), records[..3]);
     assert_eq!(after(1, 1).await.expect("numbered"), records[1..2]);
     assert_eq!(after(299, 9).await.expect("numbered"), records[3..4]);
+    let names: Vec<Hash> = records.iter().map(Document::name).collect();
+    assert_eq!(store.names(0, 10).await.expect("names"), names[..3]);
+    assert_eq!(store.names(1, 1).await.expect("names"), names[1..2]);
+    assert_eq!(store.names(299, 9).await.expect("names"), names[3..4]);
     for nothing in [3, 300, u64::MAX] {
         assert!(after(nothing, 10).await.expect("numbered").is_empty());
+        assert!(store.names(nothing, 10).await.expect("names").is_empty());
     }
 }

@@ -108,6 +108,9 @@ impl Store for Failing {
     async fn numbered(&self, _: u64, _: u32) -> Result<Vec<Document>, Error> {
         Err(self.0())
     }
+    async fn names(&self, _: u64, _: u32) -> Result<Vec<Hash>, Error> {
+        Err(self.0())
+    }
     async fn highest(&self) -> Result<u64, Error> {
         Err(self.0())
     }

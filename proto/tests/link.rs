@@ -99,6 +99,12 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
     ) -> Result<Response<Self::NumberedStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    async fn names(
+        &self,
+        _: Request<hashtable::v1::NumberedRequest>,
+    ) -> Result<Response<hashtable::v1::NamesReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn status(
         &self,
         _: Request<hashtable::v1::StatusRequest>,

@@ -13,8 +13,8 @@ use webwallet_proto::{
     hashtable::{
         self,
         v1::{
-            Document, GetReply, GetRequest, NumberedRequest, PutReply, PutRequest, StatusReply,
-            StatusRequest, hashtable_server::Hashtable,
+            Document, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
+            StatusReply, StatusRequest, hashtable_server::Hashtable,
         },
     },
     link::Link,
@@ -45,6 +45,9 @@ impl Hashtable for Obedient {
         &self,
         _: Request<NumberedRequest>,
     ) -> Result<Response<Self::NumberedStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn names(&self, _: Request<NumberedRequest>) -> Result<Response<NamesReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {

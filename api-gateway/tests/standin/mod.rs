@@ -325,6 +325,13 @@ impl Hashtable for Shared {
         Err(Status::unimplemented("not for a gateway"))
     }
 
+    async fn names(
+        &self,
+        _: tonic::Request<table::NumberedRequest>,
+    ) -> Result<Response<table::NamesReply>, Status> {
+        Err(Status::unimplemented("not for a gateway"))
+    }
+
     async fn status(
         &self,
         _: tonic::Request<table::StatusRequest>,

@@ -444,6 +444,18 @@ impl Hashtable for Stores {
         Ok(stream(numbers.map(document).collect()))
     }
 
+    async fn names(
+        &self,
+        call: Call<hashtable::NumberedRequest>,
+    ) -> Result<Response<hashtable::NamesReply>, Status> {
+        let (inner, asked) = (self.lock(), call.get_ref());
+        alive(&inner)?;
+        let numbers = inner.numbers.range(asked.after + 1..).zip(asked.after + 1..);
+        let named = numbers.take_while(|((number, _), next)| *number == next);
+        let names = named.take(limited(asked.limit)).map(|((_, name), _)| name.0.to_vec().into());
+        Ok(Response::new(hashtable::NamesReply { hashes: names.collect() }))
+    }
+
     async fn status(
         &self,
         _: Call<hashtable::StatusRequest>,
