@@ -14,6 +14,7 @@ pub mod fixed;
 mod load;
 mod machine;
 mod report;
+mod sealed;
 mod signers;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,9 @@ pub struct Bench {
     /// Also make a million records and measure a start with them (minutes)
     #[arg(long)]
     million: bool,
+    /// What sealing costs, and how long a record waits for its block, instead of the other runs
+    #[arg(long, conflicts_with = "million")]
+    sealed: bool,
 }
 
 impl Bench {
@@ -72,7 +76,11 @@ impl Bench {
         }
         let mut measurement =
             Measurement::begin(&self.data, cpus, Duration::from_secs(self.seconds))?;
-        measurement.runs()?;
+        if self.sealed {
+            measurement.sealed()?;
+        } else {
+            measurement.runs()?;
+        }
         if self.million {
             measurement.million()?;
         }
@@ -114,11 +122,11 @@ impl Measurement {
             })
         })?;
         progress("starting the server");
-        let server = start(dir.path(), &cpus)?;
+        let server = start(&dir.path().join("data"), &cpus, &[])?;
         std::thread::sleep(Duration::from_secs(1));
         let idle_mib = resident_mib(server.id())?;
         let expiry = clock::now()?.plus_days(365);
-        let terms = Terms { domain: DOMAIN.to_owned(), expiry, listen: server.listen };
+        let terms = Terms { domain: DOMAIN.to_owned(), expiry, listen: server.listen, headers: "" };
 
         let met = signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
         let first = load(&cpus, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
@@ -196,8 +204,8 @@ impl Measurement {
 
     /// All runs that have a goal, and one that has percentiles.
     fn runs(&mut self) -> anyhow::Result<()> {
-        let Calibration { h, v, z, fdatasync_p50_us } = self.calibration;
-        let single = 1.0 / (1.0 / h + 1.0 / v);
+        let Calibration { h, z, fdatasync_p50_us, .. } = self.calibration;
+        let single = self.calibration.single();
         let batch = 1.0 / (1.0 / h + 1.0 / z);
 
         let spread = self.send(64, 1, Pairs::Spread, single, Pace::Closed)?;
@@ -282,7 +290,7 @@ impl Measurement {
         ));
         progress("starting again");
         self.server.stop()?;
-        let server = start(self.dir.path(), &self.cpus)?;
+        let server = start(&self.dir.path().join("data"), &self.cpus, &[])?;
         let ready_ms = server.started_in.as_secs_f64() * 1000.0;
         self.figures.push(if self.created >= MILLION {
             Figure::at_most("ready with a million records", ready_ms, "ms", READY_MS_MAX)
@@ -312,17 +320,17 @@ impl Measurement {
     }
 }
 
-/// Starts the server on the data of this measurement; its first line comes when
-/// it is ready.
-fn start(dir: &Path, cpus: &Cpus) -> anyhow::Result<Server> {
-    let data = dir.join("data");
+/// Starts a server on a folder of this measurement; its first line comes when it
+/// is ready.
+fn start(data: &Path, cpus: &Cpus, more: &[&str]) -> anyhow::Result<Server> {
+    let log = data.with_extension("log");
     let data = data.to_str().context("the folder's name is not text")?;
     let loopback = "127.0.0.1:0";
     let arguments = [
         "serve", "--listen", loopback, "--admin", loopback, "--domain", DOMAIN, "--data", data,
         "--log", "warn",
     ];
-    Server::start(&arguments, &dir.join("server.log"), cpus.server)
+    Server::start(&[&arguments[..], more].concat(), &log, cpus.server)
 }
 
 fn load(

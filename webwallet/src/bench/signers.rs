@@ -38,6 +38,8 @@ pub struct Terms {
     pub expiry: Time,
     /// The server's address, for the `host` header.
     pub listen: SocketAddr,
+    /// Header lines beyond those that every request has.
+    pub headers: &'static str,
 }
 
 impl Signers {
@@ -115,14 +117,15 @@ impl Signers {
             draft.sign(secret)
         });
         let signed = signed.collect::<Vec<_>>();
-        framed(terms.listen, &body_of(signed.iter().map(Vec::as_slice)))
+        framed(terms, &body_of(signed.iter().map(Vec::as_slice)))
     }
 }
 
 /// A body with the headers before it.
-fn framed(listen: SocketAddr, body: &[u8]) -> Vec<u8> {
+fn framed(terms: &Terms, body: &[u8]) -> Vec<u8> {
+    let Terms { listen, headers, .. } = terms;
     let mut post = format!(
-        "POST /transaction HTTP/1.1\r\nhost: {listen}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /transaction HTTP/1.1\r\nhost: {listen}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n",
         body.len()
     )
     .into_bytes();

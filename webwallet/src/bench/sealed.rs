@@ -1,0 +1,96 @@
+//! What sealing costs, and how long a record waits for its block.
+//!
+//! The same load on two servers in turns: one seals as it does by itself, one
+//! only when asked to, which nobody does. Then the sealing server has its full
+//! load, and a few clients beside it whose answers wait for the receipt: what
+//! they wait is the time of clearing and sealing together, and so never less
+//! than that of sealing.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::load::{Pace, Tally};
+use super::report::{Figure, Goal, Run};
+use super::signers::{Pairs, Terms};
+use super::{Measurement, SIGNERS, WHOLE_COUNT, load, progress, start};
+
+/// Part of the rate without sealing that must be left with it.
+const RATE_LEFT: f64 = 0.75;
+const SEALED_P50_MS_MAX: f64 = 300.0;
+const SEALED_P99_MS_MAX: f64 = 800.0;
+/// Runs on each server; in turns, because a machine's speed drifts.
+const TURNS: usize = 2;
+/// Clients that wait for their receipts: enough for percentiles, and little load.
+const WAITING: usize = 16;
+/// The longest wait that a server grants.
+const PREFER: &str = "prefer: wait=8\r\n";
+
+impl Measurement {
+    /// All of it.
+    pub fn sealed(&mut self) -> anyhow::Result<()> {
+        let unsealed = start(&self.dir.path().join("unsealed"), &self.cpus, &["--seal", "manual"])?;
+        let (listen, domain) = (unsealed.listen, self.terms.domain.clone());
+        let terms = Terms { listen, domain, expiry: self.terms.expiry, headers: "" };
+        let met = self.signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
+        load(&self.cpus, &unsealed, 16, &met, Pace::Closed, WHOLE_COUNT)?;
+
+        let rate = self.calibration.single();
+        let count = (rate * self.time.as_secs_f64()).ceil() as usize;
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            with.push(self.send(64, 1, Pairs::Spread, rate, Pace::Closed)?);
+            let posts = self.signers.posts(count, 1, Pairs::Spread, &terms)?;
+            without.push(load(&self.cpus, &unsealed, 64, &posts, Pace::Closed, self.time)?);
+        }
+        let statuses = without.iter().flat_map(|tally| tally.statuses.keys());
+        ensure!(statuses.into_iter().all(|status| *status == 201), "a payment was refused");
+        let rate = |runs: &[Tally]| runs.iter().map(Tally::rate).sum::<f64>();
+        let left = rate(&with) / rate(&without);
+        let sealing = with.iter().map(|tally| {
+            Run::of("sealing (of not sealing)", 64, 1, tally).with_goal(
+                left,
+                Goal::AtLeast,
+                RATE_LEFT,
+            )
+        });
+        self.runs.extend(sealing);
+        self.runs.extend(without.iter().map(|tally| Run::of("not sealing", 64, 1, tally)));
+        unsealed.stop()?;
+        self.waits(count)
+    }
+
+    /// How long records wait while the server has all that it can do.
+    fn waits(&mut self, count: usize) -> anyhow::Result<()> {
+        progress("64 clients, and beside them some that wait for their receipts");
+        let posts = self.signers.posts(count, 1, Pairs::Spread, &self.terms)?;
+        let per_second = WAITING * 20;
+        let terms = Terms { headers: PREFER, domain: self.terms.domain.clone(), ..self.terms };
+        let waiting = self.signers.posts(
+            per_second * self.time.as_secs() as usize,
+            1,
+            Pairs::Spread,
+            &terms,
+        )?;
+        let (cpus, server, time) = (&self.cpus, &self.server, self.time);
+        let (crowd, waited) = thread::scope(|scope| {
+            let crowd = scope.spawn(|| load(cpus, server, 64, &posts, Pace::Closed, time));
+            // The first waiters would find the server not yet at work.
+            thread::sleep(Duration::from_millis(200));
+            let waited = load(cpus, server, WAITING, &waiting, Pace::Closed, time);
+            (crowd.join(), waited)
+        });
+        let (crowd, waited) = (crowd.ok().context("the load panicked")??, waited?);
+        self.count(&crowd);
+        self.count(&waited);
+        self.runs.push(Run::of("spread, while others wait for blocks", 64, 1, &crowd));
+        self.runs.push(Run::of("posted to sealed", WAITING, 1, &waited));
+        let figure = |name, percentile, limit| {
+            Figure::at_most(name, waited.percentile_ms(percentile), "ms", limit)
+        };
+        self.figures.push(figure("posted to sealed, p50", 50.0, SEALED_P50_MS_MAX));
+        self.figures.push(figure("posted to sealed, p99", 99.0, SEALED_P99_MS_MAX));
+        Ok(())
+    }
+}
