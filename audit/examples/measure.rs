@@ -21,6 +21,10 @@ use webwallet_ledger::Time;
 
 use chain::{DOMAIN, Log};
 
+// As the auditor does.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
