@@ -3,15 +3,14 @@
 
 mod standin;
 
-use standin::{DOMAIN, Running, Stores, address};
+use standin::{DOMAIN, Running, Stores};
+use webwallet_ledger::Hash;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{self, Node, Range, Sha256, TreeHash as _};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::Receipt;
-use webwallet_ledger::state::{Proof, State, account_key, account_value, unit_key, unit_value};
 use webwallet_ledger::tile::{self, Level, TileId, parse_bundle};
-use webwallet_ledger::{AccountId, Address, Hash};
 use webwallet_proto::blockstack::v1::block_request::Key;
 use webwallet_proto::blockstack::v1::inclusion_request::Leaf;
 use webwallet_proto::blockstack::v1::*;
@@ -196,82 +195,6 @@ async fn every_tile_ever_published_is_answered_for_ever() {
         let asked = TileRequest { path: path.to_owned() };
         let refused = running.client.tile(asked).await.expect_err(path);
         assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{path}");
-    }
-}
-
-/// A balance that an independent replay gives, at any height, or that it is not
-/// there; also after a start, from snapshots, and without any.
-#[tokio::test]
-async fn balances_are_proved_at_every_height() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let stores = Stores::default();
-    let mut running = stores.start(dir.path()).await;
-    history(&stores, &mut running, 14).await;
-    for lose in [false, true] {
-        let blocks = all_blocks(&mut running).await;
-        let holders = ["ann", "ben", "holder 0", "holder 3", "nobody"].map(address);
-        for at in 0..blocks.len() {
-            // Forwards and backwards: what is kept of the last question helps
-            // with one of them.
-            let block = &blocks[if lose { blocks.len() - 1 - at } else { at }];
-            let mut state = State::new();
-            let cleared = block.header.cleared as usize;
-            stores.lock().records[..cleared].iter().for_each(|record| state.apply(record));
-            assert_eq!(state.roots(), (block.header.state, block.header.units));
-            for unit in [address("ann"), address("ben")] {
-                for holder in holders {
-                    check_account(&mut running, block, &state, AccountId { unit, address: holder })
-                        .await;
-                }
-                check_unit(&mut running, block, &state, unit).await;
-            }
-        }
-        let ahead = UnitProofRequest { unit: address("ann").to_string(), height: Some(99) };
-        assert_eq!(running.client.unit_proof(ahead).await.expect("one").into_inner().proof, None);
-        running.blockstack.stop().await;
-        if lose {
-            std::fs::remove_dir_all(dir.path().join("state")).expect("removed");
-        }
-        running = stores.start(dir.path()).await;
-        assert_eq!(running.blockstack.read_only(), None);
-    }
-}
-
-fn open(reply: StateProofReply) -> (Proof, Block) {
-    let proof = reply.proof.expect("a proof");
-    let parsed = Proof::parse(&proof.proof).expect("a proof");
-    (parsed, Block::parse(&proof.block).expect("a block"))
-}
-
-async fn check_account(running: &mut Running, block: &Block, state: &State, id: AccountId) {
-    let asked = AccountProofRequest {
-        unit: id.unit.to_string(),
-        address: id.address.to_string(),
-        height: Some(block.header.height),
-    };
-    let reply = running.client.account_proof(asked).await.expect("an answer").into_inner();
-    let (proof, of) = open(reply);
-    assert_eq!(of, *block);
-    proof.check(&account_key(&id), &block.header.state).expect("good");
-    let value = state.account(&id).zip(state.number(&id));
-    let value = value.map(|(account, number)| account_value(&id, &account, number));
-    assert_eq!(proof.value, value);
-}
-
-async fn check_unit(running: &mut Running, block: &Block, state: &State, unit: Address) {
-    let asked = UnitProofRequest { unit: unit.to_string(), height: Some(block.header.height) };
-    let reply = running.client.unit_proof(asked).await.expect("an answer").into_inner();
-    let (proof, _) = open(reply);
-    proof.check(&unit_key(&unit), &block.header.units).expect("good");
-    let supply = state.supply(&unit);
-    match proof.value {
-        None => {
-            assert!(supply.is_zero() && state.account(&AccountId { unit, address: unit }).is_none())
-        }
-        Some(value) => {
-            let some = (1..=20).any(|accounts| value == unit_value(&unit, accounts, &supply));
-            assert!(some, "another supply");
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clear::RecordOf;
 use crate::document::{self, Document};
 use crate::hash::Hash;
 use crate::json::{Value, write_text};
+use crate::limits::INPUTS_MAX;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
@@ -224,6 +225,9 @@ impl Record {
         };
         let outputs_at = at.key("outputs");
         let inputs = array(data.required("inputs", &at)?, &inputs_at)?;
+        if !(1..=INPUTS_MAX).contains(&inputs.len()) {
+            return Err(inputs_at.malformed(format!("a record has 1 to {INPUTS_MAX} inputs")));
+        }
         let outputs = array(data.required("outputs", &at)?, &outputs_at)?;
         let read_output = |(i, output)| Output::read(output, &outputs_at.index(i));
         Ok(Record {

@@ -10,7 +10,7 @@ use webwallet_ledger::block::{Block, Genesis, Header, Keys, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
 use webwallet_ledger::merkle::{Node, Range, Sha3, Sha256, TreeHash};
-use webwallet_ledger::note::{self, VerifierKey};
+use webwallet_ledger::note::{self, Note, VerifierKey};
 use webwallet_ledger::state::State;
 use webwallet_ledger::tile::{self, Level, TileId};
 use webwallet_ledger::{
@@ -51,13 +51,13 @@ pub struct Log {
     key: [u8; 32],
     tree: Range<Sha256>,
     head: Hash,
-    height: u64,
+    pub height: u64,
     /// Leaves of the open block: stack, keys, records.
     open: Vec<Vec<u8>>,
-    open_records: u64,
+    pub open_records: u64,
     signature: String,
-    last_time: Time,
-    block_time: Time,
+    pub last_time: Time,
+    pub block_time: Time,
     stacks: u64,
     last_stack: Hash,
     unstacked: Vec<Hash>,
@@ -193,6 +193,11 @@ impl Log {
 
     /// The stack of all blocks since the last one, as first leaf of the block.
     pub fn stack(&mut self) {
+        self.stack_as(|stack| stack);
+    }
+
+    /// The same as another document.
+    pub fn stack_as(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         let blocks = self.unstacked.len() as u64;
         let mut root = Range::<Sha3>::new();
         self.unstacked.drain(..).for_each(|block| root.push(Sha3::leaf(&block.0)));
@@ -200,7 +205,7 @@ impl Log {
         let (time, root) = (self.block_time, root.root());
         let stack = Stack::new(DOMAIN, self.stacks, time, previous, first, blocks, root);
         (self.stacks, self.last_stack) = (self.stacks + 1, stack.hash);
-        self.open.insert(0, stack.bytes);
+        self.open.insert(0, change(stack.bytes));
     }
 
     /// A new key signs from this block on.
@@ -209,10 +214,15 @@ impl Log {
         self.rotate_by(keys.bytes, name);
     }
 
-    /// The same with another document.
+    /// The same by another document.
     pub fn rotate_by(&mut self, keys: Vec<u8>, name: &str) {
         self.key = secret(name);
         self.open.push(keys);
+    }
+
+    /// What the open block will have as its time.
+    pub fn next_time(&self) -> Time {
+        if self.open_records > 0 { self.last_time } else { self.time() }
     }
 
     /// Ends the open block and publishes its checkpoint.
@@ -220,7 +230,7 @@ impl Log {
         let mut root = Range::<Sha3>::new();
         self.open.iter().for_each(|leaf| root.push(Sha3::leaf(leaf)));
         let (state, units) = self.state.roots();
-        let time = if self.open_records > 0 { self.last_time } else { self.time() };
+        let time = self.next_time();
         let mut header = Header {
             domain: DOMAIN.into(),
             height: self.height,
@@ -268,10 +278,8 @@ impl Log {
     /// and of every checkpoint named by its place.
     pub fn write(&self, directory: &Path, earlier: &[usize]) {
         let size_of = |note: &String| {
-            let (checkpoint, _) =
-                Checkpoint::open(note.as_bytes(), &[self.key(), Log::first_key()])
-                    .expect("our own checkpoint");
-            checkpoint.size
+            let note = Note::parse(note.as_bytes()).expect("our own note");
+            Checkpoint::parse(&note.text).expect("our own checkpoint").size
         };
         let last = self.checkpoints.last().expect("one is there");
         let earlier = earlier.iter().map(|i| &self.checkpoints[*i]);
@@ -363,7 +371,7 @@ pub fn sample() -> Log {
 
 impl Log {
     /// The document of a new key stands before the records of its block.
-    fn rotate_before_records(&mut self, name: &str) {
+    pub fn rotate_before_records(&mut self, name: &str) {
         let records = std::mem::take(&mut self.open);
         self.rotate(name);
         self.open.extend(records);

@@ -1,10 +1,10 @@
-//! One lie for each rule, told by somebody who holds the log's key and makes
-//! everything else fit: tiles, blocks and checkpoints are right, only the
-//! meaning is not. Each must be found, at its place, as the first.
+//! Lies by somebody who holds the log's key and makes everything else fit:
+//! tiles, blocks and checkpoints are right, only the meaning is not. That each
+//! is found is for `tests/drills/`; here is what else is said of them.
 
 use serde_json::{Value, json};
 use webwallet_audit::{Audit, Code, Report};
-use webwallet_ledger::{Draft, Record, Time};
+use webwallet_ledger::{Draft, Record};
 
 use crate::chain::{Log, canonical, edited, secret};
 use crate::{ask, audited, first, question, written};
@@ -37,173 +37,23 @@ pub fn paid(log: &mut Log, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     log.forged(&[draft.sign(&secret("bob"))], json!([]))
 }
 
+/// What clearing would not give is found where it is told; that there is money
+/// from nowhere then, at the end of the block; and neither is told again as a
+/// false state.
 #[test]
-fn encoding() {
-    let spaced = |bytes: &[u8]| [&bytes[..1], b" ", &bytes[1..]].concat();
-    let cases: [fn(&Value) -> Vec<u8>; 5] = [
-        // Another kind, a key too many, a number, a float where a text belongs.
-        |record| edited(&canonical(record), |data| data["kind"] = json!("transaction")),
-        |record| edited(&canonical(record), |data| data["memo"] = json!("")),
-        |record| edited(&canonical(record), |data| data["number"] = json!("02")),
-        |record| edited(&canonical(record), |data| data["number"] = json!(2.5)),
-        |_| Vec::new(),
-    ];
-    for case in cases {
-        let mut log = begun();
-        let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-        let record = log.cleared(&[iou]).bytes;
-        let broken = case(&serde_json::from_slice(&record).expect("JSON"));
-        found_in_record(&continued(log, broken), "A-ENCODING");
-    }
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let record = log.cleared(&[iou]).bytes;
-    found_in_record(&continued(log, spaced(&record)), "A-ENCODING");
-    // Longer than a leaf may be.
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let long =
-        edited(&log.cleared(&[iou]).bytes, |data| data["domain"] = json!("x".repeat(61_000)));
-    found_in_record(&continued(log, long), "A-ENCODING");
-}
-
-#[test]
-fn hash() {
-    // A document that says another amount than its name.
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let mut record: Value = serde_json::from_slice(&log.cleared(&[iou]).bytes).expect("JSON");
-    record["data"]["outputs"][1]["balance"]["net"] = json!("11");
-    found_in_record(&continued(log, canonical(&record)), "A-HASH");
-    // An IOU that does.
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let mut record: Value = serde_json::from_slice(&log.cleared(&[iou]).bytes).expect("JSON");
-    record["meta"]["inputs"][0]["data"]["amount"] = json!("11");
-    found_in_record(&continued(log, canonical(&record)), "A-HASH");
-    // A record that names another IOU than it holds.
-    let mut log = begun();
-    let ious = ["10", "11"].map(|a| log.draft("bob", "carol", a, "alice").sign(&secret("bob")));
-    let other: Value = serde_json::from_slice(&ious[1]).expect("JSON");
-    let record = edited(&log.cleared(&ious[..1]).bytes, |data| {
-        data["inputs"][0]["hash"] = other["hash"]["value"].clone();
-    });
-    found_in_record(&continued(log, record), "A-HASH");
-    // A hash function outside the list.
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let mut record: Value = serde_json::from_slice(&log.cleared(&[iou]).bytes).expect("JSON");
-    record["hash"]["types"] = json!("sha256");
-    found_in_record(&continued(log, canonical(&record)), "A-HASH");
-}
-
-#[test]
-fn domain() {
-    let mut log = begun();
-    let record = paid(&mut log, |draft| draft.domain = "elsewhere.example".into());
-    found_in_record(&continued(log, record), "A-DOMAIN");
-    let mut log = begun();
-    let record = paid(&mut log, |_| {});
-    let record = edited(&record, |data| data["domain"] = json!("elsewhere.example"));
-    found_in_record(&continued(log, record), "A-DOMAIN");
-}
-
-#[test]
-fn signature() {
-    // By somebody else, over something else, with an address mistyped.
-    let mut log = begun();
-    let thief = log.draft("bob", "carol", "10", "alice").sign(&secret("thief"));
-    let record = log.forged(&[thief], json!([]));
-    found_in_record(&continued(log, record), "A-SIG");
-
-    let mut log = begun();
-    let ious = ["10", "11"].map(|a| log.draft("bob", "carol", a, "alice").sign(&secret("bob")));
-    let [mut iou, other] = ious.map(|iou| serde_json::from_slice::<Value>(&iou).expect("JSON"));
-    iou["meta"] = other["meta"].clone();
-    let record = log.forged(&[canonical(&iou)], json!([]));
-    found_in_record(&continued(log, record), "A-SIG");
-
-    let mut log = begun();
-    let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
-    let iou = edited(&iou, |data| {
-        data["target"] = json!(data["target"].as_str().expect("text").replace(['2', '3'], "4"));
-    });
-    let record = log.forged(&[iou], json!([]));
-    found_in_record(&continued(log, record), "A-SIG");
-}
-
-#[test]
-fn double() {
-    let mut log = begun();
-    let iou = log.draft("alice", "carol", "10", "alice").sign(&secret("alice"));
-    log.clear(std::slice::from_ref(&iou));
-    let record = log.cleared(&[iou]).bytes;
-    log.record(record);
-    log.seal();
-    assert_eq!(first(&audited(&log)), ("A-DOUBLE", Some(2), Some(3)));
-}
-
-#[test]
-fn expiry() {
-    let now = crate::chain::START_MS;
-    let cases: [(&str, i64, Option<i64>); 3] = [
-        ("expired", now - 1, None),
-        ("not yet active", now + 1_000, Some(now + 1)),
-        ("too far", now + 3_660 * 86_400_000 + 1, None),
-    ];
-    for (name, expiry, active) in cases {
-        let mut log = begun();
-        let record = paid(&mut log, |draft| {
-            draft.expiry = Time::from_unix_ms(expiry);
-            draft.active = active.map(Time::from_unix_ms);
-        });
-        let report = continued(log, record);
-        assert_eq!(first(&report), ("A-EXPIRY", Some(2), Some(2)), "{name}");
-    }
-}
-
-#[test]
-fn grant() {
-    let mut log = begun();
-    let record = paid(&mut log, |draft| draft.credit = Some("-5".into()));
-    found_in_record(&continued(log, record), "A-GRANT");
-    let mut log = begun();
-    let mut withdrawn = log.draft("alice", "bob", "0", "alice");
-    withdrawn.credit = Some("5".into());
-    let record = log.forged(&[withdrawn.sign(&secret("alice"))], json!([]));
-    found_in_record(&continued(log, record), "A-GRANT");
-}
-
-#[test]
-fn limit() {
-    let mut log = begun();
-    let record = paid(&mut log, |draft| draft.amount = "100.01".into());
-    found_in_record(&continued(log, record), "A-LIMIT");
-}
-
-#[test]
-fn output_and_sum() {
-    type Change = fn(&mut Value);
-    let changes: [Change; 6] = [
+fn sum() {
+    let changes: [fn(&mut Value); 2] = [
         |outputs| outputs[1]["balance"]["net"] = json!("1000000"),
-        |outputs| outputs[0]["balance"]["min"] = json!("-1000000"),
-        |outputs| outputs[0]["sources"] = json!([]),
-        |outputs| outputs.as_array_mut().expect("a list").reverse(),
-        |outputs| {
-            outputs.as_array_mut().expect("a list").pop();
-        },
-        // The same value, which would give the record another name.
-        |outputs| outputs[1]["balance"]["net"] = json!("10.0"),
+        |outputs| drop(outputs.as_array_mut().expect("a list").pop()),
     ];
-    for (i, change) in changes.into_iter().enumerate() {
+    for change in changes {
         let mut log = begun();
         let iou = log.draft("bob", "carol", "10", "alice").sign(&secret("bob"));
         let record = edited(&log.cleared(&[iou]).bytes, |data| change(&mut data["outputs"]));
         let report = continued(log, record);
         found_in_record(&report, "A-OUTPUT");
-        let sums = report.findings.iter().any(|finding| finding.code == Code::Sum);
-        assert_eq!(sums, i == 0 || i == 4, "money from nowhere: {:#?}", report.findings);
-        assert!(!report.findings.iter().any(|finding| finding.code == Code::State));
+        let [_, sum] = &report.findings[..] else { panic!("{:#?}", report.findings) };
+        assert_eq!((sum.code, sum.block, sum.number), (Code::Sum, Some(2), Some(3)));
     }
 }
 

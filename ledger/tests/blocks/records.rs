@@ -49,7 +49,12 @@ fn the_first_rule_that_a_record_breaks_answers() {
     let (data, meta) = parts(&record());
     let iou = |from: &str, to: &str| (data.clone(), meta.replacen(from, to, 1));
     let own = |from: &str, to: &str| (data.replacen(from, to, 1), meta.clone());
+    let inputs = &data[data.find('[').expect("inputs")..=data.find(']').expect("inputs")];
+    let many =
+        format!("[{}]", [r#"{"hash":"HASH"}"#; 101].join(",")).replace("HASH", &"0".repeat(64));
     let rows = [
+        ("no inputs", own(inputs, "[]"), Fault::Encoding),
+        ("more inputs than a request has", own(inputs, &many), Fault::Encoding),
         (
             "a number with a zero before it",
             own(r#""number":"1""#, r#""number":"01""#),

@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod log_reader;
 mod original_sdk;
 mod proofs;
 mod readme;

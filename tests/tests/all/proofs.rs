@@ -10,13 +10,13 @@ use serde_json::Value;
 use webwallet_tests::party::{issue, party, pay};
 use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
 
-fn run(program: &Path, arguments: &[&str]) -> Output {
+pub fn run(program: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output().expect("it runs");
     println!("{}{}", text(&output.stdout), text(&output.stderr));
     output
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
@@ -51,7 +51,7 @@ fn second_verdict(place: &str, key: &str) -> (Option<i32>, Vec<Value>) {
 }
 
 /// Three people, payments, and a repeat: what every test here has in its log.
-fn live(url: &str, from: usize, payments: usize) {
+pub fn live(url: &str, from: usize, payments: usize) {
     let agent = agent();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(party);
     for i in from..from + payments {
@@ -63,6 +63,12 @@ fn live(url: &str, from: usize, payments: usize) {
         let answer = post(&agent, url, &body).expect("an answer");
         assert_eq!(answer.status, 201, "{answer:?}");
     }
+}
+
+/// Makes a block of what was cleared.
+pub fn seal(server: &Process) {
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    assert_eq!(run(&binary(), &["seal", "--admin", &admin]).status.code(), Some(0));
 }
 
 /// Waits until this record is sealed; gives its receipt.
@@ -78,7 +84,7 @@ fn receipt(url: &str, number: u64) -> Vec<u8> {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -104,10 +110,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A folder behind Python's own web server; ends with the test.
-struct Mirror(Child, String);
+pub struct Mirror(Child, pub String);
 
 impl Mirror {
-    fn of(folder: &Path) -> Mirror {
+    pub fn of(folder: &Path) -> Mirror {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr();
         let port = port.expect("an address").port().to_string();
         let mut server = Command::new("python3");
@@ -224,10 +230,6 @@ fn each_store_is_rebuilt_from_the_other_two() {
     let clock = clock.to_str().expect("a path in UTF-8");
     let controls = ["--seal", "manual", "--test-clock", clock];
     let server = Process::all(&data, &controls);
-    let seal = |server: &Process| {
-        let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-        assert_eq!(run(&binary(), &["seal", "--admin", &admin]).status.code(), Some(0));
-    };
     live(&server.url(), 0, 20);
     seal(&server);
     live(&server.url(), 20, 20);
