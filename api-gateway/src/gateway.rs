@@ -75,7 +75,7 @@ impl Gateway {
             test_clock: config.test_clock,
             lossy_redis: config.lossy_redis,
             limits: config.limits,
-            stores: Stores::new(graphstore, hashtable),
+            stores: Stores::new(graphstore, hashtable, blockstack.clone()),
             prover: Prover::new(blockstack),
             verifier,
             draining: AtomicBool::new(false),

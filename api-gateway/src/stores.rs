@@ -1,7 +1,7 @@
-//! The two services behind the gateway, and what their silence means here.
+//! The stores behind the gateway, and what their silence means here.
 //!
-//! Graphstore decides, Hashtable keeps; both are asked through `proto`'s clients
-//! and never known any closer. Whatever goes wrong on the way becomes
+//! Graphstore decides, Hashtable keeps, and what is sealed is in Blockstack's log
+//! too; they are asked through `proto`'s clients and never known any closer. Whatever goes wrong on the way becomes
 //! `unavailable` for the client, with the cause in the log only: nothing is
 //! known of the outcome, and the same bytes may be sent again.
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash, Rejection, Request};
+use webwallet_proto::blockstack::v1 as log;
+use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1 as graph;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
@@ -23,11 +25,12 @@ use crate::problem::{Other, Problem};
 /// of that, so that it is the store that says which of the two is missing.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// Clients of both services.
+/// Clients of the three services.
 #[derive(Clone)]
 pub(crate) struct Stores {
     graphstore: GraphstoreClient<Link>,
     hashtable: HashtableClient<Link>,
+    blockstack: BlockstackClient<Link>,
 }
 
 /// A cleared record, as the services hand it over.
@@ -57,8 +60,9 @@ impl Stores {
     pub(crate) fn new(
         graphstore: GraphstoreClient<Link>,
         hashtable: HashtableClient<Link>,
+        blockstack: BlockstackClient<Link>,
     ) -> Stores {
-        Stores { graphstore, hashtable }
+        Stores { graphstore, hashtable, blockstack }
     }
 
     /// Lets Graphstore decide.
@@ -116,14 +120,25 @@ impl Stores {
     }
 
     /// A record with its bytes: those that Graphstore has dropped, because they
-    /// are sealed, are in Hashtable.
+    /// are sealed, are in Hashtable; and in the log, should Hashtable be away or
+    /// have lost them.
     async fn whole(&self, record: Cleared) -> Result<Cleared, Problem> {
         if !record.body.is_empty() {
             return Ok(record);
         }
-        match self.document(&record.hash).await? {
-            Some(body) => Ok(Cleared { body, ..record }),
-            None => Err(unreadable(&format!("record {} is in neither store", record.number))),
+        let kept = self.document(&record.hash).await;
+        if let Ok(Some(body)) = kept {
+            return Ok(Cleared { body, ..record });
+        }
+        let call = log::ReceiptRequest { number: record.number, wait_ms: 0 };
+        let reply = self.blockstack.clone().receipt(call).await;
+        let reply = reply.map_err(|status| failed("Blockstack.Receipt", &status))?.into_inner();
+        match (reply.receipt, kept) {
+            (Some(receipt), _) if receipt.hash[..] == record.hash.0 => {
+                Ok(Cleared { body: receipt.record, ..record })
+            }
+            (_, Err(problem)) => Err(problem),
+            _ => Err(unreadable(&format!("record {} is in no store", record.number))),
         }
     }
 

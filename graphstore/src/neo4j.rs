@@ -16,6 +16,7 @@ mod commit;
 mod faults;
 mod plan;
 mod read;
+mod rehearsal;
 mod schema;
 mod statements;
 
@@ -75,11 +76,15 @@ impl Neo4j {
     /// One sentence that names what is wrong and the command that helps: no
     /// answer, a refused password, a server too old, a missing constraint,
     /// another domain's graph, a newer data format. Nothing was written.
+    /// A server that has just been started takes some seconds until it works
+    /// as fast as it will; they pass here.
     pub async fn open(settings: &Settings, domain: &str) -> Result<Neo4j, Error> {
         let bolt = Bolt::new(settings)?;
         let opened = schema::open(&bolt, settings, domain).await?;
         tracing::info!(version = opened.version, epoch = opened.epoch, "Neo4j is open");
-        Neo4j::opened(bolt, opened, domain).await
+        let store = Neo4j::opened(bolt, opened, domain).await?;
+        store.inner.rehearse(store.inner.writable()?).await?;
+        Ok(store)
     }
 
     /// Opens the graph to be looked at, beside whoever writes to it: nothing is

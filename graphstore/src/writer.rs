@@ -270,7 +270,8 @@ impl<S: Store> Writer<S> {
                 }
                 // Only the engine knows; the batch's id makes asking safe.
                 Committed::Unknown => {
-                    tracing::warn!("the answer to a commit was lost; asking again")
+                    tracing::warn!("the answer to a commit was lost; asking again");
+                    metrics::counter!("webwallet_graphstore_commits_lost_total").increment(1);
                 }
             }
         }

@@ -39,8 +39,13 @@ impl Process {
 
     /// The same at this address, such as that of a process that was killed.
     pub fn start_at(mut command: Command, listen: &str, arguments: &[&str]) -> Process {
+        command.arg("serve");
+        Process::start_with(command, listen, arguments)
+    }
+
+    /// The same of a command that says `serve` already.
+    pub fn start_with(mut command: Command, listen: &str, arguments: &[&str]) -> Process {
         let mut child = command
-            .arg("serve")
             .args(["--listen", listen, "--domain", crate::party::DOMAIN])
             .args(arguments)
             .env("RUST_LOG", "warn")

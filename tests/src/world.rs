@@ -26,6 +26,7 @@ use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
 use webwallet_proto::link::Link;
 
+use crate::deployment::Deployment;
 use crate::party::DOMAIN;
 use crate::process::{self, Answer, Process};
 
@@ -216,20 +217,45 @@ impl Engines {
         // Whoever failed before left nothing that is not removed now.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let (redis, neo4j) = (webwallet_engines::redis(), webwallet_engines::neo4j());
-        let client = redis::Client::open(&*redis.url).expect("an address");
-        let mut connection = client.get_connection().expect("Redis answers");
-        redis::cmd("FLUSHALL").exec(&mut connection).expect("emptied");
-        let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
-        let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
-        let wipe = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS";
+        redis_emptied(redis);
+        neo4j_emptied(neo4j);
+        Engines { redis, neo4j, _turn: turn }
+    }
+
+    /// A server over them.
+    pub fn deployment(&self) -> Deployment<'_> {
+        Deployment::on(self.redis, self.neo4j)
+    }
+}
+
+/// FLUSHALL.
+pub fn redis_emptied(redis: &Redis) {
+    let client = redis::Client::open(&*redis.url).expect("an address");
+    let mut connection = client.get_connection().expect("Redis answers");
+    redis::cmd("FLUSHALL").exec(&mut connection).expect("emptied");
+}
+
+/// Removes every node; constraints stay.
+pub fn neo4j_emptied(neo4j: &Neo4j) {
+    let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
+    let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
+    // A piece at a time: the server ends what takes longer than ten seconds.
+    let wipe = "MATCH (n) WITH n LIMIT 10000 DETACH DELETE n RETURN count(n)";
+    loop {
         let answer = process::agent()
             .post(format!("{http}/db/neo4j/query/v2"))
             .header("authorization", format!("Basic {login}"))
             .header("accept", "application/json")
             .content_type("application/json")
             .send(serde_json::json!({ "statement": wipe }).to_string());
-        assert!(answer.expect("Neo4j answers").status().is_success(), "the graph is emptied");
-        Engines { redis, neo4j, _turn: turn }
+        let mut answer = answer.expect("Neo4j answers");
+        let body = answer.body_mut().read_to_vec().expect("a body");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        match body["data"]["values"][0][0].as_u64() {
+            Some(0) => return,
+            Some(_) => {}
+            None => panic!("the graph is not emptied: {body}"),
+        }
     }
 }
 

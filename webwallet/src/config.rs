@@ -72,7 +72,8 @@ pub struct Config {
     /// `hashtable` on a Redis, to fetch from it what that Redis lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphstore: Option<String>,
-    /// Where role `gateway` finds the Blockstack.
+    /// Where role `gateway` finds the Blockstack; and role `hashtable` on a Redis,
+    /// to fetch from its log what that Redis lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blockstack: Option<String>,
     /// The Redis that keeps the documents; without it, the data directory does.
@@ -191,7 +192,7 @@ pub struct Flags {
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     graphstore: Option<String>,
-    /// For --role gateway: the Blockstack, http(s)://HOST:PORT
+    /// For --role gateway, or hashtable on a Redis: the Blockstack, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     blockstack: Option<String>,
@@ -364,7 +365,7 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         config.domain
     );
     let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
-    // A Redis is given back what it lost, from what Graphstore has.
+    // A Redis is given back what it lost, from what Graphstore and the log have.
     let asks = config.role == Role::Hashtable && config.redis.is_some();
     let (keeps, clears) = (config.role.keeps(), config.role.clears());
     for (name, uri, needed) in [
@@ -385,7 +386,7 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
     for (name, given, used) in [
         ("hashtable", config.hashtable.is_some(), gateway || blockstack),
         ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
-        ("blockstack", config.blockstack.is_some(), gateway),
+        ("blockstack", config.blockstack.is_some(), gateway || asks),
         ("log_key", config.log_key.is_some(), config.role.seals()),
         ("redis", config.redis.is_some(), keeps),
         ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),

@@ -82,7 +82,8 @@ pub async fn inspected_neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
     Ok(Some(store.map_err(|why| refused("Graphstore", "on", &settings.url, why))?))
 }
 
-fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
+/// Where that Neo4j is, and who logs in.
+pub fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
     let Some(url) = &config.neo4j else { return Ok(None) };
     let password = config.neo4j_password_file.as_deref().map(password).transpose()?;
     let (url, user) = without_user(url);

@@ -18,6 +18,8 @@ use webwallet_ledger::leaf::{Entry, Leaf};
 use webwallet_ledger::state::State;
 use webwallet_ledger::{AccountId, Hash, Request, document};
 
+use crate::refill::leaf_document;
+
 /// Documents put, and records committed, at a time.
 const PIECE: usize = 500;
 /// How often a commit whose answer was lost is sent again.
@@ -37,13 +39,9 @@ pub async fn hashtable(
     let (mut piece, mut count, mut number) = (Vec::new(), 0, 0);
     for leaf in log.into_iter().flat_map(LogFolder::leaves) {
         let (index, bytes) = leaf.context("the log cannot be read")?;
-        let leaf = Leaf::parse(&bytes, domain).with_context(|| format!("leaf {index}"))?;
-        let its = match &leaf {
-            Leaf::Record(entry) => entry.record.number,
-            _ => 0,
-        };
-        number = number.max(its);
-        piece.push(Document::new(leaf.hash(), bytes.into(), its)?);
+        let document = leaf_document(&bytes, domain).with_context(|| format!("leaf {index}"))?;
+        number = number.max(document.number());
+        piece.push(document);
         if piece.len() == PIECE {
             count += put(documents, &mut piece).await?;
         }

@@ -1,9 +1,8 @@
-//! Puts into Redis again what it may have lost: records, from the Graphstore that
-//! cleared them.
+//! Puts into Redis again what it may have lost.
 //!
 //! The store says when it is in doubt and what is missing (`hashtable/src/redis/watch.rs`);
-//! the Graphstore says what there should be. Records whose bytes it has dropped, because
-//! they are sealed, are in the log; this does not read the log, and says so.
+//! Graphstore, which cleared the records, says what there should be. It has the bytes of
+//! what is not sealed yet; all before that is in the log.
 
 use std::time::Duration;
 
@@ -12,6 +11,10 @@ use futures::TryStreamExt as _;
 use tonic::Code;
 use webwallet_hashtable::{Document, Redis, Store as _};
 use webwallet_ledger::Hash;
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId, parse_bundle};
+use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
+use webwallet_proto::blockstack::v1::{self as log, inclusion_request};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::graphstore::v1::{
     ClearedRequest, Record, RecordRequest, StatusRequest, record_request::Key,
@@ -25,61 +28,125 @@ const RECORDS: u32 = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Waits for doubts and settles them, for ever.
-pub async fn keep(redis: Redis, mut graphstore: GraphstoreClient<Link>) {
-    let mut pause = PAUSE;
-    loop {
-        let doubt = redis.doubted().await;
-        let refilled = async {
-            let status = graphstore.status(StatusRequest {}).await?.into_inner();
-            let Some(first) = redis.first_missing(&doubt, status.number).await? else {
-                return Ok(0);
-            };
-            tracing::warn!(first, upto = status.number, "records are missing in redis");
-            refill(&redis, &mut graphstore, first).await
-        };
-        let settled: anyhow::Result<()> = async {
-            let refilled: u64 = refilled.await?;
-            redis.settle(&doubt, refilled).await?;
-            tracing::info!(refilled, "redis has every record");
-            Ok(())
-        }
-        .await;
-        if let Err(why) = settled {
-            tracing::warn!("redis is not filled yet: {why:#}");
-            tokio::time::sleep(pause).await;
-            pause = PAUSE_MAX.min(2 * pause);
-        } else {
-            pause = PAUSE;
-        }
-    }
+/// Where lost documents are fetched from.
+pub struct Sources {
+    /// Has cleared everything, and has the bytes of what is not sealed.
+    pub graphstore: GraphstoreClient<Link>,
+    /// Has what is sealed. Without it, that is left to `webwallet rebuild hashtable`.
+    pub blockstack: Option<BlockstackClient<Link>>,
+    /// The log's.
+    pub domain: String,
 }
 
-/// Puts every record from this number on, and says how many.
-async fn refill(
-    redis: &Redis,
-    graphstore: &mut GraphstoreClient<Link>,
-    first: u64,
-) -> anyhow::Result<u64> {
-    let dropped = dropped(graphstore, first).await?;
-    let mut after = dropped.unwrap_or(first - 1);
-    let mut refilled = 0;
-    loop {
-        let request = ClearedRequest { after, limit: RECORDS };
-        let records = graphstore.cleared(request).await?.into_inner();
-        let documents: Vec<Document> =
-            records.err_into().and_then(async |record| document(record)).try_collect().await?;
-        let Some(last) = documents.last() else { break };
-        after = last.number();
-        refilled += documents.len() as u64;
-        redis.put(documents).await?;
+impl Sources {
+    /// Waits for doubts and settles them, for ever.
+    pub async fn keep(mut self, redis: Redis) {
+        let mut pause = PAUSE;
+        loop {
+            let doubt = redis.doubted().await;
+            let refilled = async {
+                let status = self.graphstore.status(StatusRequest {}).await?.into_inner();
+                let Some(first) = redis.first_missing(&doubt, status.number).await? else {
+                    return Ok(0);
+                };
+                tracing::warn!(first, upto = status.number, "records are missing in redis");
+                self.refill(&redis, first).await
+            };
+            let settled: anyhow::Result<()> = async {
+                let refilled: u64 = refilled.await?;
+                redis.settle(&doubt, refilled).await?;
+                tracing::info!(refilled, "redis has every record");
+                Ok(())
+            }
+            .await;
+            if let Err(why) = settled {
+                tracing::warn!("redis is not filled yet: {why:#}");
+                tokio::time::sleep(pause).await;
+                pause = PAUSE_MAX.min(2 * pause);
+            } else {
+                pause = PAUSE;
+            }
+        }
     }
-    if let Some(dropped) = dropped {
-        bail!(
-            "records {first} to {dropped} are missing and only in the log; run: webwallet rebuild hashtable"
-        );
+
+    /// Puts every record from this number on, and says how many documents those are.
+    async fn refill(&mut self, redis: &Redis, first: u64) -> anyhow::Result<u64> {
+        let dropped = self.dropped(first).await?;
+        let mut refilled = match dropped {
+            Some(_) => self.refill_from_log(redis, first).await?,
+            None => 0,
+        };
+        let mut after = dropped.unwrap_or(first - 1);
+        loop {
+            let request = ClearedRequest { after, limit: RECORDS };
+            let records = self.graphstore.cleared(request).await?.into_inner();
+            let documents: Vec<Document> =
+                records.err_into().and_then(async |record| document(record)).try_collect().await?;
+            let Some(last) = documents.last() else { break };
+            after = last.number();
+            refilled += documents.len() as u64;
+            redis.put(documents).await?;
+        }
+        match dropped {
+            Some(dropped) if self.blockstack.is_none() => bail!(
+                "records {first} to {dropped} are missing and only in the log; set the address of \
+                 the Blockstack (--blockstack), or run: webwallet rebuild hashtable"
+            ),
+            _ => Ok(refilled),
+        }
     }
-    Ok(refilled)
+
+    /// Puts every leaf of the log from a record on.
+    async fn refill_from_log(&mut self, redis: &Redis, first: u64) -> anyhow::Result<u64> {
+        let Some(log) = &mut self.blockstack else { return Ok(0) };
+        let size = log.status(log::StatusRequest {}).await?.into_inner().size;
+        let leaf = Some(inclusion_request::Leaf::Number(first));
+        let asked = log::InclusionRequest { leaf, size: Some(size) };
+        let found = log.inclusion(asked).await?.into_inner().inclusion;
+        let found = found.with_context(|| format!("record {first} is not in the log"))?;
+        let mut refilled = 0;
+        // From the beginning of its bundle: with the first record that of the log.
+        let bundles = found.index / u64::from(TILE_WIDTH)..;
+        for tile in bundles.map_while(|index| TileId::at(Level::Entries, index, size)) {
+            let asked = log::TileRequest { path: tile.path() };
+            let bundle = log.tile(asked).await?.into_inner().body;
+            let bundle = bundle.with_context(|| format!("the log has no {tile}"))?;
+            let leaves = parse_bundle(&bundle, tile.width).with_context(|| tile.path())?;
+            let documents = leaves.iter().map(|leaf| leaf_document(leaf, &self.domain));
+            let documents = documents.collect::<anyhow::Result<Vec<_>>>()?;
+            refilled += documents.len() as u64;
+            redis.put(documents).await?;
+        }
+        Ok(refilled)
+    }
+
+    /// The last record from `first` on whose bytes Graphstore has dropped, if `first`
+    /// is one. It drops them in order.
+    async fn dropped(&mut self, first: u64) -> anyhow::Result<Option<u64>> {
+        let graphstore = &mut self.graphstore;
+        let request = ClearedRequest { after: first - 1, limit: 1 };
+        let next = match graphstore.cleared(request).await {
+            Ok(records) => records.into_inner().try_next().await,
+            Err(status) => Err(status),
+        };
+        match next {
+            Ok(_) => return Ok(None),
+            Err(status) if status.code() == Code::OutOfRange => {}
+            Err(status) => return Err(status.into()),
+        }
+        let (mut gone, mut there) =
+            (first, graphstore.status(StatusRequest {}).await?.into_inner().number + 1);
+        while there - gone > 1 {
+            let middle = gone + (there - gone) / 2;
+            let request = RecordRequest { key: Some(Key::Number(middle)) };
+            let record = graphstore.record(request).await?.into_inner().record;
+            match record {
+                Some(record) if record.body.is_empty() => gone = middle,
+                _ => there = middle,
+            }
+        }
+        Ok(Some(gone))
+    }
 }
 
 fn document(record: Record) -> anyhow::Result<Document> {
@@ -88,32 +155,12 @@ fn document(record: Record) -> anyhow::Result<Document> {
     document.map_err(|why| anyhow::anyhow!("record {}: {why}", record.number))
 }
 
-/// The last record from `first` on whose bytes Graphstore has dropped, if `first`
-/// is one. It drops them in order.
-async fn dropped(
-    graphstore: &mut GraphstoreClient<Link>,
-    first: u64,
-) -> anyhow::Result<Option<u64>> {
-    let request = ClearedRequest { after: first - 1, limit: 1 };
-    let next = match graphstore.cleared(request).await {
-        Ok(records) => records.into_inner().try_next().await,
-        Err(status) => Err(status),
+/// A leaf of the log as Hashtable keeps it.
+pub fn leaf_document(bytes: &[u8], domain: &str) -> anyhow::Result<Document> {
+    let leaf = Leaf::parse(bytes, domain)?;
+    let number = match &leaf {
+        Leaf::Record(entry) => entry.record.number,
+        _ => 0,
     };
-    match next {
-        Ok(_) => return Ok(None),
-        Err(status) if status.code() == Code::OutOfRange => {}
-        Err(status) => return Err(status.into()),
-    }
-    let (mut gone, mut there) =
-        (first, graphstore.status(StatusRequest {}).await?.into_inner().number + 1);
-    while there - gone > 1 {
-        let middle = gone + (there - gone) / 2;
-        let request = RecordRequest { key: Some(Key::Number(middle)) };
-        let record = graphstore.record(request).await?.into_inner().record;
-        match record {
-            Some(record) if record.body.is_empty() => gone = middle,
-            _ => there = middle,
-        }
-    }
-    Ok(Some(gone))
+    Ok(Document::new(leaf.hash(), bytes.to_vec().into(), number)?)
 }

@@ -134,11 +134,12 @@ impl Server {
                     None => embedded(engine::start(server.graphstore()?, config).await?),
                     Some(neo4j) => embedded(engine::start(neo4j, config).await?),
                 };
-                if let Some(redis) = redis {
-                    server.refill(redis, graphstore.clone());
-                }
                 let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
-                let links = [graphstore, hashtable, embedded(sealing)];
+                let sealing = embedded(sealing);
+                if let Some(redis) = redis {
+                    server.refill(redis, graphstore.clone(), Some(sealing.clone()));
+                }
+                let links = [graphstore, hashtable, sealing];
                 server.gateway(config, ours, listener, admin, access, links)?;
             }
             Role::Gateway => {
@@ -160,7 +161,10 @@ impl Server {
                 }
                 Some(redis) => {
                     if config.graphstore.is_some() {
-                        server.refill(redis.clone(), ours.link(&config.graphstore)?);
+                        let graphstore = ours.link(&config.graphstore)?;
+                        let blockstack = config.blockstack.is_some();
+                        let blockstack = blockstack.then(|| ours.link(&config.blockstack));
+                        server.refill(redis.clone(), graphstore, blockstack.transpose()?);
                     }
                     let service = webwallet_hashtable::server(redis);
                     server.grpc(config, ours, listener, service, hashtable_works).await;
@@ -212,11 +216,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Gives a Redis back what it lost, from what Graphstore has, until the stop.
-    fn refill(&mut self, redis: Redis, graphstore: Link) {
-        let (stop, graphstore) = (self.stop.clone(), graphstore::client(graphstore));
+    /// Gives a Redis back what it lost, from what the others have, until the stop.
+    fn refill(&mut self, redis: Redis, graphstore: Link, blockstack: Option<Link>) {
+        let sources = refill::Sources {
+            graphstore: graphstore::client(graphstore),
+            blockstack: blockstack.map(blockstack::client),
+            domain: self.domain.clone(),
+        };
+        let stop = self.stop.clone();
         self.listeners.spawn(async move {
-            stop.run_until_cancelled(refill::keep(redis, graphstore)).await;
+            stop.run_until_cancelled(sources.keep(redis)).await;
         });
     }
 

@@ -17,7 +17,7 @@ use super::statements::Statements;
 use crate::store::{Batch, Error};
 
 /// Outputs of one account at most: they share the number's lower half.
-const CHAIN_MAX: u64 = 1 << 31;
+pub(super) const CHAIN_MAX: u64 = 1 << 31;
 
 /// An account in the graph.
 #[derive(Clone)]

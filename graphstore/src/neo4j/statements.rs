@@ -26,5 +26,5 @@ macro_rules! statements {
 statements! {
     head fence accounts_new accounts_counted transactions accounts_moved
     heads ious numbered named cleared accounts_of outputs
-    intend intents trim trimmed faults
+    intend intents trim trimmed faults rehearsal
 }

@@ -60,6 +60,23 @@ async fn a_graph_of_another_domain_or_a_newer_format_is_not_touched() {
     assert_eq!(alone.number("MATCH (h:Shard) RETURN h.epoch").await, 1, "nobody has taken it");
 }
 
+/// Every statement is rehearsed before the first payment; a rehearsal that left
+/// something would be found by whoever counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rehearsed_at_the_opening_leaves_nothing() {
+    let alone = Alone::start().await;
+    let store = alone.open().await;
+    assert_eq!(alone.number("MATCH (n) RETURN count(n)").await, 1, "the Shard");
+    let one = batch(&store, 1, &[pay("ann", "ben", "ann", "1", "one")]).await;
+    assert_eq!(store.commit(&one).await.expect("commit"), Committed::Yes);
+    let count = "MATCH (n) RETURN count(n)";
+    let nodes = alone.number(count).await;
+    // Beside one that clears and does not know yet that it is deposed.
+    let again = alone.open().await;
+    assert_eq!(alone.number(count).await, nodes);
+    assert_eq!(again.faults().await.expect("faults"), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_with_nodes_of_somebody_else_is_not_touched() {
     let alone = Alone::start().await;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use webwallet_tests::deployment::{Deployment, on_every_engine};
 use webwallet_tests::process::{Process, agent, get};
 
 /// Runs `tests/sdk/client.mjs` against a server; one JSON object a line comes back.
@@ -21,8 +22,11 @@ fn client(url: &str) -> Vec<Value> {
 
 #[test]
 fn what_the_sdk_signs_is_cleared_and_is_the_same_after_a_kill() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(data.path(), &[]);
+    on_every_engine(what_it_signs_is_cleared);
+}
+
+fn what_it_signs_is_cleared(stores: &Deployment<'_>) {
+    let server = stores.serve(&[]);
     let answers = client(&server.url());
     let of = |what: &'static str| answers.iter().filter(move |answer| answer["what"] == what);
     // Every kind of key, through issue, payment, repeat, refusal and balance.
@@ -35,7 +39,11 @@ fn what_the_sdk_signs_is_cleared_and_is_the_same_after_a_kill() {
             let kind = of(what).filter(|a| a["scheme"] == scheme && a["key"] == key);
             kind.map(|answer| answer.get(member).expect("the member")).collect()
         };
-        println!("from the SDK, {scheme}, {key} key: cleared {:?}", all("cleared", "status"));
+        println!(
+            "from the SDK, {scheme}, {key} key, {}: cleared {:?}",
+            stores.name(),
+            all("cleared", "status")
+        );
         assert_eq!(all("cleared", "status"), [201, 201], "{scheme} {key}: {answers:#?}");
         assert_eq!(all("replayed", "status"), [200], "{scheme} {key}");
         assert_eq!(all("refused", "code"), ["balance_below_min"], "{scheme} {key}");
@@ -49,6 +57,6 @@ fn what_the_sdk_signs_is_cleared_and_is_the_same_after_a_kill() {
     };
     let before = read(&server);
     server.kill();
-    let server = Process::all(data.path(), &[]);
+    let server = stores.serve(&[]);
     assert_eq!(read(&server), before, "the same bytes after kill -9 and restart");
 }

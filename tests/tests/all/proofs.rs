@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use webwallet_tests::deployment::{Deployment, on_every_engine};
 use webwallet_tests::party::{issue, party, pay};
 use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
 
@@ -222,14 +223,16 @@ fn answers(url: &str, last: u64) -> Vec<Answer> {
 /// Any one store can be lost: the other two make it again, byte for byte.
 #[test]
 fn each_store_is_rebuilt_from_the_other_two() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let data = folder.path().join("data");
-    let place = data.to_str().expect("a path in UTF-8");
-    let clock = folder.path().join("clock");
+    on_every_engine(each_is_rebuilt);
+}
+
+fn each_is_rebuilt(stores: &Deployment<'_>) {
+    let clock = stores.folder().join("clock");
     std::fs::write(&clock, "2026-01-01T00:00:00.000Z").expect("written");
     let clock = clock.to_str().expect("a path in UTF-8");
     let controls = ["--seal", "manual", "--test-clock", clock];
-    let server = Process::all(&data, &controls);
+    let serve = || stores.serve(&controls);
+    let server = serve();
     live(&server.url(), 0, 20);
     seal(&server);
     live(&server.url(), 20, 20);
@@ -237,37 +240,34 @@ fn each_store_is_rebuilt_from_the_other_two() {
     // Cleared, and not sealed when the store is lost.
     live(&server.url(), 40, 5);
     let before = answers(&server.url(), 40);
-    let unsealed: Vec<Answer> =
-        (41..=45).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect();
-    assert_eq!(server.terminate(), Some(0));
-    let command = |name: &str, more: &[&str]| {
-        let settings = ["--data", place, "--domain", "example.net", "--test-clock", clock];
-        run(&binary(), &[&[name], more, &settings].concat())
+    let unsealed = |server: &Process| -> Vec<Answer> {
+        (41..=45).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect()
     };
-    assert_eq!(command("fsck", &[]).status.code(), Some(0), "sound before");
-    for (lost, folders) in [
-        ("hashtable", &["hashtable"][..]),
-        ("graphstore", &["graphstore"]),
-        ("log", &["log", "state"]),
-    ] {
-        for folder in folders {
-            std::fs::remove_dir_all(data.join(folder)).expect("removed");
-        }
-        assert_eq!(command("rebuild", &[lost]).status.code(), Some(0), "rebuild {lost}");
-        assert_eq!(command("fsck", &[]).status.code(), Some(0), "sound after rebuild {lost}");
-        let server = Process::all(&data, &controls);
-        assert_eq!(answers(&server.url(), 40), before, "after rebuild {lost}");
-        for (number, record) in (41..).zip(&unsealed) {
-            assert_eq!(get(&agent(), &server.url(), &format!("/transaction/{number}")), *record);
-        }
+    let unsealed_before = unsealed(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let command = |arguments: &[&str]| {
+        let output = stores.command(arguments).args(["--test-clock", clock]).output();
+        let output = output.expect("it runs");
+        println!("{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        output.status.code()
+    };
+    let name = stores.name();
+    assert_eq!(command(&["fsck"]), Some(0), "sound before, {name}");
+    for lost in ["hashtable", "graphstore", "log"] {
+        stores.lose(lost);
+        assert_eq!(command(&["rebuild", lost]), Some(0), "rebuild {lost}, {name}");
+        assert_eq!(command(&["fsck"]), Some(0), "sound after rebuild {lost}, {name}");
+        let server = serve();
+        assert_eq!(answers(&server.url(), 40), before, "after rebuild {lost}, {name}");
+        assert_eq!(unsealed(&server), unsealed_before, "after rebuild {lost}, {name}");
         assert_eq!(server.terminate(), Some(0));
     }
     // It goes on as if nothing had been.
-    let server = Process::all(&data, &controls);
+    let server = serve();
     live(&server.url(), 45, 5);
     seal(&server);
     let key = server.line["key"].as_str().expect("a key");
-    assert_eq!(verdict(&server.url(), key, &[]).0, Some(0));
+    assert_eq!(verdict(&server.url(), key, &[]).0, Some(0), "{name}");
 }
 
 /// An operator must not find out from an auditor that a store is damaged.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use webwallet_tests::deployment::{Deployment, on_every_engine};
 use webwallet_tests::party::{issue, party, pay};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
@@ -9,8 +10,11 @@ use webwallet_tests::process::{Process, agent, binary, get, post};
 /// that loses nothing.
 #[test]
 fn it_says_where_it_listens_and_ends_with_zero() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(data.path(), &[]);
+    on_every_engine(it_ends_with_zero);
+}
+
+fn it_ends_with_zero(stores: &Deployment<'_>) {
+    let server = stores.serve(&[]);
     for key in ["listen", "admin", "domain", "data"] {
         assert!(server.line[key].is_string(), "{}", server.line);
     }
@@ -21,7 +25,7 @@ fn it_says_where_it_listens_and_ends_with_zero() {
     let cleared = post(&agent, &server.url(), &body).expect("an answer");
     assert_eq!(cleared.status, 201);
     assert_eq!(server.terminate(), Some(0));
-    let server = Process::all(data.path(), &[]);
+    let server = stores.serve(&[]);
     let replayed = post(&agent, &server.url(), &body).expect("an answer");
     assert_eq!((replayed.status, replayed.replayed), (200, true));
     assert_eq!(replayed.body, cleared.body, "the same bytes");
@@ -60,8 +64,11 @@ fn what_must_not_be_served_is_refused_with_a_sentence() {
 /// What was answered can be read at once, everywhere and under every name.
 #[test]
 fn a_payment_is_found_by_number_hash_iou_and_address() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(data.path(), &[]);
+    on_every_engine(a_payment_is_found);
+}
+
+fn a_payment_is_found(stores: &Deployment<'_>) {
+    let server = stores.serve(&[]);
     let (agent, url) = (agent(), server.url());
     let (alice, bob) = (party("alice"), party("bob"));
     let cleared = post(&agent, &url, &issue(&alice, &bob, "10", "1")).expect("an answer");
@@ -88,8 +95,11 @@ fn a_payment_is_found_by_number_hash_iou_and_address() {
 /// Pages neither lose nor repeat an output while payments go on.
 #[test]
 fn history_pages_stay_put_under_payments() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(data.path(), &[]);
+    on_every_engine(pages_stay_put);
+}
+
+fn pages_stay_put(stores: &Deployment<'_>) {
+    let server = stores.serve(&[]);
     let (agent, url) = (agent(), server.url());
     let (alice, bob, carol) = (party("alice"), party("bob"), party("carol"));
     let clear = |body: &[u8]| assert_eq!(post(&agent, &url, body).expect("an answer").status, 201);

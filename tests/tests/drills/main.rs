@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod engines;
 mod kill;
 mod race;
 mod seal;

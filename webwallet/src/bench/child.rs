@@ -34,6 +34,16 @@ struct FirstLine {
 impl Server {
     /// Starts `webwallet` with these arguments and waits for its first line.
     pub fn start(arguments: &[&str], log: &Path, cpu: Cpu) -> anyhow::Result<Server> {
+        Server::start_with(arguments, &[], log, cpu)
+    }
+
+    /// The same with files that are named by variables.
+    pub fn start_with(
+        arguments: &[&str],
+        files: &[(&str, &Path)],
+        log: &Path,
+        cpu: Cpu,
+    ) -> anyhow::Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(arguments)
@@ -45,6 +55,7 @@ impl Server {
                 command.env_remove(name);
             }
         }
+        command.envs(files.iter().copied());
         let start = Instant::now();
         let mut child = cpu.run(|| Ok(command.spawn()?)).context("cannot start the server")?;
         let mut line = String::new();

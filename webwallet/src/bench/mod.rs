@@ -7,9 +7,12 @@
 //!
 //! Before the runs every signer is seen once: what is measured is a server that
 //! knows its issuers, and V is measured with known keys as well.
+//!
+//! On Redis and Neo4j other things count: see [`engines`].
 
 mod calibrate;
 mod child;
+mod engines;
 pub mod fixed;
 mod load;
 mod machine;
@@ -26,13 +29,15 @@ use tempfile::TempDir;
 
 use self::calibrate::Calibration;
 use self::child::Server;
+use self::engines::Engines;
 use self::load::{Pace, Tally};
 use self::machine::{Cpus, Machine, resident_mib};
 use self::report::{Counted, Figure, Goal, Report, Run};
 use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
 use crate::command::Outcome;
-use crate::{clock, output};
+use crate::config::Config;
+use crate::{clock, output, serve};
 
 const SIGNERS: usize = 10_000;
 const DOMAIN: &str = "bench.localhost";
@@ -57,11 +62,21 @@ pub struct Bench {
     #[arg(long, value_name = "DIR", default_value = ".")]
     data: PathBuf,
     /// Also make a million records and measure a start with them (minutes)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "neo4j")]
     million: bool,
     /// What sealing costs, and how long a record waits for its block, instead of the other runs
-    #[arg(long, conflicts_with = "million")]
+    #[arg(long, conflicts_with_all = ["million", "neo4j"])]
     sealed: bool,
+    /// Measure on this Redis instead; its password: the file in WEBWALLET_REDIS_PASSWORD_FILE
+    #[arg(long, value_name = "URL", requires = "neo4j")]
+    redis: Option<String>,
+    /// And on this Neo4j, which must hold nothing else; password: WEBWALLET_NEO4J_PASSWORD_FILE
+    #[arg(long, value_name = "URL", requires = "redis")]
+    neo4j: Option<String>,
+    #[arg(long, hide = true, env = "WEBWALLET_REDIS_PASSWORD_FILE", hide_env = true)]
+    redis_password_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "WEBWALLET_NEO4J_PASSWORD_FILE", hide_env = true)]
+    neo4j_password_file: Option<PathBuf>,
 }
 
 impl Bench {
@@ -71,6 +86,9 @@ impl Bench {
             .with_context(|| format!("cannot make {}", self.data.display()))?;
         let cpus = Cpus::find();
         let machine = Machine::look(&self.data, cpus.pinned)?;
+        if self.neo4j.is_some() {
+            return self.on_engines(machine, json);
+        }
         if !cpus.pinned {
             eprintln!("server and load share their CPUs here; the figures say less");
         }
@@ -88,6 +106,31 @@ impl Bench {
         output::line(if json { serde_json::to_string(&report)? } else { report.text() })?;
         Ok(if report.is_good() { Outcome::Done } else { Outcome::Refused })
     }
+
+    fn on_engines(&self, machine: Machine, json: bool) -> anyhow::Result<Outcome> {
+        let config = Config {
+            redis: self.redis.clone(),
+            redis_password_file: self.redis_password_file.clone(),
+            neo4j: self.neo4j.clone(),
+            neo4j_password_file: self.neo4j_password_file.clone(),
+            ..Config::default()
+        };
+        let folder = folder(&self.data)?;
+        let time = Duration::from_secs(self.seconds);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let report = Engines::measure(config, time, folder.path(), machine);
+        let report = match runtime.block_on(report) {
+            Ok(report) => report,
+            Err(why) => return serve::refused(why),
+        };
+        output::line(if json { serde_json::to_string(&report)? } else { report.text() })?;
+        Ok(if report.is_good() { Outcome::Done } else { Outcome::Refused })
+    }
+}
+
+/// A folder for one measurement; gone with it.
+fn folder(data: &Path) -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("webwallet-bench-").tempdir_in(data)?)
 }
 
 /// A measurement under way.
@@ -108,7 +151,7 @@ struct Measurement {
 impl Measurement {
     /// Calibrates, starts the server, and lets it see every signer once.
     fn begin(data: &Path, cpus: Cpus, time: Duration) -> anyhow::Result<Measurement> {
-        let dir = tempfile::Builder::new().prefix("webwallet-bench-").tempdir_in(data)?;
+        let dir = folder(data)?;
         let short = (time / 3).max(Duration::from_secs(1));
         progress("calibrating V, Z, F");
         let signers = Signers::new(SIGNERS)?;

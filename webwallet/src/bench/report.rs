@@ -113,18 +113,85 @@ pub struct Figure {
     value: f64,
     unit: &'static str,
     limit: Option<f64>,
+    goal: Option<Goal>,
     met: Option<bool>,
 }
 
 impl Figure {
     /// Something to know.
     pub fn of(name: &'static str, value: f64, unit: &'static str) -> Figure {
-        Figure { name, value: round(value, 1), unit, limit: None, met: None }
+        // What is small is told more exactly.
+        let digits = if value.abs() < 100.0 { 2 } else { 1 };
+        Figure { name, value: round(value, digits), unit, limit: None, goal: None, met: None }
     }
 
     /// Something that is not to be above a limit.
     pub fn at_most(name: &'static str, value: f64, unit: &'static str, limit: f64) -> Figure {
-        Figure { limit: Some(limit), met: Some(value <= limit), ..Figure::of(name, value, unit) }
+        Figure::of(name, value, unit).with_goal(Goal::AtMost, value, limit)
+    }
+
+    /// Something that is not to be below a limit.
+    pub fn at_least(name: &'static str, value: f64, unit: &'static str, limit: f64) -> Figure {
+        Figure::of(name, value, unit).with_goal(Goal::AtLeast, value, limit)
+    }
+
+    /// Judged on the exact value.
+    fn with_goal(self, goal: Goal, value: f64, limit: f64) -> Figure {
+        Figure { limit: Some(limit), goal: Some(goal), met: Some(goal.met(value, limit)), ..self }
+    }
+}
+
+/// Figures as people read them.
+fn table(figures: &[Figure]) -> String {
+    let rows = figures.iter().map(|figure| {
+        let goal = match (figure.goal, figure.limit) {
+            (Some(goal), Some(limit)) => format!("{} {limit}", goal.sign()),
+            _ => String::new(),
+        };
+        vec![
+            figure.name.to_owned(),
+            figure.value.to_string(),
+            figure.unit.to_owned(),
+            goal,
+            verdict(figure.met).to_owned(),
+        ]
+    });
+    output::table(&["figure", "value", "unit", "goal", ""], &rows.collect::<Vec<_>>())
+}
+
+fn verdict(met: Option<bool>) -> &'static str {
+    match met {
+        Some(true) => "met",
+        Some(false) => "MISSED",
+        None => "",
+    }
+}
+
+/// What was found on Redis and Neo4j.
+#[derive(Serialize)]
+pub struct EnginesReport {
+    /// On what.
+    pub machine: Machine,
+    /// The engines, with their versions.
+    pub engines: [String; 2],
+    /// What was measured.
+    pub figures: Vec<Figure>,
+}
+
+impl EnginesReport {
+    /// Is every goal met?
+    pub fn is_good(&self) -> bool {
+        self.figures.iter().all(|figure| figure.met != Some(false))
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let Machine { cpu, cpus, os, version, .. } = &self.machine;
+        let [redis, neo4j] = &self.engines;
+        let figures = table(&self.figures);
+        format!(
+            "webwallet {version} on {cpu}, {cpus} CPUs, {os}; {redis}, {neo4j}; server, engines and load share the CPUs\n\n{figures}"
+        )
     }
 }
 
@@ -178,11 +245,6 @@ impl Report {
             "not pinned: this machine has not two CPUs to pin to"
         };
         let Calibration { h, v, z, fdatasync_p50_us } = self.calibration;
-        let verdict = |met: Option<bool>| match met {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "",
-        };
         let runs = self.runs.iter().map(|run| {
             let goal = match (run.ratio, run.goal, run.limit) {
                 (Some(ratio), Some(goal), Some(limit)) => {
@@ -220,19 +282,7 @@ impl Report {
         let runs = output::table(&head, &runs.collect::<Vec<_>>());
         let profile = self.runs.iter().filter(|run| run.met == Some(false)).map(Run::profile);
         let profile = profile.collect::<String>();
-        let figures = self.figures.iter().map(|figure| {
-            let limit = figure.limit.map(|limit| format!("<= {limit}")).unwrap_or_default();
-            let value = format!("{:.1}", figure.value);
-            vec![
-                figure.name.to_owned(),
-                value,
-                figure.unit.to_owned(),
-                limit,
-                verdict(figure.met).to_owned(),
-            ]
-        });
-        let figures =
-            output::table(&["figure", "value", "unit", "goal", ""], &figures.collect::<Vec<_>>());
+        let figures = table(&self.figures);
         let Counted { answers, created, server_number } = &self.counted;
         let number = match server_number {
             Some(number) => format!("the server's number is {number}"),
@@ -262,7 +312,7 @@ mod tests {
     fn a_goal_is_judged_on_the_exact_figure() {
         assert!(Goal::AtLeast.met(0.5, 0.5) && !Goal::AtLeast.met(0.4999, 0.5));
         assert!(Goal::AtMost.met(1.0, 1.0) && !Goal::AtMost.met(1.0001, 1.0));
-        let figure = Figure::at_most("x", 60.04, "MiB", 60.0);
+        let figure = Figure::at_most("x", 60.004, "MiB", 60.0);
         assert_eq!((figure.value, figure.met), (60.0, Some(false)));
     }
 

@@ -1,0 +1,92 @@
+//! A server in one process with its data, started as often as a test wants: on
+//! the embedded engines, or on a Redis and a Neo4j.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{Process, binary};
+use crate::world::{Engines, neo4j_emptied, redis_emptied};
+
+/// Where the stores of a server are.
+pub struct Deployment<'e> {
+    folder: TempDir,
+    engines: Option<(&'e webwallet_engines::Redis, &'e webwallet_engines::Neo4j)>,
+}
+
+impl<'e> Deployment<'e> {
+    /// Everything in the data directory.
+    pub fn embedded() -> Deployment<'e> {
+        Deployment { folder: tempfile::tempdir().expect("a folder"), engines: None }
+    }
+
+    /// Documents in this Redis, clearing in this Neo4j.
+    pub fn on(
+        redis: &'e webwallet_engines::Redis,
+        neo4j: &'e webwallet_engines::Neo4j,
+    ) -> Deployment<'e> {
+        Deployment { engines: Some((redis, neo4j)), ..Deployment::embedded() }
+    }
+
+    /// Its name in what the tests print.
+    pub fn name(&self) -> &'static str {
+        if self.engines.is_some() { "Redis and Neo4j" } else { "embedded" }
+    }
+
+    /// For what else a test needs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The server, ready.
+    pub fn serve(&self, more: &[&str]) -> Process {
+        let arguments = [&["--admin", "127.0.0.1:0"], more].concat();
+        let mut command = Command::new(binary());
+        command.arg("serve");
+        self.configure(&mut command);
+        Process::start_with(command, "127.0.0.1:0", &arguments)
+    }
+
+    /// A command of the operator over the same stores.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).args(["--domain", crate::party::DOMAIN]);
+        self.configure(&mut command);
+        command
+    }
+
+    fn configure(&self, command: &mut Command) {
+        command.arg("--data").arg(self.data());
+        if let Some((redis, neo4j)) = self.engines {
+            let password = self.folder.path().join("neo4j-password");
+            std::fs::write(&password, &neo4j.password).expect("written");
+            command.args(["--redis", &redis.url, "--neo4j", &neo4j.uri]);
+            command.env("WEBWALLET_NEO4J_PASSWORD_FILE", password);
+        }
+    }
+
+    /// Loses a store, as `webwallet rebuild` names it. The server is stopped.
+    pub fn lose(&self, store: &str) {
+        match (store, self.engines) {
+            ("hashtable", Some((redis, _))) => redis_emptied(redis),
+            ("graphstore", Some((_, neo4j))) => neo4j_emptied(neo4j),
+            _ => std::fs::remove_dir_all(self.data().join(store)).expect("removed"),
+        }
+        if store == "log" {
+            std::fs::remove_dir_all(self.data().join("state")).expect("removed");
+        }
+    }
+}
+
+/// Leads a new server on each set of engines through the same test.
+pub fn on_every_engine(test: impl Fn(&Deployment<'_>)) {
+    test(&Deployment::embedded());
+    let engines = Engines::empty();
+    test(&engines.deployment());
+}
