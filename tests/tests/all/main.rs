@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod multisig;
 mod original_sdk;
 mod proofs;
 mod readme;
