@@ -105,6 +105,61 @@ pub struct IouMeta {
     /// `{data, hash}`: anything with at most 10 keys, if `data.custom` is its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<Value>,
+    /// The puzzles that signatures here are for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 16)]
+    pub scripts: Option<Vec<Puzzle>>,
+}
+
+/// Who may sign for an address that several keys hold together.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Puzzle {
+    /// What the hash is of; the address is made from its canonical JSON.
+    pub data: PuzzleData,
+    /// Its hash, by which signatures name it.
+    pub hash: HashOf,
+    /// Always empty.
+    pub meta: serde_json::Map<String, Value>,
+}
+
+/// The keys, and what weight of them is needed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PuzzleData {
+    /// What solves it.
+    pub conditions: Conditions,
+    /// The keys, each once.
+    #[schema(min_items = 1, max_items = 16)]
+    pub identities: Vec<Identity>,
+}
+
+/// What solves a puzzle.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Conditions {
+    /// Signatures of weight.
+    pub multisig: Multisig,
+}
+
+/// The weight that signatures must have together.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Multisig {
+    /// The weight.
+    #[schema(minimum = 1, maximum = 2147483647, example = 2)]
+    pub threshold: u32,
+}
+
+/// A key of a puzzle.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Identity {
+    /// `eddsa-ed25519` or `ecdsa-ed25519`.
+    #[schema(example = "eddsa-ed25519")]
+    pub scheme: String,
+    /// The public key in hex.
+    #[schema(example = json!(PUBLIC))]
+    pub public: String,
+    /// What its signature weighs; 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483647, example = 1)]
+    pub weight: Option<u32>,
 }
 
 /// One signature over `hash.value`.
@@ -113,9 +168,12 @@ pub struct Signature {
     /// `eddsa-ed25519` or `ecdsa-ed25519`.
     #[schema(example = "eddsa-ed25519")]
     pub scheme: String,
-    /// The address of the public key.
+    /// The address of the public key, or that of the puzzle it signs for.
     #[schema(example = json!(ADDRESS))]
     pub signer: String,
+    /// Hash of the puzzle it signs for, which is in `meta.scripts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
     /// The public key in hex.
     #[schema(example = json!(PUBLIC))]
     pub public: String,

@@ -63,6 +63,40 @@ def iou(source, target, amount, unit=None, /, **fields):
     return made
 
 
+def puzzle(threshold, *members):
+    """A puzzle of (signer, weight) pairs, as a document; `Shared` gives its address."""
+    identities = [{'scheme': 'eddsa-ed25519', 'public': signer.public.hex(), 'weight': weight} for signer, weight in members]
+    return document({'identities': identities, 'conditions': {'multisig': {'threshold': threshold}}})
+
+
+class Shared:
+    """Who pays from a puzzle's address: nobody has its key."""
+
+    def __init__(self, made):
+        self.puzzle, self.address = made, address_of(canonical(made['data']))
+
+    def iou(self, signers, target, amount, unit=None, /, **fields):
+        """An IOU of the puzzle, signed by these."""
+        made = iou(_Nobody(self.address), target, amount, unit, **fields)
+        made['meta'] = {'scripts': [self.puzzle], 'signatures': [self.signature(signer, made) for signer in signers]}
+        return made
+
+    def signature(self, signer, made):
+        return {'scheme': 'eddsa-ed25519', 'signer': self.address, 'public': signer.public.hex(),
+                'script': self.puzzle['hash']['value'], 'string': signer.sign(bytes.fromhex(made['hash']['value'])).hex()}
+
+
+class _Nobody:
+    public = b''
+
+    def __init__(self, address):
+        self.address = address
+
+    @staticmethod
+    def sign(_message):
+        return b''
+
+
 class Forge:
     """A log under construction; times are of one day unless said."""
 

@@ -1,7 +1,7 @@
 """One IOU by itself: its shape, hashes, domain, addresses and signatures. Needs no state.
 
-Puzzles (`meta.scripts`) and locks (`locker`, `solver`) are not among this verifier's rules: their presence is
-a finding, never something passed over.
+Locks (`locker`, `solver`) are not among this verifier's rules: their presence is a finding, never something
+passed over.
 """
 
 import re
@@ -11,6 +11,7 @@ from address import address_of, is_address
 from amount import parse_amount
 from document import HASHES, Fault, Unreadable, hash_faults, is_hash, members, texts, time_ms
 from json_profile import canonical, strings_only
+from puzzle import read_puzzles
 
 SIGNATURES_MAX = 16
 LINKER = 'sha256:ripemd160'
@@ -82,7 +83,7 @@ class Iou:
 
     def _read_meta(self, meta, field):
         members(meta, field, ['signatures'], ['scripts', 'custom'])
-        self.scripts = 'scripts' in meta
+        self.puzzles = read_puzzles(meta['scripts'], field + '.scripts') if 'scripts' in meta else []
         self.signatures = meta['signatures']
         if not isinstance(self.signatures, list) or len(self.signatures) > SIGNATURES_MAX:
             raise Unreadable(field + '.signatures', f'a list of at most {SIGNATURES_MAX}')
@@ -92,6 +93,8 @@ class Iou:
             for key in ('public', 'string'):
                 if not _HEX_PAIRS.fullmatch(signature[key]):
                     raise Unreadable(f'{at}.{key}', 'pairs of hex digits', signature[key])
+            if 'script' in signature and not is_hash(signature['script'].lower()):
+                raise Unreadable(f'{at}.script', '64 hex digits', signature['script'])
         if 'custom' in meta:
             self._read_custom(meta['custom'], field + '.custom')
 
@@ -105,8 +108,10 @@ class Iou:
             texts(custom['hash'], field + '.hash', ['steps', 'types', 'value'])
 
     def hash_faults(self):
-        """A-HASH: its own hash, and that of its custom data."""
+        """A-HASH: its own hash, and those of its puzzles and its custom data."""
         faults = hash_faults(self.document, self.field, list(HASHES))
+        for puzzle in self.puzzles:
+            faults += hash_faults(puzzle.document, puzzle.field + '.', list(HASHES))
         custom = self.document['meta'].get('custom')
         if custom is not None:
             field = self.field + 'meta.custom.'
@@ -123,15 +128,17 @@ class Iou:
         return [] if self.domain == domain else [Fault('A-DOMAIN', self.field + 'data.domain', domain, self.domain)]
 
     def signature_faults(self):
-        """A-SIG: every signature in the list must be good, by the source, and of another key than the others."""
+        """A-SIG: every signature in the list must be good, each by another key, and enough of them by the source."""
         field = self.field + 'meta.signatures'
-        if self.scripts:
-            return [Fault('A-SIG', self.field + 'meta.scripts', 'no puzzles under these rules')]
         for key in ('source', 'target', 'symbol'):
             address = self.document['data'][key]
             if not is_address(address):
                 return [Fault('A-SIG', f'{self.field}data.{key}', 'an address', address)]
-        if not self.signatures:
+        for puzzle in self.puzzles:
+            for index, identity in enumerate(puzzle.identities):
+                if identity.scheme not in curve.SCHEMES:
+                    return [Fault('A-SIG', f'{puzzle.field}.data.identities.{index}.scheme', '|'.join(sorted(curve.SCHEMES)), identity.scheme)]
+        if all(signature['signer'] != self.source for signature in self.signatures):
             return [Fault('A-SIG', field, 'a signature of the source', 'none')]
         seen = set()
         for index, signature in enumerate(self.signatures):
@@ -139,24 +146,33 @@ class Iou:
             if fault:
                 part, expected = fault
                 return [Fault('A-SIG', f'{field}.{index}.{part}', expected, signature.get(part))]
+        for puzzle in self.puzzles:
+            weight = puzzle.weight(seen)
+            if puzzle.address == self.source and weight < puzzle.threshold:
+                return [Fault('A-SIG', field, f'signatures that weigh {puzzle.threshold}', str(weight))]
         return []
 
     def _signature_fault(self, signature, seen):
-        scheme = signature['scheme']
-        if 'script' in signature:
-            return 'script', 'no puzzles under these rules'
+        scheme, signer, public = signature['scheme'], signature['signer'], bytes.fromhex(signature['public'])
         if scheme not in curve.SCHEMES:
             return 'scheme', '|'.join(sorted(curve.SCHEMES))
         if signature.get('linker', LINKER) != LINKER:
             return 'linker', LINKER
-        if signature['signer'] != self.source:
+        if 'script' in signature:
+            puzzle = next((one for one in self.puzzles if one.hash == signature['script'].lower()), None)
+            if puzzle is None:
+                return 'script', 'the hash of a puzzle in meta.scripts'
+            if signer != puzzle.address:
+                return 'signer', puzzle.address
+            if not puzzle.has(scheme, public):
+                return 'public', 'a key of one of the identities of the puzzle'
+        elif signer != self.source:
             return 'signer', self.source
-        public = bytes.fromhex(signature['public'])
-        if address_of(public) != self.source:
+        elif address_of(public) != self.source:
             return 'public', f'a key whose address is {self.source}'
-        if (scheme, public) in seen:
+        if (signer, scheme, public) in seen:
             return 'public', 'each key once'
-        seen.add((scheme, public))
+        seen.add((signer, scheme, public))
         if not curve.verify(scheme, public, bytes.fromhex(self.hash), bytes.fromhex(signature['string'])):
             return 'string', 'a signature of this key on hash.value'
         return None

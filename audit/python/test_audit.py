@@ -13,7 +13,9 @@ import unittest
 from functools import partial
 
 import webwallet_audit
-from forge import Forge, Signer, document, iou
+from document import Unreadable
+from forge import Forge, Shared, Signer, document, iou, puzzle
+from iou import Iou
 from json_profile import canonical
 from log import WIDTH
 from note import encode
@@ -127,6 +129,13 @@ class Honest(LogTest):
         forge.block()
         self.accepted(forge)
 
+    def test_what_several_hold_together(self):
+        board, forge = Shared(puzzle(3, (ALICE, 2), (BOB, 1), (CAROL, 1))), history()
+        forge.record(iou(ALICE, board, '5'))
+        forge.record(board.iou([CAROL, ALICE], BOB, '2', ALICE), board.iou([ALICE, BOB, CAROL], BOB, '7', credit='-1'))
+        forge.block()
+        self.accepted(forge)
+
     def test_from_an_older_checkpoint(self):
         forge = history()
         known = self.path('known')
@@ -195,11 +204,10 @@ class Lies(LogTest):
         unsigned, altered = iou(ALICE, BOB, '1'), iou(ALICE, BOB, '1')
         unsigned['meta']['signatures'] = []
         altered['data']['amount'] = '2'
-        puzzle, thief, repeated = (iou(ALICE, BOB, '1') for _ in range(3))
+        thief, repeated = (iou(ALICE, BOB, '1') for _ in range(2))
         thief['meta']['signatures'][0].update(
             public=BOB.public.hex(), string=BOB.sign(bytes.fromhex(thief['hash']['value'])).hex())
         repeated['meta']['signatures'] *= 2
-        puzzle['meta']['scripts'] = []
         foreign = iou(ALICE, BOB, '1')
         foreign['meta']['signatures'] = iou(BOB, ALICE, '1')['meta']['signatures']
         lock = {'timers': {'expiry': '2027-01-01T00:00:00.000Z'}}
@@ -217,7 +225,6 @@ class Lies(LogTest):
             ('A-SIG', None, [stranger]),
             ('A-SIG', None, [unsigned]),
             ('A-SIG', None, [foreign]),
-            ('A-SIG', None, [puzzle]),
             ('A-SIG', None, [thief]),
             ('A-SIG', None, [repeated]),
             ('A-SIG', setting('outputs', []), [iou(ALICE, BOB, '1', target='nobody')]),
@@ -237,6 +244,60 @@ class Lies(LogTest):
         for code, change, ious in rows:
             with self.subTest(f'{code} {ious and ious[0]["data"]}'):
                 self.record_lie(change, *ious, code=code)
+
+    def test_in_puzzles(self):
+        board = Shared(puzzle(3, (ALICE, 2), (BOB, 1), (CAROL, 1)))
+
+        def lie(change, signers=(ALICE, BOB)):
+            made = board.iou(signers, BOB, '1')
+            change(made['meta'])
+            return made
+
+        def script(key, value):
+            return lambda meta: meta.update(scripts=[{**board.puzzle, key: value}])
+
+        def first(**fields):
+            return lambda meta: meta['signatures'][0].update(fields)
+
+        def renamed(meta):
+            # The same puzzle under a second name: BOB signs for one address, twice.
+            other = {**board.puzzle, 'hash': {**board.puzzle['hash'], 'types': 'sha256',
+                                              'value': sha256(canonical(board.puzzle['data'])).hex()}}
+            again = {**meta['signatures'][0], 'script': other['hash']['value']}
+            meta.update(scripts=[board.puzzle, other], signatures=[meta['signatures'][0], again])
+
+        data = board.puzzle['data']
+        twice = data['identities'] + [{**data['identities'][0], 'public': ALICE.public.hex().upper()}]
+        rows = [
+            ('A-SIG', lie(lambda meta: None, [ALICE])),
+            ('A-SIG', lie(lambda meta: None, [BOB, CAROL])),
+            ('A-SIG', lie(lambda meta: None, [ALICE, BOB, Signer('dave')])),
+            ('A-SIG', lie(lambda meta: None, [ALICE, BOB, ALICE])),
+            ('A-SIG', lie(lambda meta: None, [])),
+            ('A-SIG', lie(renamed, [BOB])),
+            ('A-SIG', lie(first(script='0' * 64))),
+            ('A-SIG', lie(first(signer=ALICE.address))),
+            ('A-SIG', lie(first(string='00' * 64))),
+            ('A-SIG', lie(lambda meta: meta['signatures'][0].pop('script'))),
+            ('A-ENCODING', lie(first(script='00'))),
+            ('A-ENCODING', lie(lambda meta: meta.update(scripts=[board.puzzle] * 2))),
+            ('A-ENCODING', lie(script('data', {**data, 'identities': []}))),
+            ('A-ENCODING', lie(script('data', {**data, 'identities': twice}))),
+            ('A-ENCODING', lie(script('data', {**data, 'identities': data['identities'] * 6}))),
+            ('A-ENCODING', lie(script('data', {**data, 'conditions': {'multisig': {'threshold': '1'}}}))),
+            ('A-ENCODING', lie(script('data', {**data, 'conditions': {}}))),
+            ('A-ENCODING', lie(lambda meta: meta.update(scripts=[]))),
+            ('A-ENCODING', lie(script('meta', {'signatures': []}))),
+            ('A-HASH', lie(script('data', {**data, 'conditions': {'multisig': {'threshold': 1}}}))),
+        ]
+        for code, made in rows:
+            with self.subTest(f'{code} {made["meta"]}'):
+                if code != 'A-ENCODING':
+                    self.record_lie(None, made, code=code)
+                    continue
+                with self.assertRaises(Unreadable) as refused:
+                    Iou(made, 'iou')
+                self.assertEqual(refused.exception.fault.code, code)
 
     def test_an_iou_twice(self):
         once = iou(ALICE, BOB, '1')

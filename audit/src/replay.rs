@@ -103,7 +103,8 @@ fn refused(place: Place, rejection: &Rejection) -> Finding {
         | Refused::AddressInvalid
         | Refused::KeyAddressMismatch
         | Refused::SignatureMissing
-        | Refused::SignatureInvalid => Code::Sig,
+        | Refused::SignatureInvalid
+        | Refused::PuzzleUnsolved => Code::Sig,
         Refused::IouAlreadyCleared => Code::Double,
         Refused::NotYetActive | Refused::Expired | Refused::ExpiryTooFar => Code::Expiry,
         Refused::CreditNotByIssuer | Refused::CreditNotGranted => Code::Grant,

@@ -6,18 +6,17 @@
 
 use crate::address::Address;
 use crate::amount::{Amount, NotAnAmount};
+use crate::claim::{Claims, Signing};
 use crate::hash::{Hash, Types};
-use crate::json::{self, Value};
-use crate::limits::{CUSTOM_KEYS_MAX, IOU_SIGNATURES_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
+use crate::json::Value;
+use crate::limits::{CUSTOM_KEYS_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
+use crate::puzzle;
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path, array, text};
-use crate::signature::{self, Check, Scheme};
+use crate::shape::{Object, Path, array};
 use crate::time::Time;
 
 /// `hash.steps` of every document.
 pub(crate) const STEPS: &str = "stringify:data";
-/// `linker` of every signature: how an address is made from a public key.
-const LINKER: &str = "sha256:ripemd160";
 
 /// An IOU whose shape, hash, domain and addresses are right. Whether its
 /// signatures verify is for [`crate::verify::verify`] to say.
@@ -41,28 +40,18 @@ pub struct Iou {
     pub active: Option<Time>,
     /// Clears until this time.
     pub expiry: Time,
-    /// Its signatures, in order.
-    pub(crate) claims: Vec<Claim>,
+    /// Its signatures.
+    pub(crate) claims: Claims,
 }
 
-/// One signature, before any curve arithmetic.
-#[derive(Clone, Debug)]
-pub(crate) enum Claim {
-    /// To be verified.
-    Check(Check),
-    /// Invalid whatever the curve says: from somebody else, or given twice.
-    Bad(&'static str),
-}
-
-const KEYS: &[&str] = &["data", "hash", "meta"];
-const DATA_KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &["data", "hash", "meta"];
+pub(crate) const DATA_KEYS: &[&str] = &[
     "active", "amount", "credit", "custom", "domain", "expiry", "locker", "random", "solver",
     "source", "symbol", "target",
 ];
-const HASH_KEYS: &[&str] = &["steps", "types", "value"];
-const META_KEYS: &[&str] = &["custom", "scripts", "signatures"];
+pub(crate) const HASH_KEYS: &[&str] = &["steps", "types", "value"];
+pub(crate) const META_KEYS: &[&str] = &["custom", "scripts", "signatures"];
 const CUSTOM_KEYS: &[&str] = &["data", "hash"];
-const SIGNATURE_KEYS: &[&str] = &["linker", "public", "scheme", "script", "signer", "string"];
 
 /// How much of an IOU is worth reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,31 +144,24 @@ impl Iou {
         };
 
         let meta = Object::new(meta_value, &meta_at, META_KEYS)?;
-        if let Some(scripts) = meta.optional("scripts") {
-            let scripts_at = meta_at.key("scripts");
-            array(scripts, &scripts_at)?;
-            found.note(unsupported(&scripts_at));
-        }
+        let puzzles = match meta.optional("scripts") {
+            Some(scripts) => puzzle::read_all(scripts, extent, &meta_at.key("scripts"), found)?,
+            None => Vec::new(),
+        };
         let custom = data.optional_text("custom", &data_at)?;
         read_custom(custom, meta.optional("custom"), extent, at, found)?;
         let signatures_at = meta_at.key("signatures");
         let signatures = array(meta.required("signatures", &meta_at)?, &signatures_at)?;
-        let claims = read_signatures(
-            signatures,
-            source_text,
-            source.as_ref(),
-            claimed,
-            extent,
-            &signatures_at,
-            found,
-        )?;
+        let signing = Signing { source_text, source, message: claimed, puzzles: &puzzles, extent };
+        let claims = Claims::read(signatures, &signing, &signatures_at, found)?;
         let signatures = signatures.len();
         if extent == Extent::Shape {
             return Ok(Read { hash: claimed, signatures, iou: None });
         }
 
         // The canonical form of the document holds that of its data.
-        let mut bytes = Vec::with_capacity(1024);
+        let puzzles: usize = puzzles.iter().map(|puzzle| puzzle.data.len() + 200).sum();
+        let mut bytes = Vec::with_capacity(1024 + puzzles);
         bytes.extend_from_slice(b"{\"data\":");
         data_value.write(&mut bytes);
         let data_end = bytes.len();
@@ -217,7 +199,7 @@ impl Iou {
 
     /// How many signatures it carries.
     pub fn signatures(&self) -> usize {
-        self.claims.len()
+        self.claims.list.len()
     }
 
     /// Would it clear at this time?
@@ -254,7 +236,7 @@ impl Iou {
 }
 
 /// `hash.types` and `hash.steps`; `None` when outside the list.
-fn read_types(
+pub(crate) fn read_types(
     hash: &Object<'_, '_>,
     at: &Path<'_>,
     found: &mut Earliest,
@@ -276,7 +258,7 @@ fn read_types(
 }
 
 /// `hash.value`.
-fn read_hash(hash: &Object<'_, '_>, at: &Path<'_>) -> Result<Hash, Rejection> {
+pub(crate) fn read_hash(hash: &Object<'_, '_>, at: &Path<'_>) -> Result<Hash, Rejection> {
     let value = hash.text("value", at)?;
     value.parse().map_err(|e: crate::hash::NotAHash| at.key("value").malformed(e.to_string()))
 }
@@ -330,7 +312,7 @@ fn read_random(text: &str, at: &Path<'_>, found: &mut Earliest) -> Result<(), Re
     Ok(())
 }
 
-fn read_address(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Address> {
+pub(crate) fn read_address(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Address> {
     match text.parse() {
         Ok(address) => Some(address),
         Err(error) => {
@@ -428,257 +410,4 @@ fn read_custom(
         found.note(named_at.rejection(Code::HashMismatch, detail));
     }
     Ok(())
-}
-
-fn read_signatures(
-    items: &[Value<'_>],
-    source_text: &str,
-    source: Option<&Address>,
-    message: Hash,
-    extent: Extent,
-    at: &Path<'_>,
-    found: &mut Earliest,
-) -> Result<Vec<Claim>, Rejection> {
-    if items.len() > IOU_SIGNATURES_MAX {
-        let rejection = at.rejection(Code::TooLarge, "too many signatures under one IOU");
-        found.note(rejection.measured(IOU_SIGNATURES_MAX, items.len()));
-    }
-    let mut claims: Vec<Claim> = Vec::with_capacity(items.len().min(IOU_SIGNATURES_MAX));
-    let mut signed_for_source = false;
-    for (i, item) in items.iter().enumerate() {
-        let at = at.index(i);
-        let item = Object::new(item, &at, SIGNATURE_KEYS)?;
-        let scheme_text = item.text("scheme", &at)?;
-        let linker = item.optional_text("linker", &at)?;
-        if let Some(script) = item.optional("script") {
-            text(script, &at.key("script"))?;
-            found.note_with(Code::UnsupportedField, || unsupported(&at.key("script")));
-        }
-        let (public_text, string_text) = (item.text("public", &at)?, item.text("string", &at)?);
-        let signer_text = item.text("signer", &at)?;
-        let by_source = signer_text == source_text;
-        signed_for_source |= by_source;
-        // Over the limit only codes before `too_large` still matter.
-        if i >= IOU_SIGNATURES_MAX || extent == Extent::Shape {
-            check_hex(public_text, &at.key("public"))?;
-            check_hex(string_text, &at.key("string"))?;
-            continue;
-        }
-        let public = read_hex(public_text, &at.key("public"))?;
-        let string = read_hex(string_text, &at.key("string"))?;
-        let scheme: Option<Scheme> = scheme_text.parse().ok();
-        if scheme.is_none() {
-            found.note_with(Code::UnsupportedScheme, || {
-                let detail = "known are eddsa-ed25519 and ecdsa-ed25519";
-                at.key("scheme").rejection(Code::UnsupportedScheme, detail)
-            });
-        }
-        if linker.is_some_and(|linker| linker != LINKER) {
-            found.note_with(Code::UnsupportedScheme, || {
-                let detail = "the one linker is sha256:ripemd160";
-                at.key("linker").rejection(Code::UnsupportedScheme, detail)
-            });
-        }
-        let signer = match by_source {
-            true => source.copied(),
-            false => read_address(signer_text, &at.key("signer"), found),
-        };
-        if signer.is_some_and(|signer| !signer.is_of_public(&public)) {
-            found.note_with(Code::KeyAddressMismatch, || {
-                let detail = "the signer's address is not derived from this public key";
-                at.key("public").rejection(Code::KeyAddressMismatch, detail)
-            });
-        }
-        let twice = claims.iter().any(|claim| match claim {
-            Claim::Check(check) => Some(check.scheme) == scheme && check.public == public,
-            Claim::Bad(_) => false,
-        });
-        claims.push(match scheme {
-            _ if !by_source => Claim::Bad("the signer is not the source"),
-            _ if twice => Claim::Bad("this key has signed already"),
-            Some(scheme) => {
-                Claim::Check(Check { scheme, public, message: message.0, signature: string })
-            }
-            None => Claim::Bad("unknown scheme"),
-        });
-    }
-    if !signed_for_source {
-        let detail = "no signature names the source as its signer";
-        found.note(at.rejection(Code::SignatureMissing, detail));
-    }
-    Ok(claims)
-}
-
-/// Hex of any case; never empty.
-fn read_hex(text: &str, at: &Path<'_>) -> Result<Vec<u8>, Rejection> {
-    // Faster than `hex::decode`, which grows its list byte by byte.
-    let mut bytes = vec![0; text.len() / 2];
-    match hex::decode_to_slice(text, &mut bytes) {
-        Ok(()) if !bytes.is_empty() => Ok(bytes),
-        _ => Err(not_hex(at)),
-    }
-}
-
-/// [`read_hex`] where nobody wants the bytes.
-fn check_hex(text: &str, at: &Path<'_>) -> Result<(), Rejection> {
-    let pairs = !text.is_empty() && text.len().is_multiple_of(2);
-    match pairs && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        true => Ok(()),
-        false => Err(not_hex(at)),
-    }
-}
-
-fn not_hex(at: &Path<'_>) -> Rejection {
-    at.malformed("expected pairs of hex digits")
-}
-
-/// An IOU before anybody signed it.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// The server that shall clear it.
-    pub domain: String,
-    /// Who pays.
-    pub source: Address,
-    /// Who receives.
-    pub target: Address,
-    /// The unit.
-    pub symbol: Address,
-    /// A decimal.
-    pub amount: String,
-    /// What makes this IOU different from every other: 8 to 100 characters.
-    pub random: String,
-    /// Clears until this time.
-    pub expiry: Time,
-    /// Clears from this time on.
-    pub active: Option<Time>,
-    /// `-` and a decimal grants credit, a decimal withdraws it.
-    pub credit: Option<String>,
-}
-
-impl Draft {
-    /// Canonical JSON of `data`.
-    fn data(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
-        let optional = |key, value: Option<String>| value.map(|value| (key, value));
-        let members = [
-            optional("active", self.active.map(|t| t.to_string())),
-            Some(("amount", self.amount.clone())),
-            optional("credit", self.credit.clone()),
-            Some(("domain", self.domain.clone())),
-            Some(("expiry", self.expiry.to_string())),
-            Some(("random", self.random.clone())),
-            Some(("source", self.source.to_string())),
-            Some(("symbol", self.symbol.to_string())),
-            Some(("target", self.target.to_string())),
-        ];
-        for (key, value) in members.into_iter().flatten() {
-            out.push(if out.is_empty() { b'{' } else { b',' });
-            json::write_text(key, &mut out);
-            out.push(b':');
-            json::write_text(&value, &mut out);
-        }
-        out.push(b'}');
-        out
-    }
-
-    /// The name it will have, and what its signers sign.
-    pub fn hash(&self) -> Hash {
-        Hash::sha3(&self.data())
-    }
-
-    /// Canonical JSON of the IOU without signatures.
-    pub fn unsigned(&self) -> Vec<u8> {
-        self.with_signatures("")
-    }
-
-    /// Canonical JSON of the IOU, signed with `eddsa-ed25519` (RFC 8032) by
-    /// the key of this secret, which must be the source's.
-    pub fn sign(&self, secret: &[u8; 32]) -> Vec<u8> {
-        self.with_signatures(&signed_by(&self.hash(), secret))
-    }
-
-    fn with_signatures(&self, signatures: &str) -> Vec<u8> {
-        let data = self.data();
-        let hash = Hash::sha3(&data);
-        let mut out = Vec::with_capacity(data.len() + signatures.len() + 200);
-        out.extend_from_slice(b"{\"data\":");
-        out.extend_from_slice(&data);
-        out.extend_from_slice(
-            format!(
-                ",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{}\",\"value\":\"{hash}\"}},\"meta\":{{\"signatures\":[{signatures}]}}}}",
-                Types::Sha3.as_str()
-            )
-            .as_bytes(),
-        );
-        out
-    }
-}
-
-/// One entry of `meta.signatures`, canonical.
-fn signed_by(hash: &Hash, secret: &[u8; 32]) -> String {
-    let public = signature::public_of(secret);
-    let string = hex::encode(signature::sign_eddsa(secret, &hash.0));
-    let (signer, public) = (Address::of_public(&public), hex::encode(public));
-    format!(
-        "{{\"linker\":\"{LINKER}\",\"public\":\"{public}\",\"scheme\":\"{}\",\"signer\":\"{signer}\",\"string\":\"{string}\"}}",
-        Scheme::EddsaEd25519.as_str()
-    )
-}
-
-/// The same IOU with one more signature, canonical; replaces one of the same key.
-///
-/// # Errors
-/// `malformed` when it has not the outline of an IOU, `hash_mismatch` when its
-/// hash is not that of its data: nobody should sign what they cannot read.
-pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection> {
-    let value = json::parse(iou, crate::limits::DEPTH_MAX)?;
-    let at = Path::ROOT;
-    let document = Object::new(&value, &at, KEYS)?;
-    let (hash_value, hash_at) = (document.required("hash", &at)?, at.key("hash"));
-    let mut found = Earliest::default();
-    let named = Object::new(hash_value, &hash_at, HASH_KEYS)?;
-    let types = read_types(&named, &hash_at, &mut found)?;
-    found.into_result()?;
-    let hash = read_hash(&named, &hash_at)?;
-    let data = document.required("data", &at)?.to_vec();
-    if types.is_some_and(|types| types.digest(&data) != hash) {
-        let detail = "this is not the hash of the canonical JSON of data";
-        return Err(hash_at.key("value").rejection(Code::HashMismatch, detail));
-    }
-    let meta_at = at.key("meta");
-    let meta = Object::new(document.required("meta", &at)?, &meta_at, META_KEYS)?;
-    let signed = signed_by(&hash, secret);
-    let signed = json::parse(signed.as_bytes(), crate::limits::DEPTH_MAX)?;
-    let mut signatures = match meta.optional("signatures") {
-        Some(list) => array(list, &meta_at.key("signatures"))?.to_vec(),
-        None => Vec::new(),
-    };
-    let public = |value: &Value<'_>| match value {
-        Value::Object(members) => {
-            let public = members.iter().find(|(key, _)| key.as_str() == "public");
-            public.map(|(_, value)| value.to_vec().to_ascii_lowercase())
-        }
-        _ => None,
-    };
-    signatures.retain(|other| public(other) != public(&signed));
-    signatures.push(signed);
-
-    let mut out = Vec::with_capacity(iou.len() + 512);
-    out.extend_from_slice(b"{\"data\":");
-    out.extend_from_slice(&data);
-    out.extend_from_slice(b",\"hash\":");
-    hash_value.write(&mut out);
-    out.extend_from_slice(b",\"meta\":{");
-    for key in ["custom", "scripts"] {
-        if let Some(value) = meta.optional(key) {
-            json::write_text(key, &mut out);
-            out.push(b':');
-            value.write(&mut out);
-            out.push(b',');
-        }
-    }
-    out.extend_from_slice(b"\"signatures\":");
-    Value::Array(signatures.into_boxed_slice()).write(&mut out);
-    out.extend_from_slice(b"}}");
-    Ok(out)
 }

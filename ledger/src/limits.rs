@@ -7,6 +7,10 @@ pub const BODY_BYTES_MAX: usize = 128 * 1024;
 pub const INPUTS_MAX: usize = 100;
 /// Signatures under one IOU.
 pub const IOU_SIGNATURES_MAX: usize = 16;
+/// Puzzles that travel with one IOU.
+pub const SCRIPTS_MAX: usize = 16;
+/// Identities of one puzzle.
+pub const IDENTITIES_MAX: usize = 16;
 /// Signatures in a request, over all its IOUs.
 pub const SIGNATURES_MAX: usize = 128;
 /// Bytes of a record's canonical JSON: a leaf of the log must hold it.

@@ -92,7 +92,7 @@ codes! {
         cure: "Compare the part that the pointer names with the API document; the detail says what was expected there."
     UnsupportedField "unsupported_field" "unsupported-field" 422 Never
         "A field is part of the protocol, but this server does not implement it yet."
-        cause: "The IOU uses puzzles (meta.scripts, script) or locks (locker, solver), which this version does not clear."
+        cause: "The IOU uses locks (locker, solver), which this version does not clear."
         cure: "Leave the field out, or use a server whose version supports it."
     TooLarge "too_large" "too-large" 413 Rebuild
         "Something is larger than its limit."
@@ -104,7 +104,7 @@ codes! {
         cure: "Hash the canonical JSON of data by one of the listed functions and sign that hash."
     HashMismatch "hash_mismatch" "hash-mismatch" 422 Rebuild
         "A hash is not the hash of what it names."
-        cause: "data (or custom data) was changed after hashing, or was not hashed in canonical form (RFC 8785)."
+        cause: "data (or custom data, or a puzzle) was changed after hashing, or was not hashed in canonical form (RFC 8785)."
         cure: "Recompute the hash over the canonical JSON and sign again."
     WrongDomain "wrong_domain" "wrong-domain" 422 Never
         "The IOU was written for another server."
@@ -112,7 +112,7 @@ codes! {
         cure: "Send it to the server it names, or sign a new IOU for this one."
     UnsupportedScheme "unsupported_scheme" "unsupported-scheme" 422 Rebuild
         "The signature scheme or linker is outside the list."
-        cause: "scheme is not eddsa-ed25519 or ecdsa-ed25519, or linker is not sha256:ripemd160."
+        cause: "scheme of a signature or an identity is not eddsa-ed25519 or ecdsa-ed25519, or linker is not sha256:ripemd160."
         cure: "Sign with a listed scheme."
     AddressInvalid "address_invalid" "invalid-address" 422 Rebuild
         "An address does not pass its own check."
@@ -120,16 +120,20 @@ codes! {
         cure: "Copy the address again from its owner."
     KeyAddressMismatch "key_address_mismatch" "key-address-mismatch" 422 Rebuild
         "The public key does not belong to the signer's address."
-        cause: "signer is not base58check(0x87, ripemd160(sha256(public))). The compressed and the uncompressed form of one key have different addresses."
-        cure: "Give the public key in the form the address was made from."
+        cause: "signer is not base58check(0x87, ripemd160(sha256(x))), where x is public or, beside script, the canonical JSON of data of the puzzle in meta.scripts that script names. The compressed and the uncompressed form of one key have different addresses."
+        cure: "Give the public key in the form the address was made from; for a puzzle, carry its document in meta.scripts and name its hash in script."
     SignatureMissing "signature_missing" "missing-signature" 422 Rebuild
         "Nobody signed for the source."
         cause: "meta.signatures holds no signature of the source's address."
-        cure: "Let the owner of the source sign."
+        cure: "Let the owner of the source sign; for a puzzle, its members, each with the puzzle's address as signer."
     SignatureInvalid "signature_invalid" "invalid-signature" 422 Rebuild
         "A signature does not verify."
-        cause: "The signature is not one of this key over this hash, is malleable or of small order, comes from somebody who is not the source, or is there twice."
-        cure: "Sign the 32 bytes of hash.value with the source's key, once."
+        cause: "The signature is not one of this key over this hash, is malleable or of small order, comes from somebody who is neither the source nor an identity of the puzzle it names, or is there twice."
+        cure: "Sign the 32 bytes of hash.value with the source's key, or with keys of its puzzle, each once."
+    PuzzleUnsolved "puzzle_unsolved" "puzzle-unsolved" 422 Rebuild
+        "The signatures weigh less than the puzzle needs."
+        cause: "The source is a puzzle, and the identities that signed weigh less together than its threshold."
+        cure: "Let more of its members sign the same IOU: webwallet iou sign FILE --with NAME, one after the other."
     IouAlreadyCleared "iou_already_cleared" "iou-already-cleared" 409 Never
         "An IOU of this request is in another record."
         cause: "An IOU clears at most once; this one cleared before, with a different set of IOUs."

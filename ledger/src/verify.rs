@@ -5,7 +5,7 @@
 
 use rand_core::CryptoRng;
 
-use crate::iou::Claim;
+use crate::claim::Claim;
 use crate::rejection::{Code, Rejection};
 use crate::request::Request;
 use crate::signature::{self, Check, Keys};
@@ -17,14 +17,14 @@ use crate::signature::{self, Check, Keys};
 ///
 /// # Errors
 /// For each request `signature_invalid`, pointing at the first bad signature of
-/// its lowest input.
+/// its lowest input; or else `puzzle_unsolved`.
 pub fn verify(
     requests: &[&Request],
     keys: &Keys,
     random: &mut impl CryptoRng,
 ) -> Vec<Result<(), Rejection>> {
     let claims = |request: &Request| -> Vec<Check> {
-        let claims = request.inputs.iter().flat_map(|iou| &iou.claims);
+        let claims = request.inputs.iter().flat_map(|iou| &iou.claims.list);
         let checks = claims.filter_map(|claim| match claim {
             Claim::Check(check) => Some(check.clone()),
             Claim::Bad(_) => None,
@@ -36,7 +36,7 @@ pub fn verify(
     let judge = |request: &&Request| {
         let mut outcome = Ok(());
         for (i, iou) in request.inputs.iter().enumerate() {
-            for (j, claim) in iou.claims.iter().enumerate() {
+            for (j, claim) in iou.claims.list.iter().enumerate() {
                 let bad = match claim {
                     Claim::Bad(detail) => Some(*detail),
                     // Every check has its verdict; a missing one must not pass.
@@ -49,7 +49,21 @@ pub fn verify(
                 }
             }
         }
-        outcome
+        outcome.and_then(|()| solved(request))
     };
     requests.iter().map(judge).collect()
+}
+
+/// Whether the signatures weigh enough, each of them being good.
+fn solved(request: &Request) -> Result<(), Rejection> {
+    for (i, iou) in request.inputs.iter().enumerate() {
+        if let Some((threshold, weight)) = iou.claims.unsolved {
+            let pointer = format!("/data/inputs/{i}/meta/signatures");
+            let detail = "the signatures weigh less than the source's puzzle needs";
+            return Err(
+                Rejection::new(Code::PuzzleUnsolved, pointer, detail).measured(threshold, weight)
+            );
+        }
+    }
+    Ok(())
 }

@@ -13,11 +13,15 @@
 //! Payments joined by `and` are one request. A payment may end in `until TIME`
 //! or `from TIME`. `grants` and `withdraws` change credit. `again N` sends the
 //! Nth request with its IOUs the other way round, `part of N` its first IOU
-//! alone. What runs prints a history: one line a request, with record hashes.
+//! alone. `board is 3 of ann:2 ben cid` makes a puzzle of a threshold and
+//! weighted keys, for which a payment is signed `by ann,ben`. What runs prints a history: one line a request, with record hashes.
 
 use std::collections::BTreeMap;
 
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
+use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{AccountId, Amount, Draft};
 
 use crate::party::{Party, draft, party, time};
@@ -28,8 +32,13 @@ use crate::world::{Outcome, World};
 /// # Panics
 /// With the line, if something else came of it than the scenario says.
 pub fn run(text: &str, world: &mut impl World) -> String {
-    let mut play =
-        Play { world, requests: Vec::new(), cast: BTreeMap::new(), history: String::new() };
+    let mut play = Play {
+        world,
+        requests: Vec::new(),
+        cast: BTreeMap::new(),
+        puzzles: BTreeMap::new(),
+        history: String::new(),
+    };
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -49,6 +58,7 @@ struct Play<'w, W> {
     /// The IOUs of each request so far.
     requests: Vec<Vec<Vec<u8>>>,
     cast: BTreeMap<String, Party>,
+    puzzles: BTreeMap<String, Puzzle>,
     history: String,
 }
 
@@ -68,6 +78,10 @@ impl<W: World> Play<'_, W> {
             ["part", "of", n] => {
                 let first = self.request(n).swap_remove(0);
                 self.post(vec![first])
+            }
+            [name, "is", threshold, "of", ref members @ ..] => {
+                self.puzzle(name, threshold, members);
+                String::new()
             }
             ["balances", "of", unit] => self.balances(unit),
             ["history", "of", holder, "in", unit] => {
@@ -91,6 +105,24 @@ impl<W: World> Play<'_, W> {
 
     fn who(&mut self, name: &str) -> Party {
         self.cast.entry(name.to_owned()).or_insert_with(|| party(name)).clone()
+    }
+
+    /// A party of the cast that several hold together.
+    fn puzzle(&mut self, name: &str, threshold: &str, members: &[&str]) {
+        let identity = |member: &&str| {
+            let (member, weight) = member.split_once(':').unwrap_or((member, "1"));
+            let public = public_of(&self.who(member).secret).to_vec();
+            let weight = weight.parse().expect("a weight");
+            Identity { scheme: Scheme::EddsaEd25519, public, weight }
+        };
+        let identities: Vec<Identity> = members.iter().map(identity).collect();
+        let threshold = threshold.parse().expect("a threshold");
+        let puzzle = Puzzle::new(threshold, &identities).expect("a puzzle");
+        self.history.push_str(&format!("{name} is {} {}\n", puzzle.address(), puzzle.hash));
+        // Nobody has its key: it has none.
+        let party = Party { secret: [0; 32], address: puzzle.address() };
+        self.cast.insert(name.to_owned(), party);
+        self.puzzles.insert(name.to_owned(), puzzle);
     }
 
     fn account(&mut self, unit: &str, holder: &str) -> AccountId {
@@ -124,14 +156,21 @@ impl<W: World> Play<'_, W> {
             }
             _ => panic!("not a sentence of scenarios: {payment}"),
         };
+        let mut signers = None;
         for option in rest.chunks(2) {
             match option {
                 ["until", at] => iou.expiry = time(at),
                 ["from", at] => iou.active = Some(time(at)),
+                ["by", names] => signers = Some(*names),
                 _ => panic!("not an option of payments: {option:?}"),
             }
         }
-        iou.sign(&source.secret)
+        let Some(signers) = signers else { return iou.sign(&source.secret) };
+        let puzzles: Vec<&Puzzle> = self.puzzles.get(words[0]).into_iter().collect();
+        let unsigned = iou.unsigned_with(&puzzles);
+        signers.split(',').fold(unsigned, |iou, name| {
+            add_signature(&iou, &party(name).secret).expect("a member of the puzzle")
+        })
     }
 
     fn post(&mut self, ious: Vec<Vec<u8>>) -> String {

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use webwallet_api_gateway::problem::Kind;
 use webwallet_audit::{Audit, Source};
 use webwallet_ledger::amount::Amount;
-use webwallet_ledger::iou::Draft;
+use webwallet_ledger::draft::Draft;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::Receipt;
 use webwallet_ledger::request::body_of;

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use webwallet_ledger::clear::{Nothing, clear};
-use webwallet_ledger::iou::add_signature;
+use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
 use webwallet_ledger::signature;
@@ -137,10 +137,7 @@ fn judge(iou: &str, domain: &str, at: Time) -> Verdict {
 fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
     let body = body_of([iou.as_bytes()]);
     let request = Request::parse(&body, domain).map_err(|refusal| refusal.rejection)?;
-    let keys = signature::Keys::new(16);
-    for verdict in verify(&[&request], &keys, &mut rand::rng()) {
-        verdict?;
-    }
+    verified(&request)?;
     match clear(&request, domain, 1, at, &Nothing) {
         Err(rejection)
             if (Code::NotYetActive..=Code::CreditNotByIssuer).contains(&rejection.code) =>
@@ -150,6 +147,12 @@ fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
         // Codes of balances say nothing: the accounts are not known here.
         _ => Ok(()),
     }
+}
+
+/// Whether those have signed who must.
+pub fn verified(request: &Request) -> Result<(), Rejection> {
+    let keys = signature::Keys::new(16);
+    verify(&[request], &keys, &mut rand::rng()).into_iter().collect()
 }
 
 /// The bytes of a file, or of standard input for `-`.
@@ -205,7 +208,7 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
 #[cfg(test)]
 mod tests {
     use webwallet_ledger::address::Address;
-    use webwallet_ledger::iou::Draft;
+    use webwallet_ledger::draft::Draft;
     use webwallet_ledger::signature::public_of;
 
     use super::*;

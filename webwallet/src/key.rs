@@ -16,10 +16,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tempfile::NamedTempFile;
 use webwallet_ledger::address::Address;
-use webwallet_ledger::signature::public_of;
+use webwallet_ledger::signature::{self, public_of};
 
+use crate::multisig::{Make, Multisig};
 use crate::output;
 
 /// Where keys are kept.
@@ -43,6 +45,8 @@ pub enum Command {
         #[command(flatten)]
         home: Home,
     },
+    /// Name an address that several keys hold together, by the weight of those who sign
+    Multisig(Make),
     /// List your keys
     List {
         #[command(flatten)]
@@ -78,15 +82,26 @@ pub struct Key {
     secret: String,
 }
 
-/// What anyone may know of a key.
+/// What anyone may know of a key, or of what several hold together.
 #[derive(Serialize)]
 pub struct Shown {
-    name: String,
+    pub(crate) name: String,
     /// Who holds and pays.
     pub address: String,
-    public: String,
-    scheme: Scheme,
-    file: PathBuf,
+    /// What the address is made from, in hex.
+    pub(crate) public: String,
+    pub(crate) scheme: &'static str,
+    pub(crate) file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) puzzle: Option<Box<RawValue>>,
+}
+
+/// What is kept under a name.
+pub enum Holder {
+    /// A key.
+    Key(Key),
+    /// What several keys hold together.
+    Multisig(Multisig),
 }
 
 /// The keys in one home directory.
@@ -121,13 +136,36 @@ impl Key {
         Ok(secret)
     }
 
+    /// Its public key.
+    pub fn public(&self) -> anyhow::Result<Vec<u8>> {
+        hex::decode(&self.public).context("its public key is not hex")
+    }
+
     fn shown(self, file: PathBuf) -> Shown {
         Shown {
             name: self.name,
             address: self.address,
             public: self.public,
-            scheme: self.scheme,
+            scheme: signature::Scheme::EddsaEd25519.as_str(),
             file,
+            puzzle: None,
+        }
+    }
+}
+
+impl Holder {
+    /// The address it pays from.
+    pub fn address(&self) -> anyhow::Result<Address> {
+        match self {
+            Holder::Key(key) => key.address(),
+            Holder::Multisig(multisig) => Ok(multisig.puzzle.address()),
+        }
+    }
+
+    fn shown(self, file: PathBuf) -> anyhow::Result<Shown> {
+        match self {
+            Holder::Key(key) => Ok(key.shown(file)),
+            Holder::Multisig(multisig) => multisig.shown(file),
         }
     }
 }
@@ -151,14 +189,31 @@ impl Keys {
             scheme,
             secret: hex::encode(secret),
         };
+        let file = self.name(name, &serde_json::to_vec_pretty(&key)?)?;
+        Ok(key.shown(file))
+    }
+
+    /// Keeps something under a new name.
+    pub fn name(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+        check_name(name)?;
         let file = self.file(name);
         ensure!(!file.exists(), "there is a key {name} already: {}", file.display());
-        keep(&file, &serde_json::to_vec_pretty(&key)?)?;
-        Ok(key.shown(file))
+        keep(&file, bytes)?;
+        Ok(file)
     }
 
     /// The key with a name.
     pub fn find(&self, name: &str) -> anyhow::Result<Key> {
+        match self.holder(name)? {
+            Holder::Key(key) => Ok(key),
+            Holder::Multisig(_) => {
+                bail!("{name} is held by several together; name one of its members")
+            }
+        }
+    }
+
+    /// The key with a name, or what several hold together under it.
+    pub fn holder(&self, name: &str) -> anyhow::Result<Holder> {
         check_name(name)?;
         let file = self.file(name);
         let read = || {
@@ -168,13 +223,17 @@ impl Keys {
                 "other users may read it; repair with: chmod 600 {}",
                 file.display()
             );
-            let key: Key = serde_json::from_slice(&fs::read(&file)?)?;
+            let bytes = fs::read(&file)?;
+            if let Some(multisig) = Multisig::read(name, &bytes)? {
+                return Ok(Holder::Multisig(multisig));
+            }
+            let key: Key = serde_json::from_slice(&bytes)?;
             let public = public_of(&key.secret()?);
             let fits = key.name == name
                 && key.public == hex::encode(public)
                 && key.address == Address::of_public(&public).as_str();
             ensure!(fits, "its name, address, public key and secret do not belong together");
-            Ok(key)
+            Ok(Holder::Key(key))
         };
         read().with_context(|| format!("cannot use the key {name} ({})", file.display()))
     }
@@ -206,7 +265,7 @@ impl Keys {
             Err(why) if !self.file(text).exists() => {
                 bail!("`{text}` is neither one of your keys nor an address ({why})")
             }
-            Err(_) => self.find(text)?.address(),
+            Err(_) => self.holder(text)?.address(),
         }
     }
 
@@ -215,8 +274,8 @@ impl Keys {
     pub fn labels(&self) -> Labels {
         let names = self.names().unwrap_or_default();
         let known = names.into_iter().filter_map(|name| {
-            let key = self.find(&name).ok()?;
-            Some((key.address, name))
+            let address = self.holder(&name).and_then(|holder| holder.address()).ok()?;
+            Some((address.to_string(), name))
         });
         Labels(known.collect())
     }
@@ -279,11 +338,14 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
         if json {
             output::line(serde_json::to_vec(shown)?)?;
         } else {
+            let what = match &shown.puzzle {
+                None => format!("public   {}", shown.public),
+                Some(puzzle) => format!("puzzle   {puzzle}"),
+            };
             output::line(format!(
-                "{}\n  address  {}\n  public   {}\n  file     {}",
+                "{}\n  address  {}\n  {what}\n  file     {}",
                 shown.name,
                 shown.address,
-                shown.public,
                 shown.file.display()
             ))?;
         }
@@ -291,15 +353,16 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
     };
     match command {
         Command::New { name, scheme, home } => show(&home.keys()?.create(name, *scheme)?),
+        Command::Multisig(make) => show(&make.run()?),
         Command::Show { name, home } => {
             let keys = home.keys()?;
-            show(&keys.find(name)?.shown(keys.file(name)))
+            show(&keys.holder(name)?.shown(keys.file(name))?)
         }
         Command::List { home } => {
             let keys = home.keys()?;
             let mut rows = Vec::new();
             for name in keys.names()? {
-                let shown = keys.find(&name)?.shown(keys.file(&name));
+                let shown = keys.holder(&name)?.shown(keys.file(&name))?;
                 if json {
                     show(&shown)?;
                 } else {

@@ -21,6 +21,7 @@ mod key;
 mod log;
 mod logs;
 mod manual;
+mod multisig;
 mod operator;
 mod output;
 mod pay;

@@ -13,12 +13,13 @@ use clap::Args;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use webwallet_ledger::address::Address;
-use webwallet_ledger::iou::Draft;
+use webwallet_ledger::draft::Draft;
+use webwallet_ledger::rejection::Code;
 use webwallet_ledger::request::{Request, body_of};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::command::Outcome;
-use crate::key::{self, Home, Keys, Labels};
+use crate::key::{self, Holder, Home, Keys, Labels};
 use crate::problem::Problem;
 use crate::{clock, iou, output, transaction};
 
@@ -28,7 +29,7 @@ const EXPIRY_DAYS: i64 = 365;
 /// What `pay` and `issue` share.
 #[derive(Args)]
 pub struct Payment {
-    /// Your key that pays
+    /// Your key that pays, or a multisig
     #[arg(long, value_name = "NAME")]
     from: String,
     /// Who is paid
@@ -97,18 +98,39 @@ impl Payment {
         let labels = keys.labels();
         let server = self.url.server();
         let draft = self.draft(&keys, &server, unit)?;
-        let signed = draft.sign(&keys.find(&self.from)?.secret()?);
+        let holder = keys.holder(&self.from)?;
+        let signed = match &holder {
+            Holder::Key(key) => draft.sign(&key.secret()?),
+            // Who signs offline says so, one after the other.
+            Holder::Multisig(multisig) if self.offline => multisig.unsigned(&draft),
+            Holder::Multisig(multisig) => multisig.sign(&draft, &keys)?,
+        };
         // Nothing nonsensical is kept or sent.
-        let request = match Request::from_inputs(&[&signed], &draft.domain) {
-            Ok(request) => request,
-            Err(refusal) => {
-                Problem::from_rejection(&refusal.rejection)?.print(json, &labels)?;
+        let checked = match Request::from_inputs(&[&signed], &draft.domain) {
+            Ok(request) => iou::verified(&request).map(|()| Some(request)),
+            Err(refusal) => Err(refusal.rejection),
+        };
+        let request = match (checked, &holder) {
+            (Err(unsigned), Holder::Multisig(_))
+                if self.offline && unsigned.code == Code::SignatureMissing =>
+            {
+                None
+            }
+            (Err(rejection), _) => {
+                Problem::from_rejection(&rejection)?.print(json, &labels)?;
+                if let Holder::Multisig(_) = holder {
+                    eprintln!(
+                        "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE"
+                    );
+                }
                 return Ok(Outcome::Refused);
             }
+            (Ok(request), _) => request,
         };
-        if self.offline {
-            return self.write(&signed);
-        }
+        let request = match request {
+            Some(request) if !self.offline => request,
+            _ => return self.write(&signed),
+        };
         if !json {
             output::line(format!("signing  {}", sentence(&draft, &labels)))?;
         }
@@ -118,7 +140,7 @@ impl Payment {
     }
 
     fn draft(&self, keys: &Keys, server: &Server, unit: Option<&str>) -> anyhow::Result<Draft> {
-        let source = keys.find(&self.from)?.address()?;
+        let source = keys.holder(&self.from)?.address()?;
         let mut random = [0; 16];
         SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
         Ok(Draft {

@@ -4,6 +4,9 @@
 
 use serde_json::{Value, json};
 use webwallet_audit::{Audit, Code, Report};
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::puzzle::{Identity, Puzzle};
+use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{Draft, Record};
 
 use crate::chain::{Log, canonical, edited, secret};
@@ -35,6 +38,35 @@ pub fn paid(log: &mut Log, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     let mut draft = log.draft("bob", "carol", "10", "alice");
     change(&mut draft);
     log.forged(&[draft.sign(&secret("bob"))], json!([]))
+}
+
+#[test]
+fn puzzle() {
+    // Two of three, and one of them is taken away from what was cleared.
+    let identity = |name| {
+        let public = public_of(&secret(name)).to_vec();
+        Identity { scheme: Scheme::EddsaEd25519, public, weight: 1 }
+    };
+    let puzzle = Puzzle::new(2, &["bob", "carol", "dave"].map(identity)).expect("a puzzle");
+    let mut log = begun();
+    let mut draft = log.draft("alice", "carol", "10", "alice");
+    (draft.source, draft.symbol) = (puzzle.address(), puzzle.address());
+    let one = add_signature(&draft.unsigned_with(&[&puzzle]), &secret("bob")).expect("signed");
+    let two = add_signature(&one, &secret("dave")).expect("signed");
+    let record = log.cleared(std::slice::from_ref(&two)).bytes;
+    log.record(record.clone());
+    log.seal();
+    assert_eq!(first(&audited(&log)).0, "accepted");
+
+    let [one, two] = [one, two].map(|iou| String::from_utf8(iou).expect("UTF-8"));
+    let record = String::from_utf8(record).expect("UTF-8");
+    let mut log = begun();
+    log.draft("alice", "carol", "10", "alice");
+    let unsolved = record.replace(&two, &one).into_bytes();
+    found_in_record(&continued(log, unsolved), "A-SIG");
+    // Another threshold than the address was made from.
+    let lower = record.replace("\"threshold\":2", "\"threshold\":1").into_bytes();
+    found_in_record(&continued(begun(), lower), "A-HASH");
 }
 
 /// What clearing would not give is found where it is told; that there is money

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use webwallet_ledger::Request;
-use webwallet_ledger::iou::add_signature;
+use webwallet_ledger::draft::add_signature;
 
 fuzz_target!(|data: &[u8]| {
     let _ = add_signature(data, &[3; 32]);

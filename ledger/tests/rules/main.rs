@@ -6,5 +6,6 @@
 mod documents;
 mod party;
 mod properties;
+mod puzzles;
 mod rejections;
 mod vectors;

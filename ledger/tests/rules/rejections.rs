@@ -1,11 +1,13 @@
 //! The table of rejections: a row for every code, read from left to right as
 //! what alice sends, what answers, and where it points.
 
+use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::hash::Types;
-use webwallet_ledger::iou::add_signature;
 use webwallet_ledger::limits::{
     BODY_BYTES_MAX, INPUTS_MAX, RANDOM_CHARS_MAX, RECORD_BYTES_MAX, SIGNATURES_MAX, VALUES_MAX,
 };
+use webwallet_ledger::puzzle::{Identity, Puzzle};
+use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{Code, Draft, Hash, Rejection, Request};
 
 use crate::party::{Ledger, Party, body, draft, now, party};
@@ -66,6 +68,15 @@ fn every_code_has_its_row() {
         draft(&c.alice, &c.bob, &c.alice, &long, "b").sign(&c.alice.secret),
     ];
     let on_credit = issued(&c, |d| (d.amount, d.credit) = ("0".into(), Some("-5".into())));
+    let unsolved = {
+        let public = |party: &Party| public_of(&party.secret).to_vec();
+        let identity = |public| Identity { scheme: Scheme::EddsaEd25519, public, weight: 1 };
+        let both = [public(&c.alice), public(&c.bob)].map(identity);
+        let puzzle = Puzzle::new(2, &both).expect("a puzzle");
+        let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "both");
+        iou.source = puzzle.address();
+        add_signature(&iou.unsigned_with(&[&puzzle]), &c.bob.secret).expect("signed")
+    };
     let one = |iou: Vec<u8>| body(&[iou]);
     let at = "/data/inputs/0";
     #[rustfmt::skip]
@@ -81,6 +92,7 @@ fn every_code_has_its_row() {
         (Code::KeyAddressMismatch,  format!("{at}/meta/signatures/0/public"),  one(altered(&c, &signer, &bobs))),
         (Code::SignatureMissing,    format!("{at}/meta/signatures"),           one(draft(&c.alice, &c.bob, &c.alice, "1", "unsigned").unsigned())),
         (Code::SignatureInvalid,    format!("{at}/meta/signatures/0"),         one(altered(&c, "\"string\":\"", "\"string\":\"00"))),
+        (Code::PuzzleUnsolved,      format!("{at}/meta/signatures"),           one(unsolved)),
         (Code::IouAlreadyCleared,   "/data/inputs/1".into(),                   body(&[other, first])),
         (Code::NotYetActive,        format!("{at}/data/active"),               one(issued(&c, |d| d.active = Some(time("2026-06-01T00:00:00.000Z"))))),
         (Code::Expired,             format!("{at}/data/expiry"),               one(issued(&c, |d| d.expiry = time("2025-12-31T23:59:59.999Z")))),

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
+use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{Code, Draft};
-use webwallet_tests::party::{draft, issue, party, pay, time};
+use webwallet_tests::party::{Party, draft, issue, party, pay, time};
 use webwallet_tests::process::{Process, agent, get, post};
 
 /// Every code once, over a socket, as problem+json; and nothing is stored.
@@ -33,7 +36,7 @@ fn every_rejection_reaches_the_client() {
         assert!(text.contains(from), "{from}");
         one(text.replacen(from, to, 1).into_bytes())
     };
-    let by = |who: &webwallet_tests::party::Party| format!("\"signer\":\"{}\"", who.address);
+    let by = |who: &Party| format!("\"signer\":\"{}\"", who.address);
     let first_iou = draft(&alice, &bob, &alice, "10", "first").sign(&alice.secret);
     let other = draft(&alice, &bob, &alice, "1", "other").sign(&alice.secret);
     let mut credit_by_bob = draft(&bob, &carol, &alice, "1", "credit");
@@ -41,6 +44,15 @@ fn every_rejection_reaches_the_client() {
     let on_credit = issued(&|d| (d.amount, d.credit) = ("0".into(), Some("-5".into())));
     let back = draft(&bob, &alice, &alice, "12", "back").sign(&bob.secret);
     let large = |note: &str| draft(&alice, &bob, &alice, &"9".repeat(60), note).sign(&alice.secret);
+    let unsolved = {
+        let public = |who: &Party| public_of(&who.secret).to_vec();
+        let identity =
+            |who| Identity { scheme: Scheme::EddsaEd25519, public: public(who), weight: 1 };
+        let puzzle = Puzzle::new(2, &[&alice, &bob].map(identity)).expect("a puzzle");
+        let both = Party { secret: [0; 32], address: puzzle.address() };
+        let iou = draft(&both, &carol, &both, "1", "unsolved").unsigned_with(&[&puzzle]);
+        add_signature(&iou, &alice.secret).expect("signed")
+    };
     #[rustfmt::skip]
     let table: Vec<(Code, Vec<u8>)> = vec![
         (Code::Malformed,          b"{\"data\":{}}".to_vec()),
@@ -54,6 +66,7 @@ fn every_rejection_reaches_the_client() {
         (Code::KeyAddressMismatch, altered(&by(&alice), &by(&bob))),
         (Code::SignatureMissing,   one(draft(&alice, &bob, &alice, "1", "unsigned").unsigned())),
         (Code::SignatureInvalid,   altered("\"string\":\"", "\"string\":\"00")),
+        (Code::PuzzleUnsolved,     one(unsolved)),
         (Code::IouAlreadyCleared,  body_of([first_iou.as_slice(), other.as_slice()])),
         (Code::NotYetActive,       one(issued(&|d| d.active = Some(time("2026-01-01T00:00:00.001Z"))))),
         (Code::Expired,            one(issued(&|d| d.expiry = time("2025-12-31T23:59:59.999Z")))),

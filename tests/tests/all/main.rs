@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod commands;
 mod log_reader;
+mod multisig;
 mod original_sdk;
 mod proofs;
 mod readme;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use webwallet_ledger::address::Address;
-use webwallet_ledger::iou::Draft;
+use webwallet_ledger::draft::Draft;
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Check, Scheme, public_of, sign_eddsa};
 use webwallet_ledger::time::Time;

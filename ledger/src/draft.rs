@@ -1,0 +1,214 @@
+//! Drafts: IOUs before anybody signed them, and the adding of signatures, one
+//! party after the other.
+
+use crate::address::Address;
+use crate::claim::LINKER;
+use crate::hash::{Hash, Types};
+use crate::iou::{DATA_KEYS, Extent, HASH_KEYS, KEYS, META_KEYS, STEPS, read_hash, read_types};
+use crate::json::{self, Value};
+use crate::limits::DEPTH_MAX;
+use crate::puzzle::{self, Puzzle};
+use crate::rejection::{Code, Earliest, Rejection};
+use crate::shape::{Object, Path, array};
+use crate::signature::{self, Scheme};
+use crate::time::Time;
+
+/// An IOU before anybody signed it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The server that shall clear it.
+    pub domain: String,
+    /// Who pays.
+    pub source: Address,
+    /// Who receives.
+    pub target: Address,
+    /// The unit.
+    pub symbol: Address,
+    /// A decimal.
+    pub amount: String,
+    /// What makes this IOU different from every other: 8 to 100 characters.
+    pub random: String,
+    /// Clears until this time.
+    pub expiry: Time,
+    /// Clears from this time on.
+    pub active: Option<Time>,
+    /// `-` and a decimal grants credit, a decimal withdraws it.
+    pub credit: Option<String>,
+}
+
+impl Draft {
+    /// Canonical JSON of `data`.
+    fn data(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        let optional = |key, value: Option<String>| value.map(|value| (key, value));
+        let members = [
+            optional("active", self.active.map(|t| t.to_string())),
+            Some(("amount", self.amount.clone())),
+            optional("credit", self.credit.clone()),
+            Some(("domain", self.domain.clone())),
+            Some(("expiry", self.expiry.to_string())),
+            Some(("random", self.random.clone())),
+            Some(("source", self.source.to_string())),
+            Some(("symbol", self.symbol.to_string())),
+            Some(("target", self.target.to_string())),
+        ];
+        for (key, value) in members.into_iter().flatten() {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            json::write_text(key, &mut out);
+            out.push(b':');
+            json::write_text(&value, &mut out);
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// The name it will have, and what its signers sign.
+    pub fn hash(&self) -> Hash {
+        Hash::sha3(&self.data())
+    }
+
+    /// Canonical JSON of the IOU without signatures.
+    pub fn unsigned(&self) -> Vec<u8> {
+        self.with_signatures("")
+    }
+
+    /// The same with the puzzles that are to sign it, for [`add_signature`].
+    pub fn unsigned_with(&self, puzzles: &[&Puzzle]) -> Vec<u8> {
+        let mut meta = b"{\"scripts\":[".to_vec();
+        for (i, puzzle) in puzzles.iter().enumerate() {
+            meta.extend_from_slice(if i > 0 { b"," } else { b"" });
+            meta.extend_from_slice(&puzzle.to_bytes());
+        }
+        meta.extend_from_slice(b"],\"signatures\":[]}");
+        self.with_meta(&meta)
+    }
+
+    /// Canonical JSON of the IOU, signed with `eddsa-ed25519` (RFC 8032) by
+    /// the key of this secret, which must be the source's.
+    pub fn sign(&self, secret: &[u8; 32]) -> Vec<u8> {
+        self.with_signatures(&signed_by(&self.hash(), secret, None))
+    }
+
+    fn with_signatures(&self, signatures: &str) -> Vec<u8> {
+        self.with_meta(format!("{{\"signatures\":[{signatures}]}}").as_bytes())
+    }
+
+    fn with_meta(&self, meta: &[u8]) -> Vec<u8> {
+        let data = self.data();
+        document(&data, Types::Sha3, Hash::sha3(&data), meta)
+    }
+}
+
+/// The document of canonical data and meta.
+pub(crate) fn document(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Vec<u8> {
+    let name = format!(
+        ",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{}\",\"value\":\"{hash}\"}},\"meta\":",
+        types.as_str()
+    );
+    [b"{\"data\":", data, name.as_bytes(), meta, b"}"].concat()
+}
+
+/// One entry of `meta.signatures`, canonical: for the key's own address, or
+/// for a puzzle.
+fn signed_by(hash: &Hash, secret: &[u8; 32], puzzle: Option<&Puzzle>) -> String {
+    let public = signature::public_of(secret);
+    let string = hex::encode(signature::sign_eddsa(secret, &hash.0));
+    let signer = puzzle.map_or_else(|| Address::of_public(&public), Puzzle::address);
+    let script = puzzle.map(|puzzle| format!("\"script\":\"{}\",", puzzle.hash));
+    format!(
+        "{{\"linker\":\"{LINKER}\",\"public\":\"{}\",\"scheme\":\"{}\",{}\"signer\":\"{signer}\",\"string\":\"{string}\"}}",
+        hex::encode(public),
+        Scheme::EddsaEd25519.as_str(),
+        script.unwrap_or_default()
+    )
+}
+
+/// The same IOU with the signature of one more key, canonical: for the source,
+/// if the key is its own, and for every puzzle under the IOU that names the key.
+/// Replaces what the key has signed before.
+///
+/// # Errors
+/// `malformed` when it has not the outline of an IOU, `hash_mismatch` when its
+/// hash is not that of its data: nobody should sign what they cannot read;
+/// `signature_invalid` when the key has nothing to sign here.
+pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection> {
+    let value = json::parse(iou, DEPTH_MAX)?;
+    let at = Path::ROOT;
+    let document = Object::new(&value, &at, KEYS)?;
+    let (hash_value, hash_at) = (document.required("hash", &at)?, at.key("hash"));
+    let mut found = Earliest::default();
+    let named = Object::new(hash_value, &hash_at, HASH_KEYS)?;
+    let types = read_types(&named, &hash_at, &mut found)?;
+    let hash = read_hash(&named, &hash_at)?;
+    let data = document.required("data", &at)?.to_vec();
+    if types.is_some_and(|types| types.digest(&data) != hash) {
+        let detail = "this is not the hash of the canonical JSON of data";
+        found.note(hash_at.key("value").rejection(Code::HashMismatch, detail));
+    }
+    let meta_at = at.key("meta");
+    let meta = Object::new(document.required("meta", &at)?, &meta_at, META_KEYS)?;
+    let puzzles = match meta.optional("scripts") {
+        Some(scripts) => {
+            puzzle::read_all(scripts, Extent::Whole, &meta_at.key("scripts"), &mut found)?
+        }
+        None => Vec::new(),
+    };
+    found.into_result()?;
+    let signatures_at = meta_at.key("signatures");
+    let signatures = match meta.optional("signatures") {
+        Some(list) => array(list, &signatures_at)?,
+        None => &[],
+    };
+    let signed = signed_anew(&hash, source(&document, &at)?, &puzzles, secret);
+    if signed.is_empty() {
+        let detail = "this key is not the source's, and no puzzle in meta.scripts names it";
+        return Err(signatures_at.rejection(Code::SignatureInvalid, detail));
+    }
+    let ours = hex::encode(signature::public_of(secret));
+    let mut out = Vec::with_capacity(iou.len() + 512);
+    out.extend_from_slice(b"{\"data\":");
+    out.extend_from_slice(&data);
+    out.extend_from_slice(b",\"hash\":");
+    hash_value.write(&mut out);
+    out.extend_from_slice(b",\"meta\":{");
+    for key in ["custom", "scripts"] {
+        if let Some(value) = meta.optional(key) {
+            json::write_text(key, &mut out);
+            out.push(b':');
+            value.write(&mut out);
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(b"\"signatures\":[");
+    for other in signatures.iter().filter(|other| !is_by(other, &ours)) {
+        other.write(&mut out);
+        out.push(b',');
+    }
+    out.extend_from_slice(signed.join(",").as_bytes());
+    out.extend_from_slice(b"]}}");
+    Ok(out)
+}
+
+/// `data.source`, whatever it says.
+fn source<'v>(document: &Object<'v, '_>, at: &Path<'_>) -> Result<&'v str, Rejection> {
+    let (data, at) = (document.required("data", at)?, at.key("data"));
+    Object::new(data, &at, DATA_KEYS)?.text("source", &at)
+}
+
+/// What a key signs under an IOU.
+fn signed_anew(hash: &Hash, source: &str, puzzles: &[Puzzle], secret: &[u8; 32]) -> Vec<String> {
+    let public = signature::public_of(secret);
+    let own = (Address::of_public(&public).as_str() == source).then_some(None);
+    let names = |puzzle: &&Puzzle| puzzle.identity(Scheme::EddsaEd25519, &public).is_some();
+    let puzzles = puzzles.iter().filter(names).map(Some);
+    own.into_iter().chain(puzzles).map(|puzzle| signed_by(hash, secret, puzzle)).collect()
+}
+
+/// Whether a signature is of this key, given in lower case.
+fn is_by(signature: &Value<'_>, public: &str) -> bool {
+    let Value::Object(members) = signature else { return false };
+    members.iter().any(|(key, value)| match value {
+        Value::Text(text) => key.as_str() == "public" && text.as_str().to_lowercase() == public,
+        _ => false,
+    })
+}
