@@ -89,8 +89,8 @@ impl Replay {
     fn unit(&self, unit: &Address) -> Option<Value> {
         let accounts = self.units.get(&unit.to_string())?;
         let issuer = self.account(unit, unit);
-        let net =
-            issuer.map_or("0".to_owned(), |issuer| issuer["net"].as_str().unwrap().to_owned());
+        let net = issuer
+            .map_or("0".to_owned(), |issuer| issuer["net"].as_str().expect("a text").to_owned());
         let supply = net.strip_prefix('-').unwrap_or(&net);
         assert!(supply == "0" || net.starts_with('-'), "an issuer owes or is even");
         Some(json!({

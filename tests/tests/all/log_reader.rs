@@ -80,7 +80,7 @@ fn stock_go_verifies_checkpoint_tiles_inclusion_and_consistency() {
     let key_parsed: VerifierKey = key.parse().expect("a key");
     let note = std::fs::read(mirror.join("checkpoint")).expect("read");
     let (checkpoint, _) = Checkpoint::open(&note, &[key_parsed]).expect("a checkpoint");
-    let tiles = tile::tiles_for(0, checkpoint.size).into_iter().map(|id| id.path());
+    let tiles = tile::tiles_for(0, checkpoint.size).map(|id| id.path());
     let mut flipped = 0;
     for name in tiles.chain(["checkpoint".to_owned()]) {
         let path = mirror.join(&name);
