@@ -177,7 +177,8 @@ class Tiles:
         span = WIDTH ** max(level, 0)
         for offset, (expected, actual) in enumerate(zip(computed, stored)):
             leaf = (index * WIDTH + offset) * span
-            if expected != actual and (suffix or not any(leaf <= bad < leaf + span for bad in self._bad)):
+            explained = any(leaf <= bad < leaf + span for bad in self._bad)
+            if expected != actual and not (explained and (level > 0 or not suffix)):
                 path = tile_path('entries' if level < 0 else level, index) + suffix
                 shown = (None, None) if level < 0 else (expected.hex(), actual.hex())
                 self._report(leaf, level, Fault('A-TILE', path, *shown))

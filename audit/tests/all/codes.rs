@@ -1,6 +1,6 @@
 //! Lies by somebody who holds the log's key and makes everything else fit:
 //! tiles, blocks and checkpoints are right, only the meaning is not. That each
-//! is found is for `tests/drills/`; here is what else is said of them.
+//! is found is for `tests/corruption/`; here is what else is said of them.
 
 use serde_json::{Value, json};
 use webwallet_audit::{Audit, Code, Report};

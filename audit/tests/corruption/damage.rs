@@ -258,6 +258,15 @@ impl Vandal<'_> {
             fs::remove_file(self.directory.join("tile/entries").join(name)).expect("removed");
             fs::remove_file(hashes).expect("removed");
         }
+        for level in 1.. {
+            let folder = self.directory.join(format!("tile/{level}/000.p"));
+            let Ok(files) = fs::read_dir(folder) else { return };
+            let newest = self.path(Level::Hashes(level), 0);
+            let files = files.map(|file| file.expect("a file").path());
+            files
+                .filter(|file| *file != newest)
+                .for_each(|file| fs::remove_file(file).expect("removed"));
+        }
     }
 
     /// A-TILE at this leaf, which can be read or not.

@@ -18,7 +18,7 @@ pub struct Second {
 
 impl Second {
     pub fn start() -> Second {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drills/second.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corruption/second.py");
         let mut child = Command::new("python3")
             .args(["-B".as_ref(), script.as_os_str()])
             .stdin(Stdio::piped())
