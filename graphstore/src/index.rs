@@ -282,7 +282,25 @@ impl Index {
 }
 
 impl Tables {
+    /// Opens the tables of this folder, or makes them: aside first, and then under
+    /// their name. fjall (3.1) cannot open what a process killed in the middle of
+    /// making it has left.
     fn open(dir: &Path) -> Result<Tables, Error> {
+        let io = fjall::Error::from;
+        if !dir.try_exists().map_err(io)? {
+            let aside = dir.with_extension("new");
+            match std::fs::remove_dir_all(&aside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io(error).into());
+                }
+                _ => drop(Tables::open_there(&aside)?),
+            }
+            std::fs::rename(&aside, dir).map_err(io)?;
+        }
+        Tables::open_there(dir)
+    }
+
+    fn open_there(dir: &Path) -> Result<Tables, Error> {
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             // Hashes do not compress, and everything is measured by its CPU.

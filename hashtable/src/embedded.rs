@@ -225,7 +225,25 @@ impl Store for Embedded {
 }
 
 impl Tables {
+    /// Opens the tables of this folder, or makes them: aside first, and then under
+    /// their name. fjall (3.1) cannot open what a process killed in the middle of
+    /// making it has left.
     fn open(folder: &Path) -> Result<Tables, Error> {
+        let io = |error| Error::Engine(Box::new(error));
+        if !folder.try_exists().map_err(io)? {
+            let aside = folder.with_extension("new");
+            match std::fs::remove_dir_all(&aside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io(error));
+                }
+                _ => drop(Tables::open_there(&aside)?),
+            }
+            std::fs::rename(&aside, folder).map_err(io)?;
+        }
+        Tables::open_there(folder)
+    }
+
+    fn open_there(folder: &Path) -> Result<Tables, Error> {
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
             .max_cached_files(Some(OPEN_FILES_MAX))
