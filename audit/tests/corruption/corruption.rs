@@ -141,7 +141,9 @@ fn tell(code: &str, lie: &Lie, liar: &mut Liar<'_>) -> Found {
             place(liar)
         }
     };
-    liar.life.rotated = true;
+    // A new key would stand before the lie, which then has another place. What was
+    // rewritten has none, and must have every key.
+    liar.life.rotated |= code != "A-REWRITE";
     match code {
         "A-NOTE" | "A-REWRITE" => (code.to_owned(), None, None),
         _ => (code.to_owned(), block, number),

@@ -346,8 +346,8 @@ async fn a_folder_is_open_once() {
 async fn a_store_that_was_never_finished_stands_in_nobodys_way() {
     let folder = folder();
     let aside = folder.path().join("hashtable.new");
-    std::fs::create_dir(&aside).expect("made");
-    std::fs::write(aside.join("0.jnl"), b"").expect("written");
+    fs::create_dir(&aside).expect("made");
+    fs::write(aside.join("0.jnl"), b"").expect("written");
     assert!(Embedded::open(&aside).is_err(), "if not, making it aside has lost its reason");
     Embedded::open(&folder.path().join("hashtable")).expect("opened");
     assert!(!aside.exists());
