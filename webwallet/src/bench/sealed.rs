@@ -22,8 +22,12 @@ const SEALED_P50_MS_MAX: f64 = 300.0;
 const SEALED_P99_MS_MAX: f64 = 800.0;
 /// Runs on each server; in turns, because a machine's speed drifts.
 const TURNS: usize = 2;
-/// Clients that wait for their receipts: enough for percentiles, and little load.
-const WAITING: usize = 16;
+/// Requests a second whose answers wait for their receipts: enough for
+/// percentiles, and little load. They come evenly: clients that each sent the
+/// next one on an answer would all send just after a block, and wait longest.
+const WAITING_PER_SECOND: usize = 80;
+/// Connections for them: none waits for another.
+const WAITING: usize = 128;
 /// The longest wait that a server grants.
 const PREFER: &str = "prefer: wait=8\r\n";
 
@@ -65,10 +69,9 @@ impl Measurement {
     fn waits(&mut self, count: usize) -> anyhow::Result<()> {
         progress("64 clients, and beside them some that wait for their receipts");
         let posts = self.signers.posts(count, 1, Pairs::Spread, &self.terms)?;
-        let per_second = WAITING * 20;
         let terms = Terms { headers: PREFER, domain: self.terms.domain.clone(), ..self.terms };
         let waiting = self.signers.posts(
-            per_second * self.time.as_secs() as usize,
+            WAITING_PER_SECOND * self.time.as_secs() as usize,
             1,
             Pairs::Spread,
             &terms,
@@ -78,7 +81,8 @@ impl Measurement {
             let crowd = scope.spawn(|| load(cpus, server, 64, &posts, Pace::Closed, time));
             // The first waiters would find the server not yet at work.
             thread::sleep(Duration::from_millis(200));
-            let waited = load(cpus, server, WAITING, &waiting, Pace::Closed, time);
+            let pace = Pace::PerSecond(WAITING_PER_SECOND as f64);
+            let waited = load(cpus, server, WAITING, &waiting, pace, time);
             (crowd.join(), waited)
         });
         let (crowd, waited) = (crowd.ok().context("the load panicked")??, waited?);
