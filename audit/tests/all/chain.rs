@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use webwallet_audit::{Audit, Report, Source};
 use webwallet_ledger::block::{Block, Genesis, Header, Keys, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
@@ -376,4 +377,22 @@ impl Log {
         self.rotate(name);
         self.open.extend(records);
     }
+}
+
+/// An audit with the genesis key, a minute after the log was written.
+pub fn question(log: &Log) -> Audit {
+    Audit {
+        key: Log::first_key(),
+        domain: DOMAIN.into(),
+        from: None,
+        structure: false,
+        max_age_ms: None,
+        now: Time::from_unix_ms(log.now_ms + 60_000),
+    }
+}
+
+/// What the auditor says of the log there.
+pub fn ask(audit: &Audit, place: &str) -> Report {
+    let source = Source::open(place).expect("a place");
+    audit.run(&source, &mut |_| {}).expect("readable")
 }
