@@ -23,6 +23,13 @@ pub(crate) struct Last {
     pub(crate) cleared: u64,
 }
 
+impl Last {
+    pub(crate) fn of(block: &Block) -> Last {
+        let Header { height, time, cleared, .. } = block.header;
+        Last { height, hash: block.hash, time, cleared }
+    }
+}
+
 /// All blocks so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
@@ -188,11 +195,6 @@ impl Chain {
         parts.leaves().for_each(|(_, leaf)| self.log.push(leaf));
         self.log.push(Sha256::leaf(&block.bytes));
         self.open.push(Sha3::leaf(&block.hash.0));
-        self.last = Some(Last {
-            height: block.header.height,
-            hash: block.hash,
-            time: block.header.time,
-            cleared: block.header.cleared,
-        });
+        self.last = Some(Last::of(block));
     }
 }

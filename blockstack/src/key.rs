@@ -92,6 +92,11 @@ impl LogKey {
         self.pair(key).is_some()
     }
 
+    /// Is this key the only one here: not about to be followed by another?
+    pub(crate) fn has_only(&self, key: &VerifierKey) -> bool {
+        self.next.is_none() && self.current.key == *key
+    }
+
     fn pair(&self, key: &VerifierKey) -> Option<&Pair> {
         [Some(&self.current), self.next.as_ref()]
             .into_iter()

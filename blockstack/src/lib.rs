@@ -99,7 +99,8 @@ pub struct Blockstack<S> {
 impl<S: Files + Head> Blockstack<S> {
     /// Starts sealing over this store. When it returns, the log on disk is
     /// served; and blocks are sealed, or the status says why not, or that
-    /// another store does not answer yet.
+    /// another store does not answer yet. A log of more than 16,384 records may
+    /// still be read: until then balances cannot be proved, and blocks wait.
     ///
     /// # Errors
     /// Its own folder or thread cannot be had.

@@ -89,6 +89,18 @@ impl<S: Files> Reader<S> {
             && log.root(chain.log.size()).is_ok_and(|root| root == chain.log.root())
     }
 
+    /// Forgets the snapshot before the last if those beside it are less than so
+    /// many records apart: one of a server's end, between two regular ones.
+    pub(crate) fn thin_snapshots(&self, apart: u64) -> std::io::Result<()> {
+        let heights = self.snapshots.heights()?;
+        let [.., before, middle, after] = heights[..] else { return Ok(()) };
+        let cleared = |height| self.index.get(height).map(|place| place.map(|p| p.cleared));
+        match (cleared(before)?, cleared(after)?) {
+            (Some(first), Some(last)) if last - first < apart => self.snapshots.remove(middle),
+            _ => Ok(()),
+        }
+    }
+
     /// The first leaf of the block that holds a record.
     pub(crate) fn first_leaf_of(&self, number: u64) -> Result<u64, LogError> {
         let head = self.head().ok_or_else(|| LogError::Missing("the first block".into()))?;

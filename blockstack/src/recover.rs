@@ -3,17 +3,18 @@
 //! First the log as it is on disk, then the other stores, then whatever was
 //! intended and not published, written as sealing writes it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::document;
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::note::{Note, SignatureLine};
+use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
 use webwallet_ledger::state::State;
 use webwallet_proto::graphstore::v1::Intent;
 
-use crate::chain::{Chain, Parts};
+use crate::chain::{Chain, Last, Parts};
 use crate::guard::Stores;
 use crate::log::{Edge, Log, LogError};
 use crate::remote;
@@ -24,6 +25,18 @@ use crate::store::{Files, Head};
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
 
+/// A log of more records is read while payments clear already; it takes some
+/// 50 us a record that no snapshot holds.
+const READ_FIRST_MAX: u64 = 16_384;
+
+/// The log as it was published.
+struct Taken<S> {
+    log: Log<S>,
+    block: Block,
+    checkpoint: Checkpoint,
+    last: Last,
+}
+
 /// What an operator is told when the log on disk is not what it says.
 fn damaged(why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
@@ -32,11 +45,12 @@ fn damaged(why: impl std::fmt::Display) -> Stop {
 impl<S: Files + Head> Sealing<S> {
     /// Gets to where the last process stopped, and does what it left undone.
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
-        if let Some(note) = self.published()? {
-            self.resume(note)?;
-        }
-        let stores = self.look().await?;
+        let published = self.published()?.map(|published| self.take_up(published)).transpose()?;
+        let stores = self.look(published.as_ref().map(|published| &published.last)).await?;
         stores.judge().map_err(Stop::ReadOnly)?;
+        if let Some(published) = published {
+            self.resume(published)?;
+        }
         self.refill(stores.stored).await?;
         self.catch_up().await?;
         self.since = Instant::now();
@@ -60,18 +74,33 @@ impl<S: Files + Head> Sealing<S> {
         }
     }
 
-    /// Takes up the log on disk: everything from it, nothing from elsewhere.
-    fn resume(&mut self, (note, checkpoint): (String, Checkpoint)) -> Result<(), Stop> {
+    /// Shows the end of the log on disk: it is served from here on, whatever is
+    /// found out later.
+    fn take_up(&mut self, (note, checkpoint): (String, Checkpoint)) -> Result<Taken<S>, Stop> {
         let log = Log::new(self.reader.store.clone(), checkpoint.size);
         self.edge = Edge::read(&log, &checkpoint.root).map_err(damaged)?;
         let last = checkpoint.size.checked_sub(1).ok_or_else(|| damaged("it has no leaf"))?;
         let leaf = log.leaf(last).map_err(damaged)?;
         let block = Block::parse(&leaf).map_err(|why| damaged(format!("leaf {last}: {why}")))?;
         self.note = Some(note);
-        // It is served from here on, whatever is found out below.
         self.show(block.clone(), checkpoint.clone());
+        Ok(Taken { log, last: Last::of(&block), block, checkpoint })
+    }
 
+    /// Goes on from the end of the log: everything from it, nothing from
+    /// elsewhere.
+    fn resume(&mut self, taken: Taken<S>) -> Result<(), Stop> {
+        let Taken { log, block, checkpoint, last } = taken;
+        if last.cleared > READ_FIRST_MAX
+            && let Some(keys) = self.keys(&log, &block)
+        {
+            // The stores agree, so payments may clear: their blocks come later.
+            self.reader.view.send_modify(|view| (view.keys, view.started) = (keys, true));
+        }
         self.follow(&log, &block).map_err(damaged)?;
+        if *self.ended.borrow() {
+            return Err(Stop::Ended);
+        }
         if self.chain.checkpoint() != checkpoint {
             return Err(damaged("its leaves do not give its root"));
         }
@@ -84,6 +113,22 @@ impl<S: Files + Head> Sealing<S> {
             return Err(self.no_key());
         }
         Ok(())
+    }
+
+    /// Every key that signed the log, if that can be told without reading it:
+    /// those that signed up to the newest snapshot, where the last of them is
+    /// the one here.
+    fn keys(&self, log: &Log<S>, head: &Block) -> Option<Arc<[VerifierKey]>> {
+        let mut heights = self.reader.snapshots.heights().ok()?;
+        heights.retain(|height| *height <= head.header.height);
+        let keys = match heights.last() {
+            Some(height) => self.reader.snapshots.chain(*height, &self.chain.domain).ok()?.keys,
+            None => match Leaf::parse(&log.leaf(0).ok()?, &self.chain.domain).ok()? {
+                Leaf::Genesis(genesis) => vec![genesis.key],
+                _ => return None,
+            },
+        };
+        keys.last().is_some_and(|newest| self.key.has_only(newest)).then(|| keys.into())
     }
 
     /// The chain and the state at the end of the log: the newest snapshot that
@@ -115,7 +160,7 @@ impl<S: Files + Head> Sealing<S> {
         mut state: State,
     ) -> Result<(), LogError> {
         self.snapshot = chain.cleared();
-        follow(log, &mut chain, &mut state, &self.reader.index)?;
+        follow(log, &mut chain, &mut state, &self.reader.index, &self.ended)?;
         let mut live = self.reader.live();
         (live.number, live.state) = (chain.cleared(), state);
         self.chain = chain;
@@ -123,7 +168,7 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     /// Asks the other stores where they stand.
-    async fn look(&self) -> Result<Stores, Stop> {
+    async fn look(&self, published: Option<&Last>) -> Result<Stores, Stop> {
         let status = self.patiently("Graphstore", || self.remote.status()).await?;
         if status.domain != self.chain.domain {
             return Err(Stop::ReadOnly(format!(
@@ -132,7 +177,6 @@ impl<S: Files + Head> Sealing<S> {
             )));
         }
         let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
-        let published = self.chain.last.as_ref();
         let intent = |height| async move {
             let ask = || self.remote.intents(height, 1);
             let intents = self.patiently("reading intents", ask).await?;

@@ -1,6 +1,7 @@
 //! The log read again, block by block: at a start, for an old balance, and to
 //! rebuild another store.
 
+use tokio::sync::watch;
 use webwallet_ledger::Record;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::document;
@@ -52,16 +53,20 @@ impl<F: Files> Iterator for Blocks<'_, F> {
 }
 
 /// Goes on from a chain and its state to the end of the log, making every block
-/// again and comparing it.
+/// again and comparing it; not to the end if nobody needs it any more.
 pub(crate) fn follow<F: Files>(
     log: &Log<F>,
     chain: &mut Chain,
     state: &mut State,
     index: &Index,
+    ended: &watch::Receiver<bool>,
 ) -> Result<(), LogError> {
     let domain = chain.domain.clone();
     for block in Blocks::new(log, chain.log.size(), &domain) {
         let (parts, block) = block?;
+        if *ended.borrow() {
+            break;
+        }
         parts.records.iter().for_each(|entry| state.apply(&entry.record));
         let header = &block.header;
         let made = chain.block(&parts, header.time, header.signature.clone(), state.roots());

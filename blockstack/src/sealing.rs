@@ -119,7 +119,10 @@ impl<S: Files + Head> Sealing<S> {
             Ok(()) => {
                 self.reader.view.send_modify(|view| view.started = true);
                 match self.go_on().await {
-                    Ok(()) => Stop::Ended,
+                    Ok(()) => {
+                        self.snapshot_at_end();
+                        Stop::Ended
+                    }
                     Err(stop) => stop,
                 }
             }

@@ -3,7 +3,7 @@
 //!
 //! One is written whenever as many records have been sealed since the last as
 //! there are accounts, and at least [`SNAPSHOT_RECORDS_MIN`]: the cost of each
-//! stays below that of sealing. They may all be lost: they are made of the log
+//! stays below that of sealing; and one when a server ends. They may all be lost: they are made of the log
 //! and compared with it when they are read.
 
 use std::fs::{self, File};
@@ -99,14 +99,24 @@ impl Snapshots {
         fs::rename(unfinished, path_of(&self.dir, last.height))
     }
 
-    /// Reads the snapshot of this height; [`io::ErrorKind::InvalidData`] if it
-    /// is damaged. That it is the truth shows in its roots.
-    pub(crate) fn read(&self, height: u64, domain: &str) -> io::Result<(Chain, State)> {
+    /// The chain alone, of the snapshot of this height.
+    pub(crate) fn chain(&self, height: u64, domain: &str) -> io::Result<Chain> {
+        self.open_at(height, domain).map(|(chain, _)| chain)
+    }
+
+    fn open_at(&self, height: u64, domain: &str) -> io::Result<(Chain, BufReader<File>)> {
         let mut file = BufReader::with_capacity(1 << 16, File::open(path_of(&self.dir, height))?);
         let mut line = Vec::new();
         file.read_until(b'\n', &mut line)?;
         let header: Header = serde_json::from_slice(&line)?;
         let chain = chain(&header, domain).ok_or(io::ErrorKind::InvalidData)?;
+        Ok((chain, file))
+    }
+
+    /// Reads the snapshot of this height; [`io::ErrorKind::InvalidData`] if it
+    /// is damaged. That it is the truth shows in its roots.
+    pub(crate) fn read(&self, height: u64, domain: &str) -> io::Result<(Chain, State)> {
+        let (chain, mut file) = self.open_at(height, domain)?;
         let mut state = State::new();
         let mut piece = Vec::new();
         while !file.fill_buf()?.is_empty() {

@@ -16,7 +16,8 @@ pub(crate) struct View {
     pub(crate) keys: Arc<[VerifierKey]>,
     /// The leaf of each stack.
     pub(crate) stacks: Arc<[u64]>,
-    /// The stores have been looked at: blocks are sealed, unless it is read-only.
+    /// The stores have been looked at and agree: blocks are sealed, a long log
+    /// once it is read, unless it is read-only.
     pub(crate) started: bool,
     /// Why nothing is sealed until an operator acts.
     pub(crate) read_only: Option<String>,
