@@ -188,6 +188,7 @@ fn prepare<S: Files + Head>(
         rebuilt: None,
         waiting: VecDeque::new(),
         since: Instant::now(),
+        drained: Instant::now(),
         snapshot_records: config.snapshot_records,
         snapshot: 0,
     })

@@ -27,12 +27,15 @@ impl<S: Files + Head> Sealing<S> {
             if limit == 0 || self.is_full() {
                 return Ok(());
             }
+            let asked = Instant::now();
             let records = self.records(after, limit).await?;
             if records.is_empty() {
+                self.drained = asked;
                 return Ok(());
             }
             if self.waiting.is_empty() {
-                self.since = Instant::now();
+                // They came in since nothing more was there.
+                self.since = self.drained;
             }
             self.waiting.extend(records);
         }

@@ -53,7 +53,7 @@ impl<S: Files + Head> Sealing<S> {
         }
         self.refill(stores.stored).await?;
         self.catch_up().await?;
-        self.since = Instant::now();
+        (self.since, self.drained) = (Instant::now(), Instant::now());
         Ok(())
     }
 

@@ -105,8 +105,10 @@ pub(crate) struct Sealing<S> {
     pub(crate) rebuilt: Option<Checkpoint>,
     /// Records that are in no block yet.
     pub(crate) waiting: VecDeque<Entry>,
-    /// When the first of them came in.
+    /// The first of them came in after this.
     pub(crate) since: Instant,
+    /// When Graphstore had nothing more, the last time.
+    pub(crate) drained: Instant,
     pub(crate) snapshot_records: u64,
     /// Last record of the last snapshot.
     pub(crate) snapshot: u64,
