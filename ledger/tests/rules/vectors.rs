@@ -1,11 +1,13 @@
 //! Examples made by the original system's own packages. If one of these
 //! failed, its users' IOUs would be refused here, or forged ones taken.
 
+use std::collections::BTreeMap;
+
 use rand::SeedableRng;
 use serde_json::Value;
 use webwallet_ledger::hash::Types;
 use webwallet_ledger::signature::{Check, Keys, verify};
-use webwallet_ledger::{Address, json};
+use webwallet_ledger::{Address, Code, json};
 
 fn cases(file: &str) -> Vec<Value> {
     let path = format!("{}/../tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -107,4 +109,36 @@ fn canonical_form_of_what_is_read_and_refusal_of_the_rest() {
     }
     println!("canonical-json.json: {same} in the profile and the same, {refused} refused");
     assert_eq!((same, refused), (5, 11));
+}
+
+/// Everything that JSON parsers are known to disagree about. What is not JSON
+/// is refused; what is JSON is read as everybody reads it, or refused because
+/// the profile is narrower.
+#[test]
+fn json_test_suite() {
+    let mut said: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for case in cases("json-test-suite.json") {
+        let (name, input) = (case["name"].as_str().unwrap(), case["input"].as_str().unwrap());
+        let kind = match &name[..2] {
+            "y_" => "JSON",
+            "n_" => "not JSON",
+            _ => "disputed",
+        };
+        let counts = said.entry(kind).or_default();
+        match json::parse(input.as_bytes(), 16) {
+            Ok(value) => {
+                assert_ne!(kind, "not JSON", "{name}");
+                let other: Value = serde_json::from_str(input).expect(name);
+                let ours: Value = serde_json::from_slice(&value.to_vec()).expect(name);
+                assert_eq!(ours, other, "{name}");
+                counts[0] += 1;
+            }
+            Err(refusal) => {
+                assert!(matches!(refusal.code, Code::Malformed), "{name}: {refusal:?}");
+                counts[1] += 1;
+            }
+        }
+    }
+    println!("JSON test suite, read and refused: {said:?}");
+    assert!(said["JSON"][0] >= 30 && said["not JSON"][1] >= 170, "{said:?}");
 }

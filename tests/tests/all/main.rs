@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod log_reader;
 mod multisig;
+mod mutations;
 mod original_sdk;
 mod proofs;
 mod readme;
