@@ -136,10 +136,10 @@ impl Redis {
     pub async fn open(settings: Settings) -> Result<Redis, Refused> {
         let addresses = connection::addresses(&settings.url, settings.password.as_deref())
             .map_err(|error| Refused(format!("the address is no redis://HOST:PORT: {error}")))?;
-        let shown = addresses.first().map(|info| info.addr().to_string()).unwrap_or_default();
+        let shown = addresses.first().map(|info| connection::shown(info.addr()));
         let shared = Arc::new(Shared {
             addresses,
-            shown: format!("redis://{shown}"),
+            shown: shown.unwrap_or_default(),
             domain: settings.domain,
             allow_lossy: settings.allow_lossy,
             slot: AsyncMutex::default(),
@@ -298,6 +298,10 @@ impl Shared {
             ),
             _ if error.kind() == ::redis::ErrorKind::AuthenticationFailed => format!(
                 "{shown} does not accept the password ({error}); put the right one into the file that WEBWALLET_REDIS_PASSWORD_FILE names"
+            ),
+            // The one kind of failure of TLS that an operator can do something about.
+            _ if error.to_string().contains("certificate") => format!(
+                "{shown} has a certificate that is not believed here ({error}); put the CA's into a file and name that by SSL_CERT_FILE"
             ),
             _ if error.is_io_error() || error.is_timeout() => {
                 format!("{shown} does not answer ({error}); try: redis-cli -u {shown} PING")

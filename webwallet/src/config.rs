@@ -196,7 +196,8 @@ pub struct Flags {
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     blockstack: Option<String>,
-    /// Keep the documents in this Redis, redis://HOST:PORT
+    /// Keep the documents in this Redis, redis://HOST:PORT; rediss:// is TLS, and SSL_CERT_FILE
+    /// names a CA of your own
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<String>,

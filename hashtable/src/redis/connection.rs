@@ -8,8 +8,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue as _, InfoDict,
-    IntoConnectionInfo as _, Pipeline, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    FromRedisValue as _, InfoDict, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult,
+    Value,
     aio::MultiplexedConnection,
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -39,6 +40,12 @@ pub(super) fn addresses(url: &str, password: Option<&str>) -> RedisResult<Vec<Co
             Ok(info.set_redis_settings(settings))
         })
         .collect()
+}
+
+/// An address without user and password.
+pub(super) fn shown(address: &ConnectionAddr) -> String {
+    let scheme = if matches!(address, ConnectionAddr::TcpTls { .. }) { "rediss" } else { "redis" };
+    format!("{scheme}://{address}")
 }
 
 /// Cloning shares it.

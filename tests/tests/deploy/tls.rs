@@ -1,12 +1,13 @@
 //! A whole deployment that speaks nothing in the clear: certificates between the
 //! services, and one for those who pay.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use webwallet_tests::party::{issue, party};
+use webwallet_tests::party::{DOMAIN, issue, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
 /// A CA of an operator, as files.
@@ -100,4 +101,51 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     assert_eq!(get(&client, &url, "/transaction/1").status, 200);
     assert!(post(&agent(), &url, &body).is_err(), "who does not know the CA does not go on");
     assert!(post(&agent(), &one_of_us.url(), &body).is_err(), "nothing in the clear");
+}
+
+/// A Redis in somebody's cloud is reached through TLS, and is nobody else.
+#[test]
+fn redis_is_reached_over_tls_and_its_certificate_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ours = Ca::new(folder.path().join("ours"));
+    let foreign = Ca::new(folder.path().join("foreign"));
+    let [_, cert, _, key, _, ca] = &ours.flags(&ours)[..] else { panic!("three files") };
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let port = port.expect("a free port").port().to_string();
+    // Nothing in the clear: its usual port is closed once it has the other one.
+    let redis = webwallet_engines::Redis::private();
+    let said = redis::Client::open(&*redis.url).and_then(|client| client.get_connection());
+    let mut said = said.expect("it answers");
+    let settings = [
+        ("tls-cert-file", cert.as_str()),
+        ("tls-key-file", key),
+        ("tls-ca-cert-file", ca),
+        ("tls-auth-clients", "no"),
+        ("tls-port", &port),
+        ("port", "0"),
+    ];
+    let mut set = redis::cmd("CONFIG");
+    settings.iter().fold(set.arg("SET"), |set, (name, value)| set.arg(name).arg(value));
+    set.exec(&mut said).expect("set");
+
+    let url = format!("rediss://localhost:{port}");
+    let data = folder.path().join("data");
+    let arguments = ["--admin", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--redis", &url];
+    let believing = |ca: &Ca| {
+        let mut command = Command::new(binary());
+        command.env("SSL_CERT_FILE", ca.folder.join("ca.pem"));
+        command
+    };
+    let mut stranger = believing(&foreign);
+    let stranger = stranger.args(["serve", "--listen", "127.0.0.1:0", "--domain", DOMAIN]);
+    let refused = stranger.args(arguments).output().expect("it runs");
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    assert!(why.contains(&url) && why.contains("SSL_CERT_FILE"), "{why}");
+
+    let server = Process::start_by(believing(&ours), &arguments);
+    let body = issue(&party("alice"), &party("bob"), "10", "1");
+    let posted = post(&agent(), &server.url(), &body).expect("an answer");
+    assert_eq!(posted.status, 201);
+    assert_eq!(get(&agent(), &server.url(), "/transaction/1").body, posted.body);
 }
