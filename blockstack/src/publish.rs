@@ -51,7 +51,7 @@ impl<S: Files + Head> Sealing<S> {
             tracing::warn!(%error, "the new log key stays beside its place");
         }
         let (since, accounts) = self.since_snapshot();
-        if since >= self.snapshot_records.max(accounts) {
+        if since >= self.snapshot_records.max(accounts / 2) {
             self.snapshot();
         }
         Ok(())
@@ -127,7 +127,8 @@ impl<S: Files + Head> Sealing<S> {
 
     fn snapshot(&mut self) {
         let live = self.reader.live();
-        let apart = self.snapshot_records.max(live.state.accounts());
+        // Regular ones stand further apart than that, also while accounts become more.
+        let apart = self.snapshot_records.max(live.state.accounts() / 2) / 2;
         self.snapshot = self.chain.cleared();
         if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
             tracing::warn!(%error, "no snapshot was written; the next start takes longer");

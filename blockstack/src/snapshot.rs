@@ -1,8 +1,8 @@
 //! Snapshots: the chain and every account after some block, so that a start, or
 //! a question about an old balance, replays a part of the log and not all of it.
 //!
-//! One is written whenever as many records have been sealed since the last as
-//! there are accounts, and at least [`SNAPSHOT_RECORDS_MIN`]: the cost of each
+//! One is written whenever half as many records have been sealed since the last
+//! as there are accounts, and at least [`SNAPSHOT_RECORDS_MIN`]: the cost of each
 //! stays below that of sealing; and one when a server ends. They may all be lost: they are made of the log
 //! and compared with it when they are read.
 

@@ -372,6 +372,22 @@ async fn a_long_log_is_served_with_all_its_keys_before_it_is_read() {
     check(dir.path(), &stores);
 }
 
+/// Else the balances of long ago could only be proved by reading the whole log.
+#[tokio::test]
+async fn snapshots_of_every_size_are_kept_while_accounts_become_more() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    for holder in 0..240 {
+        stores.pay("ann", &format!("holder {holder}"), 1);
+        if holder % 30 == 29 {
+            seal(&mut running, false).await.expect("sealed");
+        }
+    }
+    running.blockstack.stop().await;
+    assert_eq!(snapshots(dir.path()), [1, 2, 4, 8]);
+}
+
 #[tokio::test]
 async fn a_damaged_tile_stops_the_start_and_a_damaged_snapshot_does_not() {
     let dir = tempfile::tempdir().expect("a folder");
