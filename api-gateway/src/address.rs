@@ -81,7 +81,7 @@ pub(crate) async fn get_address(
 
 /// What an account can spend
 ///
-/// The account's current output.
+/// The account's current output, then the open locks between it and somebody else, in the order of their pointers.
 #[utoipa::path(
     get,
     path = "/address/{address}/outputs/unspent",
@@ -150,22 +150,32 @@ async fn outputs(
     let (limit, skip) = (query.limit()?, query.skip()?);
     let filter = [address.as_str(), unit.as_str()];
     let list = List { name, filter: &filter };
-    let before = match query.get("cursor") {
-        Some(cursor) => u64::from_be_bytes(list.key(cursor)?.try_into().map_err(|_| not_a_key())?),
-        None => 0,
-    };
+    let unspent = name == "unspent";
+    let (mut before, mut after) = (0, String::new());
+    if let Some(cursor) = query.get("cursor") {
+        let key = list.key(cursor)?;
+        match unspent {
+            true => after = String::from_utf8(key).map_err(|_| not_a_key())?,
+            false => before = u64::from_be_bytes(key.try_into().map_err(|_| not_a_key())?),
+        }
+    }
     let call = graph::OutputsRequest {
         unit: unit.to_string(),
         address: address.to_string(),
-        unspent: name == "unspent",
+        unspent,
         before,
         skip,
         limit: limit + 1,
+        after,
     };
     let mut outputs = gateway.stores().outputs(call).await?;
     let more = outputs.len() > limit as usize;
     outputs.truncate(limit as usize);
-    let next = outputs.last().filter(|_| more).map(|last| list.cursor(&last.number.to_be_bytes()));
+    let key = |last: &graph::Output| match unspent {
+        true => list.cursor(last.pointer.as_bytes()),
+        false => list.cursor(&last.number.to_be_bytes()),
+    };
+    let next = outputs.last().filter(|_| more).map(key);
 
     let mut body = b"{\"data\":{\"outputs\":[".to_vec();
     for (i, output) in outputs.iter().enumerate() {

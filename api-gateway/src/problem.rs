@@ -218,6 +218,7 @@ struct Facts {
     actual: Option<String>,
     account: Option<String>,
     transaction: Option<Hash>,
+    retry: &'static str,
 }
 
 impl Problem {
@@ -225,6 +226,7 @@ impl Problem {
     pub fn new(other: Other, detail: impl Into<String>) -> Problem {
         Problem(Box::new(Facts {
             kind: Kind::Other(other),
+            retry: other.retry(),
             detail: detail.into(),
             pointer: None,
             limit: None,
@@ -241,7 +243,7 @@ impl Problem {
 
     /// The response itself. `instance` is the path of the request.
     pub fn render(&self, instance: &str) -> Response {
-        let Facts { kind, detail, pointer, limit, actual, account, transaction } = &*self.0;
+        let Facts { kind, detail, pointer, limit, actual, account, transaction, retry } = &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
             title: kind.title(),
@@ -249,7 +251,7 @@ impl Problem {
             detail,
             instance,
             code: kind.code(),
-            retry: kind.retry(),
+            retry,
             pointer: pointer.as_deref(),
             limit: limit.as_deref(),
             actual: actual.as_deref(),
@@ -280,6 +282,7 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Problem {
         Problem(Box::new(Facts {
             kind: Kind::Rejection(rejection.code),
+            retry: rejection.retry().as_str(),
             detail: rejection.detail,
             pointer: Some(rejection.pointer),
             limit: rejection.limit,

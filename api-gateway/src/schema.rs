@@ -80,6 +80,48 @@ pub struct IouData {
     /// Hash of `meta.custom.data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<String>,
+    /// Locks the amount: the target may use it under these conditions, and the source gets it back after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locker: Option<Locker>,
+    /// The lock that the source uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solver: Option<Solver>,
+}
+
+/// Until when and on what conditions the target may use a lock.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Locker {
+    /// When.
+    pub timers: Timers,
+    /// SHA-256 of what the target must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub puzzle: Option<String>,
+    /// Hash of the puzzle whose identities must sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+}
+
+/// When a lock is open to its target.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Timers {
+    /// From this time on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-06-01T00:00:00.000Z")]
+    pub active: Option<String>,
+    /// Before this time; from then on it is its source's.
+    #[schema(example = "2027-06-01T00:00:00.000Z")]
+    pub expiry: String,
+}
+
+/// The use of a lock.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Solver {
+    /// The lock.
+    #[schema(example = json!(POINTER))]
+    pub output: String,
+    /// What the lock's puzzle is the SHA-256 of: text, or `0x` and 64 hex digits for 32 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hashee: Option<String>,
 }
 
 /// How a document is hashed, and its hash.
@@ -263,6 +305,12 @@ pub struct Output {
     /// The outputs it consumed.
     #[schema(example = json!([POINTER]))]
     pub sources: Vec<String>,
+    /// Of a locked output: the conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locker: Option<Locker>,
+    /// Of a locked output: whose it is again when its time is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// A balance and its limits, as decimal strings.

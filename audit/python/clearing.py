@@ -8,6 +8,7 @@ from amount import INFINITY, OVERFLOW, parse_balance, write
 from document import DAY_MS, Fault, Unreadable, is_hash, members, number, texts, time_ms
 from iou import Iou
 from json_profile import canonical
+from lock import Lock, is_pointer
 from tree import SparseTree, sha3
 
 INPUTS_MAX, REQUEST_SIGNATURES_MAX = 100, 128
@@ -34,19 +35,23 @@ class Record:
                 raise Unreadable(f'data.inputs.{index}.hash', '64 lower-case hex digits', item['hash'])
         self.named = [item['hash'] for item in data['inputs']]
         self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(meta['inputs'])]
-        # Only an IOU with a locker makes outputs that hold one.
-        self._read_outputs(['locker', 'source'] if any(iou.locked for iou in self.ious) else [])
+        self._read_outputs()
         if len({iou.hash for iou in self.ious}) < len(self.ious):
             raise Unreadable('meta.inputs', 'each IOU once')
         if sum(len(iou.signatures) for iou in self.ious) > REQUEST_SIGNATURES_MAX:
             raise Unreadable('meta.inputs', f'at most {REQUEST_SIGNATURES_MAX} signatures')
 
-    def _read_outputs(self, optional):
+    def _read_outputs(self):
+        """Outputs of accounts, then locked ones."""
         if not isinstance(self.outputs, list):
             raise Unreadable('data.outputs', 'a list')
+        self.locks = {}
         for index, output in enumerate(self.outputs):
             field = f'data.outputs.{index}'
-            members(output, field, ['address', 'balance', 'counter', 'sources'], optional)
+            if self.locks or isinstance(output, dict) and 'locker' in output:
+                self.locks[f'{self.hash}::{index}'] = Lock(output, field)
+                continue
+            members(output, field, ['address', 'balance', 'counter', 'sources'])
             texts(output['balance'], field + '.balance', ['max', 'min', 'net'])
             for key, text in output['balance'].items():
                 if parse_balance(text) is None or key == 'net' and text.endswith('Infinity'):
@@ -54,7 +59,7 @@ class Record:
             for key in ('address', 'counter'):
                 if not isinstance(output[key], str) or not is_address(output[key]):
                     raise Unreadable(f'{field}.{key}', 'an address', output[key])
-            if not isinstance(output['sources'], list) or not all(map(_is_pointer, output['sources'])):
+            if not isinstance(output['sources'], list) or not all(map(is_pointer, output['sources'])):
                 raise Unreadable(field + '.sources', 'a list of pointers')
 
     def hash_faults(self):
@@ -77,28 +82,21 @@ def outline(document):
     return place, time
 
 
-def _is_pointer(text):
-    if not isinstance(text, str):
-        return False
-    record, mark, index = text.partition('::')
-    return mark == '::' and is_hash(record) and number(index) is not None
-
-
 class _Account:
     """A line of one address in one unit; `pointer` and `number` name the output it stands in."""
-    __slots__ = ('net', 'min', 'max', 'pointer', 'number')
+    __slots__ = ('net', 'min', 'max', 'pointer', 'number', 'collected')
 
     def __init__(self, is_issuer):
         self.net = 0
         self.min, self.max = (-INFINITY, 0) if is_issuer else (0, INFINITY)
-        self.pointer, self.number = None, None
+        self.pointer, self.number, self.collected = None, None, []
 
 
 class _Unit:
-    __slots__ = ('accounts', 'sum')
+    __slots__ = ('accounts', 'sum', 'locked')
 
     def __init__(self):
-        self.accounts, self.sum = 0, 0
+        self.accounts, self.sum, self.locked = 0, 0, 0
 
 
 class State:
@@ -106,6 +104,7 @@ class State:
 
     def __init__(self):
         self._accounts, self._units, self._used = {}, {}, {}
+        self._locks, self._used_locks, self._locked_units = {}, set(), set()
         self._account_tree, self._unit_tree = SparseTree(), SparseTree()
         self._touched = {}
         self._forgotten_at = 0
@@ -113,22 +112,45 @@ class State:
     def clear(self, record):
         """The faults of clearing, in table order, and the record's outputs as the new state."""
         faults = self._double_faults(record) + _expiry_faults(record)
-        touched = self._move(record)
-        faults += _grant_faults(record, touched)
-        locks = [Fault('A-LOCK', f'{iou.field}data.{key}', 'no locks under these rules')
-                 for iou in record.ious for key in iou.locked]
-        faults += locks
-        # What a lock would have done is unknown here, so limits and outputs behind it cannot be judged.
-        if not locks:
+        lock_faults, amounts = self._lock_faults(record)
+        touched = self._move(record, amounts)
+        faults += _grant_faults(record, touched) + lock_faults
+        # What a lock would have given is not known, so limits and outputs behind it cannot be judged.
+        if not lock_faults:
             faults += _limit_faults(touched) + self._output_faults(record, touched)
         self._take(record)
         return faults
 
-    def _double_faults(self, record):
-        return [Fault('A-DOUBLE', iou.field + 'hash.value', 'an IOU not used before', iou.hash)
-                for iou in record.ious if self._used.get(iou.hash, record.time - 1) >= record.time]
+    def _lock_faults(self, record):
+        """(A-LOCK faults, what each IOU gets out of the lock it uses)."""
+        faults, amounts, named = [], [], set()
+        for iou in record.ious:
+            amounts.append(0)
+            if iou.solver is None:
+                continue
+            lock = self._locks.get(iou.solver.output)
+            if lock is None or lock.unit != iou.unit or iou.solver.output in named:
+                fault = 'an open lock in this unit'
+            else:
+                named.add(iou.solver.output)
+                fault = lock.fault(iou, record.time)
+                amounts[-1] = 0 if fault else lock.amount
+            if fault:
+                faults.append(Fault('A-LOCK', iou.field + 'data.solver.output', fault, iou.solver.output))
+        return faults, amounts
 
-    def _move(self, record):
+    def _double_faults(self, record):
+        faults = [Fault('A-DOUBLE', iou.field + 'hash.value', 'an IOU not used before', iou.hash)
+                  for iou in record.ious if self._used.get(iou.hash, record.time - 1) >= record.time]
+        named = set()
+        for iou in record.ious:
+            lock = iou.solver and iou.solver.output
+            if lock in self._used_locks or lock in named and lock in self._locks:
+                faults.append(Fault('A-DOUBLE', iou.field + 'data.solver.output', 'a lock not used before', lock))
+            named.add(lock)
+        return faults
+
+    def _move(self, record, amounts):
         """The touched accounts with their final values, in order of first mention."""
         touched = {}
 
@@ -140,9 +162,12 @@ class State:
                 touched[unit, address] = copy
             return touched[unit, address]
 
-        for iou in record.ious:
-            line(iou.unit, iou.source).net -= iou.amount
-            if iou.amount or iou.credit:
+        for iou, amount in zip(record.ious, amounts):
+            source = line(iou.unit, iou.source)
+            source.net += amount - iou.amount
+            if amount:
+                source.collected.append(iou.solver.output)
+            if (iou.amount or iou.credit) and not iou.locker:
                 target = line(iou.unit, iou.target)
                 target.net += iou.amount
                 if iou.credit:
@@ -150,10 +175,7 @@ class State:
         return touched
 
     def _output_faults(self, record, touched):
-        computed = [{'address': address, 'counter': unit,
-                     'balance': {'max': write(line.max), 'min': write(line.min), 'net': write(line.net)},
-                     'sources': [line.pointer] if line.pointer else []}
-                    for (unit, address), line in touched.items()]
+        computed = outputs_of(touched, record.ious)
         for index in range(max(len(computed), len(record.outputs))):
             expected, actual = (outputs[index] if index < len(outputs) else None
                                 for outputs in (computed, record.outputs))
@@ -167,11 +189,27 @@ class State:
             if 'locker' not in output:
                 self._put(output, f'{record.hash}::{index}', record.number)
         for iou in record.ious:
+            lock = iou.solver and self._locks.pop(iou.solver.output, None)
+            if lock:
+                self._used_locks.add(iou.solver.output)
+                self._account_tree.remove(_lock_key(iou.solver.output))
+                self._lock(lock.unit, -lock.amount)
+        for pointer, lock in record.locks.items():
+            self._locks[pointer] = lock
+            self._account_tree.set(_lock_key(pointer), sha3(canonical({'output': lock.output, 'pointer': pointer})))
+            self._lock(lock.unit, lock.amount)
+        for iou in record.ious:
             self._used[iou.hash] = max(iou.expiry, self._used.get(iou.hash, iou.expiry))
         # An expired IOU cannot clear again; forgetting once a day keeps the set small.
         if record.time - self._forgotten_at >= DAY_MS:
             self._forgotten_at = record.time
             self._used = {name: expiry for name, expiry in self._used.items() if expiry >= record.time}
+
+    def _lock(self, unit_id, amount):
+        unit = self._units.setdefault(unit_id, _Unit())
+        unit.locked += amount
+        unit.sum += amount
+        self._locked_units.add(unit_id)
 
     def _put(self, output, pointer, place):
         unit_id, address = output['counter'], output['address']
@@ -188,7 +226,7 @@ class State:
 
     def roots(self):
         """Brings both trees up to date: (state root, units root, A-SUM faults of the units changed since last time)."""
-        units = {unit for unit, _ in self._touched}
+        units = {unit for unit, _ in self._touched} | self._locked_units
         for (unit, address), balance in self._touched.items():
             account = self._accounts[unit, address]
             value = {'address': address, 'max': balance['max'], 'min': balance['min'], 'net': balance['net'],
@@ -198,12 +236,30 @@ class State:
         faults = []
         for unit in sorted(units):
             issuer, line = self._accounts.get((unit, unit)), self._units[unit]
-            value = {'accounts': str(line.accounts), 'locked': '0', 'supply': write(-issuer.net if issuer else 0), 'unit': unit}
+            value = {'accounts': str(line.accounts), 'locked': write(line.locked), 'supply': write(-issuer.net if issuer else 0), 'unit': unit}
             self._unit_tree.set(sha3(b'unit\x00' + unit.encode()), sha3(canonical(value)))
             if line.sum:
                 faults.append(Fault('A-SUM', unit, '0', write(line.sum)))
-        self._touched = {}
+        self._touched, self._locked_units = {}, set()
         return self._account_tree.root(), self._unit_tree.root(), faults
+
+
+def outputs_of(touched, ious):
+    """The outputs that a clearing leaves: of accounts, then what is locked."""
+    outputs = [{'address': address, 'counter': unit,
+                'balance': {'max': write(line.max), 'min': write(line.min), 'net': write(line.net)},
+                'sources': ([line.pointer] if line.pointer else []) + line.collected}
+               for (unit, address), line in touched.items()]
+    for iou in ious:
+        if iou.locker:
+            amount = write(iou.amount)
+            outputs.append({'address': iou.target, 'balance': {'max': amount, 'min': '0', 'net': amount}, 'counter': iou.unit,
+                            'locker': iou.locker.document, 'source': iou.source, 'sources': []})
+    return outputs
+
+
+def _lock_key(pointer):
+    return sha3(b'lock\x00' + pointer.encode())
 
 
 def _expiry_faults(record):

@@ -10,8 +10,7 @@ import shutil
 
 import curve
 from address import address_of
-from amount import write
-from clearing import Record, State
+from clearing import Record, State, outputs_of
 from document import Unreadable
 from json_profile import canonical
 from log import WIDTH, tile_path
@@ -134,7 +133,8 @@ class Forge:
         data = {'kind': 'record', 'domain': DOMAIN, 'number': str(self.number), 'time': self.time,
                 'inputs': [{'hash': one['hash']['value']} for one in ious], 'outputs': []}
         meta = {'inputs': list(ious)}
-        data['outputs'] = _outputs(self.state._move(Record(document(data, meta))))
+        cleared = Record(document(data, meta))
+        data['outputs'] = outputs_of(self.state._move(cleared, self.state._lock_faults(cleared)[1]), cleared.ious)
         self.put(data, meta, change, raw)
         try:
             record = Record(document(data, meta))
@@ -193,12 +193,6 @@ class Forge:
                 _put(directory, _path(level, index, len(part)), b''.join(part))
             hashes = [root(sha256, hashes[at:at + WIDTH]) for at in range(0, len(hashes) - WIDTH + 1, WIDTH)]
             level += 1
-
-
-def _outputs(touched):
-    return [{'address': address, 'counter': unit, 'sources': [line.pointer] if line.pointer else [],
-             'balance': {'max': write(line.max), 'min': write(line.min), 'net': write(line.net)}}
-            for (unit, address), line in touched.items()]
 
 
 def _path(level, index, width):

@@ -1,7 +1,6 @@
 """One IOU by itself: its shape, hashes, domain, addresses and signatures. Needs no state.
 
-Locks (`locker`, `solver`) are not among this verifier's rules: their presence is a finding, never something
-passed over.
+Whether a lock that it uses is there, and open, is asked in clearing.
 """
 
 import re
@@ -11,6 +10,7 @@ from address import address_of, is_address
 from amount import parse_amount
 from document import HASHES, Fault, Unreadable, hash_faults, is_hash, members, texts, time_ms
 from json_profile import canonical, strings_only
+from lock import Locker, Solver
 from puzzle import read_puzzles
 
 SIGNATURES_MAX = 16
@@ -36,11 +36,9 @@ class Iou:
 
     def _read_data(self, data, field):
         members(data, field, _REQUIRED, _OPTIONAL)
-        self.locked = [key for key in ('locker', 'solver') if key in data]
-        for key in self.locked:
-            if not isinstance(data[key], dict):
-                raise Unreadable(f'{field}.{key}', 'an object')
-        plain = {key: value for key, value in data.items() if key not in self.locked}
+        self.locker = Locker(data['locker'], field + '.locker') if 'locker' in data else None
+        self.solver = Solver(data['solver'], field + '.solver') if 'solver' in data else None
+        plain = {key: value for key, value in data.items() if key not in ('locker', 'solver')}
         texts(plain, field, _REQUIRED, _OPTIONAL)
         if not strings_only(data):
             raise Unreadable(field, 'no JSON numbers')
@@ -77,7 +75,7 @@ class Iou:
         text = data['credit']
         grants = text.startswith('-')
         credit = self._amount(data, 'credit', field, text[grants:])
-        if credit == 0 or self.locked:
+        if credit == 0 or self.locker or self.solver:
             raise Unreadable(field + '.credit', 'not zero, and no locker or solver beside it', text)
         return -credit if grants else credit
 
@@ -126,6 +124,12 @@ class Iou:
 
     def domain_faults(self, domain):
         return [] if self.domain == domain else [Fault('A-DOMAIN', self.field + 'data.domain', domain, self.domain)]
+
+    def solves(self, script):
+        """Whether those who sign for the puzzle of this hash weigh enough, their signatures being good."""
+        signed = {(signature['signer'], signature['scheme'], bytes.fromhex(signature['public']))
+                  for signature in self.signatures if 'script' in signature}
+        return any(puzzle.hash == script and puzzle.weight(signed) >= puzzle.threshold for puzzle in self.puzzles)
 
     def signature_faults(self):
         """A-SIG: every signature in the list must be good, each by another key, and enough of them by the source."""

@@ -14,7 +14,7 @@ from functools import partial
 
 import webwallet_audit
 from document import Unreadable
-from forge import Forge, Shared, Signer, document, iou, puzzle
+from forge import EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
 from log import WIDTH
@@ -80,6 +80,34 @@ def history(**changes):
     return forge
 
 
+LOCK_END = '2026-01-01T00:01:00.000Z'
+
+
+def with_puzzle(made, signers):
+    """The IOU with signatures of these for BOB's and CAROL's puzzle as well."""
+    board = Shared(puzzle(2, (BOB, 1), (CAROL, 1)))
+    made['meta']['scripts'] = [board.puzzle]
+    made['meta']['signatures'] += [board.signature(signer, made) for signer in signers]
+    return made
+
+
+def locked():
+    """A log in whose open block 2 record 3 is the last, and the pointers of ALICE's locks for BOB."""
+    forge, board = Forge(), puzzle(2, (BOB, 1), (CAROL, 1))
+    times = {'expiry': LOCK_END}
+    lockers = {'plain': {'timers': times}, 'used': {'timers': times},
+               'late': {'timers': {'active': '2026-01-01T00:00:30.000Z', **times}},
+               'hash': {'timers': times, 'puzzle': sha256(b'open sesame').hex()},
+               'board': {'timers': times, 'script': board['hash']['value']}}
+    forge.record(*[iou(ALICE, BOB, '5', locker=locker) for locker in lockers.values()], time=SECOND)
+    made = list(forge.state._locks)
+    locks = dict(zip(lockers, made), account=made[0].split('::')[0] + '::0')
+    forge.block()
+    forge.record(iou(ALICE, CAROL, '1'))
+    forge.record(iou(BOB, CAROL, '1', ALICE, solver={'output': locks['used']}))
+    return forge, locks
+
+
 def long_history(leaves):
     """So many leaves that upper tiles are needed; one IOU again and again, so for --structure only."""
     forge, once = Forge(), iou(ALICE, BOB, '1')
@@ -126,6 +154,17 @@ class Honest(LogTest):
         forge = Forge()
         forge.record(iou(ALICE, BOB, '5', Signer('dave')), iou(BOB, CAROL, '5', Signer('dave')),
                      iou(CAROL, ALICE, '5', Signer('dave')), time=SECOND)
+        forge.block()
+        self.accepted(forge)
+
+    def test_locks_are_used_by_either_in_their_time(self):
+        forge, locks = locked()
+        forge.record(iou(BOB, CAROL, '0', ALICE, solver={'output': locks['plain']}),
+                     iou(BOB, CAROL, '2', ALICE, solver={'output': locks['hash'], 'hashee': 'open sesame'}))
+        forge.record(with_puzzle(iou(BOB, CAROL, '0', ALICE, solver={'output': locks['board']}), [BOB, CAROL]))
+        forge.block()
+        # Back to its source, and locked again at once.
+        forge.record(iou(ALICE, BOB, '1', solver={'output': locks['late']}, locker={'timers': {'expiry': EXPIRY}}), time=LOCK_END)
         forge.block()
         self.accepted(forge)
 
@@ -210,7 +249,6 @@ class Lies(LogTest):
         repeated['meta']['signatures'] *= 2
         foreign = iou(ALICE, BOB, '1')
         foreign['meta']['signatures'] = iou(BOB, ALICE, '1')['meta']['signatures']
-        lock = {'timers': {'expiry': '2027-01-01T00:00:00.000Z'}}
         rows = [
             ('A-ENCODING', setting('outputs', [{}]), []),
             ('A-ENCODING', setting('unknown', 'x'), []),
@@ -233,7 +271,6 @@ class Lies(LogTest):
             ('A-EXPIRY', None, [iou(ALICE, BOB, '1', expiry='2036-01-09T00:00:01.001Z')]),
             ('A-GRANT', None, [iou(BOB, CAROL, '1', ALICE, credit='-1')]),
             ('A-GRANT', None, [iou(ALICE, BOB, '1', credit='1')]),
-            ('A-LOCK', None, [iou(ALICE, BOB, '1', locker=lock)]),
             ('A-LIMIT', None, [iou(CAROL, BOB, '0.01', ALICE)]),
             ('A-LIMIT', None, [iou(BOB, ALICE, '14.01', ALICE)]),
             ('A-LIMIT', setting('outputs', []), [iou(ALICE, BOB, '9' * 60)]),
@@ -244,6 +281,40 @@ class Lies(LogTest):
         for code, change, ious in rows:
             with self.subTest(f'{code} {ious and ious[0]["data"]}'):
                 self.record_lie(change, *ious, code=code)
+
+    def test_in_locks(self):
+        def lie(code, *ious, at=SECOND, **changes):
+            forge, locks = locked()
+            forge.record(*[one(locks) for one in ious], time=at, **changes)
+            forge.block()
+            with self.subTest(f'{code} {ious}'):
+                self.assertEqual(self.first(forge), (code, '2', '4'))
+
+        def uses(who, lock, target=CAROL, **solver):
+            return lambda locks: iou(who, target, '0', ALICE, solver={'output': locks[lock], **solver})
+
+        def signed(*signers):
+            return lambda locks: with_puzzle(uses(BOB, 'board')(locks), signers)
+
+        nowhere = {'nowhere': '0' * 64 + '::0'}
+        lie('A-LOCK', lambda locks: uses(BOB, 'nowhere')(nowhere))
+        lie('A-LOCK', lambda locks: uses(BOB, 'account')(locks))
+        lie('A-LOCK', lambda locks: iou(BOB, CAROL, '0', solver={'output': locks['plain']}))
+        lie('A-LOCK', uses(CAROL, 'plain', BOB))
+        lie('A-LOCK', uses(ALICE, 'plain'))
+        lie('A-LOCK', uses(BOB, 'plain'), at=LOCK_END)
+        lie('A-LOCK', uses(BOB, 'late'))
+        lie('A-LOCK', uses(BOB, 'hash'))
+        lie('A-LOCK', uses(BOB, 'hash', hashee='another'))
+        lie('A-LOCK', uses(BOB, 'board'))
+        lie('A-LOCK', signed(CAROL))
+        lie('A-DOUBLE', uses(BOB, 'plain'), uses(BOB, 'plain'))
+        lie('A-DOUBLE', uses(BOB, 'used'))
+        lie('A-LIMIT', lambda locks: iou(BOB, CAROL, '100', ALICE, solver={'output': locks['plain']}))
+        lie('A-LIMIT', lambda locks: iou(BOB, CAROL, '100', ALICE, locker={'timers': {'expiry': LOCK_END}}))
+        lie('A-OUTPUT', uses(BOB, 'plain'), change=lambda data: data['outputs'][0].update(sources=[]))
+        lie('A-OUTPUT', lambda locks: iou(ALICE, BOB, '1', locker={'timers': {'expiry': LOCK_END}}),
+            change=lambda data: data['outputs'][1].update(source=CAROL.address))
 
     def test_in_puzzles(self):
         board = Shared(puzzle(3, (ALICE, 2), (BOB, 1), (CAROL, 1)))

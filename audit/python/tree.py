@@ -91,8 +91,22 @@ class SparseTree:
     def set(self, key, value_hash):
         self._top = self._put(self._top, _Leaf(key, value_hash), 0)
 
+    def remove(self, key):
+        """Takes the leaf of this key away, which is there."""
+        self._top = self._without(self._top, key, 0)
+
     def root(self):
         return self._hash(self._top)
+
+    def _without(self, node, key, depth):
+        if isinstance(node, _Leaf):
+            return None
+        side = _bit(key, depth)
+        node.sides[side], node.hash = self._without(node.sides[side], key, depth + 1), None
+        # One leaf alone, or nothing, stands for itself; a fork below holds two leaves or more.
+        if any(isinstance(below, _Fork) for below in node.sides) or None not in node.sides:
+            return node
+        return node.sides[0] or node.sides[1]
 
     def _put(self, node, leaf, depth):
         if node is None or isinstance(node, _Leaf) and node.key == leaf.key:

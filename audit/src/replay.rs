@@ -2,12 +2,15 @@
 //! says. After a wrong clearing it goes on with the outputs as logged, so that
 //! one false record is one finding and not a thousand.
 
+use std::collections::HashSet;
+
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::block::Header;
 use webwallet_ledger::clear::{self, History, RecordOf};
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::leaf::Entry;
-use webwallet_ledger::record::{Output, Record};
+use webwallet_ledger::lock::Lock;
+use webwallet_ledger::record::{Left, Output, Pointer, Record};
 use webwallet_ledger::rejection::{Code as Refused, Rejection};
 use webwallet_ledger::request::Request;
 use webwallet_ledger::state::State;
@@ -19,6 +22,8 @@ use crate::seen::Seen;
 pub(crate) struct Replay {
     state: State,
     seen: Seen,
+    /// Locks that were used: an IOU that names one of them again uses it twice.
+    used: HashSet<Pointer>,
 }
 
 /// The accounts, for clearing. Whether an IOU was used before is asked
@@ -34,11 +39,15 @@ impl History for Accounts<'_> {
     fn record_of(&self, _: &Hash) -> Option<RecordOf> {
         None
     }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.0.lock(pointer)
+    }
 }
 
 impl Replay {
     pub fn new() -> Replay {
-        Replay { state: State::new(), seen: Seen::new() }
+        Replay { state: State::new(), seen: Seen::new(), used: HashSet::new() }
     }
 
     /// A record, and what was found of its signatures.
@@ -70,9 +79,23 @@ impl Replay {
                 found.leaf(Finding::wrong(place, Code::Double, field, detail));
             }
         }
+        for (i, iou) in request.inputs.iter().enumerate() {
+            let Some(solver) = &iou.solver else { continue };
+            // Where no such lock ever was, using it is another fault.
+            let is_lock = || self.state.lock(&solver.output).is_some();
+            let again = match self.used.contains(&solver.output) {
+                true => true,
+                false => is_lock() && !self.used.insert(solver.output),
+            };
+            if again {
+                let field = format!("meta.inputs.{i}.data.solver.output");
+                let detail = format!("the lock {} was used before", solver.output);
+                found.leaf(Finding::wrong(place, Code::Double, field, detail));
+            }
+        }
         match clear::outputs(request, record.time, &Accounts(&self.state)) {
-            Ok(outputs) if is_written(&outputs, record) => {}
-            Ok(outputs) => found.leaf(another(place, &outputs, &record.outputs)),
+            Ok(left) if is_written(&left, record) => {}
+            Ok(left) => found.leaf(another(place, &left, record)),
             Err(rejection) => found.leaf(refused(place, &rejection)),
         }
     }
@@ -108,6 +131,10 @@ fn refused(place: Place, rejection: &Rejection) -> Finding {
         Refused::IouAlreadyCleared => Code::Double,
         Refused::NotYetActive | Refused::Expired | Refused::ExpiryTooFar => Code::Expiry,
         Refused::CreditNotByIssuer | Refused::CreditNotGranted => Code::Grant,
+        Refused::LockNotFound
+        | Refused::LockNotYours
+        | Refused::LockClosed
+        | Refused::LockUnsolved => Code::Lock,
         Refused::BalanceBelowMin | Refused::BalanceAboveMax | Refused::AmountOverflow => {
             Code::Limit
         }
@@ -132,15 +159,10 @@ pub(crate) fn dotted(pointer: &str) -> String {
 }
 
 /// Whether the record has exactly these outputs, to the letter.
-fn is_written(outputs: &[Output], record: &Record) -> bool {
+fn is_written(left: &Left, record: &Record) -> bool {
     const BEFORE: &[u8] = b",\"outputs\":[";
     let mut written = Vec::with_capacity(record.bytes.len());
-    for (i, output) in outputs.iter().enumerate() {
-        if i > 0 {
-            written.push(b',');
-        }
-        output.write(&mut written);
-    }
+    left.write(&mut written);
     written.push(b']');
     // The first in the canonical form: before it, only texts and `inputs`.
     let start = memchr::memmem::find(&record.bytes, BEFORE).map(|at| at + BEFORE.len());
@@ -148,19 +170,23 @@ fn is_written(outputs: &[Output], record: &Record) -> bool {
 }
 
 /// The finding that clearing gives other outputs.
-fn another(place: Place, cleared: &[Output], logged: &[Output]) -> Finding {
-    let text = |output: Option<&Output>| {
-        let mut out = Vec::new();
-        if let Some(output) = output {
-            output.write(&mut out);
-        }
-        String::from_utf8(out).unwrap_or_default()
+fn another(place: Place, cleared: &Left, logged: &Record) -> Finding {
+    let texts = |outputs: &[Output], locks: &[Lock]| -> Vec<String> {
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&mut out);
+            String::from_utf8(out).unwrap_or_default()
+        };
+        let outputs = outputs.iter().map(|output| written(&|out| output.write(out)));
+        outputs.chain(locks.iter().map(|lock| written(&|out| lock.write(out)))).collect()
     };
+    let cleared = texts(&cleared.outputs, &cleared.locks);
+    let logged = texts(&logged.outputs, &logged.locks);
     let longer = cleared.len().max(logged.len());
     let Some(i) = (0..longer).find(|i| cleared.get(*i) != logged.get(*i)) else {
         let detail = "a decimal is not in its shortest form";
         return Finding::wrong(place, Code::Output, "data.outputs", detail);
     };
-    let (expected, actual) = (text(cleared.get(i)), text(logged.get(i)));
-    Finding::at(place, Code::Output, format!("data.outputs.{i}"), expected, actual)
+    let text = |texts: &[String]| texts.get(i).cloned().unwrap_or_default();
+    Finding::at(place, Code::Output, format!("data.outputs.{i}"), text(&cleared), text(&logged))
 }

@@ -48,6 +48,8 @@ fn iou(random: &mut StdRng, number: usize) -> Vec<u8> {
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
         active: None,
         credit,
+        locker: None,
+        solver: None,
     };
     draft.sign(&secret(&name(source)))
 }

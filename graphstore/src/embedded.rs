@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record};
 
 use crate::index::{Index, MERGE_ENTRIES};
 use crate::log::{Content, Frame, Log, SEGMENT_BYTES};
@@ -219,8 +219,9 @@ impl Inner {
         Intent::decode(&self.log.read(place)?).map(Some)
     }
 
-    /// The output that a pointer names, and the number of its record.
-    fn output(&self, pointer: Pointer) -> Result<(u64, Output), Error> {
+    /// The output that a pointer names, the number of its record, and the output
+    /// of its account that it consumed.
+    fn output(&self, pointer: Pointer) -> Result<(u64, Output, Option<Pointer>), Error> {
         let lost = || Error::Broken(format!("the output {pointer} cannot be read"));
         let number = self.index.number_of(&pointer.record)?.ok_or_else(lost)?;
         let stored = self.stored(number)?.ok_or_else(lost)?;
@@ -229,7 +230,9 @@ impl Inner {
         if index >= record.outputs.len() {
             return Err(lost());
         }
-        Ok((number, record.outputs.swap_remove(index)))
+        let output = record.outputs.swap_remove(index);
+        let before = record.spent(&output);
+        Ok((number, output, before))
     }
 
     /// Would this batch spend or number something twice?
@@ -239,6 +242,7 @@ impl Inner {
             told = Told::default();
         }
         let (mut next, mut ious) = (head.number, HashSet::new());
+        let (mut made, mut used) = (HashSet::new(), HashSet::new());
         for record in &batch.records {
             next += 1;
             if record.number != next {
@@ -255,12 +259,19 @@ impl Inner {
                     Some(pointer) => *pointer,
                     None => self.index.account(&output.account)?.map(|account| account.output),
                 };
-                if output.sources.first().copied() != current {
+                if record.spent(output) != current {
                     return Ok(true);
                 }
                 let pointer = Pointer { record: record.hash, index };
                 told.accounts.insert(output.account, Some(pointer));
             }
+            for lock in &record.collects {
+                let is_open = || self.index.lock(lock).map(|lock| lock.is_some());
+                if !used.insert(*lock) || (!made.contains(lock) && !is_open()?) {
+                    return Ok(true);
+                }
+            }
+            made.extend(record.locked().map(|(pointer, _)| pointer));
         }
         Ok(false)
     }
@@ -296,6 +307,31 @@ impl Store for Embedded {
             *lock(&self.inner.told) = told;
         }
         Ok(loaded)
+    }
+
+    async fn locks(&self, pointers: &[Pointer]) -> Result<HashMap<Pointer, Lock>, Error> {
+        let mut locks = HashMap::new();
+        for pointer in pointers {
+            locks.extend(self.inner.index.lock(pointer)?.map(|lock| (*pointer, lock)));
+        }
+        Ok(locks)
+    }
+
+    async fn locks_of(
+        &self,
+        account: AccountId,
+        after: Option<Pointer>,
+        limit: u32,
+    ) -> Result<Vec<(Pointer, Lock)>, Error> {
+        self.aside(move |inner| {
+            let mut found = Vec::new();
+            for pointer in inner.index.locks_of(&account, after, limit as usize)? {
+                // One that is used meanwhile is left out.
+                found.extend(inner.index.lock(&pointer)?.map(|lock| (pointer, lock)));
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
@@ -362,15 +398,15 @@ impl Store for Embedded {
                 number => inner.stored(number)?.and_then(|stored| {
                     let record = Record::parse(&stored.bytes).ok()?;
                     let outputs = &mut record.outputs.iter();
-                    outputs.find(|output| output.account == account)?.sources.first().copied()
+                    record.spent(outputs.find(|output| output.account == account)?)
                 }),
             };
             let (mut skip, mut placed) = (page.skip, Vec::new());
             while let Some(pointer) = next
                 && placed.len() < page.limit as usize
             {
-                let (number, output) = inner.output(pointer)?;
-                next = output.sources.first().copied();
+                let (number, output, before) = inner.output(pointer)?;
+                next = before;
                 match skip {
                     0 => placed.push(Placed { pointer, output, number }),
                     _ => skip -= 1,
@@ -446,6 +482,8 @@ mod tests {
             expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         };
         let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
         let time = "2026-01-01T00:00:00.000Z".parse().expect("time");

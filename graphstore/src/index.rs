@@ -23,7 +23,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Hash, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer, Record};
 
 use crate::log::Place;
 use crate::store::Error;
@@ -40,6 +40,10 @@ const CACHE_BYTES: u64 = 8 << 20;
 
 /// Address first, so that the accounts of one holder stand together.
 type AccountKey = [u8; 40];
+/// Record and index.
+type LockKey = [u8; 36];
+/// Address and unit of one of the two that may use it, then the lock.
+type HolderKey = [u8; 76];
 
 /// What some records that follow one another add, sorted as the tables are.
 #[derive(Default)]
@@ -54,6 +58,10 @@ struct Layer {
     places: BTreeMap<u64, Place>,
     /// Height of a block -> place of its intent in the log.
     intents: BTreeMap<u64, Place>,
+    /// Lock -> is it open, and what it is.
+    locks: BTreeMap<LockKey, (bool, Lock)>,
+    /// Whose locks are open.
+    holders: BTreeMap<HolderKey, bool>,
 }
 
 impl Layer {
@@ -64,10 +72,23 @@ impl Layer {
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
         self.names.insert(record.hash, record.number);
         self.places.insert(record.number, place);
+        for (pointer, lock) in record.locked() {
+            self.set_lock(pointer, lock.clone(), true);
+        }
+    }
+
+    fn set_lock(&mut self, pointer: Pointer, lock: Lock, open: bool) {
+        let unit = lock.account.unit;
+        for address in [lock.account.address, lock.source] {
+            let key = holder_key(&AccountId { unit, address }, &pointer);
+            self.holders.insert(key, open);
+        }
+        self.locks.insert(lock_key(&pointer), (open, lock));
     }
 
     fn len(&self) -> usize {
-        self.accounts.len() + self.ious.len() + self.names.len() + self.places.len()
+        let accounts = self.accounts.len() + self.locks.len() + self.holders.len();
+        accounts + self.ious.len() + self.names.len() + self.places.len()
     }
 }
 
@@ -96,6 +117,8 @@ struct Tables {
     names: Keyspace,
     places: Keyspace,
     intents: Keyspace,
+    locks: Keyspace,
+    holders: Keyspace,
     /// `synced` -> last record up to which all tables are complete.
     marks: Keyspace,
 }
@@ -136,11 +159,20 @@ impl Index {
     /// Adds the entries of records that follow one another. They are found from
     /// now on.
     pub(crate) fn write(&self, records: &[(&Record, Place)]) -> Result<(), Error> {
-        let entries = {
+        for (record, place) in records {
+            // What is used is made by an earlier record: it is found.
+            let mut used = Vec::new();
+            for pointer in &record.collects {
+                let (_, lock) = self.any_lock(pointer)?.ok_or_else(|| damaged("locks"))?;
+                used.push((*pointer, lock));
+            }
             let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-            records.iter().for_each(|(record, place)| layers.newest.add(record, *place));
-            layers.newest.len()
-        };
+            layers.newest.add(record, *place);
+            for (pointer, lock) in used {
+                layers.newest.set_lock(pointer, lock, false);
+            }
+        }
+        let entries = self.layers().newest.len();
         if entries < self.merge_entries {
             return Ok(());
         }
@@ -189,6 +221,55 @@ impl Index {
                 value.map(|value| read_account(&value)).transpose()
             }
         }
+    }
+
+    /// A lock, used or not, and whether it is open.
+    fn any_lock(&self, pointer: &Pointer) -> Result<Option<(bool, Lock)>, Error> {
+        let key = lock_key(pointer);
+        if let Some(lock) = self.recent(|layer| layer.locks.get(&key).cloned()) {
+            return Ok(Some(lock));
+        }
+        let Some(value) = self.tables.locks.get(key)? else { return Ok(None) };
+        let (open, lock) = value.split_first().ok_or_else(|| damaged("locks"))?;
+        Ok(Some((*open == 1, Lock::parse(lock).map_err(|_| damaged("locks"))?)))
+    }
+
+    /// A lock that nobody has used.
+    pub(crate) fn lock(&self, pointer: &Pointer) -> Result<Option<Lock>, Error> {
+        Ok(self.any_lock(pointer)?.filter(|(open, _)| *open).map(|(_, lock)| lock))
+    }
+
+    /// The open locks of an account after this one, in the order of pointers.
+    pub(crate) fn locks_of(
+        &self,
+        account: &AccountId,
+        after: Option<Pointer>,
+        limit: usize,
+    ) -> Result<Vec<Pointer>, Error> {
+        let zero = Pointer { record: Hash([0; 32]), index: 0 };
+        let last = Pointer { record: Hash([0xff; 32]), index: u32::MAX };
+        let first = match after {
+            Some(after) => Bound::Excluded(holder_key(account, &after)),
+            None => Bound::Included(holder_key(account, &zero)),
+        };
+        let range = (first, Bound::Included(holder_key(account, &last)));
+        let mut recent: BTreeMap<HolderKey, bool> = BTreeMap::new();
+        {
+            let layers = self.layers();
+            for layer in [&*layers.merging, &layers.newest] {
+                recent.extend(layer.holders.range(range).map(|(key, open)| (*key, *open)));
+            }
+        }
+        let mut found: BTreeMap<HolderKey, bool> = BTreeMap::new();
+        for entry in self.tables.holders.range(range) {
+            let (key, open) = entry.into_inner()?;
+            let key: HolderKey = key.as_ref().try_into().map_err(|_| damaged("holders"))?;
+            let open = *open.first().ok_or_else(|| damaged("holders"))? == 1;
+            found.insert(key, open);
+        }
+        found.extend(recent);
+        let open = found.into_iter().filter(|(_, open)| *open).take(limit);
+        Ok(open.map(|(key, _)| pointer_of(&key)).collect())
     }
 
     pub(crate) fn record_of(&self, iou: &Hash) -> Result<Option<RecordOf>, Error> {
@@ -321,6 +402,8 @@ impl Tables {
             names: open("names")?,
             places: open("places")?,
             intents: open("intents")?,
+            locks: open("locks")?,
+            holders: open("holders")?,
             marks: open("marks")?,
             db,
         })
@@ -357,6 +440,18 @@ impl Tables {
             intents.write(height.to_be_bytes(), write_place(place))?;
         }
         intents.finish()?;
+        let mut locks = self.locks.start_ingestion()?;
+        for (key, (open, lock)) in &layer.locks {
+            let mut value = vec![u8::from(*open)];
+            lock.write(&mut value);
+            locks.write(&key[..], value)?;
+        }
+        locks.finish()?;
+        let mut holders = self.holders.start_ingestion()?;
+        for (key, open) in &layer.holders {
+            holders.write(&key[..], [u8::from(*open)])?;
+        }
+        holders.finish()?;
         // Tables are synced when they are finished; the mark comes after them.
         if let Some((last, _)) = layer.places.last_key_value() {
             self.marks.insert("synced", last.to_be_bytes())?;
@@ -381,6 +476,26 @@ fn account_key(id: &AccountId) -> AccountKey {
     key[..20].copy_from_slice(id.address.digest());
     key[20..].copy_from_slice(id.unit.digest());
     key
+}
+
+fn lock_key(pointer: &Pointer) -> LockKey {
+    let mut key = [0; 36];
+    key[..32].copy_from_slice(&pointer.record.0);
+    key[32..].copy_from_slice(&pointer.index.to_be_bytes());
+    key
+}
+
+fn holder_key(account: &AccountId, pointer: &Pointer) -> HolderKey {
+    let mut key = [0; 76];
+    key[..40].copy_from_slice(&account_key(account));
+    key[40..].copy_from_slice(&lock_key(pointer));
+    key
+}
+
+fn pointer_of(key: &HolderKey) -> Pointer {
+    let record = Hash(std::array::from_fn(|i| key[40 + i]));
+    let index = u32::from_be_bytes(std::array::from_fn(|i| key[72 + i]));
+    Pointer { record, index }
 }
 
 /// Record, index, then net, min and max as documents write them, one a line.

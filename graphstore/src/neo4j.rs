@@ -20,11 +20,12 @@ mod rehearsal;
 mod schema;
 mod statements;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
-use webwallet_ledger::{Account, AccountId, Address, Hash};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer};
 
 use crate::store::{
     Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
@@ -173,6 +174,20 @@ impl Store for Neo4j {
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         let (accounts, ious) = (accounts.to_vec(), ious.to_vec());
         self.there(|inner| async move { inner.load(&accounts, &ious).await }).await
+    }
+
+    async fn locks(&self, pointers: &[Pointer]) -> Result<HashMap<Pointer, Lock>, Error> {
+        let pointers = pointers.to_vec();
+        self.there(|inner| async move { inner.locks(&pointers).await }).await
+    }
+
+    async fn locks_of(
+        &self,
+        account: AccountId,
+        after: Option<Pointer>,
+        limit: u32,
+    ) -> Result<Vec<(Pointer, Lock)>, Error> {
+        self.there(|inner| async move { inner.locks_of(account, after, limit).await }).await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {

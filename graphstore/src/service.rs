@@ -16,7 +16,7 @@ use webwallet_proto::graphstore::v1::{
     record_request,
 };
 
-use crate::store::{Error, Intended, Intent, Page, Store, Stored};
+use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
 use crate::writer::{self, Clock, Entrance, Verdict};
 
 /// Records or intents fetched at a time for a stream.
@@ -62,6 +62,34 @@ impl<S: Store> Graphstore<S> {
         webwallet_proto::graphstore::server(self.clone())
     }
 
+    /// The account's current output, then its open locks.
+    async fn unspent(
+        &self,
+        account: AccountId,
+        asked: &OutputsRequest,
+    ) -> Result<Vec<Output>, Status> {
+        let mut found = Vec::new();
+        let after = match asked.after.as_str() {
+            "" => {
+                // Every output but the newest of its account has been spent.
+                let page = Page { before: 0, skip: 0, limit: 1 };
+                let newest = self.store.outputs(account, page).await.map_err(failure)?;
+                found.extend(newest.into_iter().map(wire_output));
+                None
+            }
+            after => Some(after.parse().map_err(|_| Status::invalid_argument("after"))?),
+        };
+        let limit = asked.limit.min(LIST_MAX);
+        let skip = u32::try_from(asked.skip).unwrap_or(u32::MAX);
+        let locks = self.store.locks_of(account, after, limit.saturating_add(skip)).await;
+        found.extend(locks.map_err(failure)?.into_iter().map(|(pointer, lock)| Output {
+            pointer: pointer.to_string(),
+            content: lock.to_bytes().into(),
+            number: 0,
+        }));
+        Ok(found.into_iter().skip(skip as usize).take(limit as usize).collect())
+    }
+
     async fn record(&self, number: u64) -> Result<Option<Record>, Status> {
         Ok(self.store.numbered(number).await.map_err(failure)?.map(wire))
     }
@@ -69,6 +97,12 @@ impl<S: Store> Graphstore<S> {
 
 fn wire(stored: Stored) -> Record {
     Record { number: stored.number, hash: stored.hash.0.to_vec().into(), body: stored.bytes.into() }
+}
+
+fn wire_output(placed: Placed) -> Output {
+    let mut content = Vec::with_capacity(320);
+    placed.output.write(&mut content);
+    Output { pointer: placed.pointer.to_string(), content: content.into(), number: placed.number }
 }
 
 /// A failure of the engine: its cause goes to the log, not to the caller.
@@ -220,24 +254,14 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     async fn outputs(&self, call: Call<OutputsRequest>) -> Result<Response<OutputsReply>, Status> {
         let asked = call.get_ref();
         let account = AccountId { unit: address(&asked.unit)?, address: address(&asked.address)? };
-        // Every output but the newest of its account has been spent.
-        let page = match asked.unspent {
-            true => Page { before: 0, skip: 0, limit: u32::from(asked.skip == 0) },
-            false => {
-                Page { before: asked.before, skip: asked.skip, limit: asked.limit.min(LIST_MAX) }
-            }
-        };
+        if asked.unspent {
+            let outputs = self.unspent(account, asked).await?;
+            return Ok(Response::new(OutputsReply { outputs }));
+        }
+        let page =
+            Page { before: asked.before, skip: asked.skip, limit: asked.limit.min(LIST_MAX) };
         let placed = self.store.outputs(account, page).await.map_err(failure)?;
-        let outputs = placed.into_iter().map(|placed| {
-            let mut content = Vec::with_capacity(320);
-            placed.output.write(&mut content);
-            Output {
-                pointer: placed.pointer.to_string(),
-                content: content.into(),
-                number: placed.number,
-            }
-        });
-        Ok(Response::new(OutputsReply { outputs: outputs.collect() }))
+        Ok(Response::new(OutputsReply { outputs: placed.into_iter().map(wire_output).collect() }))
     }
 
     async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use webwallet_ledger::clear::{History, RecordOf};
-use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Record, Time};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record, Time};
 use webwallet_proto::graphstore::v1;
 
 /// A failure of the machine or the engine; never a verdict on a request.
@@ -64,6 +64,8 @@ pub struct Loaded {
     pub accounts: HashMap<AccountId, Account>,
     /// IOUs that are in a record.
     pub ious: HashMap<Hash, RecordOf>,
+    /// Locks that nobody has used.
+    pub locks: HashMap<Pointer, Lock>,
 }
 
 impl Loaded {
@@ -72,6 +74,8 @@ impl Loaded {
         self.accounts.extend(record.accounts());
         let at = record.cleared();
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
+        record.collects.iter().for_each(|lock| drop(self.locks.remove(lock)));
+        self.locks.extend(record.locked().map(|(pointer, lock)| (pointer, lock.clone())));
     }
 }
 
@@ -82,6 +86,10 @@ impl History for Loaded {
 
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.locks.get(pointer).cloned()
     }
 }
 
@@ -217,13 +225,28 @@ pub trait Store: Send + Sync + 'static {
         ious: &[Hash],
     ) -> impl Future<Output = Result<Loaded, Error>> + Send;
 
+    /// Those of these locks that nobody has used.
+    fn locks(
+        &self,
+        pointers: &[Pointer],
+    ) -> impl Future<Output = Result<HashMap<Pointer, Lock>, Error>> + Send;
+
+    /// The locks of an account, as their target or as their source, that nobody
+    /// has used, in the order of their pointers after this one.
+    fn locks_of(
+        &self,
+        account: AccountId,
+        after: Option<Pointer>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(Pointer, Lock)>, Error>> + Send;
+
     /// Writes a batch: spends, outputs, balances, numbers, time, the records'
     /// bytes and the batch's id.
     ///
     /// Atomic: all of it or nothing. Durable when it returns `Yes`. Idempotent:
     /// the same batch again, right after, changes nothing and is `Yes`. Not
     /// trusting: a batch that does not begin at the next number, spends an
-    /// output twice or holds an IOU that has cleared is `Deposed`, whatever its
+    /// output or uses a lock twice or holds an IOU that has cleared is `Deposed`, whatever its
     /// writer believed. After [`Error::Broken`] every further commit fails.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<Committed, Error>> + Send;
 

@@ -225,6 +225,10 @@ impl<S: Store> Writer<S> {
         let time = now.max(self.time.unwrap_or(now));
         let (accounts, ious) = touched(jobs);
         let mut loaded = self.store.load(&accounts, &ious).await?;
+        let locks: Vec<_> = jobs.iter().flat_map(|job| job.request.collects()).collect();
+        if !locks.is_empty() {
+            loaded.locks = self.store.locks(&locks).await?;
+        }
         let mut decided =
             Decided { records: Vec::new(), verdicts: Vec::with_capacity(jobs.len()), time };
         let mut number = self.number;

@@ -28,6 +28,8 @@ fn batches(count: u64) -> Vec<Batch> {
             expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         };
         let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
         let time = "2026-01-01T00:00:00.000Z".parse().expect("time");

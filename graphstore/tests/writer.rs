@@ -2,6 +2,7 @@
 //! or unavailable, and none clears twice. If this failed, a lost answer of the
 //! engine would lose or double a payment.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use webwallet_graphstore::store::{
 };
 use webwallet_graphstore::{Clock, Embedded, Graphstore};
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Time};
+use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Lock, Pointer, Time};
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest, StatusRequest, clear_reply};
 
@@ -50,6 +51,22 @@ impl Store for Unreliable {
         ious: &[Hash],
     ) -> impl Future<Output = Result<Loaded, Error>> + Send {
         self.store.load(accounts, ious)
+    }
+
+    fn locks(
+        &self,
+        pointers: &[Pointer],
+    ) -> impl Future<Output = Result<HashMap<Pointer, Lock>, Error>> + Send {
+        self.store.locks(pointers)
+    }
+
+    fn locks_of(
+        &self,
+        account: AccountId,
+        after: Option<Pointer>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(Pointer, Lock)>, Error>> + Send {
+        self.store.locks_of(account, after, limit)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
@@ -132,6 +149,8 @@ fn payment(note: &str) -> ClearRequest {
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     };
     ClearRequest { inputs: vec![draft.sign(&secret).into()] }
 }

@@ -22,6 +22,8 @@ fn iou(n: usize) -> Vec<u8> {
         expiry: "2027-01-01T00:00:00.000Z".parse().unwrap(),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     };
     draft.sign(&secret)
 }

@@ -33,6 +33,8 @@ fn records(first: usize, count: usize) -> Vec<Record> {
             output(address(0), address(n * 7_919), n),
             output(address(0), address(n * 7_919 + 1), n),
         ],
+        locks: vec![],
+        collects: vec![],
     };
     (first..first + count).map(record).collect()
 }
@@ -50,6 +52,8 @@ fn leaf() -> Vec<u8> {
         expiry: "2027-01-01T00:00:00.000Z".parse().unwrap(),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     };
     let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").unwrap();
     let time = "2026-01-01T00:00:00.000Z".parse().unwrap();

@@ -68,6 +68,12 @@ impl Amount {
         }
     }
 
+    /// Reads a sum of amounts, which may be longer than each of them.
+    pub(crate) fn parse_sum(text: &str) -> Option<Amount> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        plain.then(|| text.parse().ok()).flatten().map(Amount)
+    }
+
     /// Is it zero?
     pub fn is_zero(&self) -> bool {
         self.0.is_zero()

@@ -26,6 +26,8 @@ pub(crate) struct Claims {
     /// The weight needed and the weight there, where the source is a puzzle
     /// that is not solved.
     pub(crate) unsolved: Option<(u32, u64)>,
+    /// The puzzles that are solved.
+    pub(crate) solved: Vec<Hash>,
 }
 
 /// One signature.
@@ -48,6 +50,8 @@ pub(crate) struct Signing<'a> {
     /// The puzzles that travel with the IOU.
     pub(crate) puzzles: &'a [Puzzle],
     pub(crate) extent: Extent,
+    /// Whether it matters which puzzles are solved, beside the source's.
+    pub(crate) solves: bool,
 }
 
 /// A signature as it is written.
@@ -97,6 +101,15 @@ impl Claims {
             let weight = weight(puzzle, source, &signed);
             let unsolved = weight < u64::from(puzzle.threshold);
             claims.unsolved = unsolved.then_some((puzzle.threshold, weight));
+        }
+        if signing.solves {
+            let solves = |puzzle: &&Puzzle| {
+                let signer = signed.iter().find(|by| by.signer.is_of_public(&puzzle.data));
+                signer
+                    .is_some_and(|by| weight(puzzle, by.signer, &signed) >= puzzle.threshold.into())
+            };
+            claims.solved =
+                signing.puzzles.iter().filter(solves).map(|puzzle| puzzle.hash).collect();
         }
         Ok(claims)
     }

@@ -4,13 +4,15 @@
 //! inputs never changes a verdict and a circle of debts with no money in it
 //! clears.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::account::{Account, AccountId, Balance};
 use crate::amount::Amount;
 use crate::hash::Hash;
+use crate::iou::Iou;
 use crate::limits::{RECORD_BYTES_MAX, WHOLE_DIGITS_MAX};
-use crate::record::{Output, Record};
+use crate::lock::{Lock, Solver, Use};
+use crate::record::{Left, Output, Pointer, Record};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::request::Request;
 use crate::time::Time;
@@ -21,6 +23,8 @@ pub trait History {
     fn account(&self, account: &AccountId) -> Option<Account>;
     /// The record that holds this IOU.
     fn record_of(&self, iou: &Hash) -> Option<RecordOf>;
+    /// The lock that stands there, if nobody has used it.
+    fn lock(&self, pointer: &Pointer) -> Option<Lock>;
 }
 
 /// The history before the first payment: nobody has touched anything.
@@ -33,6 +37,10 @@ impl History for Nothing {
     }
 
     fn record_of(&self, _: &Hash) -> Option<RecordOf> {
+        None
+    }
+
+    fn lock(&self, _: &Pointer) -> Option<Lock> {
         None
     }
 }
@@ -82,8 +90,8 @@ pub fn clear(
     if let Some(record) = replay(&request.ious(), history) {
         return Ok(Cleared::Before(record));
     }
-    let outputs = outputs(request, time, history)?;
-    let record = Record::new(domain, number, time, request, outputs);
+    let left = outputs(request, time, history)?;
+    let record = Record::new(domain, number, time, request, left);
     if record.bytes.len() > RECORD_BYTES_MAX {
         let detail = "the record of this request would be larger than a leaf of the log";
         return Err(Rejection::new(Code::TooLarge, "/data/inputs", detail)
@@ -97,18 +105,18 @@ pub fn clear(
 ///
 /// # Errors
 /// The earliest code from `iou_already_cleared` on, over all inputs or accounts.
-pub fn outputs(
-    request: &Request,
-    time: Time,
-    history: &impl History,
-) -> Result<Vec<Output>, Rejection> {
-    judge_inputs(request, time, history)?;
-    settle(request, history)
+pub fn outputs(request: &Request, time: Time, history: &impl History) -> Result<Left, Rejection> {
+    let mut found = Earliest::default();
+    judge_inputs(request, time, history, &mut found);
+    let used = judge_locks(request, time, history, &mut found);
+    // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
+    let left = settle(request, &used, history, &mut found);
+    found.into_result()?;
+    Ok(left)
 }
 
 /// Once only, in time, credit by the issuer.
-fn judge_inputs(request: &Request, time: Time, history: &impl History) -> Result<(), Rejection> {
-    let mut found = Earliest::default();
+fn judge_inputs(request: &Request, time: Time, history: &impl History, found: &mut Earliest) {
     for (i, iou) in request.inputs.iter().enumerate() {
         if let Some(record) = history.record_of(&iou.hash) {
             let pointer = format!("/data/inputs/{i}");
@@ -126,7 +134,36 @@ fn judge_inputs(request: &Request, time: Time, history: &impl History) -> Result
             found.note(Rejection::new(Code::CreditNotByIssuer, pointer, detail));
         }
     }
-    found.into_result()
+}
+
+/// What each input gets out of a lock; nothing at all where none uses one.
+fn judge_locks(
+    request: &Request,
+    time: Time,
+    history: &impl History,
+    found: &mut Earliest,
+) -> Vec<Option<Amount>> {
+    if request.inputs.iter().all(|iou| iou.solver.is_none()) {
+        return Vec::new();
+    }
+    let mut named = HashSet::new();
+    let mut judge = |i: usize, iou: &Iou, solver: &Solver| {
+        let lock = history.lock(&solver.output).filter(|lock| lock.account.unit == iou.symbol);
+        let lock = lock.filter(|_| named.insert(solver.output)).ok_or_else(|| {
+            let detail = "no lock in this unit stands there, or it was used";
+            Rejection::new(Code::LockNotFound, "/data/solver/output", detail)
+        });
+        let solved = |script: &Hash| iou.claims.solved.contains(script);
+        let hashee = solver.hashee.as_deref();
+        let use_ = Use { by: iou.source, time: &time, hashee, solved: &solved };
+        let judged = lock.and_then(|lock| lock.judge(&use_).map(|()| lock.amount));
+        judged.map_err(|mut rejection| {
+            rejection.pointer.insert_str(0, &format!("/data/inputs/{i}"));
+            found.note(rejection);
+        })
+    };
+    let uses = |(i, iou): (usize, &Iou)| judge(i, iou, iou.solver.as_ref()?).ok();
+    request.inputs.iter().enumerate().map(uses).collect()
 }
 
 /// An account while the inputs of a request are added up.
@@ -136,12 +173,21 @@ struct Touched {
     balance: Balance,
     /// The first input that names it.
     input: usize,
+    /// The locks that it gets.
+    collected: Vec<Pointer>,
 }
 
-/// Adds up all inputs, judges the final values and makes the outputs.
-fn settle(request: &Request, history: &impl History) -> Result<Vec<Output>, Rejection> {
+/// Adds up all inputs, judges the final values and makes the outputs. `used` is
+/// what each input gets out of a lock.
+fn settle(
+    request: &Request,
+    used: &[Option<Amount>],
+    history: &impl History,
+    found: &mut Earliest,
+) -> Left {
     let mut touched: Vec<Touched> = Vec::with_capacity(request.inputs.len() * 2);
     let mut places: HashMap<AccountId, usize> = HashMap::with_capacity(request.inputs.len() * 2);
+    let mut locks = Vec::new();
     for (input, iou) in request.inputs.iter().enumerate() {
         let mut touch = |address| {
             let id = AccountId { unit: iou.symbol, address };
@@ -149,16 +195,27 @@ fn settle(request: &Request, history: &impl History) -> Result<Vec<Output>, Reje
                 let before = history.account(&id);
                 let balance = before.as_ref().map(|account| account.balance.clone());
                 let balance = balance.unwrap_or_else(|| Balance::initial(&id));
-                touched.push(Touched { id, before, balance, input });
+                let collected = Vec::new();
+                touched.push(Touched { id, before, balance, input, collected });
                 touched.len() - 1
             })
         };
         let source = touch(iou.source);
-        // An amount of zero touches the target only when it gives credit.
-        let moves = !iou.amount.is_zero() || iou.credit.is_some();
+        // An amount of zero touches the target only when it gives credit, a
+        // locked one not at all.
+        let moves = (!iou.amount.is_zero() || iou.credit.is_some()) && iou.locker.is_none();
         let target = moves.then(|| touch(iou.target));
         let net = &mut touched[source].balance.net;
         *net = net.minus(&iou.amount);
+        if let (Some(solver), Some(Some(used))) = (&iou.solver, used.get(input)) {
+            *net = net.plus(used);
+            touched[source].collected.push(solver.output);
+        }
+        if let Some(locker) = &iou.locker {
+            let account = AccountId { unit: iou.symbol, address: iou.target };
+            let (amount, locker) = (iou.amount.clone(), locker.clone());
+            locks.push(Lock { account, source: iou.source, amount, locker });
+        }
         if let Some(target) = target {
             let balance = &mut touched[target].balance;
             balance.net = balance.net.plus(&iou.amount);
@@ -167,17 +224,20 @@ fn settle(request: &Request, history: &impl History) -> Result<Vec<Output>, Reje
             }
         }
     }
-    let mut found = Earliest::default();
     for account in &touched {
-        judge_account(account, &mut found);
+        judge_account(account, found);
     }
-    found.into_result()?;
     let output = |account: Touched| Output {
         account: account.id,
         balance: account.balance,
-        sources: account.before.map(|before| before.output).into_iter().collect(),
+        sources: account
+            .before
+            .map(|before| before.output)
+            .into_iter()
+            .chain(account.collected)
+            .collect(),
     };
-    Ok(touched.into_iter().map(output).collect())
+    Left { outputs: touched.into_iter().map(output).collect(), locks }
 }
 
 /// min <= 0, min <= net <= max, and nothing longer than can be written.

@@ -7,6 +7,7 @@ use crate::hash::{Hash, Types};
 use crate::iou::{DATA_KEYS, Extent, HASH_KEYS, KEYS, META_KEYS, STEPS, read_hash, read_types};
 use crate::json::{self, Value};
 use crate::limits::DEPTH_MAX;
+use crate::lock::{Locker, Solver};
 use crate::puzzle::{self, Puzzle};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path, array};
@@ -34,29 +35,45 @@ pub struct Draft {
     pub active: Option<Time>,
     /// `-` and a decimal grants credit, a decimal withdraws it.
     pub credit: Option<String>,
+    /// Locks the amount under these conditions.
+    pub locker: Option<Locker>,
+    /// Uses a lock.
+    pub solver: Option<Solver>,
 }
 
 impl Draft {
     /// Canonical JSON of `data`.
     fn data(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
-        let optional = |key, value: Option<String>| value.map(|value| (key, value));
+        let text = |value: String| {
+            let mut json = Vec::with_capacity(value.len() + 2);
+            json::write_text(&value, &mut json);
+            json
+        };
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut json = Vec::new();
+            write(&mut json);
+            json
+        };
         let members = [
-            optional("active", self.active.map(|t| t.to_string())),
-            Some(("amount", self.amount.clone())),
-            optional("credit", self.credit.clone()),
-            Some(("domain", self.domain.clone())),
-            Some(("expiry", self.expiry.to_string())),
-            Some(("random", self.random.clone())),
-            Some(("source", self.source.to_string())),
-            Some(("symbol", self.symbol.to_string())),
-            Some(("target", self.target.to_string())),
+            ("active", self.active.map(|time| text(time.to_string()))),
+            ("amount", Some(text(self.amount.clone()))),
+            ("credit", self.credit.clone().map(text)),
+            ("domain", Some(text(self.domain.clone()))),
+            ("expiry", Some(text(self.expiry.to_string()))),
+            ("locker", self.locker.as_ref().map(|locker| written(&|out| locker.write(out)))),
+            ("random", Some(text(self.random.clone()))),
+            ("solver", self.solver.as_ref().map(|solver| written(&|out| solver.write(out)))),
+            ("source", Some(text(self.source.to_string()))),
+            ("symbol", Some(text(self.symbol.to_string()))),
+            ("target", Some(text(self.target.to_string()))),
         ];
-        for (key, value) in members.into_iter().flatten() {
+        for (key, value) in members {
+            let Some(value) = value else { continue };
             out.push(if out.is_empty() { b'{' } else { b',' });
             json::write_text(key, &mut out);
             out.push(b':');
-            json::write_text(&value, &mut out);
+            out.extend_from_slice(&value);
         }
         out.push(b'}');
         out

@@ -10,6 +10,7 @@ use crate::claim::{Claims, Signing};
 use crate::hash::{Hash, Types};
 use crate::json::Value;
 use crate::limits::{CUSTOM_KEYS_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
+use crate::lock::{Locker, Solver};
 use crate::puzzle;
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path, array};
@@ -36,6 +37,10 @@ pub struct Iou {
     pub amount: Amount,
     /// Change of the target's lower limit: negative grants, positive withdraws.
     pub credit: Option<Amount>,
+    /// The conditions under which the target may have the amount: it is locked.
+    pub locker: Option<Locker>,
+    /// The lock that it uses.
+    pub solver: Option<Solver>,
     /// Clears from this time on.
     pub active: Option<Time>,
     /// Clears until this time.
@@ -99,12 +104,20 @@ impl Iou {
         };
         let gives_credit = data.optional("credit").is_some();
         for key in ["locker", "solver"] {
-            if let Some(value) = data.optional(key) {
-                read_later(value, &data_at.key(key), gives_credit, found)?;
+            if gives_credit && data.optional(key).is_some() {
+                let detail = "credit stands beside neither locker nor solver";
+                return Err(data_at.key(key).malformed(detail));
             }
         }
-        let [has_locker, has_solver] = ["locker", "solver"].map(|key| data.optional(key).is_some());
-        let may_be_zero = !has_locker && (gives_credit || has_solver);
+        let locker = match data.optional("locker") {
+            Some(locker) => Some(Locker::read(locker, &data_at.key("locker"))?),
+            None => None,
+        };
+        let solver = match data.optional("solver") {
+            Some(solver) => Some(Solver::read(solver, &data_at.key("solver"), found)?),
+            None => None,
+        };
+        let may_be_zero = locker.is_none() && (gives_credit || solver.is_some());
         if amount.as_ref().is_some_and(Amount::is_zero) && !may_be_zero {
             let detail = "zero only with credit or solver, never with locker";
             return Err(data_at.key("amount").malformed(detail));
@@ -152,7 +165,9 @@ impl Iou {
         read_custom(custom, meta.optional("custom"), extent, at, found)?;
         let signatures_at = meta_at.key("signatures");
         let signatures = array(meta.required("signatures", &meta_at)?, &signatures_at)?;
-        let signing = Signing { source_text, source, message: claimed, puzzles: &puzzles, extent };
+        let (message, solves) = (claimed, solver.is_some());
+        let puzzles = &puzzles;
+        let signing = Signing { source_text, source, message, puzzles, extent, solves };
         let claims = Claims::read(signatures, &signing, &signatures_at, found)?;
         let signatures = signatures.len();
         if extent == Extent::Shape {
@@ -188,6 +203,8 @@ impl Iou {
                 symbol,
                 amount,
                 credit,
+                locker,
+                solver,
                 active,
                 expiry,
                 claims,
@@ -263,7 +280,7 @@ pub(crate) fn read_hash(hash: &Object<'_, '_>, at: &Path<'_>) -> Result<Hash, Re
     value.parse().map_err(|e: crate::hash::NotAHash| at.key("value").malformed(e.to_string()))
 }
 
-fn read_time(text: &str, at: &Path<'_>) -> Result<Time, Rejection> {
+pub(crate) fn read_time(text: &str, at: &Path<'_>) -> Result<Time, Rejection> {
     text.parse().map_err(|e: crate::time::NotATime| at.malformed(e.to_string()))
 }
 
@@ -323,24 +340,6 @@ pub(crate) fn read_address(text: &str, at: &Path<'_>, found: &mut Earliest) -> O
     }
 }
 
-/// `locker` and `solver`: known to the protocol, not to this version.
-fn read_later(
-    value: &Value<'_>,
-    at: &Path<'_>,
-    gives_credit: bool,
-    found: &mut Earliest,
-) -> Result<(), Rejection> {
-    let Value::Object(_) = value else {
-        return Err(at.malformed("expected an object"));
-    };
-    if gives_credit {
-        return Err(at.malformed("credit stands beside neither locker nor solver"));
-    }
-    without_integers(value, at)?;
-    found.note(unsupported(at));
-    Ok(())
-}
-
 /// Integers occur in puzzles only: weights and thresholds.
 fn without_integers(value: &Value<'_>, at: &Path<'_>) -> Result<(), Rejection> {
     match value {
@@ -357,10 +356,6 @@ fn without_integers(value: &Value<'_>, at: &Path<'_>) -> Result<(), Rejection> {
             members.try_for_each(|(key, value)| without_integers(value, &at.key(key.as_str())))
         }
     }
-}
-
-fn unsupported(at: &Path<'_>) -> Rejection {
-    at.rejection(Code::UnsupportedField, "this server does not implement this field yet")
 }
 
 /// `data.custom` is a hash; what it is the hash of may travel in `meta.custom`.

@@ -291,6 +291,12 @@ impl Value<'_> {
     }
 }
 
+/// What stands under a key, if it is an object with that key.
+pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
+    let Value::Object(members) = value else { return None };
+    members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
+}
+
 /// Appends a string in quotes. RFC 8785 escapes as JSON.stringify does, and so
 /// does serde_json: two-character escapes where they exist, \u00xx in lower
 /// case for the other control characters, nothing else.

@@ -4,7 +4,7 @@
 use crate::block::{Block, Genesis, Keys, Stack};
 use crate::document::Document;
 use crate::hash::Hash;
-use crate::json::{self, Value};
+use crate::json::{self, Value, member};
 use crate::limits::DEPTH_MAX;
 use crate::record::Record;
 use crate::rejection::{Code, Rejection};
@@ -217,11 +217,6 @@ fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
         Some(Value::Text(text)) => Some(text.as_str()),
         _ => None,
     }
-}
-
-fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
-    let Value::Object(members) = value else { return None };
-    members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
 }
 
 /// A rejection as the fault of a leaf.

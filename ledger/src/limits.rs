@@ -31,6 +31,8 @@ pub const FRACTION_DIGITS_MAX: usize = 40;
 pub const RANDOM_CHARS_MIN: usize = 8;
 /// Code points of an IOU's `random`, at most.
 pub const RANDOM_CHARS_MAX: usize = 100;
+/// Code points of what solves a lock's puzzle.
+pub const HASHEE_CHARS_MAX: usize = 100;
 /// Bytes of a server's domain.
 pub const DOMAIN_BYTES_MAX: usize = 100;
 /// Days an IOU's expiry may lie ahead of the time it clears at.

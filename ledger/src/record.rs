@@ -8,8 +8,9 @@ use crate::account::{Account, AccountId, Balance};
 use crate::clear::RecordOf;
 use crate::document::{self, Document};
 use crate::hash::Hash;
-use crate::json::{Value, write_text};
+use crate::json::{Value, member, write_text};
 use crate::limits::INPUTS_MAX;
+use crate::lock::Lock;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
@@ -127,6 +128,11 @@ pub struct Record {
     pub inputs: Vec<Hash>,
     /// One for each account touched, in order of first mention.
     pub outputs: Vec<Output>,
+    /// What it locks, in the order of its IOUs; in the document they follow the
+    /// outputs of accounts.
+    pub locks: Vec<Lock>,
+    /// The locks that its IOUs use, in their order.
+    pub collects: Vec<Pointer>,
 }
 
 impl Record {
@@ -136,6 +142,19 @@ impl Record {
             let pointer = Pointer { record: self.hash, index };
             (output.account, Account { balance: output.balance.clone(), output: pointer })
         })
+    }
+
+    /// Its locks and their references.
+    pub fn locked(&self) -> impl Iterator<Item = (Pointer, &Lock)> + '_ {
+        (self.outputs.len() as u32..)
+            .zip(&self.locks)
+            .map(|(index, lock)| (Pointer { record: self.hash, index }, lock))
+    }
+
+    /// The output of its own account that this output of the record consumed:
+    /// what it consumed beside are locks.
+    pub fn spent(&self, output: &Output) -> Option<Pointer> {
+        output.sources.first().copied().filter(|source| !self.collects.contains(source))
     }
 
     /// The server that cleared it, as its bytes say.
@@ -156,10 +175,12 @@ impl Record {
         number: u64,
         time: Time,
         request: &Request,
-        outputs: Vec<Output>,
+        left: Left,
     ) -> Record {
+        let Left { outputs, locks } = left;
         let ious: usize = request.inputs.iter().map(|iou| iou.bytes.len() + 80).sum();
-        let mut bytes = Vec::with_capacity(ious + outputs.len() * 320 + 400);
+        let room = ious + (outputs.len() + locks.len()) * 320 + 400;
+        let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(b"{\"data\":");
         let data_start = bytes.len();
         bytes.extend_from_slice(b"{\"domain\":");
@@ -173,12 +194,7 @@ impl Record {
         bytes.extend_from_slice(b"],\"kind\":\"record\",\"number\":");
         write_text(&number.to_string(), &mut bytes);
         bytes.extend_from_slice(b",\"outputs\":[");
-        for (i, output) in outputs.iter().enumerate() {
-            if i > 0 {
-                bytes.push(b',');
-            }
-            output.write(&mut bytes);
-        }
+        write_outputs(&outputs, &locks, &mut bytes);
         bytes.extend_from_slice(b"],\"time\":");
         write_text(&time.to_string(), &mut bytes);
         bytes.push(b'}');
@@ -191,12 +207,12 @@ impl Record {
             bytes.extend_from_slice(&iou.bytes);
         }
         bytes.extend_from_slice(b"]}}");
-        let inputs = request.ious();
-        Record { number, time, hash, bytes, inputs, outputs }
+        let (inputs, collects) = (request.ious(), request.collects().collect());
+        Record { number, time, hash, bytes, inputs, outputs, locks, collects }
     }
 
-    /// Reads a record as it is stored. Its IOUs are not looked at: that is for
-    /// [`crate::leaf::Leaf::parse`].
+    /// Reads a record as it is stored. Of its IOUs only the locks that they use
+    /// are looked at: the rest is for [`crate::leaf::Leaf::parse`].
     ///
     /// # Errors
     /// `malformed` or `too_large` when it is not canonical JSON of a record's
@@ -229,7 +245,11 @@ impl Record {
             return Err(inputs_at.malformed(format!("a record has 1 to {INPUTS_MAX} inputs")));
         }
         let outputs = array(data.required("outputs", &at)?, &outputs_at)?;
+        let is_lock = |output: &Value<'_>| member(output, "locker").is_some();
+        let accounts = outputs.iter().position(is_lock).unwrap_or(outputs.len());
+        let (outputs, locks) = outputs.split_at(accounts);
         let read_output = |(i, output)| Output::read(output, &outputs_at.index(i));
+        let read_lock = |(i, lock)| Lock::read(lock, &outputs_at.index(accounts + i));
         Ok(Record {
             number: data.number("number", &at)?,
             time: data.parsed("time", &at)?,
@@ -237,6 +257,51 @@ impl Record {
             bytes: bytes.to_vec(),
             inputs: inputs.iter().enumerate().map(read_input).collect::<Result<_, _>>()?,
             outputs: outputs.iter().enumerate().map(read_output).collect::<Result<_, _>>()?,
+            locks: locks.iter().enumerate().map(read_lock).collect::<Result<_, _>>()?,
+            collects: collects(&document.meta),
         })
     }
+}
+
+/// What a clearing leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// One output for each account touched, in order of first mention.
+    pub outputs: Vec<Output>,
+    /// What is locked, in the order of the IOUs.
+    pub locks: Vec<Lock>,
+}
+
+impl Left {
+    /// Appends the canonical JSON of all, with commas between.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_outputs(&self.outputs, &self.locks, out);
+    }
+}
+
+fn write_outputs(outputs: &[Output], locks: &[Lock], out: &mut Vec<u8>) {
+    let start = out.len();
+    let comma = |out: &mut Vec<u8>| {
+        if out.len() > start {
+            out.push(b',');
+        }
+    };
+    for output in outputs {
+        comma(out);
+        output.write(out);
+    }
+    for lock in locks {
+        comma(out);
+        lock.write(out);
+    }
+}
+
+/// The locks that the IOUs in a record's meta say they use.
+fn collects(meta: &Value<'_>) -> Vec<Pointer> {
+    let Some(Value::Array(ious)) = member(meta, "inputs") else { return Vec::new() };
+    let pointer = |iou| match member(member(member(iou, "data")?, "solver")?, "output")? {
+        Value::Text(text) => text.as_str().parse().ok(),
+        _ => None,
+    };
+    ious.iter().filter_map(pointer).collect()
 }

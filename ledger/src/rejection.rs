@@ -92,7 +92,7 @@ codes! {
         cure: "Compare the part that the pointer names with the API document; the detail says what was expected there."
     UnsupportedField "unsupported_field" "unsupported-field" 422 Never
         "A field is part of the protocol, but this server does not implement it yet."
-        cause: "The IOU uses locks (locker, solver), which this version does not clear."
+        cause: "The IOU uses a field of a later version of the protocol."
         cure: "Leave the field out, or use a server whose version supports it."
     TooLarge "too_large" "too-large" 413 Rebuild
         "Something is larger than its limit."
@@ -158,6 +158,22 @@ codes! {
         "More credit is withdrawn than was granted."
         cause: "After this request the account's lower limit would be above zero."
         cure: "Withdraw at most what is still granted."
+    LockNotFound "lock_not_found" "lock-not-found" 422 Never
+        "There is no such lock."
+        cause: "data.solver.output names no locked output of this unit, or one that was used, or that another IOU of this request uses or makes."
+        cure: "List the open locks: GET /address/{address}/outputs/unspent?counter=UNIT."
+    LockNotYours "lock_not_yours" "lock-not-yours" 422 Never
+        "The lock is between two others."
+        cause: "The IOU's source is neither the lock's address nor its source."
+        cure: "Let one of these two use it."
+    LockClosed "lock_closed" "lock-closed" 422 Later
+        "This party may not use the lock at this time."
+        cause: "The target may use a lock from its active time until before its expiry, the source from its expiry on."
+        cure: "Send the same bytes when it opens for you; a target that comes at the expiry or later is too late for ever."
+    LockUnsolved "lock_unsolved" "lock-unsolved" 422 Rebuild
+        "The lock's conditions are not met."
+        cause: "data.solver.hashee is not what the lock's puzzle is the SHA-256 of, or the signatures do not solve the lock's script."
+        cure: "Show the preimage as hashee, or carry the script's puzzle in meta.scripts and let enough of its identities sign."
     BalanceBelowMin "balance_below_min" "balance-below-min" 422 Rebuild
         "A balance would fall below its lower limit."
         cause: "The account pays more of this unit than it holds and was granted as credit."
@@ -221,6 +237,16 @@ impl Rejection {
             actual: None,
             account: None,
             record: None,
+        }
+    }
+
+    /// What the client may do: as the code says, but for a target that comes to
+    /// its lock too late.
+    pub fn retry(&self) -> Retry {
+        // Of times, which sort as texts do.
+        match (self.code, &self.limit, &self.actual) {
+            (Code::LockClosed, Some(limit), Some(actual)) if actual >= limit => Retry::Never,
+            _ => self.code.retry(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::hash::Hash;
 use crate::iou::{Extent, Iou};
 use crate::json;
 use crate::limits::{BODY_BYTES_MAX, DEPTH_MAX, INPUTS_MAX, SIGNATURES_MAX, VALUES_MAX};
+use crate::record::Pointer;
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path, array};
 
@@ -100,6 +101,11 @@ impl Request {
     /// The hashes of its IOUs: together the request's identity, in any order.
     pub fn ious(&self) -> Vec<Hash> {
         self.inputs.iter().map(|iou| iou.hash).collect()
+    }
+
+    /// The locks that its IOUs use, in their order.
+    pub fn collects(&self) -> impl Iterator<Item = Pointer> + '_ {
+        self.inputs.iter().filter_map(|iou| iou.solver.as_ref()).map(|solver| solver.output)
     }
 
     /// How many signatures its IOUs carry.

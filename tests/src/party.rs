@@ -35,6 +35,8 @@ pub fn draft(source: &Party, target: &Party, unit: &Party, amount: &str, random:
         expiry: time("2030-01-01T00:00:00.000Z"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     }
 }
 

@@ -44,9 +44,20 @@ impl Process {
     }
 
     /// The same of a command that says `serve` already.
-    pub fn start_with(mut command: Command, listen: &str, arguments: &[&str]) -> Process {
+    pub fn start_with(command: Command, listen: &str, arguments: &[&str]) -> Process {
+        Process::spawn(crate::party::DOMAIN, command, listen, arguments)
+    }
+
+    /// Starts `serve` for another domain than that of the tests.
+    pub fn of_domain(domain: &str, arguments: &[&str]) -> Process {
+        let mut command = Command::new(binary());
+        command.arg("serve");
+        Process::spawn(domain, command, "127.0.0.1:0", arguments)
+    }
+
+    fn spawn(domain: &str, mut command: Command, listen: &str, arguments: &[&str]) -> Process {
         let mut child = command
-            .args(["--listen", listen, "--domain", crate::party::DOMAIN])
+            .args(["--listen", listen, "--domain", domain])
             .args(arguments)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())

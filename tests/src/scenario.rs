@@ -14,17 +14,21 @@
 //! or `from TIME`. `grants` and `withdraws` change credit. `again N` sends the
 //! Nth request with its IOUs the other way round, `part of N` its first IOU
 //! alone. `board is 3 of ann:2 ben cid` makes a puzzle of a threshold and
-//! weighted keys, for which a payment is signed `by ann,ben`. What runs prints a history: one line a request, with record hashes.
+//! weighted keys, for which a payment is signed `by ann,ben`. A payment `before
+//! TIME` is locked until then, and with `after TIME`, `hash WORD` or `agreed
+//! board` under that condition; `bob takes lock 2` uses the second lock made,
+//! `showing WORD` if need be. What is locked is missing in `sum`. What runs prints a history: one line a request, with record hashes.
 
 use std::collections::BTreeMap;
 
 use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::lock::puzzle_of;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{AccountId, Amount, Draft};
+use webwallet_ledger::{AccountId, Address, Amount, Draft, Hash, Locker, Pointer, Request, Solver};
 
-use crate::party::{Party, draft, party, time};
+use crate::party::{DOMAIN, Party, draft, party, time};
 use crate::world::{Outcome, World};
 
 /// Runs a scenario on a deployment and returns the history it printed.
@@ -37,6 +41,7 @@ pub fn run(text: &str, world: &mut impl World) -> String {
         requests: Vec::new(),
         cast: BTreeMap::new(),
         puzzles: BTreeMap::new(),
+        locks: Vec::new(),
         history: String::new(),
     };
     for (number, line) in text.lines().enumerate() {
@@ -59,7 +64,17 @@ struct Play<'w, W> {
     requests: Vec<Vec<Vec<u8>>>,
     cast: BTreeMap<String, Party>,
     puzzles: BTreeMap<String, Puzzle>,
+    /// Every lock that was made.
+    locks: Vec<Made>,
     history: String,
+}
+
+/// A lock and who may use it.
+struct Made {
+    pointer: Pointer,
+    unit: Address,
+    source: Address,
+    target: Address,
 }
 
 impl<W: World> Play<'_, W> {
@@ -78,6 +93,20 @@ impl<W: World> Play<'_, W> {
             ["part", "of", n] => {
                 let first = self.request(n).swap_remove(0);
                 self.post(vec![first])
+            }
+            ["locks", "of", holder, "in", unit] => {
+                let account = self.account(unit, holder);
+                let open = self.world.locks(&account);
+                let name = |pointer: &String| {
+                    let place =
+                        self.locks.iter().position(|made| made.pointer.to_string() == *pointer);
+                    format!("{}", place.expect("a lock that was made") + 1)
+                };
+                let mut names: Vec<String> = open.iter().map(name).collect();
+                names.sort();
+                let line = if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+                self.history.push_str(&format!("{action}: {line}\n"));
+                line
             }
             [name, "is", threshold, "of", ref members @ ..] => {
                 self.puzzle(name, threshold, members);
@@ -154,19 +183,43 @@ impl<W: World> Play<'_, W> {
                 let iou = draft(&from, &to, &from, "0", &random);
                 (from, Draft { credit: Some(credit.to_owned()), ..iou }, rest.to_vec())
             }
+            [from, "takes", "lock", n, ref rest @ ..] => {
+                let from = self.who(from);
+                let n: usize = n.parse().expect("a number");
+                let lock = &self.locks[n - 1];
+                let other = if from.address == lock.source { lock.target } else { lock.source };
+                let [other, unit] =
+                    [other, lock.unit].map(|address| Party { secret: [0; 32], address });
+                let iou = draft(&from, &other, &unit, "0", &random);
+                let solver = Some(Solver { output: lock.pointer, hashee: None });
+                (from, Draft { solver, ..iou }, rest.to_vec())
+            }
             _ => panic!("not a sentence of scenarios: {payment}"),
         };
-        let mut signers = None;
+        let (mut signers, mut agreed) = (None, None);
         for option in rest.chunks(2) {
             match option {
                 ["until", at] => iou.expiry = time(at),
                 ["from", at] => iou.active = Some(time(at)),
                 ["by", names] => signers = Some(*names),
+                ["before", at] => {
+                    let expiry = time(at);
+                    iou.locker = Some(Locker { active: None, expiry, puzzle: None, script: None });
+                }
+                ["after", at] => locker(&mut iou).active = Some(time(at)),
+                ["hash", word] => locker(&mut iou).puzzle = Some(puzzle_of(word)),
+                ["agreed", name] => locker(&mut iou).script = Some(self.puzzles[*name].hash),
+                ["showing", word] => {
+                    let solver = iou.solver.as_mut().expect("a lock that is used");
+                    solver.hashee = Some((*word).to_owned());
+                }
+                ["with", name] => agreed = Some(*name),
                 _ => panic!("not an option of payments: {option:?}"),
             }
         }
         let Some(signers) = signers else { return iou.sign(&source.secret) };
-        let puzzles: Vec<&Puzzle> = self.puzzles.get(words[0]).into_iter().collect();
+        let puzzles = [Some(words[0]), agreed].into_iter().flatten();
+        let puzzles: Vec<&Puzzle> = puzzles.filter_map(|name| self.puzzles.get(name)).collect();
         let unsigned = iou.unsigned_with(&puzzles);
         signers.split(',').fold(unsigned, |iou, name| {
             add_signature(&iou, &party(name).secret).expect("a member of the puzzle")
@@ -175,6 +228,9 @@ impl<W: World> Play<'_, W> {
 
     fn post(&mut self, ious: Vec<Vec<u8>>) -> String {
         let outcome = self.world.post(&body_of(ious.iter().map(Vec::as_slice)));
+        if let Outcome::Cleared(_, record) = outcome {
+            self.locks.extend(made(record, &ious));
+        }
         self.requests.push(ious);
         let came = match &outcome {
             Outcome::Cleared(..) => "cleared".to_owned(),
@@ -201,4 +257,28 @@ impl<W: World> Play<'_, W> {
         self.history.push_str(&format!("balances of {unit}: {line}\n"));
         line
     }
+}
+
+fn locker(iou: &mut Draft) -> &mut Locker {
+    iou.locker.as_mut().expect("`before TIME` stands first")
+}
+
+/// The locks that a record of these IOUs has made: they follow the accounts.
+fn made(record: Hash, ious: &[Vec<u8>]) -> Vec<Made> {
+    let request = Request::from_inputs(ious, DOMAIN).expect("it has cleared");
+    let mut accounts = std::collections::BTreeSet::new();
+    for iou in &request.inputs {
+        accounts.insert((iou.symbol, iou.source));
+        if iou.locker.is_none() && (!iou.amount.is_zero() || iou.credit.is_some()) {
+            accounts.insert((iou.symbol, iou.target));
+        }
+    }
+    let locking = request.inputs.iter().filter(|iou| iou.locker.is_some());
+    let made = (accounts.len() as u32..).zip(locking).map(|(index, iou)| Made {
+        pointer: Pointer { record, index },
+        unit: iou.symbol,
+        source: iou.source,
+        target: iou.target,
+    });
+    made.collect()
 }

@@ -1,7 +1,7 @@
 //! The deployments a scenario runs on, from the bare rules to processes that
 //! speak gRPC. What a client sees must be the same on all of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use webwallet_engines::{Neo4j, Redis};
 use webwallet_graphstore::Graphstore;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
 use webwallet_ledger::signature::Keys;
-use webwallet_ledger::{Account, AccountId, Hash, Pointer, Record, Request, Time, verify};
+use webwallet_ledger::{Account, AccountId, Hash, Lock, Pointer, Record, Request, Time, verify};
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
 use webwallet_proto::link::Link;
@@ -69,6 +69,8 @@ pub trait World {
     }
     /// The nets of an account, newest first; empty if nobody touched it.
     fn nets(&mut self, account: &AccountId) -> Vec<String>;
+    /// Pointers of the open locks that an account may use, at some time.
+    fn locks(&mut self, account: &AccountId) -> Vec<String>;
 }
 
 /// The rules alone, with everything cleared kept in memory.
@@ -77,6 +79,7 @@ pub struct Rules {
     keys: Keys,
     accounts: HashMap<AccountId, Account>,
     ious: HashMap<Hash, RecordOf>,
+    locks: BTreeMap<Pointer, Lock>,
     records: Vec<Record>,
 }
 
@@ -88,6 +91,7 @@ impl Rules {
             keys: Keys::new(100),
             accounts: HashMap::new(),
             ious: HashMap::new(),
+            locks: BTreeMap::new(),
             records: Vec::new(),
         }
     }
@@ -106,6 +110,10 @@ impl History for Rules {
 
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.locks.get(pointer).cloned()
     }
 }
 
@@ -142,11 +150,10 @@ impl World for Rules {
             Err(rejection) => rejected(rejection),
             Ok(Cleared::Before(at)) => Outcome::Replayed(at.number, at.hash),
             Ok(Cleared::Now(record)) => {
-                for (index, output) in (0..).zip(&record.outputs) {
-                    let output_at = Pointer { record: record.hash, index };
-                    let account = Account { balance: output.balance.clone(), output: output_at };
-                    self.accounts.insert(output.account, account);
-                }
+                self.accounts.extend(record.accounts());
+                record.collects.iter().for_each(|used| drop(self.locks.remove(used)));
+                let made = record.locked().map(|(pointer, lock)| (pointer, lock.clone()));
+                self.locks.extend(made);
                 let inputs = record.inputs.len() as u32;
                 let at = RecordOf { number, hash: record.hash, inputs };
                 self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
@@ -160,6 +167,14 @@ impl World for Rules {
         let outputs = self.records.iter().rev().flat_map(|record| &record.outputs);
         let of_account = outputs.filter(|output| output.account == *account);
         of_account.map(|output| output.balance.net.to_string()).collect()
+    }
+
+    fn locks(&mut self, account: &AccountId) -> Vec<String> {
+        let of_account = self.locks.iter().filter(|(_, lock)| {
+            lock.account.unit == account.unit
+                && [lock.account.address, lock.source].contains(&account.address)
+        });
+        of_account.map(|(pointer, _)| pointer.to_string()).collect()
     }
 }
 
@@ -185,6 +200,18 @@ fn nets(answer: &Answer) -> Vec<String> {
         output["content"]["balance"]["net"].as_str().expect("net").to_owned()
     };
     outputs.iter().map(net).collect()
+}
+
+/// Of what can be spent, the locks.
+fn locks(answer: &Answer) -> Vec<String> {
+    let json = answer.json();
+    let outputs = json["data"]["outputs"].as_array().expect("outputs").clone();
+    let locks = outputs.iter().filter(|output| output["content"]["locker"].is_object());
+    locks.map(|lock| lock["pointer"].as_str().expect("a pointer").to_owned()).collect()
+}
+
+fn unspent_path(account: &AccountId) -> String {
+    format!("/address/{}/outputs/unspent?counter={}&limit=1000", account.address, account.unit)
 }
 
 fn history_path(account: &AccountId) -> String {
@@ -414,6 +441,11 @@ impl World for InProcess {
         let request = http::Request::get(history_path(account));
         nets(&self.call(request.body(Body::empty()).expect("a request")))
     }
+
+    fn locks(&mut self, account: &AccountId) -> Vec<String> {
+        let request = http::Request::get(unspent_path(account));
+        locks(&self.call(request.body(Body::empty()).expect("a request")))
+    }
 }
 
 fn verdict(reply: ClearReply) -> Outcome {
@@ -509,5 +541,9 @@ impl World for Sockets {
 
     fn nets(&mut self, account: &AccountId) -> Vec<String> {
         nets(&process::get(&self.agent, &self.url, &history_path(account)))
+    }
+
+    fn locks(&mut self, account: &AccountId) -> Vec<String> {
+        locks(&process::get(&self.agent, &self.url, &unspent_path(account)))
     }
 }

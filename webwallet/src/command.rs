@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, bench, config, demo, explain, health, iou, key, log, manual, operator, pay, receipt,
-    serve, transaction,
+    account, bench, config, demo, explain, health, iou, key, lock, log, manual, operator, pay,
+    receipt, serve, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -52,6 +52,10 @@ enum Command {
     /// Sign and check IOUs in files
     #[command(subcommand)]
     Iou(iou::Command),
+    /// Take what is locked for you
+    Release(lock::Release),
+    /// Take back what you have locked and nobody took in time
+    Refund(lock::Refund),
     /// Post signed IOUs as one request
     Post(pay::Post),
     /// What an address holds
@@ -119,6 +123,8 @@ impl Cli {
             Command::Pay(pay) => pay.run(json),
             Command::Issue(payment) => payment.run(None, json),
             Command::Iou(command) => iou::run(command, json),
+            Command::Release(release) => release.run(json),
+            Command::Refund(refund) => refund.run(json),
             Command::Post(post) => post.run(json),
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),

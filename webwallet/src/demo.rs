@@ -152,6 +152,8 @@ impl Stage {
             expiry: self.expiry,
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         };
         let file = self.dir.join(format!("{name}.json"));
         let signed = draft.sign(&self.keys.find(from)?.secret()?);

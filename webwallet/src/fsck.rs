@@ -15,7 +15,7 @@ use webwallet_graphstore::store::{Page, Stored};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Record, Time};
+use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, Time};
 
 /// Records and accounts asked for at a time.
 const PAGE: usize = 500;
@@ -83,6 +83,7 @@ pub async fn check(
         told(&mut check.found)?;
     }
     check.accounts().await?;
+    check.locks().await?;
     check.sums();
     let highest = documents.highest().await?;
     // Asked for again: a server may have cleared meanwhile.
@@ -112,6 +113,7 @@ struct Check<'a, G, D> {
 struct Books {
     accounts: HashMap<AccountId, Line>,
     ious: HashMap<Hash, RecordOf>,
+    locks: BTreeMap<Pointer, Lock>,
     time: Option<Time>,
 }
 
@@ -130,6 +132,10 @@ impl History for Books {
 
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.locks.get(pointer).cloned()
     }
 }
 
@@ -151,6 +157,8 @@ impl Books {
             line.outputs += 1;
             line.sum = line.sum.wrapping_add(mark);
         }
+        record.collects.iter().for_each(|used| drop(self.locks.remove(used)));
+        self.locks.extend(record.locked().map(|(pointer, lock)| (pointer, lock.clone())));
         let at = record.cleared();
         for iou in &record.inputs {
             self.ious.entry(*iou).or_insert(at);
@@ -293,6 +301,45 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         Ok(())
     }
 
+    /// Every open lock, and that the two who may use it find it and no other.
+    async fn locks(&mut self) -> anyhow::Result<()> {
+        let locks: Vec<(Pointer, Lock)> =
+            self.books.locks.iter().map(|(pointer, lock)| (*pointer, lock.clone())).collect();
+        for locks in locks.chunks(PAGE) {
+            let pointers: Vec<Pointer> = locks.iter().map(|(pointer, _)| *pointer).collect();
+            let found = self.graph.locks(&pointers).await?;
+            for (pointer, lock) in locks.iter().filter(|(at, lock)| found.get(at) != Some(lock)) {
+                let detail = format!("Graphstore has another lock, or none, at {pointer}: {lock}");
+                self.find("F-LOCK", None, detail);
+            }
+        }
+        let mut of: BTreeMap<AccountId, Vec<(Pointer, Lock)>> = BTreeMap::new();
+        for (pointer, lock) in locks {
+            for address in [lock.account.address, lock.source] {
+                let id = AccountId { unit: lock.account.unit, address };
+                of.entry(id).or_default().push((pointer, lock.clone()));
+            }
+        }
+        // Those who have none, too: what was used must be gone.
+        let ids = self.books.accounts.keys().copied().chain(of.keys().copied());
+        for id in ids.collect::<std::collections::BTreeSet<_>>() {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page = self.graph.locks_of(id, after, PAGE as u32).await?;
+                after = page.last().map(|(pointer, _)| *pointer);
+                if page.is_empty() {
+                    break;
+                }
+                listed.extend(page);
+            }
+            if listed != of.get(&id).cloned().unwrap_or_default() {
+                let detail = format!("Graphstore lists other open locks of {id}");
+                self.find("F-LOCK", None, detail);
+            }
+        }
+        Ok(())
+    }
+
     /// How many outputs an account has in Graphstore, and their sum.
     async fn chain(&self, id: AccountId) -> anyhow::Result<(u64, u128)> {
         let (mut count, mut sum, mut before) = (0, 0u128, 0);
@@ -310,12 +357,16 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         }
     }
 
-    /// What everybody holds of a unit is what its issuer owes.
+    /// What everybody holds of a unit, and what is locked, is what its issuer owes.
     fn sums(&mut self) {
         let mut sums: BTreeMap<Address, Amount> = BTreeMap::new();
         for (id, line) in &self.books.accounts {
             let sum = sums.entry(id.unit).or_insert_with(Amount::zero);
             *sum = sum.plus(&line.account.balance.net);
+        }
+        for lock in self.books.locks.values() {
+            let sum = sums.entry(lock.account.unit).or_insert_with(Amount::zero);
+            *sum = sum.plus(&lock.amount);
         }
         for (unit, sum) in sums.into_iter().filter(|(_, sum)| *sum != Amount::zero()) {
             self.find("F-SUM", None, format!("the balances in {unit} sum to {sum}, not to 0"));

@@ -255,6 +255,8 @@ mod tests {
                 expiry: at.plus_days(expiry),
                 active: None,
                 credit: credit.map(str::to_owned),
+                locker: None,
+                solver: None,
             };
             let signed = String::from_utf8(draft.sign(&[1; 32])).expect("text");
             assert_eq!(judge(&signed, "localhost", at).code, expected, "{signed}");

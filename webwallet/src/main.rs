@@ -18,6 +18,7 @@ mod fsck;
 mod health;
 mod iou;
 mod key;
+mod lock;
 mod log;
 mod logs;
 mod manual;

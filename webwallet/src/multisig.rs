@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::{Draft, add_signature};
+use webwallet_ledger::hash::Hash;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::Scheme;
 
@@ -91,7 +92,11 @@ impl Multisig {
 
     /// The draft signed by those members whose keys are kept here.
     pub fn sign(&self, draft: &Draft, keys: &Keys) -> anyhow::Result<Vec<u8>> {
-        let mut iou = self.unsigned(draft);
+        self.sign_also(self.unsigned(draft), keys)
+    }
+
+    /// An IOU that this travels with, signed by those members as well.
+    pub fn sign_also(&self, mut iou: Vec<u8>, keys: &Keys) -> anyhow::Result<Vec<u8>> {
         for name in keys.names()? {
             if let Holder::Key(key) = keys.holder(&name)?
                 && self.puzzle.identity(Scheme::EddsaEd25519, &key.public()?).is_some()
@@ -100,6 +105,18 @@ impl Multisig {
             }
         }
         Ok(iou)
+    }
+
+    /// The one of this hash among those kept here.
+    pub fn named(script: &Hash, keys: &Keys) -> anyhow::Result<Option<Multisig>> {
+        for name in keys.names()? {
+            if let Holder::Multisig(multisig) = keys.holder(&name)?
+                && multisig.puzzle.hash == *script
+            {
+                return Ok(Some(multisig));
+            }
+        }
+        Ok(None)
     }
 
     /// The draft for its members to sign, one after the other.

@@ -14,6 +14,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
+use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::Code;
 use webwallet_ledger::request::{Request, body_of};
 
@@ -24,7 +25,7 @@ use crate::problem::Problem;
 use crate::{clock, iou, output, transaction};
 
 /// Days an IOU may be cleared for when nothing else is said.
-const EXPIRY_DAYS: i64 = 365;
+pub const EXPIRY_DAYS: i64 = 365;
 
 /// What `pay` and `issue` share.
 #[derive(Args)]
@@ -47,6 +48,8 @@ pub struct Payment {
     /// Not to be cleared after this time [default: in 365 days]
     #[arg(long, value_name = "TIME")]
     expiry: Option<String>,
+    #[command(flatten)]
+    lock: Lock,
     /// Domain of the server that may clear it [default: what the server says]
     #[arg(long, required_if_eq("offline", "true"))]
     domain: Option<String>,
@@ -60,6 +63,43 @@ pub struct Payment {
     home: Home,
     #[command(flatten)]
     url: Url,
+}
+
+/// Conditions under which the amount is paid.
+#[derive(Args)]
+struct Lock {
+    /// Lock the amount: the payee may have it before this time, and from then on it goes back
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// With --until: only for whoever shows what this is the SHA-256 of
+    #[arg(long, value_name = "HASH", requires = "until")]
+    hash_lock: Option<String>,
+    /// With --until: not before this time
+    #[arg(long, value_name = "TIME", requires = "until")]
+    not_before: Option<String>,
+    /// With --until: only if enough of this multisig sign
+    #[arg(long, value_name = "NAME", requires = "until")]
+    agreed_by: Option<String>,
+}
+
+impl Lock {
+    fn locker(&self, keys: &Keys) -> anyhow::Result<Option<Locker>> {
+        let Some(until) = &self.until else { return Ok(None) };
+        let puzzle = self.hash_lock.as_deref().map(|hash| {
+            let hash = hash.strip_prefix("0x").unwrap_or(hash).to_lowercase();
+            hash.parse().context("a hash lock is the SHA-256 of a preimage, in 64 hex digits")
+        });
+        let script = self.agreed_by.as_deref().map(|name| match keys.holder(name)? {
+            Holder::Multisig(multisig) => Ok(multisig.puzzle.hash),
+            Holder::Key(_) => anyhow::bail!("{name} is a key, and no multisig"),
+        });
+        Ok(Some(Locker {
+            active: self.not_before.as_deref().map(clock::parse).transpose()?,
+            expiry: clock::parse(until)?,
+            puzzle: puzzle.transpose()?,
+            script: script.transpose()?,
+        }))
+    }
 }
 
 /// `webwallet pay`
@@ -141,8 +181,6 @@ impl Payment {
 
     fn draft(&self, keys: &Keys, server: &Server, unit: Option<&str>) -> anyhow::Result<Draft> {
         let source = keys.holder(&self.from)?.address()?;
-        let mut random = [0; 16];
-        SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
         Ok(Draft {
             domain: match &self.domain {
                 Some(domain) => domain.clone(),
@@ -152,13 +190,15 @@ impl Payment {
             symbol: unit.map_or_else(|| Ok(source), |unit| keys.address(unit))?,
             source,
             amount: self.amount.clone(),
-            random: hex::encode(random),
+            random: random()?,
             expiry: match &self.expiry {
                 Some(expiry) => clock::parse(expiry)?,
                 None => clock::now()?.plus_days(EXPIRY_DAYS),
             },
             active: self.active.as_deref().map(clock::parse).transpose()?,
             credit: self.credit.clone(),
+            locker: self.lock.locker(keys)?,
+            solver: None,
         })
     }
 
@@ -208,7 +248,7 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 
 /// Posts a request and prints what became of it. `kept` is removed once that
 /// is certain, and pointed at while it is not.
-fn send(
+pub fn send(
     server: &Server,
     request: &[u8],
     kept: Option<&Path>,
@@ -260,6 +300,13 @@ fn send(
     Ok(outcome)
 }
 
+/// What makes an IOU another than all others.
+pub fn random() -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
+    Ok(hex::encode(random))
+}
+
 /// What is about to be signed, in one line.
 fn sentence(draft: &Draft, labels: &Labels) -> String {
     let name = |address: &Address| labels.of(address.as_str()).to_owned();
@@ -270,12 +317,22 @@ fn sentence(draft: &Draft, labels: &Labels) -> String {
     };
     let credit =
         draft.credit.as_deref().map(|credit| format!(", credit {credit}")).unwrap_or_default();
-    format!(
+    let pays = format!(
         "{} pays {} {} ({unit}{credit}) on {}, until {}",
         name(&draft.source),
         name(&draft.target),
         draft.amount,
         draft.domain,
         draft.expiry
+    );
+    let Some(Locker { active, expiry, puzzle, script }) = &draft.locker else { return pays };
+    let from = active.map(|active| format!("from {active} ")).unwrap_or_default();
+    let shown = puzzle.map(|hash| format!(" to whoever shows the preimage of {hash}"));
+    let agreed = script.map(|script| format!(" with the signatures of {script}"));
+    format!(
+        "{pays}\nlocked   {from}before {expiry}{}{}; from {expiry} on {} can have it back",
+        shown.unwrap_or_default(),
+        agreed.unwrap_or_default(),
+        name(&draft.source)
     )
 }

@@ -52,7 +52,7 @@ impl Problem {
             "status": code.status(),
             "detail": rejection.detail,
             "pointer": rejection.pointer,
-            "retry": code.retry().as_str(),
+            "retry": rejection.retry().as_str(),
         });
         if let Some(members) = body.as_object_mut() {
             let optional = [

@@ -138,6 +138,8 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>, domain: &str) -> anyhow
     accounts.dedup();
     let ious: Vec<Hash> = requests.iter().flat_map(|(_, request)| request.ious()).collect();
     let mut loaded = graph.load(&accounts, &ious).await?;
+    let locks: Vec<_> = requests.iter().flat_map(|(_, request)| request.collects()).collect();
+    loaded.locks = graph.locks(&locks).await?;
     let mut records = Vec::new();
     for (entry, request) in requests {
         let record = entry.record;

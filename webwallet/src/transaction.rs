@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::client::{Answer, Url, data};
 use crate::command::Outcome;
@@ -90,8 +91,21 @@ pub struct Output {
     pub address: String,
     /// Its unit.
     pub counter: String,
-    /// The account after the record.
+    /// The account after the record, or what is locked.
     pub balance: Balance,
+    /// Of a locked output: the conditions.
+    locker: Option<IgnoredAny>,
+}
+
+impl Output {
+    /// Whose it is, or for whom it is locked.
+    fn holder(&self, labels: &Labels) -> String {
+        let name = labels.of(&self.address);
+        match self.locker {
+            Some(_) => format!("locked for {name}"),
+            None => name.to_owned(),
+        }
+    }
 }
 
 /// A balance and its limits.
@@ -121,7 +135,7 @@ pub fn sentence(record: &str, labels: &Labels) -> anyhow::Result<String> {
 }
 
 fn balances(record: &Record, labels: &Labels) -> String {
-    let line = |output: &Output| format!("{} {}", labels.of(&output.address), output.balance.net);
+    let line = |output: &Output| format!("{} {}", output.holder(labels), output.balance.net);
     let mut lines = record.data.outputs.iter().take(4).map(line).collect::<Vec<_>>();
     if record.data.outputs.len() > lines.len() {
         lines.push(format!("and {} more", record.data.outputs.len() - lines.len()));
@@ -164,7 +178,7 @@ fn page(record: &str, labels: &Labels) -> anyhow::Result<String> {
 pub fn row(output: &Output, labels: &Labels) -> Vec<String> {
     let Balance { net, min, max } = &output.balance;
     let label = |address: &str| labels.of(address).to_owned();
-    vec![label(&output.address), label(&output.counter), net.clone(), min.clone(), max.clone()]
+    vec![output.holder(labels), label(&output.counter), net.clone(), min.clone(), max.clone()]
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Address, Draft, Hash, Pointer, Record, Time, request};
+use webwallet_ledger::{Address, Draft, Hash, Lock, Pointer, Record, Time, request};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_server::Blockstack;
 use webwallet_proto::graphstore::v1 as graph;
@@ -66,6 +66,11 @@ impl History for Books {
 
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, _: &Pointer) -> Option<Lock> {
+        // Nobody locks anything here.
+        None
     }
 }
 
@@ -583,6 +588,8 @@ pub fn draft(from: Person, to: Person, amount: &str, random: u64) -> Draft {
         expiry: time("2027-01-01T00:00:00.000Z"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     }
 }
 

@@ -75,6 +75,10 @@ impl History for Accounts<'_> {
     fn record_of(&self, _: &Hash) -> Option<RecordOf> {
         None
     }
+
+    fn lock(&self, pointer: &webwallet_ledger::Pointer) -> Option<webwallet_ledger::Lock> {
+        self.0.lock(pointer)
+    }
 }
 
 impl Log {
@@ -136,6 +140,8 @@ impl Log {
             expiry: Time::from_unix_ms(self.now_ms + 86_400_000),
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         }
     }
 

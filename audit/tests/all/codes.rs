@@ -7,7 +7,7 @@ use webwallet_audit::{Audit, Code, Report};
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{Draft, Record};
+use webwallet_ledger::{Draft, Locker, Pointer, Record, Solver, Time};
 
 use crate::chain::{Log, canonical, edited, secret};
 use crate::{ask, audited, first, question, written};
@@ -38,6 +38,50 @@ pub fn paid(log: &mut Log, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     let mut draft = log.draft("bob", "carol", "10", "alice");
     change(&mut draft);
     log.forged(&[draft.sign(&secret("bob"))], json!([]))
+}
+
+#[test]
+fn lock() {
+    // alice locks 5 for bob in block 1; block 2 is open.
+    let begun = || {
+        let mut log = Log::new();
+        let mut draft = log.draft("alice", "bob", "5", "alice");
+        let expiry = Time::from_unix_ms(log.now_ms + 600_000);
+        draft.locker = Some(Locker { active: None, expiry, puzzle: None, script: None });
+        let record = log.cleared(&[draft.sign(&secret("alice"))]);
+        let pointer = record.locked().next().expect("a lock").0;
+        log.record(record.bytes);
+        log.seal();
+        (log, pointer)
+    };
+    let takes = |log: &mut Log, who: &str, other: &str, output| {
+        let mut draft = log.draft(who, other, "0", "alice");
+        draft.solver = Some(Solver { output, hashee: None });
+        draft.sign(&secret(who))
+    };
+    let (mut log, pointer) = begun();
+    let taken = takes(&mut log, "bob", "alice", pointer);
+    let record = log.cleared(&[taken]).bytes;
+    assert_eq!(first(&continued(log, record)).0, "accepted");
+    // Before its source may, by somebody else, and where there is none.
+    for (who, other, index) in [("alice", "bob", 1), ("carol", "bob", 1), ("bob", "alice", 0)] {
+        let (mut log, pointer) = begun();
+        let output = Pointer { index, ..pointer };
+        let taken = takes(&mut log, who, other, output);
+        let record = log.forged(&[taken], json!([]));
+        found_in_record(&continued(log, record), "A-LOCK");
+    }
+    // Twice in one record, and again in the next.
+    let (mut log, pointer) = begun();
+    let twice = [0, 1].map(|_| takes(&mut log, "bob", "alice", pointer));
+    let record = log.forged(&twice, json!([]));
+    found_in_record(&continued(log, record), "A-DOUBLE");
+    let (mut log, pointer) = begun();
+    let twice = [0, 1].map(|_| takes(&mut log, "bob", "alice", pointer));
+    let record = log.cleared(&twice[..1]).bytes;
+    log.record(record);
+    let record = log.forged(&twice[1..], json!([]));
+    assert_eq!(first(&continued(log, record)), ("A-DOUBLE", Some(2), Some(3)));
 }
 
 #[test]

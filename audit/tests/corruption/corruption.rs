@@ -15,6 +15,7 @@ use crate::damage::{DAMAGES, Vandal};
 use crate::liar::Liar;
 use crate::lies::{LIES, Lie};
 use crate::life::{Event, Life, issue, life, signed};
+use crate::lock_lies::LOCK_LIES;
 use crate::second::Second;
 use crate::{Found, ask, question, rounds};
 
@@ -169,6 +170,10 @@ fn of_the_head(code: &str, liar: &Liar<'_>) -> (Option<u64>, Option<u64>) {
     }
 }
 
+fn all_lies() -> Vec<&'static (&'static str, Lie)> {
+    LIES.iter().chain(LOCK_LIES).collect()
+}
+
 /// All in turn; if there are fewer seeds, some of everywhere.
 fn pick(seed: u64, seeds: u64, all: usize) -> usize {
     seed as usize * all / all.min(seeds as usize) % all
@@ -176,12 +181,13 @@ fn pick(seed: u64, seeds: u64, all: usize) -> usize {
 
 /// With the log's key: whatever follows agrees with the lie.
 fn lies(records: u64, seeds: u64, second: Option<Second>) {
-    let mut judges = Judges { second, wrong: Vec::new() };
+    let (mut judges, all) = (Judges { second, wrong: Vec::new() }, all_lies());
     let (events, truth) = life(records, records);
     let moments = Moments::of(&events);
     let honest = truth.log.checkpoints.last().expect("one");
     for seed in 0..seeds {
-        let (code, lie) = &LIES[pick(seed, seeds, LIES.len())];
+        let which = pick(seed, seeds, all.len());
+        let (code, lie) = all[which];
         let mut random = StdRng::seed_from_u64(seed);
         let (mut life, at) = (Life::new(), moments.pick(lie, &mut random));
         events[..at].iter().for_each(|event| life.live(event));
@@ -192,7 +198,7 @@ fn lies(records: u64, seeds: u64, second: Option<Second>) {
         events[at..].iter().for_each(|event| life.live(event));
         let directory = TempDir::new().expect("a directory");
         life.log.write(directory.path(), &[]);
-        let what = format!("seed {seed}, lie {}", pick(seed, seeds, LIES.len()));
+        let what = format!("seed {seed}, lie {which}");
         judges.judge(&audit, &directory, &expected, &what);
     }
     judges.agree();
@@ -217,13 +223,13 @@ fn damages(records: u64, seeds: u64, second: Option<Second>) {
 
 #[test]
 fn a_lie_told_with_the_key_is_found_where_it_is() {
-    lies(rounds(100, 1_000), rounds(LIES.len() as u64, SEEDS), Some(Second::start()));
+    lies(rounds(100, 1_000), rounds(all_lies().len() as u64, SEEDS), Some(Second::start()));
 }
 
 /// The same where only one of them is quick enough.
 #[test]
 fn a_lie_in_a_long_log_is_found_where_it_is() {
-    lies(rounds(1_000, 100_000), rounds(LIES.len() as u64, 20), None);
+    lies(rounds(1_000, 100_000), rounds(all_lies().len() as u64, 20), None);
 }
 
 #[test]
@@ -235,7 +241,7 @@ fn a_file_that_was_altered_is_found_where_it_is() {
 #[test]
 fn every_code_is_told() {
     for code in webwallet_audit::Code::ALL {
-        let told = LIES.iter().any(|(other, _)| *other == code.as_str());
+        let told = all_lies().iter().any(|(other, _)| *other == code.as_str());
         assert_eq!(told, *code != webwallet_audit::Code::Sum, "{code}");
     }
 }
@@ -248,6 +254,10 @@ fn a_life_has_everything_in_it() {
         let kind = format!("\"kind\":\"{kind}\"");
         let is = |leaf: &Vec<u8>| String::from_utf8_lossy(leaf).contains(&kind);
         assert!(life.log.leaves.iter().any(is), "{kind}");
+    }
+    for part in ["locker", "solver"] {
+        let is = |leaf: &Vec<u8>| String::from_utf8_lossy(leaf).contains(&format!("\"{part}\":"));
+        assert!(life.log.leaves.iter().any(is), "{part}");
     }
     assert!(events.iter().any(|event| matches!(event, Event::Crash)));
     assert!(life.refused > 0 && life.repeated > 0);

@@ -16,6 +16,7 @@ fn honest_lives_are_accepted() {
     let lives = rounds(200, 1_000);
     let mut second = Second::start();
     let (mut refused, mut repeated, mut crashes, mut keys, mut days) = (0, 0, 0, 0, 0);
+    let (mut locked, mut taken) = (0, 0);
     for seed in 0..lives {
         let (events, life) = life(seed, RECORDS);
         let directory = TempDir::new().expect("a directory");
@@ -28,6 +29,11 @@ fn honest_lives_are_accepted() {
         if seed % SECOND == 0 {
             assert_eq!(second.ask(&audit, place), [], "seed {seed}");
         }
+        let with = |part: &[u8]| {
+            let has = |leaf: &&Vec<u8>| memchr::memmem::find(leaf, part).is_some();
+            life.log.leaves.iter().filter(has).count() as u64
+        };
+        (locked, taken) = (locked + with(b"\"locker\":"), taken + with(b"\"solver\":"));
         (refused, repeated) = (refused + life.refused, repeated + life.repeated);
         for event in &events {
             match event {
@@ -39,7 +45,9 @@ fn honest_lives_are_accepted() {
         }
     }
     println!(
-        "{lives} lives: {refused} refusals, {repeated} repeats, {crashes} crashes, {keys} keys, {days} new days"
+        "{lives} lives: {refused} refusals, {repeated} repeats, {crashes} crashes, {keys} keys, {days} new days, {locked} records with locks, {taken} that use some"
     );
-    assert!([refused, repeated, crashes, keys, days].iter().all(|n| *n >= lives / 4));
+    assert!(
+        [refused, repeated, crashes, keys, days, locked, taken].iter().all(|n| *n >= lives / 4)
+    );
 }

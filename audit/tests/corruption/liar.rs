@@ -2,14 +2,17 @@
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use serde_json::Value;
+use serde_json::{Value, json};
 use webwallet_audit::Audit;
 use webwallet_ledger::block::Keys;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{self, Sha256, TreeHash as _};
+use webwallet_ledger::{Draft, Locker, Record, Time};
 
 use crate::chain::{DOMAIN, canonical, secret};
-use crate::life::{Life, issue, signed};
+use crate::life::{Life, issue, signed, taking};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Who tells a lie, while the log is written.
 pub struct Liar<'a> {
@@ -26,6 +29,34 @@ impl Liar<'_> {
     pub fn record(&mut self) -> Vec<u8> {
         let iou = signed(&issue(&self.life.log, self.random));
         self.life.log.cleared(&[iou]).bytes
+    }
+
+    /// A true record of an issuer who pays a holder under a condition.
+    pub fn locking(&mut self, change: impl FnOnce(&mut Locker)) -> Record {
+        let mut iou = issue(&self.life.log, self.random);
+        let expiry = Time::from_unix_ms(self.life.log.now_ms + DAY_MS);
+        let mut locker = Locker { active: None, expiry, puzzle: None, script: None };
+        change(&mut locker);
+        iou.locker = Some(locker);
+        self.life.log.cleared(&[signed(&iou)])
+    }
+
+    /// The same is the next record; gives the IOU by which the holder takes what
+    /// is locked.
+    pub fn locked(&mut self, change: impl FnOnce(&mut Locker)) -> Draft {
+        let record = self.locking(change);
+        let (pointer, lock) = record.locked().next().expect("a lock");
+        let (by, other) = (lock.account.address, lock.source);
+        let mut iou = taking(&self.life.log, self.random, by, other, pointer);
+        iou.symbol = lock.account.unit;
+        self.life.log.record(record.bytes);
+        iou
+    }
+
+    /// The next record holds these IOUs, whether they should have cleared or not.
+    pub fn force(&mut self, ious: &[Vec<u8>]) {
+        let record = self.life.log.forged(ious, json!([]));
+        self.say(record);
     }
 
     /// This is the next record.

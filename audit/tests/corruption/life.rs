@@ -1,5 +1,5 @@
 //! The life of a server, at random: people who pay, grant credit, clear circles
-//! of debts, ask for what they may not, ask again; blocks of any size, empty
+//! of debts, lock and take or have back what was locked, ask for what they may not, ask again; blocks of any size, empty
 //! ones, new days, new keys, crashes. One seed gives one life.
 
 use std::collections::HashMap;
@@ -10,19 +10,40 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::lock::puzzle_of;
+use webwallet_ledger::puzzle::{Identity, Puzzle};
+use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::state::State;
-use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Request, Time, signature};
+use webwallet_ledger::{
+    Account, AccountId, Address, Draft, Hash, Lock, Locker, Pointer, Request, Solver, Time,
+    signature,
+};
 
 use crate::chain::{DOMAIN, Log, address, canonical, secret};
 
 const DAY_MS: i64 = 86_400_000;
 /// The first few people issue units.
 const ISSUERS: usize = 4;
+/// Some of the others judge.
+const JUDGES: std::ops::Range<usize> = 5..8;
+/// What opens hash locks.
+const WORDS: [&str; 3] = ["sesame", "barley", "wheat"];
 
 /// Everybody in these lives: secret and address.
 static PEOPLE: LazyLock<Vec<([u8; 32], Address)>> = LazyLock::new(|| {
     let names = (0..16).map(|i| format!("person {i}"));
     names.map(|name| (secret(&name), address(&name))).collect()
+});
+
+/// The judges of these lives: two of these three must agree.
+pub static COURT: LazyLock<Puzzle> = LazyLock::new(|| {
+    let judges = PEOPLE[JUDGES].iter().map(|(secret, _)| Identity {
+        scheme: Scheme::EddsaEd25519,
+        public: public_of(secret).to_vec(),
+        weight: 1,
+    });
+    Puzzle::new(2, &judges.collect::<Vec<_>>()).expect("a puzzle")
 });
 
 /// What happens to a server.
@@ -51,6 +72,8 @@ pub struct Life {
     pub refused: u64,
     pub repeated: u64,
     ious: HashMap<Hash, RecordOf>,
+    /// Those that are open, in a life without a lie.
+    locks: Vec<(Pointer, Lock)>,
     stack: bool,
     keys: u64,
     /// The open block must not get another key.
@@ -67,6 +90,10 @@ impl History for Known<'_> {
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.1.get(iou).copied()
     }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.0.lock(pointer)
+    }
 }
 
 impl Life {
@@ -77,6 +104,7 @@ impl Life {
             refused: 0,
             repeated: 0,
             ious: HashMap::new(),
+            locks: Vec::new(),
             stack: false,
             keys: 1,
             rotated: false,
@@ -106,6 +134,8 @@ impl Life {
                 let inputs = request.inputs.len() as u32;
                 let of = RecordOf { number, hash: record.hash, inputs };
                 self.ious.extend(request.ious().into_iter().map(|iou| (iou, of)));
+                self.locks.retain(|(pointer, _)| !record.collects.contains(pointer));
+                self.locks.extend(record.locked().map(|(at, lock)| (at, lock.clone())));
                 self.log.record(record.bytes);
             }
             Ok(Cleared::Before(_)) => self.repeated += 1,
@@ -190,12 +220,30 @@ pub fn draft(log: &Log, random: &mut StdRng, people: [usize; 3], amount: &str) -
         expiry: Time::from_unix_ms(log.now_ms + days * DAY_MS),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     }
 }
 
 /// Signed by its source.
 pub fn signed(draft: &Draft) -> Vec<u8> {
     draft.sign(&secret_of(&draft.source))
+}
+
+/// The same with the puzzle of the court, signed by so many of its judges too.
+pub fn judged(draft: &Draft, judges: usize) -> Vec<u8> {
+    let source = secret_of(&draft.source);
+    let judges = PEOPLE[JUDGES].iter().take(judges).map(|(secret, _)| *secret);
+    let sign = |iou: Vec<u8>, secret| add_signature(&iou, &secret).expect("something to sign");
+    [source].into_iter().chain(judges).fold(draft.unsigned_with(&[&COURT]), sign)
+}
+
+/// The IOU by which somebody uses a lock and pays nothing on.
+pub fn taking(log: &Log, random: &mut StdRng, by: Address, other: Address, at: Pointer) -> Draft {
+    let mut iou = issue(log, random);
+    (iou.source, iou.target, iou.amount) = (by, other, "0".into());
+    iou.solver = Some(Solver { output: at, hashee: None });
+    iou
 }
 
 fn secret_of(address: &Address) -> [u8; 32] {
@@ -316,8 +364,68 @@ impl Author {
             .collect()
     }
 
+    /// Somebody pays somebody under conditions.
+    fn lock(&mut self) -> Vec<u8> {
+        let (log, random) = (&self.life.log, &mut self.random);
+        let unit = random.random_range(0..ISSUERS);
+        let holder = random.random_range(0..PEOPLE.len());
+        let source = if random.random() { unit } else { holder };
+        let target = (source + random.random_range(1..PEOPLE.len())) % PEOPLE.len();
+        let value = amount(random);
+        let mut iou = draft(log, random, [source, target, unit], &value);
+        let most = [10_000, 600_000, 2 * DAY_MS][random.random_range(0..3)];
+        let expiry = log.now_ms + random.random_range(1_000..most);
+        let active = log.now_ms + random.random_range(1..1_000);
+        let (is_late, is_hash, is_script) = (random.random(), random.random(), random.random());
+        let word = WORDS[random.random_range(0..WORDS.len())];
+        iou.locker = Some(Locker {
+            active: Some(Time::from_unix_ms(active)).filter(|_| is_late),
+            expiry: Time::from_unix_ms(expiry),
+            puzzle: Some(puzzle_of(word)).filter(|_| is_hash),
+            script: Some(COURT.hash).filter(|_| is_script),
+        });
+        signed(&iou)
+    }
+
+    /// One of the two takes what is locked, paying it on or not. Now and then it
+    /// is the wrong one, or something is missing.
+    fn take(&mut self) -> Vec<u8> {
+        let (log, random) = (&self.life.log, &mut self.random);
+        // Of the newest: the oldest have been left lying for a reason.
+        let newest = self.life.locks.len().min(20);
+        if newest == 0 {
+            return signed(&issue(log, random));
+        }
+        let at = self.life.locks.len() - 1 - random.random_range(0..newest);
+        let (pointer, lock) = &self.life.locks[at];
+        let Locker { expiry, puzzle, script, .. } = &lock.locker;
+        let (target, source) = (lock.account.address, lock.source);
+        let is_right = random.random_range(0..8) > 0;
+        let (by, other) = match (log.time() < *expiry) == is_right {
+            true => (target, source),
+            false => (source, target),
+        };
+        let mut iou = taking(log, random, by, other, *pointer);
+        iou.symbol = lock.account.unit;
+        if random.random() {
+            iou.amount = lock.amount.to_string();
+        }
+        let word = WORDS.iter().find(|word| puzzle.is_none_or(|puzzle| puzzle_of(word) == puzzle));
+        let hashee = word.filter(|_| random.random_range(0..8) > 0).map(|word| (*word).to_owned());
+        iou.solver = Some(Solver { output: *pointer, hashee });
+        match script {
+            Some(_) => judged(&iou, [1, 2, 2, 2, 3][random.random_range(0..5)]),
+            None => signed(&iou),
+        }
+    }
+
     fn iou(&mut self) -> Vec<u8> {
-        let kind = self.random.random_range(0..20);
+        let kind = self.random.random_range(0..24);
+        match kind {
+            20..22 => return self.lock(),
+            22..24 => return self.take(),
+            _ => {}
+        }
         let (log, random) = (&self.life.log, &mut self.random);
         let unit = random.random_range(0..ISSUERS);
         let source = random.random_range(0..PEOPLE.len());

@@ -10,6 +10,7 @@ mod honest;
 mod liar;
 mod lies;
 mod life;
+mod lock_lies;
 mod second;
 
 use chain::{ask, question};

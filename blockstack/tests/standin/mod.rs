@@ -19,7 +19,9 @@ use webwallet_blockstack::{Blockstack, Config, Files, Folder, Head, LogKey, Publ
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::tile::TileId;
-use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Record, Request, Time};
+use webwallet_ledger::{
+    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Request, Time,
+};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 use webwallet_proto::graphstore::v1::{self as graphstore, IntendRequest, Intent};
@@ -78,6 +80,11 @@ impl History for Inner {
     }
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, _: &Pointer) -> Option<Lock> {
+        // Nobody locks anything here.
+        None
     }
 }
 
@@ -139,6 +146,8 @@ impl Stores {
             expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         };
         assert!(self.clear(&[draft.sign(&secret(from))]), "it clears");
         number

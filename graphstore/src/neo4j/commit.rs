@@ -7,7 +7,7 @@ use neo4rs::query;
 use webwallet_ledger::AccountId;
 
 use super::bolt::{Failure, Transaction, integer};
-use super::plan::{Chain, plan, touched};
+use super::plan::{Chain, plan, touched, used};
 use super::schema::{SHARD, first, get};
 use super::{Inner, Stopped};
 use crate::store::{Batch, Committed, Error, Intended, Intent};
@@ -119,6 +119,14 @@ impl Inner {
         // Behind the fence: nobody else moves them now.
         for keys in self.heads(&missing) {
             known.extend(self.chains_in(&transaction.rows(keys).await?)?);
+        }
+        // A lock that is not there would be no constraint's to refuse.
+        let Some(used) = used(batch) else { return Err(Tried::Done(Committed::Deposed)) };
+        for asked in self.locks_query(&used) {
+            let open = transaction.rows(asked.0).await?.len() as u64;
+            if open != asked.1 {
+                return Err(Tried::Done(Committed::Deposed));
+            }
         }
         let plan = match plan(&self.statements, batch, &known, accounts) {
             Ok(Some(plan)) => plan,

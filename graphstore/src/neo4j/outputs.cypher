@@ -6,5 +6,5 @@ OPTIONAL MATCH (:Transaction {n: $before})-[:OUTPUTS]->(b:Output) WHERE b.p > ze
 WITH zero, CASE WHEN $before = 0 THEN zero + s ELSE b.p - 1 END - $skip AS top
 WITH zero, top, CASE WHEN top - $limit > zero THEN top - $limit ELSE zero + 1 END AS bottom
 MATCH (o:Output)<-[r:OUTPUTS]-(t:Transaction) WHERE o.p >= bottom AND o.p <= top
-RETURN o.p - zero AS s, o.net AS net, o.min AS min, o.max AS max, t.id AS record, r.i AS index, t.n AS n
+RETURN o.p - zero AS s, o.net AS net, o.min AS min, o.max AS max, o.locks AS locks, t.id AS record, r.i AS index, t.n AS n
 ORDER BY s DESC

@@ -5,11 +5,11 @@
 //! outputs consumes; the plan puts the new one right behind that one, and the
 //! uniqueness of positions does the rest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use neo4rs::summary::Counters;
 use neo4rs::{BoltType, Query, query};
-use webwallet_ledger::{Account, AccountId, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Output, Pointer, Record};
 
 use super::bolt::{integer, list, packed};
 use super::schema::SHARD;
@@ -54,6 +54,24 @@ pub(super) fn touched(batch: &Batch) -> Vec<AccountId> {
     ids
 }
 
+/// The locks that a batch uses and does not make. `None`: one is used twice.
+pub(super) fn used(batch: &Batch) -> Option<Vec<Pointer>> {
+    let (mut used, mut made) = (HashSet::new(), HashSet::new());
+    let mut before = Vec::new();
+    for record in &batch.records {
+        for lock in &record.collects {
+            if !used.insert(*lock) {
+                return None;
+            }
+            if !made.contains(lock) {
+                before.push(*lock);
+            }
+        }
+        made.extend(record.locked().map(|(pointer, _)| pointer));
+    }
+    Some(before)
+}
+
 /// Plans a batch over the accounts as they are. `accounts` is the number of the
 /// newest account. `None`: an output that it spends is not the unspent one.
 ///
@@ -72,7 +90,7 @@ pub(super) fn plan(
         let mut outputs = Vec::with_capacity(record.outputs.len());
         for (index, output) in (0..).zip(&record.outputs) {
             let before = chains.get(&output.account).or_else(|| known.get(&output.account));
-            if output.sources.first() != before.map(|chain| &chain.account.output) {
+            if record.spent(output) != before.map(|chain| chain.account.output) {
                 return Ok(None);
             }
             let (no, s) = match before {
@@ -91,7 +109,8 @@ pub(super) fn plan(
             let output_of = Pointer { record: record.hash, index };
             let account = Account { balance: output.balance.clone(), output: output_of };
             let chain = Chain { no, s, account };
-            outputs.push(output_row(index, &chain));
+            let locks = &output.sources[usize::from(before.is_some())..];
+            outputs.push(output_row(index, &chain, locks));
             chains.insert(output.account, chain);
         }
         rows.push(transaction_row(record, outputs));
@@ -99,13 +118,18 @@ pub(super) fn plan(
     let mut plan = Plan { statements: Vec::new(), chains };
     plan.create_accounts(statements, known, newest - accounts, newest);
     plan.create_transactions(statements, batch, rows);
+    plan.make_locks(statements, batch);
     plan.move_accounts(statements, known);
     Ok(Some(plan))
 }
 
-fn output_row(index: u32, chain: &Chain) -> BoltType {
+fn output_row(index: u32, chain: &Chain, locks: &[Pointer]) -> BoltType {
     let [net, min, max] = balance(&chain.account);
-    list(vec![integer(u64::from(index)), integer(chain.position()), net, min, max])
+    let mut row = vec![integer(u64::from(index)), integer(chain.position()), net, min, max];
+    if !locks.is_empty() {
+        row.push(list(locks.iter().map(|lock| lock.to_string().into()).collect()));
+    }
+    list(row)
 }
 
 fn transaction_row(record: &Record, outputs: Vec<BoltType>) -> BoltType {
@@ -166,21 +190,63 @@ impl Plan {
     fn create_transactions(&mut self, statements: &Statements, batch: &Batch, rows: Vec<BoltType>) {
         let mut records = batch.records.iter();
         for (query, count) in packed(&statements.transactions, rows) {
-            let (mut ious, mut outputs) = (0, 0);
+            let (mut ious, mut outputs, mut collecting) = (0, 0, 0);
             for record in records.by_ref().take(count as usize) {
                 ious += record.inputs.len() as u64;
                 outputs += record.outputs.len() as u64;
+                let collects = |output: &&Output| {
+                    output.sources.iter().any(|source| record.collects.contains(source))
+                };
+                collecting += record.outputs.iter().filter(collects).count() as u64;
             }
             let effect = Counters {
                 nodes_created: count + ious + outputs,
                 labels_added: count + ious + outputs,
                 relationships_created: ious + outputs,
-                // Transaction 4, IOU 1, Output 4 and 1 on the way to it.
-                properties_set: 4 * count + ious + 5 * outputs,
+                // Transaction 4, IOU 1, Output 4 and 1 on the way to it,
+                // and its locks.
+                properties_set: 4 * count + ious + 5 * outputs + collecting,
                 ..Counters::default()
             };
             self.statements.push((query, effect));
         }
+    }
+
+    /// What the batch locks, and the locks that it uses.
+    fn make_locks(&mut self, statements: &Statements, batch: &Batch) {
+        let (mut made, mut used) = (Vec::new(), Vec::new());
+        for record in &batch.records {
+            made.extend(record.locked().map(|(pointer, lock)| {
+                list(vec![
+                    integer(record.number),
+                    integer(u64::from(pointer.index)),
+                    pointer.to_string().into(),
+                    lock.account.unit.as_str().into(),
+                    lock.account.address.as_str().into(),
+                    lock.source.as_str().into(),
+                    String::from_utf8_lossy(&lock.to_bytes()).into_owned().into(),
+                ])
+            }));
+            let use_ = |lock: &Pointer| list(vec![integer(record.number), lock.to_string().into()]);
+            used.extend(record.collects.iter().map(use_));
+        }
+        let effect = |rows| Counters {
+            nodes_created: rows,
+            labels_added: 2 * rows,
+            relationships_created: rows,
+            properties_set: 6 * rows,
+            ..Counters::default()
+        };
+        self.add(packed(&statements.locks_made, made), effect);
+        let effect = |rows| Counters {
+            nodes_created: rows,
+            labels_added: rows,
+            labels_removed: rows,
+            relationships_created: 2 * rows,
+            properties_set: rows,
+            ..Counters::default()
+        };
+        self.add(packed(&statements.locks_used, used), effect);
     }
 
     fn move_accounts(&mut self, statements: &Statements, known: &HashMap<AccountId, Chain>) {

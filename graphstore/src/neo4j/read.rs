@@ -6,7 +6,7 @@ use std::time::Duration;
 use neo4rs::{BoltType, Query, Row, query};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Hash, Output, Pointer, Time};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Time};
 
 use super::Inner;
 use super::bolt::{Failure, integer, packed};
@@ -173,17 +173,59 @@ impl Inner {
         let mut placed = Vec::with_capacity(rows.len());
         for (i, row) in rows.iter().take(page.limit as usize).enumerate() {
             // The output before it in the chain is the one it consumed.
-            let sources = match (get::<u64>(row, "s")?, rows.get(i + 1)) {
+            let mut sources = match (get::<u64>(row, "s")?, rows.get(i + 1)) {
                 (1, _) => Vec::new(),
                 (_, Some(source)) => vec![pointer(source)?],
                 (s, None) => {
                     return Err(Error::Broken(format!("output {} of {account} is missing", s - 1)));
                 }
             };
+            for lock in get::<Option<Vec<String>>>(row, "locks")?.unwrap_or_default() {
+                sources.push(lock.parse().map_err(|_| {
+                    Error::Broken(format!("a lock in the graph is called {lock:?}"))
+                })?);
+            }
             let output = Output { account, balance: balance(row)?, sources };
             placed.push(Placed { pointer: pointer(row)?, output, number: get(row, "n")? });
         }
         Ok(placed)
+    }
+
+    /// Questions for those of these locks that are open, and how many each asks for.
+    pub(super) fn locks_query(&self, pointers: &[Pointer]) -> Vec<(Query, u64)> {
+        let names = pointers.iter().map(|pointer| pointer.to_string().into()).collect();
+        packed(&self.statements.locks, names)
+    }
+
+    pub(super) async fn locks(
+        &self,
+        pointers: &[Pointer],
+    ) -> Result<HashMap<Pointer, Lock>, Error> {
+        let mut found = HashMap::new();
+        for (asked, _) in self.locks_query(pointers) {
+            for row in self.bolt.read(asked).await? {
+                found.insert(parsed(&row, "id")?, lock(&row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn locks_of(
+        &self,
+        account: AccountId,
+        after: Option<Pointer>,
+        limit: u32,
+    ) -> Result<Vec<(Pointer, Lock)>, Error> {
+        let (record, index) =
+            after.map_or((String::new(), 0), |pointer| (pointer.record.to_string(), pointer.index));
+        let asked = query(&self.statements.locks_of)
+            .param("unit", account.unit.as_str())
+            .param("address", account.address.as_str())
+            .param("record", record)
+            .param("index", index)
+            .param("limit", limit);
+        let rows = self.bolt.read(asked).await?;
+        rows.iter().map(|row| Ok((parsed(row, "id")?, lock(row)?))).collect()
     }
 
     pub(super) async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {
@@ -210,6 +252,11 @@ fn stored(row: &Row) -> Result<Stored, Error> {
         return Err(Error::Broken(format!("record {number} is damaged in the graph")));
     }
     Ok(Stored { number, hash, bytes })
+}
+
+fn lock(row: &Row) -> Result<Lock, Failure> {
+    Lock::parse(get::<&str>(row, "output")?.as_bytes())
+        .map_err(|e| Failure::Unexplained(format!("a lock in the graph: {e}")))
 }
 
 fn balance(row: &Row) -> Result<Balance, Failure> {

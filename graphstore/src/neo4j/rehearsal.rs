@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use neo4rs::{BoltType, Query, query};
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{AccountId, Address, Hash};
+use webwallet_ledger::{AccountId, Address, Hash, Pointer};
 
 use super::Inner;
 use super::bolt::{Failure, Transaction, list, packed};
@@ -68,7 +68,12 @@ impl Inner {
         let outputs = list(vec![list(output.collect())]);
         let record = BoltType::from(&b"{}"[..]);
         let moved = [number.into(), BoltType::from(1)].into_iter().chain(balance());
+        // A lock of the first account, made and used.
+        let lock =
+            [number.into(), BoltType::from(0)].into_iter().chain((0..5).map(|_| text(&name)));
+        let used = vec![number.into(), text(&name)];
         let keys = || packed(&statements.heads, vec![text(&name)]).into_iter().map(|(q, _)| q);
+        let locks = || packed(&statements.locks, vec![text(&name)]).into_iter().map(|(q, _)| q);
         let fence = on_shard(&statements.fence)
             .param("batch", name.clone())
             .param("epoch", 0)
@@ -86,14 +91,16 @@ impl Inner {
         let transactions =
             vec![number.into(), text(&name), BoltType::from(0), record, ious, outputs];
         let mut queries = vec![on_shard(&statements.rehearsal), fence];
-        queries.extend(keys());
+        queries.extend(keys().chain(locks()));
         queries
             .extend(row(&statements.accounts_new, account.into_iter().chain(balance()).collect()));
         queries.push(on_shard(&statements.accounts_counted).param("accounts", number));
         queries.extend(row(&statements.transactions, transactions));
+        queries.extend(row(&statements.locks_made, lock.collect()));
+        // Now that they find something.
+        queries.extend(keys().chain(locks()));
+        queries.extend(row(&statements.locks_used, used));
         queries.extend(row(&statements.accounts_moved, moved.collect()));
-        // Now that it finds something.
-        queries.extend(keys());
         queries.extend([intend, trim]);
         for query in queries {
             transaction.rows(query).await?;
@@ -108,6 +115,8 @@ impl Inner {
         let hash = Hash([0; 32]);
         self.head().await?;
         self.load(&[account], &[hash]).await?;
+        self.locks(&[Pointer { record: hash, index: 0 }]).await?;
+        self.locks_of(account, None, 1).await?;
         self.numbered(0).await?;
         self.named(hash).await?;
         self.accounts(nobody, None, 1).await?;

@@ -21,7 +21,7 @@ const VERSION_MIN: (u32, u32) = (5, 26);
 /// Label and property of each uniqueness constraint. They are the laws: with
 /// them two writers, a stale cache or a wrong plan cannot spend an output or
 /// clear an IOU twice, nor give a number twice.
-const UNIQUE: [(&str, &str); 9] = [
+const UNIQUE: [(&str, &str); 11] = [
     ("Shard", "id"),
     ("Batch", "id"),
     ("Transaction", "n"),
@@ -31,11 +31,19 @@ const UNIQUE: [(&str, &str); 9] = [
     ("Account", "k"),
     ("Account", "no"),
     ("Block", "height"),
+    ("Lock", "id"),
+    ("Use", "id"),
 ];
 
-/// Without it a page of an address's accounts would read all accounts.
-const INDEX: &str =
-    "CREATE INDEX account_address_unit IF NOT EXISTS FOR (x:Account) ON (x.address, x.unit)";
+/// Label and properties of each index. Without them a page of an address's
+/// accounts would read all accounts, and one of its locks all locks.
+const INDEXES: [(&str, [&str; 2]); 3] =
+    [("Account", ["address", "unit"]), ("Open", ["unit", "address"]), ("Open", ["unit", "source"])];
+
+fn index(label: &str, [first, second]: [&str; 2]) -> String {
+    let name = format!("{label}_{first}_{second}").to_lowercase();
+    format!("CREATE INDEX {name} IF NOT EXISTS FOR (x:{label}) ON (x.{first}, x.{second})")
+}
 
 fn constraint(label: &str, property: &str) -> String {
     let name = format!("{label}_{property}").to_lowercase();
@@ -60,7 +68,9 @@ pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Resu
             for (label, property) in UNIQUE {
                 bolt.define(&constraint(label, property)).await?;
             }
-            bolt.define(INDEX).await?;
+            for (label, properties) in INDEXES {
+                bolt.define(&index(label, properties)).await?;
+            }
         } else if let Some(Missing { what, command }) = missing(bolt).await?.into_iter().next() {
             return Err(Refusal::Unfit(format!(
                 "{what} is missing, without which payments could clear twice or take very long; make it again with: {command}"
@@ -184,9 +194,13 @@ pub(super) async fn missing(bolt: &Bolt) -> Result<Vec<Missing>, Failure> {
             missing.push(Missing { what, command: constraint(label, property) });
         }
     }
-    if !there.contains(&("Account.address,unit".into(), false)) {
-        let what = "the index of Account.address and Account.unit".into();
-        missing.push(Missing { what, command: INDEX.into() });
+    for (label, properties) in INDEXES {
+        let on = format!("{label}.{}", properties.join(","));
+        if !there.contains(&(on, false)) {
+            let what =
+                format!("the index of {label}.{} and {label}.{}", properties[0], properties[1]);
+            missing.push(Missing { what, command: index(label, properties) });
+        }
     }
     Ok(missing)
 }

@@ -26,5 +26,6 @@ macro_rules! statements {
 statements! {
     head fence accounts_new accounts_counted transactions accounts_moved
     heads ious numbered named cleared accounts_of outputs
+    locks_made locks_used locks locks_of
     intend intents trim trimmed faults rehearsal
 }

@@ -37,6 +37,8 @@ pub fn pay(from: &str, to: &str, unit: &str, amount: &str, note: &str) -> Reques
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     };
     Request::from_inputs(&[draft.sign(&secret(from))], DOMAIN).expect("a good IOU")
 }

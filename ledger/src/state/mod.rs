@@ -22,6 +22,7 @@ use crate::address::Address;
 use crate::amount::Amount;
 use crate::hash::Hash;
 use crate::json::write_texts;
+use crate::lock::Lock;
 use crate::merkle::Node;
 use crate::record::{Pointer, Record};
 
@@ -53,18 +54,68 @@ pub fn unit_key(unit: &Address) -> Node {
     Sha3_256::new().chain_update(b"unit\0").chain_update(unit.as_str()).finalize().into()
 }
 
-/// What the tree of units says of a unit: how many accounts it has, and what
-/// its issuer owes. No unit has anything locked: there are no locks yet.
-pub fn unit_value(unit: &Address, accounts: u64, supply: &Amount) -> Vec<u8> {
+/// What the tree of units says of a unit: how many accounts it has, what is
+/// locked of it, and what its issuer owes.
+pub fn unit_value(unit: &Address, accounts: u64, locked: &Amount, supply: &Amount) -> Vec<u8> {
     let mut value = Vec::with_capacity(128);
     let members = [
         ("accounts", &*accounts.to_string()),
-        ("locked", "0"),
+        ("locked", &locked.to_string()),
         ("supply", &supply.to_string()),
         ("unit", unit.as_str()),
     ];
     write_texts(&members, &mut value);
     value
+}
+
+/// Where an open lock stands in the tree of accounts.
+pub fn lock_key(pointer: &Pointer) -> Node {
+    let pointer = pointer.to_string();
+    Sha3_256::new().chain_update(b"lock\0").chain_update(pointer).finalize().into()
+}
+
+/// What the tree of accounts says of an open lock.
+pub fn lock_value(pointer: &Pointer, lock: &Lock) -> Vec<u8> {
+    let mut value = Vec::with_capacity(600);
+    value.extend_from_slice(b"{\"output\":");
+    lock.write(&mut value);
+    value.extend_from_slice(format!(",\"pointer\":\"{pointer}\"}}").as_bytes());
+    value
+}
+
+/// What is kept under a key of the tree of accounts.
+#[derive(Clone, Debug)]
+enum Kept {
+    Account(Held),
+    /// Where the lock is, and its canonical JSON.
+    Lock(Box<(Pointer, Vec<u8>)>),
+}
+
+impl Kept {
+    fn account(&self) -> Option<&Held> {
+        match self {
+            Kept::Account(held) => Some(held),
+            Kept::Lock(_) => None,
+        }
+    }
+}
+
+/// What is kept of a unit.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    accounts: u64,
+    /// Of most units nothing is locked.
+    locked: Option<Box<Amount>>,
+}
+
+impl Line {
+    fn locked(&self) -> Amount {
+        self.locked.as_deref().cloned().unwrap_or_else(Amount::zero)
+    }
+
+    fn lock(&mut self, amount: Amount) {
+        self.locked = (!amount.is_zero()).then(|| Box::new(amount));
+    }
 }
 
 /// An account as it is kept: a third of the size of an [`Account`], and
@@ -104,12 +155,25 @@ fn read_balance(text: &str) -> Option<Balance> {
     Balance::from_texts(net, min, max).ok()
 }
 
-/// All accounts and all units, after some record.
+/// What a record changes of a unit.
+struct Change {
+    accounts: u64,
+    locked: Amount,
+}
+
+impl Default for Change {
+    fn default() -> Change {
+        Change { accounts: 0, locked: Amount::zero() }
+    }
+}
+
+/// All accounts and open locks, and all units, after some record.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    accounts: Tree<Held>,
-    /// What is held of a unit is how many accounts it has.
-    units: Tree<u64>,
+    accounts: Tree<Kept>,
+    /// How many of these are locks.
+    locks: u64,
+    units: Tree<Line>,
     unbalanced: BTreeMap<Address, Amount>,
 }
 
@@ -122,18 +186,24 @@ impl State {
     /// Takes in what the next record leaves.
     pub fn apply(&mut self, record: &Record) {
         let mut moved: BTreeMap<Address, Amount> = BTreeMap::new();
-        let mut changed: BTreeMap<Address, u64> = BTreeMap::new();
+        let mut changed: BTreeMap<Address, Change> = BTreeMap::new();
         for (id, account) in record.accounts() {
             let key = account_key(&id);
-            let before = self.accounts.get(&key).map(Held::net);
+            let before = self.accounts.get(&key).and_then(Kept::account).map(Held::net);
             if before.is_none() || id.is_issuer() {
-                *changed.entry(id.unit).or_default() += u64::from(before.is_none());
+                changed.entry(id.unit).or_default().accounts += u64::from(before.is_none());
             }
             let moved = moved.entry(id.unit).or_insert_with(Amount::zero);
             let before = before.unwrap_or_else(Amount::zero);
             *moved = moved.plus(&account.balance.net).minus(&before);
             let value = Hash::sha3(&account_value(&id, &account, record.number)).0;
-            self.accounts.set(key, value, Held::new(&account, record.number));
+            let held = Held::new(&account, record.number);
+            self.accounts.set(key, value, Kept::Account(held));
+        }
+        self.apply_locks(record, &mut changed);
+        for (unit, change) in &changed {
+            let moved = moved.entry(*unit).or_insert_with(Amount::zero);
+            *moved = moved.plus(&change.locked);
         }
         for (unit, sum) in moved.into_iter().filter(|(_, sum)| !sum.is_zero()) {
             let sum = self.unbalanced.remove(&unit).unwrap_or_else(Amount::zero).plus(&sum);
@@ -141,34 +211,67 @@ impl State {
                 self.unbalanced.insert(unit, sum);
             }
         }
-        for (unit, made) in changed {
+        for (unit, change) in changed {
             let key = unit_key(&unit);
-            let accounts = self.units.get(&key).copied().unwrap_or_default() + made;
-            let value = Hash::sha3(&unit_value(&unit, accounts, &self.supply(&unit))).0;
-            self.units.set(key, value, accounts);
+            let mut line = self.units.get(&key).cloned().unwrap_or_default();
+            line.accounts += change.accounts;
+            line.lock(line.locked().plus(&change.locked));
+            let value = unit_value(&unit, line.accounts, &line.locked(), &self.supply(&unit));
+            self.units.set(key, Hash::sha3(&value).0, line);
         }
+    }
+
+    /// Takes away the locks that a record uses, and puts up those that it makes.
+    fn apply_locks(&mut self, record: &Record, changed: &mut BTreeMap<Address, Change>) {
+        for pointer in &record.collects {
+            if let Some(lock) = self.lock(pointer) {
+                self.accounts.remove(&lock_key(pointer));
+                self.locks -= 1;
+                let locked = &mut changed.entry(lock.account.unit).or_default().locked;
+                *locked = locked.minus(&lock.amount);
+            }
+        }
+        for (pointer, lock) in record.locked() {
+            let value = Hash::sha3(&lock_value(&pointer, lock)).0;
+            let kept = Kept::Lock(Box::new((pointer, lock.to_bytes())));
+            self.accounts.set(lock_key(&pointer), value, kept);
+            self.locks += 1;
+            let locked = &mut changed.entry(lock.account.unit).or_default().locked;
+            *locked = locked.plus(&lock.amount);
+        }
+    }
+
+    fn held(&self, account: &AccountId) -> Option<&Held> {
+        self.accounts.get(&account_key(account)).and_then(Kept::account)
     }
 
     /// The account as the last record left it; `None` if never touched.
     pub fn account(&self, account: &AccountId) -> Option<Account> {
-        self.accounts.get(&account_key(account)).map(Held::account)
+        self.held(account).map(Held::account)
     }
 
     /// Number of the last record that touched the account.
     pub fn number(&self, account: &AccountId) -> Option<u64> {
-        self.accounts.get(&account_key(account)).map(|held| held.number)
+        self.held(account).map(|held| held.number)
+    }
+
+    /// The lock that stands there, if nobody has used it.
+    pub fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        match self.accounts.get(&lock_key(pointer))? {
+            Kept::Lock(lock) => Some(Lock::parse(&lock.1).expect("written by `Lock::to_bytes`")),
+            Kept::Account(_) => None,
+        }
     }
 
     /// What the issuer of a unit owes.
     pub fn supply(&self, unit: &Address) -> Amount {
         let issuer = AccountId { unit: *unit, address: *unit };
-        let held = self.accounts.get(&account_key(&issuer));
-        held.map_or_else(Amount::zero, |held| held.net().negated())
+        self.held(&issuer).map_or_else(Amount::zero, |held| held.net().negated())
     }
 
     /// How many accounts there are, in all units.
     pub fn accounts(&self) -> u64 {
-        self.accounts.len()
+        self.accounts.len() - self.locks
     }
 
     /// Units whose nets do not sum to zero, and what they sum to: none, if
@@ -184,13 +287,18 @@ impl State {
 
     /// That an account stands so, or that it was never touched.
     pub fn prove_account(&mut self, id: &AccountId) -> Proof {
-        let value = |held: &Held| account_value(id, &held.account(), held.number);
+        let value = |kept: &Kept| match kept {
+            Kept::Account(held) => account_value(id, &held.account(), held.number),
+            // No lock has the key of an account.
+            Kept::Lock(_) => Vec::new(),
+        };
         self.accounts.prove(&account_key(id), value)
     }
 
     /// That a unit stands so, or that it has no accounts.
     pub fn prove_unit(&mut self, unit: &Address) -> Proof {
         let supply = self.supply(unit);
-        self.units.prove(&unit_key(unit), |accounts| unit_value(unit, *accounts, &supply))
+        let value = |line: &Line| unit_value(unit, line.accounts, &line.locked(), &supply);
+        self.units.prove(&unit_key(unit), value)
     }
 }

@@ -6,13 +6,17 @@
 //! which takes an address that is not kept. So roots that equal those of a
 //! block show that all pieces are there, and a sum in each that none is damaged.
 
+use crate::amount::Amount;
 use crate::hash::Hash;
+use crate::lock::Lock;
 use crate::merkle::Node;
 use crate::record::Pointer;
-use crate::state::{Held, State, read_balance, write_balance};
+use crate::state::{Held, Kept, Line, State, lock_key, read_balance, write_balance};
 
 /// First byte of a piece that is an account.
 const ACCOUNT: u8 = b'a';
+/// First byte of a piece that is an open lock.
+const LOCK: u8 = b'l';
 /// First byte of a piece that is a unit.
 const UNIT: u8 = b'u';
 
@@ -20,7 +24,7 @@ const UNIT: u8 = b'u';
 const SUM: usize = 8;
 
 impl State {
-    /// All accounts and units, a piece of at most 512 bytes each, in one order
+    /// All accounts and units, a piece of at most 1,024 bytes each, in one order
     /// whatever the way here. What is unbalanced is not in them.
     pub fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
         let start = |first: u8, key: &Node, value: &Node| {
@@ -30,17 +34,31 @@ impl State {
             piece.extend_from_slice(value);
             piece
         };
-        let accounts = self.accounts.leaves().map(move |(key, value, held)| {
-            let mut piece = start(ACCOUNT, key, value);
-            piece.extend_from_slice(&held.number.to_be_bytes());
-            piece.extend_from_slice(&held.output.record.0);
-            piece.extend_from_slice(&held.output.index.to_be_bytes());
-            piece.extend_from_slice(held.balance.as_bytes());
-            summed(piece)
+        let accounts = self.accounts.leaves().map(move |(key, value, kept)| match kept {
+            Kept::Account(held) => {
+                let mut piece = start(ACCOUNT, key, value);
+                piece.extend_from_slice(&held.number.to_be_bytes());
+                piece.extend_from_slice(&held.output.record.0);
+                piece.extend_from_slice(&held.output.index.to_be_bytes());
+                piece.extend_from_slice(held.balance.as_bytes());
+                summed(piece)
+            }
+            Kept::Lock(lock) => {
+                let (pointer, lock) = &**lock;
+                let mut piece = start(LOCK, key, value);
+                piece.extend_from_slice(&[0; 8]);
+                piece.extend_from_slice(&pointer.record.0);
+                piece.extend_from_slice(&pointer.index.to_be_bytes());
+                piece.extend_from_slice(lock);
+                summed(piece)
+            }
         });
-        let units = self.units.leaves().map(move |(key, value, accounts)| {
+        let units = self.units.leaves().map(move |(key, value, line)| {
             let mut piece = start(UNIT, key, value);
-            piece.extend_from_slice(&accounts.to_be_bytes());
+            piece.extend_from_slice(&line.accounts.to_be_bytes());
+            if let Some(locked) = &line.locked {
+                piece.extend_from_slice(locked.to_string().as_bytes());
+            }
             summed(piece)
         });
         accounts.chain(units)
@@ -61,17 +79,31 @@ impl State {
         let (number, rest) = rest.split_first_chunk::<8>()?;
         let number = u64::from_be_bytes(*number);
         match *first {
-            ACCOUNT => {
+            ACCOUNT | LOCK => {
                 let (record, rest) = rest.split_first_chunk::<32>()?;
-                let (index, balance) = rest.split_first_chunk::<4>()?;
+                let (index, rest) = rest.split_first_chunk::<4>()?;
                 let output = Pointer { record: Hash(*record), index: u32::from_be_bytes(*index) };
-                let text = std::str::from_utf8(balance).ok()?;
-                let balance = write_balance(&read_balance(text)?);
-                // As it was written, and therefore readable for ever.
-                (*balance == *text).then_some(())?;
-                self.accounts.set(*key, *value, Held { balance, output, number });
+                let kept = match *first {
+                    ACCOUNT => Kept::Account(Held { balance: balance(rest)?, output, number }),
+                    _ => {
+                        // As it was written, and therefore readable for ever.
+                        let lock = Lock::parse(rest).ok()?;
+                        (lock.to_bytes() == rest && lock_key(&output) == *key).then_some(())?;
+                        self.locks += 1;
+                        Kept::Lock(Box::new((output, rest.to_vec())))
+                    }
+                };
+                self.accounts.set(*key, *value, kept);
             }
-            UNIT if rest.is_empty() => self.units.set(*key, *value, number),
+            UNIT => {
+                let mut line = Line { accounts: number, locked: None };
+                if !rest.is_empty() {
+                    let locked = std::str::from_utf8(rest).ok()?;
+                    line.lock(Amount::parse_sum(locked)?);
+                    (line.locked().to_string() == locked).then_some(())?;
+                }
+                self.units.set(*key, *value, line);
+            }
             _ => return None,
         }
         Some(())
@@ -82,4 +114,11 @@ fn summed(mut piece: Vec<u8>) -> Vec<u8> {
     let sum = Hash::sha3(&piece).0;
     piece.extend_from_slice(&sum[..SUM]);
     piece
+}
+
+/// A balance as it was written, and therefore readable for ever.
+fn balance(bytes: &[u8]) -> Option<Box<str>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let balance = write_balance(&read_balance(text)?);
+    (*balance == *text).then_some(balance)
 }

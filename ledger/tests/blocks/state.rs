@@ -48,7 +48,7 @@ fn roots_of(ledger: &Ledger) -> (Node, Node) {
         let count = ledger.accounts.keys().filter(|id| id.unit == *unit).count() as u64;
         let issuer = ledger.accounts.get(&AccountId { unit: *unit, address: *unit });
         let supply = issuer.map_or_else(Amount::zero, |account| account.balance.net.negated());
-        (unit_key(unit), Hash::sha3(&unit_value(unit, count, &supply)).0)
+        (unit_key(unit), Hash::sha3(&unit_value(unit, count, &Amount::zero(), &supply)).0)
     });
     (defined(&accounts.collect()), defined(&units.collect()))
 }
@@ -208,5 +208,8 @@ fn a_circle_makes_accounts_without_supply() {
     let mut state = replayed(&ledger.records);
     let unit = people[3].address;
     assert_eq!(state.roots(), roots_of(&ledger));
-    assert_eq!(state.prove_unit(&unit).value, Some(unit_value(&unit, 3, &Amount::zero())),);
+    assert_eq!(
+        state.prove_unit(&unit).value,
+        Some(unit_value(&unit, 3, &Amount::zero(), &Amount::zero())),
+    );
 }

@@ -43,6 +43,8 @@ fn iou(n: usize) -> Vec<u8> {
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     };
     draft.sign(&secret)
 }
@@ -144,6 +146,8 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
             expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
             active: Some("2025-01-01T00:00:00.000Z".parse().expect("time")),
             credit: None,
+            locker: None,
+            solver: None,
         };
         let text = String::from_utf8(draft.unsigned()).expect("UTF-8");
         let (source, public) = (draft.source, "ab".repeat(100));

@@ -37,6 +37,8 @@ fn record(number: usize, unit: usize, holder: (usize, usize), issued: usize) -> 
         bytes: vec![],
         inputs: vec![],
         outputs: vec![output(unit, "-", issued), output(holder.0, "", holder.1)],
+        locks: vec![],
+        collects: vec![],
     }
 }
 

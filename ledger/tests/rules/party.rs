@@ -1,12 +1,13 @@
 //! People of the tests: a key each, and the IOUs they sign.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
 use webwallet_ledger::signature::{Keys, public_of};
 use webwallet_ledger::{
-    Account, AccountId, Address, Draft, Hash, Pointer, Record, Rejection, Request, Time, verify,
+    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Rejection, Request, Time,
+    verify,
 };
 
 pub const DOMAIN: &str = "example.net";
@@ -38,6 +39,8 @@ pub fn draft(source: &Party, target: &Party, issuer: &Party, amount: &str, note:
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
         active: None,
         credit: None,
+        locker: None,
+        solver: None,
     }
 }
 
@@ -50,6 +53,7 @@ pub fn body(ious: &[Vec<u8>]) -> Vec<u8> {
 pub struct Ledger {
     pub accounts: HashMap<AccountId, Account>,
     pub ious: HashMap<Hash, RecordOf>,
+    pub locks: BTreeMap<Pointer, Lock>,
     pub records: Vec<Record>,
     pub keys: Option<Keys>,
 }
@@ -61,6 +65,10 @@ impl History for Ledger {
 
     fn record_of(&self, iou: &Hash) -> Option<RecordOf> {
         self.ious.get(iou).copied()
+    }
+
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.locks.get(pointer).cloned()
     }
 }
 
@@ -82,11 +90,9 @@ impl Ledger {
     }
 
     fn take(&mut self, record: &Record) {
-        for (index, output) in (0..).zip(&record.outputs) {
-            let output_at = Pointer { record: record.hash, index };
-            let account = Account { balance: output.balance.clone(), output: output_at };
-            self.accounts.insert(output.account, account);
-        }
+        self.accounts.extend(record.accounts());
+        record.collects.iter().for_each(|used| drop(self.locks.remove(used)));
+        self.locks.extend(record.locked().map(|(pointer, lock)| (pointer, lock.clone())));
         let inputs = record.inputs.len() as u32;
         let at = RecordOf { number: record.number, hash: record.hash, inputs };
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));

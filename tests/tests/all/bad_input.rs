@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{Code, Draft};
+use webwallet_ledger::{Code, Draft, Pointer};
 use webwallet_tests::party::{Party, draft, issue, party, pay, time};
 use webwallet_tests::process::{Process, agent, get, post};
 
@@ -44,6 +45,21 @@ fn every_rejection_reaches_the_client() {
     let on_credit = issued(&|d| (d.amount, d.credit) = ("0".into(), Some("-5".into())));
     let back = draft(&bob, &alice, &alice, "12", "back").sign(&bob.secret);
     let large = |note: &str| draft(&alice, &bob, &alice, &"9".repeat(60), note).sign(&alice.secret);
+    let mut locking = draft(&carol, &bob, &carol, "5", "lock");
+    let expiry = time("2026-06-01T00:00:00.000Z");
+    let puzzle = Some(puzzle_of("sesame"));
+    locking.locker = Some(Locker { active: None, expiry, puzzle, script: None });
+    let locked = post(&agent, &url, &one(locking.sign(&carol.secret))).expect("an answer");
+    assert_eq!(locked.status, 201, "{locked:?}");
+    let record = locked.json()["data"]["hash"]["value"].as_str().expect("a hash").parse();
+    let record = record.expect("a hash");
+    let [account, lock] = [0, 1].map(|index| Pointer { record, index });
+    let takes = |who: &Party, output| {
+        let other = if who.address == bob.address { &carol } else { &bob };
+        let mut iou = draft(who, other, &carol, "0", "takes");
+        iou.solver = Some(Solver { output, hashee: None });
+        one(iou.sign(&who.secret))
+    };
     let unsolved = {
         let public = |who: &Party| public_of(&who.secret).to_vec();
         let identity =
@@ -56,7 +72,6 @@ fn every_rejection_reaches_the_client() {
     #[rustfmt::skip]
     let table: Vec<(Code, Vec<u8>)> = vec![
         (Code::Malformed,          b"{\"data\":{}}".to_vec()),
-        (Code::UnsupportedField,   altered("\"data\":{", "\"data\":{\"solver\":{},")),
         (Code::TooLarge,           one(issued(&|d| d.random = "r".repeat(101)))),
         (Code::UnsupportedHash,    altered("stringify:data", "data")),
         (Code::HashMismatch,       altered("\"amount\":\"10\"", "\"amount\":\"99\"")),
@@ -73,11 +88,17 @@ fn every_rejection_reaches_the_client() {
         (Code::ExpiryTooFar,       one(issued(&|d| d.expiry = time("2036-01-09T00:00:00.001Z")))),
         (Code::CreditNotByIssuer,  one(credit_by_bob.sign(&bob.secret))),
         (Code::CreditNotGranted,   one(issued(&|d| d.credit = Some("1".into())))),
+        (Code::LockNotFound,       takes(&bob, account)),
+        (Code::LockNotYours,       takes(&alice, lock)),
+        (Code::LockClosed,         takes(&carol, lock)),
+        (Code::LockUnsolved,       takes(&bob, lock)),
         (Code::BalanceBelowMin,    pay(&bob, &carol, &alice, "10.01", "over")),
         (Code::BalanceAboveMax,    body_of([on_credit.as_slice(), back.as_slice()])),
         (Code::AmountOverflow,     body_of([large("a").as_slice(), large("b").as_slice()])),
     ];
-    assert!(table.iter().map(|row| row.0).eq(Code::ALL.iter().copied()), "a row for each code");
+    // Nothing is known to this version of the protocol and not implemented.
+    let codes = Code::ALL.iter().copied().filter(|code| *code != Code::UnsupportedField);
+    assert!(table.iter().map(|row| row.0).eq(codes), "a row for each code");
     for (code, body) in table {
         let answer = post(&agent, &url, &body).expect("an answer");
         let problem = answer.json();
@@ -90,7 +111,7 @@ fn every_rejection_reaches_the_client() {
         assert_eq!(problem["retry"], code.retry().as_str());
         assert_eq!(problem["error"]["message"], code.original());
     }
-    assert_eq!(get(&agent, &url, "/transaction/2").status, 404, "nothing was stored");
+    assert_eq!(get(&agent, &url, "/transaction/3").status, 404, "nothing was stored");
     let replayed = post(&agent, &url, &first).expect("an answer");
     assert_eq!((replayed.status, replayed.replayed), (200, true), "and nothing was lost");
 }

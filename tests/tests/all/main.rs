@@ -13,4 +13,5 @@ mod proofs;
 mod readme;
 mod scenarios;
 mod server;
+mod swap;
 mod trace;

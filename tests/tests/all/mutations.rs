@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::clear::{Cleared, Nothing, clear};
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::limits::DEPTH_MAX;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Keys, Scheme, public_of};
-use webwallet_ledger::{Account, AccountId, Hash, Rejection, Request, Time, json, verify};
+use webwallet_ledger::{Hash, Locker, Rejection, Request, Time, json, verify};
 use webwallet_tests::party::{DOMAIN, Party, draft, party, time};
 use webwallet_tests::process::{Process, agent, get, post};
 
@@ -75,7 +75,12 @@ fn ious() -> Vec<Vec<u8>> {
     let both = Party { secret: [0; 32], address: puzzle.address() };
     let shared = draft(&both, &carol, &both, "1", "shared").unsigned_with(&[&puzzle]);
     let shared = add_signature(&shared, &bob.secret).expect("signed");
-    vec![paid, credit.sign(&carol.secret), later.sign(&bob.secret), shared]
+    let mut locked = draft(&alice, &carol, &alice, "2", "locked");
+    let (puzzle, script) = (Some(Hash([7; 32])), Some(puzzle.hash));
+    locked.locker =
+        Some(Locker { active: None, expiry: time("2026-06-01T00:00:00.000Z"), puzzle, script });
+    let locked = locked.sign(&alice.secret);
+    vec![paid, credit.sign(&carol.secret), later.sign(&bob.secret), shared, locked]
 }
 
 fn bodies(ious: &[Vec<u8>]) -> Vec<Vec<u8>> {
@@ -171,19 +176,6 @@ fn mutants(seed: u64) -> impl Iterator<Item = Vec<u8>> {
         }
         body
     })
-}
-
-/// Nothing has cleared yet.
-struct Nothing;
-
-impl History for Nothing {
-    fn account(&self, _: &AccountId) -> Option<Account> {
-        None
-    }
-
-    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
-        None
-    }
 }
 
 /// The IOUs that would clear.

@@ -49,4 +49,4 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! { credit netting once payments puzzles together }
+scenarios! { credit locks netting once payments puzzles together }

@@ -113,6 +113,8 @@ impl Signers {
                 expiry: terms.expiry,
                 active: None,
                 credit: None,
+                locker: None,
+                solver: None,
             };
             draft.sign(secret)
         });

@@ -76,6 +76,8 @@ impl Town {
             expiry: self.expiry,
             active: None,
             credit: None,
+            locker: None,
+            solver: None,
         }
         .sign(&from.secret)
     }

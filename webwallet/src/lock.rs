@@ -1,0 +1,214 @@
+//! Locks: using one that was made for us, and having back what we have locked.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use webwallet_ledger::draft::{Draft, add_signature};
+use webwallet_ledger::lock::{Lock, Solver};
+use webwallet_ledger::puzzle::Puzzle;
+use webwallet_ledger::record::Pointer;
+use webwallet_ledger::rejection::{Code, Rejection};
+use webwallet_ledger::request::Request;
+
+use crate::client::{Answer, Server, Url, data};
+use crate::command::Outcome;
+use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::multisig::Multisig;
+use crate::pay::{self, EXPIRY_DAYS};
+use crate::problem::Problem;
+use crate::{clock, iou, output};
+
+/// `webwallet release`
+#[derive(Args)]
+pub struct Release {
+    #[command(flatten)]
+    use_: Use,
+    /// What the lock's hash is of: 64 hex digits for 32 bytes, or text
+    #[arg(long, value_name = "HEX")]
+    preimage: Option<String>,
+}
+
+/// `webwallet refund`
+#[derive(Args)]
+pub struct Refund {
+    #[command(flatten)]
+    use_: Use,
+}
+
+#[derive(Args)]
+struct Use {
+    /// The lock: hash of its record, `::` and index
+    pointer: String,
+    /// Your key, or a multisig
+    #[arg(long, value_name = "NAME")]
+    with: String,
+    /// Sign only; write the IOU to a file for others to sign, and send nothing
+    #[arg(long, value_name = "FILE")]
+    offline: Option<PathBuf>,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+impl Release {
+    /// Takes what is locked for us.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let hex = |text: &&str| text.len() == 64 && hex::decode(text).is_ok();
+        let hashee = self.preimage.as_deref().map(|text| match Some(text).filter(hex) {
+            Some(hex) => format!("0x{}", hex.to_lowercase()),
+            None => text.to_owned(),
+        });
+        self.use_.run(hashee, false, json)
+    }
+}
+
+impl Refund {
+    /// Takes back what we have locked and nobody has used in time.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        self.use_.run(None, true, json)
+    }
+}
+
+impl Use {
+    fn run(&self, hashee: Option<String>, back: bool, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let labels = keys.labels();
+        let output: Pointer = self.pointer.parse()?;
+        let server = self.url.server();
+        let lock = match find(&server, output)? {
+            Ok(lock) => lock,
+            Err(problem) => {
+                problem.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        let holder = keys.holder(&self.with)?;
+        let (source, target) = match back {
+            true => (lock.source, lock.account.address),
+            false => (lock.account.address, lock.source),
+        };
+        ensure!(
+            holder.address()? == source,
+            "this is for {} to do, and {} is another",
+            labels.of(source.as_str()),
+            self.with
+        );
+        let (now, end) = (clock::now()?, lock.locker.expiry);
+        // A preimage that is shown too late gives nothing, and opens other locks of its hash.
+        if !back && now >= end {
+            let detail = "the lock is its source's again; nothing was sent";
+            let rejection = Rejection::new(Code::LockClosed, "/data/solver/output", detail);
+            Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels)?;
+            return Ok(Outcome::Refused);
+        }
+        let draft = Draft {
+            domain: server.domain()?,
+            source,
+            target,
+            symbol: lock.account.unit,
+            amount: "0".to_owned(),
+            random: pay::random()?,
+            // Later than that nobody needs it.
+            expiry: if back { now.max(end).plus_days(EXPIRY_DAYS) } else { end },
+            active: None,
+            credit: None,
+            locker: None,
+            solver: Some(Solver { output, hashee }),
+        };
+        let script = lock.locker.script.filter(|_| !back);
+        let script = script.map(|script| Multisig::named(&script, &keys)).transpose()?.flatten();
+        let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
+        if let Some(file) = &self.offline {
+            fs::write(file, signed).with_context(|| format!("cannot write {}", file.display()))?;
+            return Ok(Outcome::Done);
+        }
+        let request = Request::from_inputs(&[&signed], &draft.domain);
+        let request = request.map_err(|refusal| refusal.rejection);
+        let request = request.and_then(|request| iou::verified(&request).map(|()| request));
+        let request = match request {
+            Ok(request) => request,
+            Err(rejection) => {
+                Problem::from_rejection(&rejection)?.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        if !json {
+            output::line(format!("signing  {}", sentence(&draft, &lock, &labels)))?;
+        }
+        let file = keys.outbox().join(format!("{}.json", draft.hash()));
+        key::keep(&file, &signed)?;
+        pay::send(&server, &request.to_bytes(), Some(&file), json, &labels)
+    }
+}
+
+/// Signs for the one who uses the lock, and for those who must agree.
+fn sign(
+    draft: &Draft,
+    holder: &Holder,
+    script: Option<&Multisig>,
+    keys: &Keys,
+) -> anyhow::Result<Vec<u8>> {
+    let puzzles: Vec<&Puzzle> = match holder {
+        Holder::Key(_) => script.into_iter().map(|script| &script.puzzle).collect(),
+        Holder::Multisig(ours) => {
+            let other = script.filter(|script| script.puzzle.hash != ours.puzzle.hash);
+            [Some(ours), other].into_iter().flatten().map(|multisig| &multisig.puzzle).collect()
+        }
+    };
+    let mut iou = match puzzles.is_empty() {
+        true => draft.unsigned(),
+        false => draft.unsigned_with(&puzzles),
+    };
+    match holder {
+        Holder::Key(key) => iou = add_signature(&iou, &key.secret()?)?,
+        Holder::Multisig(ours) => iou = ours.sign_also(iou, keys)?,
+    }
+    match script {
+        Some(script) => script.sign_also(iou, keys),
+        None => Ok(iou),
+    }
+}
+
+/// The lock as its record has it.
+fn find(server: &Server, pointer: Pointer) -> anyhow::Result<Result<Lock, Box<Problem>>> {
+    #[derive(Deserialize)]
+    struct Record<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow)]
+        outputs: Vec<&'a RawValue>,
+    }
+    let body = match server.get(&format!("/transaction/{}", pointer.record))? {
+        Answer::Done { body, .. } => body,
+        Answer::Problem(problem) => return Ok(Err(problem)),
+    };
+    let record: Record<'_> =
+        serde_json::from_str(data(&body)?.get()).context("the record cannot be read")?;
+    let Some(output) = record.data.outputs.get(pointer.index as usize) else {
+        bail!("the record {} has no output {}", pointer.record, pointer.index);
+    };
+    match Lock::parse(output.get().as_bytes()) {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(_) => bail!("{pointer} is no lock"),
+    }
+}
+
+/// What is about to be signed, in one line.
+fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
+    format!(
+        "{} takes {} (unit of {}) out of the lock {} on {}",
+        labels.of(draft.source.as_str()),
+        lock.amount,
+        labels.of(draft.symbol.as_str()),
+        draft.solver.as_ref().map(|solver| solver.output.to_string()).unwrap_or_default(),
+        draft.domain
+    )
+}
