@@ -32,6 +32,11 @@ pub struct Url {
 }
 
 impl Url {
+    /// As it was given.
+    pub fn text(&self) -> &str {
+        &self.url
+    }
+
     /// The server at this URL.
     pub fn server(&self) -> Server {
         Server::at(&self.url)

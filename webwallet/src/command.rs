@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     account, bench, config, demo, explain, health, iou, key, lock, log, manual, operator, pay,
-    receipt, serve, transaction,
+    receipt, serve, swap, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -56,6 +56,9 @@ enum Command {
     Release(lock::Release),
     /// Take back what you have locked and nobody took in time
     Refund(lock::Refund),
+    /// Swap two units over two servers
+    #[command(subcommand)]
+    Swap(swap::Command),
     /// Post signed IOUs as one request
     Post(pay::Post),
     /// What an address holds
@@ -125,6 +128,7 @@ impl Cli {
             Command::Iou(command) => iou::run(command, json),
             Command::Release(release) => release.run(json),
             Command::Refund(refund) => refund.run(json),
+            Command::Swap(command) => swap::run(command, json),
             Command::Post(post) => post.run(json),
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),

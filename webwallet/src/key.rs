@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tempfile::NamedTempFile;
 use webwallet_ledger::address::Address;
+use webwallet_ledger::hash::Hash;
 use webwallet_ledger::signature::{self, public_of};
 
 use crate::multisig::{Make, Multisig};
@@ -283,6 +284,11 @@ impl Keys {
     /// Where a signed IOU is kept while nobody knows whether it was cleared.
     pub fn outbox(&self) -> PathBuf {
         self.home.join("outbox")
+    }
+
+    /// Where the preimage of a swap is kept.
+    pub fn swap(&self, hash: &Hash) -> PathBuf {
+        self.home.join("swaps").join(format!("{hash}.json"))
     }
 
     fn file(&self, name: &str) -> PathBuf {

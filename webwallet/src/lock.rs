@@ -12,15 +12,14 @@ use webwallet_ledger::lock::{Lock, Solver};
 use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::record::Pointer;
 use webwallet_ledger::rejection::{Code, Rejection};
-use webwallet_ledger::request::Request;
 
 use crate::client::{Answer, Server, Url, data};
+use crate::clock;
 use crate::command::Outcome;
-use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::key::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::pay::{self, EXPIRY_DAYS};
 use crate::problem::Problem;
-use crate::{clock, iou, output};
 
 /// `webwallet release`
 #[derive(Args)]
@@ -127,27 +126,12 @@ impl Use {
             fs::write(file, signed).with_context(|| format!("cannot write {}", file.display()))?;
             return Ok(Outcome::Done);
         }
-        let request = Request::from_inputs(&[&signed], &draft.domain);
-        let request = request.map_err(|refusal| refusal.rejection);
-        let request = request.and_then(|request| iou::verified(&request).map(|()| request));
-        let request = match request {
-            Ok(request) => request,
-            Err(rejection) => {
-                Problem::from_rejection(&rejection)?.print(json, &labels)?;
-                return Ok(Outcome::Refused);
-            }
-        };
-        if !json {
-            output::line(format!("signing  {}", sentence(&draft, &lock, &labels)))?;
-        }
-        let file = keys.outbox().join(format!("{}.json", draft.hash()));
-        key::keep(&file, &signed)?;
-        pay::send(&server, &request.to_bytes(), Some(&file), json, &labels)
+        pay::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
     }
 }
 
-/// Signs for the one who uses the lock, and for those who must agree.
-fn sign(
+/// Signs for the one who pays or uses a lock, and for those who must agree.
+pub fn sign(
     draft: &Draft,
     holder: &Holder,
     script: Option<&Multisig>,
@@ -202,7 +186,7 @@ fn find(server: &Server, pointer: Pointer) -> anyhow::Result<Result<Lock, Box<Pr
 }
 
 /// What is about to be signed, in one line.
-fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
+pub fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
     format!(
         "{} takes {} (unit of {}) out of the lock {} on {}",
         labels.of(draft.source.as_str()),

@@ -32,6 +32,7 @@ mod receipt;
 mod refill;
 mod safety;
 mod serve;
+mod swap;
 mod transaction;
 
 use std::process::ExitCode;

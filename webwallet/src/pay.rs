@@ -15,7 +15,7 @@ use rand::rngs::SysRng;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
-use webwallet_ledger::rejection::Code;
+use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
 
 use crate::client::{Answer, Server, Url, data};
@@ -146,15 +146,11 @@ impl Payment {
             Holder::Multisig(multisig) => multisig.sign(&draft, &keys)?,
         };
         // Nothing nonsensical is kept or sent.
-        let checked = match Request::from_inputs(&[&signed], &draft.domain) {
-            Ok(request) => iou::verified(&request).map(|()| Some(request)),
-            Err(refusal) => Err(refusal.rejection),
-        };
-        let request = match (checked, &holder) {
+        match (checked(&draft, &signed), &holder) {
             (Err(unsigned), Holder::Multisig(_))
                 if self.offline && unsigned.code == Code::SignatureMissing =>
             {
-                None
+                self.write(&signed)
             }
             (Err(rejection), _) => {
                 Problem::from_rejection(&rejection)?.print(json, &labels)?;
@@ -163,20 +159,11 @@ impl Payment {
                         "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE"
                     );
                 }
-                return Ok(Outcome::Refused);
+                Ok(Outcome::Refused)
             }
-            (Ok(request), _) => request,
-        };
-        let request = match request {
-            Some(request) if !self.offline => request,
-            _ => return self.write(&signed),
-        };
-        if !json {
-            output::line(format!("signing  {}", sentence(&draft, &labels)))?;
+            (Ok(_), _) if self.offline => self.write(&signed),
+            (Ok(_), _) => clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json),
         }
-        let file = keys.outbox().join(format!("{}.json", draft.hash()));
-        key::keep(&file, &signed)?;
-        send(&server, &request.to_bytes(), Some(&file), json, &labels)
     }
 
     fn draft(&self, keys: &Keys, server: &Server, unit: Option<&str>) -> anyhow::Result<Draft> {
@@ -246,6 +233,41 @@ fn is_in(file: &Path, folder: &Path) -> bool {
     }
 }
 
+/// Checks what was signed as a server will, says what it is, keeps it and posts it.
+pub fn clear(
+    server: &Server,
+    keys: &Keys,
+    draft: &Draft,
+    signed: &[u8],
+    sentence: &str,
+    json: bool,
+) -> anyhow::Result<Outcome> {
+    let labels = keys.labels();
+    let request = match checked(draft, signed) {
+        Ok(request) => request,
+        Err(rejection) => {
+            Problem::from_rejection(&rejection)?.print(json, &labels)?;
+            return Ok(Outcome::Refused);
+        }
+    };
+    if !json {
+        output::line(format!("signing  {sentence}"))?;
+    }
+    let file = keys.outbox().join(format!("{}.json", draft.hash()));
+    // What has the same name was signed and kept before, and nobody knows what became of it.
+    if !file.exists() {
+        key::keep(&file, signed)?;
+    }
+    send(server, &request.to_bytes(), Some(&file), json, &labels)
+}
+
+/// What the server will say first of what was signed.
+pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
+    let request = Request::from_inputs(&[signed], &draft.domain);
+    let request = request.map_err(|refusal| refusal.rejection)?;
+    iou::verified(&request).map(|()| request)
+}
+
 /// Posts a request and prints what became of it. `kept` is removed once that
 /// is certain, and pointed at while it is not.
 pub fn send(
@@ -307,8 +329,8 @@ pub fn random() -> anyhow::Result<String> {
     Ok(hex::encode(random))
 }
 
-/// What is about to be signed, in one line.
-fn sentence(draft: &Draft, labels: &Labels) -> String {
+/// What is about to be signed, in one line, or two if it locks.
+pub fn sentence(draft: &Draft, labels: &Labels) -> String {
     let name = |address: &Address| labels.of(address.as_str()).to_owned();
     let unit = if draft.symbol == draft.source {
         "own unit".to_owned()

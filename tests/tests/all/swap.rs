@@ -1,11 +1,14 @@
 //! Two organisations swap units over two servers that know nothing of each
 //! other, from the command line; and at each step one of the two is gone. If one
 //! of these failed, somebody would lose more than the screen said before signing.
+//!
+//! The servers have a clock of the tests, the commands that of the machine, which
+//! is years behind: what is too late here, the servers say.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use webwallet_ledger::lock::puzzle_of;
 use webwallet_tests::process::{Process, binary};
 
@@ -22,9 +25,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(domain: &str, folder: &Path) -> Server {
+    fn new(domain: &str, folder: &Path, time: &str) -> Server {
         let (data, clock) = (folder.join(domain), folder.join(format!("{domain}.clock")));
-        std::fs::write(&clock, START).expect("a clock");
+        std::fs::write(&clock, time).expect("a clock");
         let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
         let arguments =
             ["--admin", "127.0.0.1:0", "--data", &text(&data), "--test-clock", &text(&clock)];
@@ -50,9 +53,13 @@ struct Swap {
 
 impl Swap {
     fn new() -> Swap {
+        Swap::begun(START)
+    }
+
+    fn begun(time: &str) -> Swap {
         let folder = tempfile::tempdir().expect("a folder");
-        let ours = Server::new("ours.example", folder.path());
-        let theirs = Server::new("theirs.example", folder.path());
+        let ours = Server::new("ours.example", folder.path(), time);
+        let theirs = Server::new("theirs.example", folder.path(), time);
         let swap = Swap { folder, ours, theirs };
         for who in ["alice", "bob"] {
             swap.run(who, &swap.ours, &["key", "new", who]);
@@ -60,15 +67,25 @@ impl Swap {
         swap
     }
 
+    fn command(&self, who: &str, server: &Server, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env("WEBWALLET_HOME", self.folder.path().join(who))
+            .env("WEBWALLET_URL", server.process.url());
+        command
+    }
+
+    /// What somebody sees who types a command about alice's server.
+    fn screen(&self, who: &str, arguments: &[&str]) -> String {
+        let output = self.command(who, &self.ours, arguments).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// What somebody's command answered on a server, and the code it ended with.
     fn run(&self, who: &str, server: &Server, arguments: &[&str]) -> (Option<i32>, Value) {
-        let output = Command::new(binary())
-            .args(arguments)
-            .arg("--json")
-            .env("WEBWALLET_HOME", self.folder.path().join(who))
-            .env("WEBWALLET_URL", server.process.url())
-            .output()
-            .expect("it runs");
+        let mut command = self.command(who, server, arguments);
+        let output = command.arg("--json").output().expect("it runs");
         let errors = String::from_utf8_lossy(&output.stderr);
         let answer = serde_json::from_slice(&output.stdout);
         (output.status.code(), answer.unwrap_or_else(|_| panic!("{arguments:?}: {errors}")))
@@ -92,24 +109,47 @@ impl Swap {
         key["address"].as_str().expect("an address").to_owned()
     }
 
-    /// Locks by the hash; gives the lock.
-    fn lock(&self, who: &str, server: &Server, to: &str, amount: &str, until: &str) -> String {
-        let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
-        let to = self.address(to);
-        let pay = ["issue", "--from", who, "--to", &to, "--amount", amount];
-        let lock = ["--until", until, "--hash-lock", &hash, "--expiry", until];
-        let record = self.done(who, server, &[&pay[..], &lock].concat());
-        let outputs = record["data"]["outputs"].as_array().expect("outputs");
-        assert!(outputs[1]["locker"].is_object(), "{record}");
-        format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
+    /// Both are here, and what one does is in the folder for the other.
+    fn step(&self, who: &str, step: &str) -> (Option<i32>, Value) {
+        self.run(who, &self.ours, &["swap", step, &self.terms(), "--with", who])
     }
 
-    fn alice_locks(&self) -> String {
-        self.lock("alice", &self.ours, "bob", "5", LONG)
+    fn does(&self, who: &str, step: &str) -> Value {
+        let (code, answer) = self.step(who, step);
+        assert_eq!(code, Some(0), "{who} {step}: {answer}");
+        answer
     }
 
-    fn bob_locks(&self) -> String {
-        self.lock("bob", &self.theirs, "alice", "7", SHORT)
+    fn is_refused(&self, who: &str, step: &str) -> (String, String) {
+        let (code, answer) = self.step(who, step);
+        assert_eq!(code, Some(1), "{who} {step}: {answer}");
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        (text("code"), text("retry"))
+    }
+
+    fn terms(&self) -> String {
+        self.folder.path().join("swap.json").to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The arguments of alice's offer: 5 of hers for 7 of bob's.
+    fn offer(&self, until: &str, their_until: &str) -> Vec<String> {
+        let (bob, url, file) = (self.address("bob"), self.theirs.process.url(), self.terms());
+        let offer = ["swap", "offer", "--from", "alice", "--to", &bob, "--give", "5", "--take"];
+        let terms = ["7", "--their-url", &url, "--until", until, "--their-until", their_until];
+        let arguments = [&offer[..], &terms[..], &["-o", &file]].concat();
+        arguments.into_iter().map(str::to_owned).collect()
+    }
+
+    fn alice_offers(&self) -> Value {
+        let offer = self.offer(LONG, SHORT);
+        self.done("alice", &self.ours, &offer.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn states(&self) -> (String, String) {
+        let terms = self.terms();
+        let shown = self.done("bob", &self.ours, &["swap", "show", &terms]);
+        let state = |leg: &str| shown[leg]["state"].as_str().expect("a state").to_owned();
+        (state("first"), state("second"))
     }
 
     fn set_time(&self, time: &str) {
@@ -117,9 +157,10 @@ impl Swap {
         self.theirs.set_time(time);
     }
 
-    /// What somebody holds of the unit of a server's issuer, and what that one owes.
-    fn held(&self, who: &str, server: &Server, issuer: &str) -> (String, String) {
-        let net = |who: &str| {
+    /// What alice has of bob's unit, and bob of hers; and that each issuer owes
+    /// just that.
+    fn held(&self) -> (String, String) {
+        let net = |who: &str, server: &Server, issuer: &str| {
             let (of, unit) = (self.address(who), self.address(issuer));
             let answer = self.done(who, server, &["balance", &of, "--unit", &unit]);
             let units = answer["data"]["units"].as_array().expect("units");
@@ -127,7 +168,11 @@ impl Swap {
                 unit["balance"]["net"].as_str().expect("a net").to_owned()
             })
         };
-        (net(who), net(issuer))
+        let held = (net("alice", &self.theirs, "bob"), net("bob", &self.ours, "alice"));
+        let owed = (net("bob", &self.theirs, "bob"), net("alice", &self.ours, "alice"));
+        let sum = |owed: &str, held: &str| owed == held || owed == format!("-{held}");
+        assert!(sum(&owed.0, &held.0) && sum(&owed.1, &held.1), "{owed:?} {held:?}");
+        held
     }
 }
 
@@ -138,84 +183,208 @@ fn pair(a: &str, b: &str) -> (String, String) {
 #[test]
 fn two_servers_swap_two_units() {
     let swap = Swap::new();
-    let (first, second) = (swap.alice_locks(), swap.bob_locks());
-    // Nobody has anything before the preimage is shown.
-    let blind = ["release", &first, "--with", "bob"];
-    assert_eq!(swap.refused("bob", &swap.ours, &blind).0, "lock_unsolved");
-    let wrong = ["release", &first, "--with", "bob", "--preimage", &"00".repeat(32)];
-    assert_eq!(swap.refused("bob", &swap.ours, &wrong).0, "lock_unsolved");
-    let shows = ["release", &second, "--with", "alice", "--preimage", PREIMAGE];
-    let record = swap.done("alice", &swap.theirs, &shows);
+    swap.alice_offers();
+    assert_eq!(swap.states(), pair("open", "none"));
+    assert_eq!(swap.is_refused("alice", "claim").0, "lock_not_found");
+    swap.does("bob", "accept");
+    assert_eq!(swap.states(), pair("open", "open"));
+    // Nobody has anything before the preimage is shown, and nobody can go back.
+    assert_eq!(swap.is_refused("bob", "claim").0, "lock_unsolved");
+    assert_eq!(swap.is_refused("bob", "refund"), pair("lock_closed", "later"));
+    let record = swap.does("alice", "claim");
     // Whoever shows it to one server has shown it to everybody.
     let shown = record["meta"]["inputs"][0]["data"]["solver"]["hashee"].as_str();
-    let shown = shown.and_then(|hashee| hashee.strip_prefix("0x")).expect("a preimage").to_owned();
-    let takes = ["release", &first, "--with", "bob", "--preimage", &shown];
-    swap.done("bob", &swap.ours, &takes);
-    assert_eq!(swap.held("alice", &swap.theirs, "bob"), pair("7", "-7"));
-    assert_eq!(swap.held("bob", &swap.ours, "alice"), pair("5", "-5"));
-    assert_eq!(swap.refused("bob", &swap.ours, &takes).0, "lock_not_found");
+    assert!(shown.is_some_and(|hashee| hashee.starts_with("0x")), "{record}");
+    assert_eq!(swap.states(), pair("open", "taken"));
+    swap.does("bob", "claim");
+    assert_eq!((swap.states(), swap.held()), (pair("taken", "taken"), pair("7", "5")));
+    for (who, step) in [("alice", "refund"), ("bob", "refund"), ("bob", "accept")] {
+        assert_eq!(swap.is_refused(who, step).0, "lock_not_found", "{who} {step}");
+    }
+    assert_eq!(swap.held(), pair("7", "5"));
+}
+
+/// A step that was taken already, by a command that was cut off after it, say.
+#[test]
+fn a_step_that_is_taken_again_moves_nothing() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    let accepted = swap.does("bob", "accept");
+    assert_eq!(swap.does("bob", "accept")["hash"], accepted["hash"]);
+    swap.does("alice", "claim");
+    assert_eq!(swap.does("alice", "claim")["state"], "taken");
+    // The preimage is known by now: what bob would lock again would be alice's.
+    assert_eq!(swap.does("bob", "accept")["hash"], accepted["hash"]);
+    swap.does("bob", "claim");
+    assert_eq!(swap.does("bob", "claim")["state"], "taken");
+    assert_eq!(swap.held(), pair("7", "5"));
 }
 
 /// bob never locks: alice has hers back when her time is over, and not before.
 #[test]
 fn bob_is_gone_after_alice_has_locked() {
     let swap = Swap::new();
-    let first = swap.alice_locks();
-    let back = ["refund", &first, "--with", "alice"];
-    assert_eq!(swap.refused("alice", &swap.ours, &back), pair("lock_closed", "later"));
+    swap.alice_offers();
+    assert_eq!(swap.is_refused("alice", "refund"), pair("lock_closed", "later"));
     swap.set_time(LONG);
-    swap.done("alice", &swap.ours, &back);
-    assert_eq!(swap.held("bob", &swap.ours, "alice"), pair("0", "0"));
+    swap.does("alice", "refund");
+    assert_eq!((swap.states(), swap.held()), (pair("none", "none"), pair("0", "0")));
+    // It is too late for bob to come: there is nothing that he could lock for.
+    assert_eq!(swap.is_refused("bob", "accept").0, "lock_not_found");
 }
 
 /// alice never shows the preimage: each has their own back.
 #[test]
 fn alice_is_gone_after_both_have_locked() {
     let swap = Swap::new();
-    let (first, second) = (swap.alice_locks(), swap.bob_locks());
+    swap.alice_offers();
+    swap.does("bob", "accept");
     swap.set_time(SHORT);
-    swap.done("bob", &swap.theirs, &["refund", &second, "--with", "bob"]);
-    // Too late for her to have his, so she still has a day to have hers back.
-    let late = ["release", &second, "--with", "alice", "--preimage", PREIMAGE];
-    assert_eq!(swap.refused("alice", &swap.theirs, &late).0, "lock_not_found");
+    swap.does("bob", "refund");
+    // Too late for her to have his: she shows nothing, and has a day to have hers back.
+    assert_eq!(swap.is_refused("alice", "claim").0, "lock_not_found");
+    assert_eq!(swap.is_refused("bob", "claim").0, "lock_unsolved");
     swap.set_time(LONG);
-    swap.done("alice", &swap.ours, &["refund", &first, "--with", "alice"]);
-    assert_eq!(swap.held("alice", &swap.theirs, "bob"), pair("0", "0"));
-    assert_eq!(swap.held("bob", &swap.ours, "alice"), pair("0", "0"));
+    swap.does("alice", "refund");
+    assert_eq!((swap.states(), swap.held()), (pair("none", "none"), pair("0", "0")));
 }
 
-/// alice comes at the moment when bob's lock ends: it is his again. (Whoever is
-/// late by their own clock sends nothing: a preimage shown too late opens hers.)
-#[test]
-fn alice_is_late() {
-    let swap = Swap::new();
-    let (_, second) = (swap.alice_locks(), swap.bob_locks());
-    swap.set_time(SHORT);
-    let late = ["release", &second, "--with", "alice", "--preimage", PREIMAGE];
-    assert_eq!(swap.refused("alice", &swap.theirs, &late), pair("lock_closed", "never"));
-    swap.done("bob", &swap.theirs, &["refund", &second, "--with", "bob"]);
-    assert_eq!(swap.held("alice", &swap.theirs, "bob"), pair("0", "0"));
-    let past = Server::new("past.example", swap.folder.path());
-    past.set_time("2020-01-01T00:00:00.000Z");
-    let end = "2020-06-01T00:00:00.000Z";
-    let third = swap.lock("bob", &past, "alice", "7", end);
-    let late = ["release", &third, "--with", "alice", "--preimage", PREIMAGE];
-    assert_eq!(swap.refused("alice", &past, &late), pair("lock_closed", "never"));
-    let iou = swap.done("bob", &past, &["balance", "bob"]);
-    assert_eq!(iou["data"]["units"][0]["balance"]["net"], "-7");
-}
-
-/// bob is gone after alice has shown the preimage: he has until her lock ends,
-/// which is what his screen said; from then on it is hers.
+/// bob is gone after alice has shown the preimage: he has until her lock ends.
 #[test]
 fn bob_is_gone_after_the_preimage_was_shown() {
     let swap = Swap::new();
-    let (first, second) = (swap.alice_locks(), swap.bob_locks());
-    let shows = ["release", &second, "--with", "alice", "--preimage", PREIMAGE];
-    swap.done("alice", &swap.theirs, &shows);
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    swap.does("alice", "claim");
     swap.set_time("2030-01-02T23:59:59.999Z");
-    let back = ["refund", &first, "--with", "alice"];
-    assert_eq!(swap.refused("alice", &swap.ours, &back), pair("lock_closed", "later"));
-    swap.done("bob", &swap.ours, &["release", &first, "--with", "bob", "--preimage", PREIMAGE]);
-    assert_eq!(swap.held("bob", &swap.ours, "alice"), pair("5", "-5"));
+    assert_eq!(swap.is_refused("alice", "refund"), pair("lock_closed", "later"));
+    swap.does("bob", "claim");
+    assert_eq!(swap.held(), pair("7", "5"));
+}
+
+/// The same, and he stays away: then he has nothing for what he gave, which is
+/// the worst that his screen named before he signed.
+#[test]
+fn bob_never_comes_back() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    let screen = swap.screen("bob", &["swap", "accept", &swap.terms(), "--with", "bob"]);
+    let (before, after) = screen.split_once("cleared  ").expect("cleared");
+    assert!(before.contains("at worst "), "{before}");
+    assert!(before.contains("you come later than that: then you have nothing for it"), "{before}");
+    assert!(
+        before.contains(LONG) && before.contains(SHORT) && !after.contains("worst"),
+        "{screen}"
+    );
+    swap.does("alice", "claim");
+    swap.set_time(LONG);
+    assert_eq!(swap.is_refused("bob", "claim"), pair("lock_closed", "never"));
+    swap.does("alice", "refund");
+    assert_eq!((swap.states(), swap.held()), (pair("none", "taken"), pair("7", "0")));
+}
+
+/// Whoever is late by the server's clock has nothing: and what was offered says
+/// so before it is signed.
+#[test]
+fn alice_is_late() {
+    let swap = Swap::new();
+    let offer = swap.offer(LONG, SHORT);
+    let screen = swap.screen("alice", &offer.iter().map(String::as_str).collect::<Vec<_>>());
+    let (before, _) = screen.split_once("cleared  ").expect("cleared");
+    let worst = format!("at worst you have nothing for it, and yours back, but not before {LONG}");
+    assert!(before.contains(&worst), "{before}");
+    swap.does("bob", "accept");
+    swap.set_time(SHORT);
+    let screen = swap.screen("alice", &["swap", "claim", &swap.terms(), "--with", "alice"]);
+    let (before, after) = screen.split_once("refused: lock_closed").expect("refused");
+    assert!(before.contains("showing  the preimage"), "{before}");
+    let worst = format!("at worst theirs.example does not clear it before {SHORT}: then ");
+    assert!(before.contains(&worst) && !after.contains("worst"), "{screen}");
+    swap.does("bob", "refund");
+    swap.set_time(LONG);
+    swap.does("alice", "refund");
+    assert_eq!(swap.held(), pair("0", "0"));
+}
+
+/// Whoever is late by their own clock shows nothing: a preimage that comes too
+/// late takes nothing, and opens the lock of whoever showed it.
+#[test]
+fn a_preimage_is_not_shown_too_late() {
+    let swap = Swap::begun("2020-01-01T00:00:00.000Z");
+    let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
+    let leg = |server: &Server, domain: &str, from: &str, to: &str, amount: &str, until: &str| {
+        let lock = ["issue", "--from", from, "--to", &swap.address(to), "--amount", amount];
+        let until_ = ["--until", until, "--hash-lock", &hash, "--expiry", until];
+        let record = swap.done(from, server, &[&lock[..], &until_].concat());
+        let (url, [source, target]) =
+            (server.process.url(), [from, to].map(|who| swap.address(who)));
+        let leg = json!({
+            "url": url, "domain": domain, "unit": source, "amount": amount, "source": source,
+            "target": target, "until": until,
+        });
+        (leg, format!("{}::1", record["hash"]["value"].as_str().expect("a hash")))
+    };
+    let long = "2020-06-02T00:00:00.000Z";
+    let (first, _) = leg(&swap.ours, "ours.example", "alice", "bob", "5", long);
+    let short = "2020-06-01T00:00:00.000Z";
+    let (second, lock) = leg(&swap.theirs, "theirs.example", "bob", "alice", "7", short);
+    let terms = json!({"hash": hash, "first": first, "second": second});
+    std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    let swaps = swap.folder.path().join("alice").join("swaps");
+    std::fs::create_dir_all(&swaps).expect("made");
+    let kept = json!({"preimage": format!("0x{PREIMAGE}")}).to_string();
+    std::fs::write(swaps.join(format!("{hash}.json")), kept).expect("written");
+    // By the servers' clocks it would do.
+    assert_eq!(swap.is_refused("alice", "claim"), pair("lock_closed", "never"));
+    let late = ["release", &lock, "--with", "alice", "--preimage", PREIMAGE];
+    assert_eq!(swap.refused("alice", &swap.theirs, &late), pair("lock_closed", "never"));
+    assert_eq!(swap.states(), pair("open", "open"));
+}
+
+/// Terms that say more than is there, or leave no time, are not accepted.
+#[test]
+fn bob_accepts_only_what_is_there() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let terms: Value = serde_json::from_str(&written).expect("JSON");
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut terms = terms.clone();
+        change(&mut terms);
+        std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    };
+    let lies: [(&str, Value); 3] = [
+        ("amount", json!("6")),
+        ("unit", json!(swap.address("bob"))),
+        ("until", json!("2030-01-03T00:00:00.001Z")),
+    ];
+    for (field, lie) in lies {
+        changed(&|terms| terms["first"][field] = lie.clone());
+        assert_eq!(swap.is_refused("bob", "accept").0, "lock_not_found", "{field}");
+    }
+    // Another hash than that of the lock: what alice shows would open nothing.
+    changed(&|terms| terms["hash"] = json!("00".repeat(32)));
+    assert_eq!(swap.is_refused("bob", "accept").0, "lock_not_found");
+    let nonsense: [(&str, &str, Value); 4] = [
+        ("second", "until", json!("2030-01-02T23:50:00.001Z")),
+        ("second", "url", json!(swap.ours.process.url())),
+        ("second", "target", json!(swap.address("bob"))),
+        ("first", "amount", json!("-5")),
+    ];
+    for (leg, field, value) in nonsense {
+        changed(&|terms| terms[leg][field] = value.clone());
+        let arguments = ["swap", "accept", &swap.terms(), "--with", "bob"];
+        let output = swap.command("bob", &swap.ours, &arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{leg} {field}");
+    }
+    std::fs::write(swap.terms(), &written).expect("written");
+    assert_eq!(swap.states(), pair("open", "none"));
+    // An offer is not written over, and one that leaves no time is not made.
+    for (until, their_until) in [(LONG, SHORT), (SHORT, LONG), (LONG, "2020-01-01T00:00:00.000Z")] {
+        let offer = swap.offer(until, their_until);
+        let arguments: Vec<&str> = offer.iter().map(String::as_str).collect();
+        let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{until} {their_until}");
+    }
+    assert_eq!(std::fs::read_to_string(swap.terms()).expect("terms"), written);
 }

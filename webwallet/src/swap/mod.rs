@@ -1,0 +1,423 @@
+//! `webwallet swap`: two parties swap two units over two servers that know
+//! nothing of each other. Who offers locks first and keeps a preimage of the hash
+//! of both locks; showing it to take the second opens the first to the other. Whoever
+//! waits in vain has their own back.
+//!
+//! Nothing that must not be lost is kept but the preimage: what has been done so
+//! far, each finds on the two servers. Before anything is signed the screen says
+//! what is lost at worst.
+
+mod terms;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Subcommand};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use webwallet_ledger::draft::Draft;
+use webwallet_ledger::hash::Hash;
+use webwallet_ledger::lock::puzzle_of;
+use webwallet_ledger::rejection::{Code, Rejection};
+use webwallet_ledger::time::Time;
+
+use self::terms::{Found, Leg, PHASE_MS, Terms};
+use crate::client::{Server, Url};
+use crate::command::Outcome;
+use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::problem::Problem;
+use crate::{clock, lock, output, pay};
+
+/// Hours that the first lock is open when nothing else is said.
+const HOURS: i64 = 48;
+const HOUR_MS: i64 = 3_600_000;
+/// A preimage is shown only while so much is left. Shown too late it takes
+/// nothing, and opens the lock of whoever showed it all the same.
+const SHOW_MS: i64 = 60_000;
+
+/// `webwallet swap ...`
+#[derive(Subcommand)]
+pub enum Command {
+    /// Lock what you give, and write the terms for the other
+    Offer(Box<Offer>),
+    /// Lock what the terms ask of you, if the other's lock is there
+    Accept(Step),
+    /// Take what the other has locked for you
+    Claim(Step),
+    /// Have back what you have locked and nobody took in time
+    Refund(Step),
+    /// How far a swap has come
+    Show(Show),
+}
+
+/// `webwallet swap offer`
+#[derive(Args)]
+pub struct Offer {
+    /// Your key that pays, or a multisig
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// With whom
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    to: String,
+    /// What you give: a decimal
+    #[arg(long, value_name = "AMOUNT")]
+    give: String,
+    /// Unit that you give, named by its issuer [default: your own]
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    unit: Option<String>,
+    /// What you get: a decimal
+    #[arg(long, value_name = "AMOUNT")]
+    take: String,
+    /// Unit that you get, named by its issuer [default: the other's own]
+    #[arg(long, value_name = "NAME_OR_ADDRESS")]
+    their_unit: Option<String>,
+    /// The server that clears what you get
+    #[arg(long, value_name = "URL")]
+    their_url: String,
+    /// Until when the other can take yours; from then on you can have it back [default: in 48 hours]
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Until when you can take theirs [default: half that time]
+    #[arg(long, value_name = "TIME")]
+    their_until: Option<String>,
+    /// Write the terms to this file, for the other
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    home: Home,
+    /// The server that clears what you give
+    #[command(flatten)]
+    url: Url,
+}
+
+/// One step of a swap.
+#[derive(Args)]
+pub struct Step {
+    /// The terms
+    file: PathBuf,
+    /// Your key, or a multisig
+    #[arg(long, value_name = "NAME")]
+    with: String,
+    #[command(flatten)]
+    home: Home,
+}
+
+/// `webwallet swap show`
+#[derive(Args)]
+pub struct Show {
+    /// The terms
+    file: PathBuf,
+    #[command(flatten)]
+    home: Home,
+}
+
+/// What opens a lock, until it is shown.
+#[derive(Serialize, Deserialize)]
+struct Preimage {
+    preimage: String,
+}
+
+/// Runs `webwallet swap ...`.
+pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Offer(offer) => offer.run(json),
+        Command::Accept(step) => Party::new(step, json)?.accept(),
+        Command::Claim(step) => Party::new(step, json)?.claim(),
+        Command::Refund(step) => Party::new(step, json)?.refund(),
+        Command::Show(show) => show.run(json),
+    }
+}
+
+impl Offer {
+    fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let holder = keys.holder(&self.from)?;
+        let mut preimage = [0; 32];
+        SysRng.try_fill_bytes(&mut preimage).context("the system gave no random bytes")?;
+        let preimage = format!("0x{}", hex::encode(preimage));
+        let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
+        let party = Party { terms, keys, holder, json };
+        let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
+        if let Err(rejection) = pay::checked(&draft, &signed) {
+            return party.refused(&rejection);
+        }
+        // Before anything is locked: without the one nobody could ever take the
+        // other's, without the other they would not know what is offered.
+        let kept = serde_json::to_vec(&Preimage { preimage })?;
+        key::keep(&party.keys.swap(&party.terms.hash), &kept)?;
+        let mut written = serde_json::to_vec_pretty(&party.terms)?;
+        written.push(b'\n');
+        fs::File::create_new(&self.output)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &written))
+            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        party.offer(&draft, &signed)
+    }
+
+    fn terms(&self, keys: &Keys, holder: &Holder, hash: Hash) -> anyhow::Result<Terms> {
+        let (source, target) = (holder.address()?, keys.address(&self.to)?);
+        let now = clock::now()?.unix_ms();
+        let until = match &self.until {
+            Some(until) => clock::parse(until)?,
+            None => Time::from_unix_ms(now + HOURS * HOUR_MS),
+        };
+        let their_until = match &self.their_until {
+            Some(until) => clock::parse(until)?,
+            None => Time::from_unix_ms(now + (until.unix_ms() - now) / 2),
+        };
+        ensure!(
+            their_until.unix_ms() >= now + PHASE_MS,
+            "the other's lock must be open for ten minutes at least, and it is to end at {their_until}"
+        );
+        let unit = |unit: &Option<String>, own| match unit {
+            Some(unit) => keys.address(unit),
+            None => Ok(own),
+        };
+        let (ours, theirs) = (self.url.text(), self.their_url.as_str());
+        let first = Leg {
+            url: ours.to_owned(),
+            domain: Server::at(ours).domain()?,
+            unit: unit(&self.unit, source)?,
+            amount: self.give.clone(),
+            source,
+            target,
+            until,
+        };
+        let second = Leg {
+            url: theirs.to_owned(),
+            domain: Server::at(theirs).domain()?,
+            unit: unit(&self.their_unit, target)?,
+            amount: self.take.clone(),
+            source: target,
+            target: source,
+            until: their_until,
+        };
+        let terms = Terms { hash, first, second };
+        terms.check()?;
+        Ok(terms)
+    }
+}
+
+/// Who takes a step.
+struct Party {
+    terms: Terms,
+    keys: Keys,
+    holder: Holder,
+    json: bool,
+}
+
+impl Party {
+    fn new(step: &Step, json: bool) -> anyhow::Result<Party> {
+        let (terms, keys) = (Terms::read(&step.file)?, step.home.keys()?);
+        let holder = keys.holder(&step.with)?;
+        let ours = holder.address()?;
+        ensure!(
+            [terms.first.source, terms.second.source].contains(&ours),
+            "{} is not one of the two who swap",
+            step.with
+        );
+        Ok(Party { terms, keys, holder, json })
+    }
+
+    fn offers(&self) -> anyhow::Result<bool> {
+        Ok(self.holder.address()? == self.terms.first.source)
+    }
+
+    fn offer(&self, draft: &Draft, signed: &[u8]) -> anyhow::Result<Outcome> {
+        let (labels, Terms { first, second, .. }) = (self.keys.labels(), &self.terms);
+        let sentence = format!(
+            "{}\nfor      {}, when {} has locked it, before {}\nat worst you have nothing for it, and yours back, but not before {}",
+            pay::sentence(draft, &labels),
+            what(second, &labels),
+            labels.of(second.source.as_str()),
+            second.until,
+            first.until
+        );
+        pay::clear(&first.server()?, &self.keys, draft, signed, &sentence, self.json)
+    }
+
+    fn accept(&self) -> anyhow::Result<Outcome> {
+        let (labels, Terms { hash, first, second }) = (self.keys.labels(), &self.terms);
+        ensure!(!self.offers()?, "who offers does not accept: this is for the other to do");
+        let now = clock::now()?;
+        if now >= second.until {
+            return self.too_late(second, now);
+        }
+        if !matches!(first.find(&first.server()?, *hash)?, Found::Open(_)) {
+            return self.missing(first);
+        }
+        let (draft, signed) = self.signed(second.locking(*hash))?;
+        let sentence = format!(
+            "{}\nfor      {}, from when {} shows the preimage, before {}\nat worst {} takes yours in time and you come later than that: then you have nothing for it;\n         who does not take yours has no right to it from {} on, and you have it back",
+            pay::sentence(&draft, &labels),
+            what(first, &labels),
+            labels.of(first.source.as_str()),
+            first.until,
+            labels.of(first.source.as_str()),
+            second.until,
+        );
+        pay::clear(&second.server()?, &self.keys, &draft, &signed, &sentence, self.json)
+    }
+
+    fn claim(&self) -> anyhow::Result<Outcome> {
+        let Terms { hash, first, second } = &self.terms;
+        let offers = self.offers()?;
+        let leg = if offers { second } else { first };
+        let server = leg.server()?;
+        let pointer = match leg.find(&server, *hash)? {
+            Found::Open(pointer) => pointer,
+            Found::Nothing => return self.missing(leg),
+            Found::Taken(_) => {
+                Status::new(leg, "taken").print(self.json, &self.keys.labels())?;
+                return Ok(Outcome::Done);
+            }
+        };
+        let hashee = match offers {
+            true => Some(self.preimage()?),
+            false => match second.find(&second.server()?, *hash)? {
+                Found::Taken(hashee) => Some(hashee),
+                _ => None,
+            },
+        };
+        let Some(hashee) = hashee else {
+            let detail = "the other has not shown the preimage yet: it can be claimed from then on";
+            return self.refused(&Rejection::new(Code::LockUnsolved, "", detail));
+        };
+        let now = clock::now()?;
+        let left = if offers { SHOW_MS } else { 1 };
+        if now.unix_ms() + left > leg.until.unix_ms() {
+            return self.too_late(leg, now);
+        }
+        let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
+        let sentence = self.claiming(&draft, leg)?;
+        pay::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+    }
+
+    fn claiming(&self, draft: &Draft, leg: &Leg) -> anyhow::Result<String> {
+        let (labels, Terms { hash, first, .. }) = (self.keys.labels(), &self.terms);
+        let takes = lock::sentence(draft, &leg.lock(*hash)?, &labels);
+        let other = labels.of(leg.source.as_str());
+        let worst = format!(
+            "at worst {} does not clear it before {}: then {other} has both",
+            leg.domain, leg.until
+        );
+        Ok(match self.offers()? {
+            false => format!("{takes}\n{worst}"),
+            true => format!(
+                "{takes}\nshowing  the preimage: from now on {other} can take {}, before {}\n{worst}",
+                what(first, &labels),
+                first.until
+            ),
+        })
+    }
+
+    fn refund(&self) -> anyhow::Result<Outcome> {
+        let Terms { hash, first, second } = &self.terms;
+        let leg = if self.offers()? { first } else { second };
+        let server = leg.server()?;
+        let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
+        let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;
+        let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
+        pay::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+    }
+
+    fn signed(&self, draft: Draft) -> anyhow::Result<(Draft, Vec<u8>)> {
+        let signed = lock::sign(&draft, &self.holder, None, &self.keys)?;
+        Ok((draft, signed))
+    }
+
+    fn preimage(&self) -> anyhow::Result<String> {
+        let file = self.keys.swap(&self.terms.hash);
+        let read = || Ok::<_, anyhow::Error>(serde_json::from_slice(&fs::read(&file)?)?);
+        let Preimage { preimage } =
+            read().with_context(|| format!("cannot read the preimage in {}", file.display()))?;
+        ensure!(
+            puzzle_of(&preimage) == self.terms.hash,
+            "the preimage in {} is of another swap",
+            file.display()
+        );
+        Ok(preimage)
+    }
+
+    fn missing(&self, leg: &Leg) -> anyhow::Result<Outcome> {
+        let detail = format!(
+            "no lock of {} for {} by these terms stands on {}: it is not there yet, or was used",
+            leg.source, leg.target, leg.domain
+        );
+        self.refused(&Rejection::new(Code::LockNotFound, "", detail))
+    }
+
+    fn too_late(&self, leg: &Leg, now: Time) -> anyhow::Result<Outcome> {
+        let detail = "too little time is left; nothing was sent";
+        self.refused(&Rejection::new(Code::LockClosed, "", detail).measured(leg.until, now))
+    }
+
+    fn refused(&self, rejection: &Rejection) -> anyhow::Result<Outcome> {
+        Problem::from_rejection(rejection)?.print(self.json, &self.keys.labels())?;
+        Ok(Outcome::Refused)
+    }
+}
+
+/// A lock, and how far it has come.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    leg: &'a Leg,
+    state: &'static str,
+}
+
+impl Status<'_> {
+    fn new<'a>(leg: &'a Leg, state: &'static str) -> Status<'a> {
+        Status { leg, state }
+    }
+
+    fn line(&self, labels: &Labels) -> String {
+        let Leg { source, target, until, .. } = self.leg;
+        let (source, target) = (labels.of(source.as_str()), labels.of(target.as_str()));
+        let what = what(self.leg, labels);
+        format!("{what}, of {source} for {target}, before {until}: {}", self.state)
+    }
+
+    fn print(&self, json: bool, labels: &Labels) -> anyhow::Result<()> {
+        match json {
+            true => output::line(serde_json::to_vec(self)?)?,
+            false => output::line(self.line(labels))?,
+        }
+        Ok(())
+    }
+}
+
+impl Show {
+    fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            hash: String,
+            first: Status<'a>,
+            second: Status<'a>,
+        }
+        let (terms, labels) = (Terms::read(&self.file)?, self.home.keys()?.labels());
+        let status = |leg| -> anyhow::Result<Status<'_>> {
+            let state = match Leg::find(leg, &leg.server()?, terms.hash)? {
+                Found::Open(_) => "open",
+                Found::Taken(_) => "taken",
+                Found::Nothing => "none",
+            };
+            Ok(Status::new(leg, state))
+        };
+        let (first, second) = (status(&terms.first)?, status(&terms.second)?);
+        if json {
+            let hash = terms.hash.to_string();
+            output::line(serde_json::to_vec(&Whole { hash, first, second })?)?;
+        } else {
+            output::line(format!("first   {}", first.line(&labels)))?;
+            output::line(format!("second  {}", second.line(&labels)))?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// What a lock holds, and where.
+fn what(leg: &Leg, labels: &Labels) -> String {
+    format!("{} (unit of {}) on {}", leg.amount, labels.of(leg.unit.as_str()), leg.domain)
+}
