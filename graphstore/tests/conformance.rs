@@ -2,10 +2,16 @@
 //! engine is one more line at the end of this file.
 
 mod graph;
+mod locks;
 mod payments;
 
 use std::sync::Arc;
 
+use locks::{
+    a_lock_is_used_once_whatever_a_writer_believes,
+    an_open_lock_is_there_for_both_and_a_used_one_for_nobody,
+    of_racing_batches_exactly_one_uses_a_lock,
+};
 use payments::{DOMAIN, account, address, batch, pay, time};
 use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
 use webwallet_ledger::clear::History;
@@ -325,6 +331,9 @@ macro_rules! every_case {
             a_long_chain_reads_newest_first_and_stays_put_under_inserts
             an_intent_is_stored_once_for_its_height
             trimmed_records_stay_decided
+            an_open_lock_is_there_for_both_and_a_used_one_for_nobody
+            a_lock_is_used_once_whatever_a_writer_believes
+            of_racing_batches_exactly_one_uses_a_lock
         }
     };
 }

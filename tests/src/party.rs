@@ -3,7 +3,7 @@
 
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Address, Draft, Hash, Time};
+use webwallet_ledger::{Address, Draft, Hash, Locker, Pointer, Solver, Time};
 
 /// The domain of every server of the tests.
 pub const DOMAIN: &str = "example.net";
@@ -49,6 +49,21 @@ pub fn time(text: &str) -> Time {
 pub fn issue(source: &Party, target: &Party, amount: &str, random: &str) -> Vec<u8> {
     let iou = draft(source, target, source, amount, random).sign(&source.secret);
     body_of([iou.as_slice()])
+}
+
+/// The body of a request that locks an amount of the source's own unit until 2028.
+pub fn lock(source: &Party, target: &Party, amount: &str, random: &str) -> Vec<u8> {
+    let mut iou = draft(source, target, source, amount, random);
+    let expiry = time("2028-01-01T00:00:00.000Z");
+    iou.locker = Some(Locker { active: None, expiry, puzzle: None, script: None });
+    body_of([iou.sign(&source.secret).as_slice()])
+}
+
+/// The body of a request by which somebody takes a lock of an issuer's unit.
+pub fn take(by: &Party, issuer: &Party, output: Pointer, random: &str) -> Vec<u8> {
+    let mut iou = draft(by, issuer, issuer, "0", random);
+    iou.solver = Some(Solver { output, hashee: None });
+    body_of([iou.sign(&by.secret).as_slice()])
 }
 
 /// The body of a request with one payment in somebody's unit.

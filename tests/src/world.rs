@@ -22,6 +22,7 @@ use webwallet_graphstore::Graphstore;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
 use webwallet_ledger::signature::Keys;
 use webwallet_ledger::{Account, AccountId, Hash, Lock, Pointer, Record, Request, Time, verify};
+use webwallet_proto::blockstack::v1::SealRequest;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
 use webwallet_proto::link::Link;
@@ -226,7 +227,7 @@ pub struct InProcess {
     clear: Clear,
     keys: Keys,
     now: Arc<Mutex<Time>>,
-    _blockstack: Blockstack<Folder>,
+    blockstack: Blockstack<Folder>,
     data: tempfile::TempDir,
 }
 
@@ -249,6 +250,11 @@ impl Engines {
         Engines { redis, neo4j, _turn: turn }
     }
 
+    /// Runs a statement on the graph for its effect.
+    pub fn cypher(&self, statement: &str) {
+        cypher(self.neo4j, statement);
+    }
+
     /// A server over them.
     pub fn deployment(&self) -> Deployment<'_> {
         Deployment::on(self.redis, self.neo4j)
@@ -264,26 +270,26 @@ pub fn redis_emptied(redis: &Redis) {
 
 /// Removes every node; constraints stay.
 pub fn neo4j_emptied(neo4j: &Neo4j) {
-    let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
-    let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
     // A piece at a time: the server ends what takes longer than ten seconds.
     let wipe = "MATCH (n) WITH n LIMIT 10000 DETACH DELETE n RETURN count(n)";
-    loop {
-        let answer = process::agent()
-            .post(format!("{http}/db/neo4j/query/v2"))
-            .header("authorization", format!("Basic {login}"))
-            .header("accept", "application/json")
-            .content_type("application/json")
-            .send(serde_json::json!({ "statement": wipe }).to_string());
-        let mut answer = answer.expect("Neo4j answers");
-        let body = answer.body_mut().read_to_vec().expect("a body");
-        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        match body["data"]["values"][0][0].as_u64() {
-            Some(0) => return,
-            Some(_) => {}
-            None => panic!("the graph is not emptied: {body}"),
-        }
-    }
+    while cypher(neo4j, wipe)["values"][0][0].as_u64().expect("a count") > 0 {}
+}
+
+/// What a statement answers.
+fn cypher(neo4j: &Neo4j, statement: &str) -> serde_json::Value {
+    let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
+    let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
+    let answer = process::agent()
+        .post(format!("{http}/db/neo4j/query/v2"))
+        .header("authorization", format!("Basic {login}"))
+        .header("accept", "application/json")
+        .content_type("application/json")
+        .send(serde_json::json!({ "statement": statement }).to_string());
+    let mut answer = answer.expect("Neo4j answers");
+    let body = answer.body_mut().read_to_vec().expect("a body");
+    let mut body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    assert!(body["data"].is_object(), "{statement}: {body}");
+    body["data"].take()
 }
 
 /// Graphstore itself, behind the gateway.
@@ -371,7 +377,21 @@ impl InProcess {
             (gateway.router(), Box::new(clear) as Clear, blockstack)
         });
         let keys = Keys::new(100);
-        InProcess { name, runtime, router, clear, keys, now, _blockstack: blockstack, data }
+        InProcess { name, runtime, router, clear, keys, now, blockstack, data }
+    }
+
+    /// Makes blocks of all that has cleared; gives the folder of the log and the
+    /// key it is signed by.
+    pub fn sealed(&self) -> (PathBuf, String) {
+        let sealed = self.runtime.block_on(async {
+            let deadline = std::time::Duration::from_secs(10);
+            let link = Link::embedded(self.blockstack.server(), deadline);
+            let mut client = webwallet_proto::blockstack::client(link);
+            client.seal(SealRequest { stack: false }).await
+        });
+        sealed.expect("sealed");
+        let key = webwallet_ledger::note::verifier_key(DOMAIN, &LOG_KEY).to_string();
+        (self.data.path().join("log"), key)
     }
 
     /// The folder of what it keeps.
@@ -468,7 +488,7 @@ pub struct Sockets {
     agent: Agent,
     url: String,
     clock: PathBuf,
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     _data: tempfile::TempDir,
 }
 
@@ -477,7 +497,8 @@ impl Sockets {
     pub fn together() -> Sockets {
         let (data, clock) = Sockets::files();
         let clock_text = clock.to_str().expect("a path in UTF-8").to_owned();
-        let server = Process::all(&data.path().join("data"), &["--test-clock", &clock_text]);
+        let controls = ["--test-clock", &clock_text, "--seal", "manual"];
+        let server = Process::all(&data.path().join("data"), &controls);
         Sockets::over("REST", server.url(), vec![server], data, clock)
     }
 
@@ -519,7 +540,14 @@ impl Sockets {
         clock: PathBuf,
     ) -> Sockets {
         let agent = process::agent();
-        Sockets { name, agent, url, clock, _processes: processes, _data: data }
+        Sockets { name, agent, url, clock, processes, _data: data }
+    }
+}
+
+impl Sockets {
+    /// The process that clients speak to, or the only one.
+    pub fn process(&self) -> &Process {
+        &self.processes[0]
     }
 }
 

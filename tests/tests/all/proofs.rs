@@ -7,9 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use webwallet_ledger::Pointer;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::party::{issue, party, pay};
+use webwallet_tests::party::{Party, issue, lock, party, pay, take};
 use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
+use webwallet_tests::world::Engines;
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output().expect("it runs");
@@ -34,7 +36,7 @@ fn python() -> PathBuf {
 }
 
 /// The last line of an audit.
-fn verdict(place: &str, key: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+pub fn verdict(place: &str, key: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
     let arguments = [&[place, "--key", key, "--json"], more].concat();
     let output = run(&auditor(), &arguments);
     let lines = text(&output.stdout).lines();
@@ -42,7 +44,7 @@ fn verdict(place: &str, key: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
     (output.status.code(), lines.collect())
 }
 
-fn second_verdict(place: &str, key: &str) -> (Option<i32>, Vec<Value>) {
+pub fn second_verdict(place: &str, key: &str) -> (Option<i32>, Vec<Value>) {
     let script = python();
     let script = script.to_str().expect("a path in UTF-8");
     let output = run(Path::new("python3"), &[script, place, "--key", key, "--json"]);
@@ -208,6 +210,7 @@ fn answers(url: &str, last: u64) -> Vec<Answer> {
         let (address, unit) = (party(name).address, party("alice").address);
         paths.push(format!("/address/{address}"));
         paths.push(format!("/address/{address}/outputs/history?counter={unit}&limit=1000"));
+        paths.push(format!("/address/{address}/outputs/unspent?counter={unit}&limit=1000"));
         paths.push(format!("/address/{address}/proof?counter={unit}&height=1"));
     }
     paths.extend(["/checkpoint", "/block/0", "/block/1", "/block/latest"].map(str::to_owned));
@@ -233,12 +236,16 @@ fn each_is_rebuilt(stores: &Deployment<'_>) {
     let controls = ["--seal", "manual", "--test-clock", clock];
     let serve = || stores.serve(&controls);
     let server = serve();
-    live(&server.url(), 0, 20);
+    live(&server.url(), 0, 18);
+    let open = locked(&server.url(), "an open lock");
+    let used = locked(&server.url(), "a lock that is used");
     seal(&server);
-    live(&server.url(), 20, 20);
+    live(&server.url(), 20, 19);
+    taken(&server.url(), used, "used");
     seal(&server);
     // Cleared, and not sealed when the store is lost.
-    live(&server.url(), 40, 5);
+    live(&server.url(), 40, 4);
+    let unsealed_lock = locked(&server.url(), "an unsealed lock");
     let before = answers(&server.url(), 40);
     let unsealed = |server: &Process| -> Vec<Answer> {
         (41..=45).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect()
@@ -264,10 +271,68 @@ fn each_is_rebuilt(stores: &Deployment<'_>) {
     }
     // It goes on as if nothing had been.
     let server = serve();
-    live(&server.url(), 45, 5);
+    live(&server.url(), 45, 3);
+    taken(&server.url(), open, "now too");
+    taken(&server.url(), unsealed_lock, "and this");
     seal(&server);
     let key = server.line["key"].as_str().expect("a key");
     assert_eq!(verdict(&server.url(), key, &[]).0, Some(0), "{name}");
+    assert_eq!(second_verdict(&server.url(), key).0, Some(0), "{name}");
+}
+
+/// Locks 2 of alice's for bob.
+fn locked(url: &str, note: &str) -> Pointer {
+    let [alice, bob] = ["alice", "bob"].map(party);
+    let answer = post(&agent(), url, &lock(&alice, &bob, "2", note)).expect("an answer");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let record = answer.json()["data"]["hash"]["value"].as_str().expect("a hash").to_owned();
+    format!("{record}::1").parse().expect("a pointer")
+}
+
+/// bob takes what is locked for him, and nobody could before or after.
+fn taken(url: &str, lock: Pointer, note: &str) {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(party);
+    let post = |by: &Party, note: &str| {
+        let body = take(by, &alice, lock, note);
+        let answer = post(&agent(), url, &body).expect("an answer");
+        (answer.status, answer.json()["code"].as_str().map(str::to_owned))
+    };
+    let refused = |code: &str| (422, Some(code.to_owned()));
+    assert_eq!(post(&carol, "not hers"), refused("lock_not_yours"));
+    assert_eq!(post(&bob, note), (201, None));
+    assert_eq!(post(&bob, &format!("{note} again")), refused("lock_not_found"));
+}
+
+/// A lock that Graphstore has forgotten is somebody's money.
+#[test]
+fn fsck_names_a_lock_that_is_not_there() {
+    let engines = Engines::empty();
+    let stores = engines.deployment();
+    let server = stores.serve(&[]);
+    let (open, used) = (locked(&server.url(), "stays open"), locked(&server.url(), "is used up"));
+    taken(&server.url(), used, "used");
+    assert_eq!(server.terminate(), Some(0));
+    let fsck = || -> (Option<i32>, Vec<Value>) {
+        let output = stores.command(&["fsck", "--json"]).output().expect("it runs");
+        let lines = text(&output.stdout).lines().map(serde_json::from_str);
+        (output.status.code(), lines.collect::<Result<_, _>>().expect("JSON Lines"))
+    };
+    assert_eq!(fsck().0, Some(0));
+    let damages = [
+        // Forgotten, open again, and of another.
+        format!("MATCH (l:Lock {{id: '{open}'}}) REMOVE l:Open"),
+        format!(
+            "MATCH (l:Lock {{id: '{open}'}}) SET l:Open WITH l MATCH (u:Lock {{id: '{used}'}}) SET u:Open"
+        ),
+        format!(
+            "MATCH (u:Lock {{id: '{used}'}}) REMOVE u:Open WITH u MATCH (l:Lock {{id: '{open}'}}) SET l.address = l.source"
+        ),
+    ];
+    for damage in damages {
+        engines.cypher(&damage);
+        let (code, lines) = fsck();
+        assert_eq!((code, &lines[0]["code"]), (Some(1), &"F-LOCK".into()), "{damage}: {lines:?}");
+    }
 }
 
 /// An operator must not find out from an auditor that a store is damaged.

@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use webwallet_tests::party::time;
 use webwallet_tests::scenario::run;
 use webwallet_tests::world::{Engines, InProcess, Rules, Sockets};
+
+use crate::proofs::{seal, second_verdict, verdict};
 
 /// Each scenario and the history it leaves, with the hashes of its records.
 /// The history is committed beside it: a change of one byte of a record, in any
@@ -21,11 +24,33 @@ fn on_every_deployment(name: &str) {
     let committed = std::fs::read_to_string(committed).expect("a history beside the scenario");
     assert_eq!(history, committed, "the rules changed the bytes of history");
     assert_eq!(run(&text, &mut InProcess::new()), history, "in process");
-    assert_eq!(run(&text, &mut Sockets::together()), history, "REST over a socket");
+    let mut server = Sockets::together();
+    assert_eq!(run(&text, &mut server), history, "REST over a socket");
+    seal(server.process());
+    let key = server.process().line["key"].as_str().expect("a key").to_owned();
+    accepted(&text, &server.process().url(), &key);
     assert_eq!(run(&text, &mut Sockets::apart()), history, "separate processes over gRPC");
     let engines = Engines::empty();
     let mut on_engines = InProcess::on_engines(&engines);
     assert_eq!(run(&text, &mut on_engines), history, "Redis and Neo4j");
+    let (log, key) = on_engines.sealed();
+    accepted(&text, log.to_str().expect("a path in UTF-8"), &key);
+}
+
+/// By both auditors. Of a server whose clock was ahead of that of this machine they
+/// say so, and nothing else.
+fn accepted(scenario: &str, place: &str, key: &str) {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let mut times = scenario.lines().filter_map(|line| line.strip_prefix("time "));
+    let is_ahead =
+        times.any(|at| u128::try_from(time(at.trim()).unix_ms()).is_ok_and(|at| at > now));
+    for (code, lines) in [verdict(place, key, &[]), second_verdict(place, key)] {
+        let (last, findings) = lines.split_last().expect("a verdict");
+        let is_clock = |finding: &serde_json::Value| finding["code"] == "A-TIME";
+        let records = last["records"].as_str().is_some_and(|records| records != "0");
+        assert!(records && findings.iter().all(is_clock), "{lines:?}");
+        assert_eq!(code, Some(i32::from(is_ahead)), "{lines:?}");
+    }
 }
 
 macro_rules! scenarios {
