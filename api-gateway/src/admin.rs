@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::gateway::Gateway;
 use crate::problem::{Other, Problem};
-use crate::query::{self, Query};
+use crate::query::Query;
 use crate::{about, answer};
 
 /// What the admin listener shows, and to whom.
@@ -50,12 +50,7 @@ pub(crate) fn router(gateway: &Gateway, access: Access) -> Router {
 
 /// `POST /seal`: seals all that has cleared; `?stack=true` begins with a stack.
 async fn seal(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
-    let query = Query::parse(uri.query(), &["stack"])?;
-    let stack = match query.get("stack") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(query::invalid("stack is true or false")),
-    };
+    let stack = Query::parse(uri.query(), &["stack"])?.flag("stack")?;
     let sealed = gateway.prover().seal(stack).await?;
     let sealed = Sealed {
         height: sealed.height.to_string(),

@@ -53,6 +53,15 @@ impl<'a> Query<'a> {
         self.get(name).map(|text| number(name, text)).transpose()
     }
 
+    /// `true` or `false`; absent is `false`.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid(format!("{name} is true or false"))),
+        }
+    }
+
     /// `limit`: how many elements the page may have.
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
         let Some(text) = self.get("limit") else {

@@ -244,6 +244,30 @@ pub struct ClearedAnswer {
     pub receipt: Option<String>,
 }
 
+/// A record that was there before; or, of a rehearsal, the outputs that the request would leave.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum RepeatOrRehearsal {
+    /// The request had cleared before.
+    Repeat(Box<ClearedAnswer>),
+    /// `dry_run=true`: nothing cleared.
+    Rehearsal(RehearsalAnswer),
+}
+
+/// What a request would leave.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RehearsalAnswer {
+    /// What it would leave now.
+    pub data: Rehearsal,
+}
+
+/// What a request would leave.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Rehearsal {
+    /// As they would stand in its record.
+    pub outputs: Vec<Output>,
+}
+
 /// What a cleared request has left.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Record {

@@ -65,12 +65,20 @@ impl Stores {
         Stores { graphstore, hashtable, blockstack }
     }
 
-    /// Lets Graphstore decide.
-    pub(crate) async fn clear(&self, request: Request) -> Result<Outcome, Problem> {
+    /// Lets Graphstore decide; of a rehearsal, only say what it would decide.
+    pub(crate) async fn clear(
+        &self,
+        request: Request,
+        rehearsal: bool,
+    ) -> Result<Outcome, Problem> {
         let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
         let call = graph::ClearRequest { inputs };
-        let reply = self.graphstore.clone().clear(call).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Clear", &status))?.into_inner();
+        let mut graphstore = self.graphstore.clone();
+        let reply = match rehearsal {
+            false => graphstore.clear(call).await.map_err(|s| failed("Graphstore.Clear", &s)),
+            true => graphstore.rehearse(call).await.map_err(|s| failed("Graphstore.Rehearse", &s)),
+        };
+        let reply = reply?.into_inner();
         match reply.outcome {
             Some(graph::clear_reply::Outcome::Cleared(record)) => {
                 let record = self.whole(cleared(record)?).await?;

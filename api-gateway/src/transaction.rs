@@ -6,7 +6,10 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use webwallet_ledger::{Hash, document};
 
 use crate::answer;
@@ -34,16 +37,20 @@ const WAIT_SECONDS_MAX: u64 = 8;
 /// is answered with the same record, status 200 and `Idempotent-Replayed: true`.
 /// The body is read as JSON also where Content-Type is `text/plain` or absent.
 /// With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most) until the record is sealed, and then has its receipt.
+/// With `dry_run=true` nothing clears: the answer is the outputs that the request would leave now, or the refusal it would get.
 #[utoipa::path(
     post,
     path = "/transaction",
     tag = "transactions",
-    params(("Prefer" = Option<String>, Header, description = "`wait=2`: wait so many seconds for the receipt")),
+    params(
+        ("dry_run" = Option<bool>, Query, description = "`true`: only say what would become of it"),
+        ("Prefer" = Option<String>, Header, description = "`wait=2`: wait so many seconds for the receipt"),
+    ),
     request_body(content = schema::Transaction, description = "1 to 100 signed IOUs in at most 128 KiB"),
     responses(
         (status = 201, description = "Cleared; with `receipt` where it was waited for", body = schema::ClearedAnswer,
             headers(("Location" = String, description = "`/transaction/{hash}`"))),
-        (status = 200, description = "Cleared before", body = schema::ClearedAnswer,
+        (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatOrRehearsal,
             headers(("Idempotent-Replayed" = String, description = "`true`"),
                 ("Location" = String, description = "`/transaction/{hash}`"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
@@ -56,29 +63,17 @@ pub(crate) async fn post_transaction(
     State(gateway): State<Gateway>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Query::parse(request.uri().query(), &[])?;
+    let dry_run = Query::parse(request.uri().query(), &["dry_run"])?.flag("dry_run")?;
     media::check_body(request.headers())?;
     let wait = wait(request.headers())?;
     gateway.prover().permit().await?;
     // Its place is taken until the answer: what is made of a body is as large.
     let mut place = gateway.bodies().place();
     let body = body::read(request, gateway.limits().body_read_timeout(), &mut place).await?;
-    let (record, replayed) = match gateway.verifier().verify(body).await? {
-        Ok(request) => match gateway.stores().clear(request).await? {
-            Outcome::Cleared { record, replayed } => (record, replayed),
-            Outcome::Rejected(rejection) => return Err(rejection.into()),
-        },
-        Err(refusal) => {
-            let replay = match &refusal.ious {
-                Some(ious) => gateway.stores().replay(ious).await?,
-                None => None,
-            };
-            match replay {
-                Some(record) => (record, true),
-                None => return Err(refusal.rejection.into()),
-            }
-        }
-    };
+    let (record, replayed) = decide(&gateway, body, dry_run).await?;
+    if dry_run {
+        return rehearsed(&record, replayed);
+    }
     // Also for a repeat: the first time may have ended between the two stores,
     // and no good answer leaves before both have the record.
     gateway.stores().put(&record).await?;
@@ -88,6 +83,31 @@ pub(crate) async fn post_transaction(
     let mut response = cleared(&record, replayed, receipt.as_ref().map(|r| r.text.as_str()));
     answer::insert(response.headers_mut(), PREFERENCE_APPLIED, "wait");
     Ok(response)
+}
+
+/// The record of a request, and whether it was there before; of a rehearsal,
+/// the one that it would have.
+async fn decide(
+    gateway: &Gateway,
+    body: Bytes,
+    rehearsal: bool,
+) -> Result<(Cleared, bool), Problem> {
+    match gateway.verifier().verify(body).await? {
+        Ok(request) => match gateway.stores().clear(request, rehearsal).await? {
+            Outcome::Cleared { record, replayed } => Ok((record, replayed)),
+            Outcome::Rejected(rejection) => Err(rejection.into()),
+        },
+        Err(refusal) => {
+            let replay = match &refusal.ious {
+                Some(ious) => gateway.stores().replay(ious).await?,
+                None => None,
+            };
+            match replay {
+                Some(record) => Ok((record, true)),
+                None => Err(refusal.rejection.into()),
+            }
+        }
+    }
 }
 
 /// How long the client would wait for the receipt: `Prefer: wait=2` (RFC 7240).
@@ -126,6 +146,31 @@ fn cleared(record: &Cleared, replayed: bool, receipt: Option<&str>) -> Response 
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
+}
+
+/// The outputs, out of the record that would hold them.
+fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Record<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow)]
+        outputs: &'a RawValue,
+    }
+    let record: Record<'_> = serde_json::from_slice(&record.body).map_err(|error| {
+        tracing::error!(%error, "a rehearsed record cannot be read");
+        Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
+    })?;
+    let outputs = record.data.outputs.get().as_bytes();
+    let mut response =
+        answer::current(StatusCode::OK, [&b"{\"data\":{\"outputs\":"[..], outputs, b"}}"].concat());
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// Read a record
@@ -202,7 +247,7 @@ fn named(text: &str) -> Result<Name, Problem> {
 }
 
 /// A record by its hash: where documents are kept, else from the one who decided.
-async fn by_hash(gateway: &Gateway, hash: Hash) -> Result<Option<(Hash, bytes::Bytes)>, Problem> {
+async fn by_hash(gateway: &Gateway, hash: Hash) -> Result<Option<(Hash, Bytes)>, Problem> {
     let kept = gateway.stores().document(&hash).await;
     if let Ok(Some(body)) = kept {
         // Existence is not execution: other documents have a hash as well.

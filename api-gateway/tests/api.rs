@@ -114,6 +114,50 @@ async fn rejections_carry_what_a_client_needs() {
     assert_eq!(server.post(vec![0xff; 100]).await.code(), "malformed");
 }
 
+/// Who asks first must be told what will happen, and nothing must have happened.
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_left_and_leaves_nothing() {
+    let server = Deployment::new();
+    let [alice, bob, carol] = [1, 2, 3].map(person);
+    let ask = async |query: &str, body: Vec<u8>| {
+        let request = Request::post(format!("/transaction?{query}")).body(Body::from(body));
+        server.send(request.expect("a request")).await
+    };
+    let ten = issue(alice, bob, "10", 1);
+    let dry = ask("dry_run=true", ten.clone()).await;
+    assert_eq!((dry.status, dry.header("location")), (StatusCode::OK, None), "{dry:?}");
+    documented::<schema::RehearsalAnswer>(&dry);
+    documented::<schema::RepeatOrRehearsal>(&dry);
+    assert_eq!(server.get("/transaction/1").await.code(), "not_found");
+    assert!(server.stores.documents.lock().expect("lock").is_empty());
+
+    let real = ask("dry_run=false", ten.clone()).await;
+    assert_eq!(real.status, StatusCode::CREATED);
+    assert_eq!(dry.json()["data"]["outputs"], real.json()["data"]["data"]["outputs"]);
+    let repeat = ask("dry_run=true", ten).await;
+    assert_eq!(
+        (repeat.status, repeat.header("idempotent-replayed")),
+        (StatusCode::OK, Some("true"))
+    );
+    assert_eq!(repeat.body, dry.body);
+
+    let mut too_much = draft(bob, carol, "16", 3);
+    too_much.symbol = alice.address;
+    let too_much = body(&[too_much.sign(&bob.secret)]);
+    let refused = ask("dry_run=true", too_much.clone()).await;
+    assert_eq!(refused.code(), "balance_below_min");
+    assert_eq!(refused.body, server.post(too_much).await.body);
+    for wrong in ["dry_run=yes", "dry_run=", "dry_run", "dryrun=true", "dry_run=true&dry_run=true"]
+    {
+        assert_eq!(
+            ask(wrong, issue(alice, bob, "1", 9)).await.code(),
+            "parameter_invalid",
+            "{wrong}"
+        );
+    }
+    assert_eq!(server.get("/transaction/2").await.code(), "not_found");
+}
+
 #[tokio::test]
 async fn a_record_is_read_by_hash_and_number_for_ever() {
     let server = Deployment::new();

@@ -93,6 +93,42 @@ impl<S: Store> Graphstore<S> {
     async fn record(&self, number: u64) -> Result<Option<Record>, Status> {
         Ok(self.store.numbered(number).await.map_err(failure)?.map(wire))
     }
+
+    /// What becomes of a request; or, of a rehearsal, what would.
+    async fn judge(
+        &self,
+        call: Call<ClearRequest>,
+        rehearsal: bool,
+    ) -> Result<Response<ClearReply>, Status> {
+        let rejected = |rejection| ClearReply {
+            outcome: Some(clear_reply::Outcome::Rejected(rejection)),
+            replayed: false,
+        };
+        // The caller has verified signatures; everything else is looked at again.
+        let request = match Request::from_inputs(&call.get_ref().inputs, &self.domain) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Response::new(rejected((&refusal.rejection).into()))),
+        };
+        let cleared = |record, replayed| ClearReply {
+            outcome: Some(clear_reply::Outcome::Cleared(record)),
+            replayed,
+        };
+        let reply = match self.writer.clear(request, rehearsal).await {
+            None => return Err(Status::resource_exhausted("the writer's queue is full")),
+            Some(Verdict::Unavailable(why)) => return Err(Status::unavailable(why)),
+            Some(Verdict::Rejected(rejection)) => rejected((&rejection).into()),
+            Some(Verdict::Cleared(record)) => {
+                let body = record.bytes.clone().into();
+                let hash = record.hash.0.to_vec().into();
+                cleared(Record { number: record.number, hash, body }, false)
+            }
+            Some(Verdict::Before(number)) => {
+                let lost = || Status::data_loss(format!("record {number} cannot be found"));
+                cleared(self.record(number).await?.ok_or_else(lost)?, true)
+            }
+        };
+        Ok(Response::new(reply))
+    }
 }
 
 fn wire(stored: Stored) -> Record {
@@ -128,34 +164,11 @@ fn address(text: &str) -> Result<Address, Status> {
 #[tonic::async_trait]
 impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     async fn clear(&self, call: Call<ClearRequest>) -> Result<Response<ClearReply>, Status> {
-        let rejected = |rejection| ClearReply {
-            outcome: Some(clear_reply::Outcome::Rejected(rejection)),
-            replayed: false,
-        };
-        // The caller has verified signatures; everything else is looked at again.
-        let request = match Request::from_inputs(&call.get_ref().inputs, &self.domain) {
-            Ok(request) => request,
-            Err(refusal) => return Ok(Response::new(rejected((&refusal.rejection).into()))),
-        };
-        let cleared = |record, replayed| ClearReply {
-            outcome: Some(clear_reply::Outcome::Cleared(record)),
-            replayed,
-        };
-        let reply = match self.writer.clear(request).await {
-            None => return Err(Status::resource_exhausted("the writer's queue is full")),
-            Some(Verdict::Unavailable(why)) => return Err(Status::unavailable(why)),
-            Some(Verdict::Rejected(rejection)) => rejected((&rejection).into()),
-            Some(Verdict::Cleared(record)) => {
-                let body = record.bytes.clone().into();
-                let hash = record.hash.0.to_vec().into();
-                cleared(Record { number: record.number, hash, body }, false)
-            }
-            Some(Verdict::Before(number)) => {
-                let lost = || Status::data_loss(format!("record {number} cannot be found"));
-                cleared(self.record(number).await?.ok_or_else(lost)?, true)
-            }
-        };
-        Ok(Response::new(reply))
+        self.judge(call, false).await
+    }
+
+    async fn rehearse(&self, call: Call<ClearRequest>) -> Result<Response<ClearReply>, Status> {
+        self.judge(call, true).await
     }
 
     async fn replay(&self, call: Call<ReplayRequest>) -> Result<Response<RecordReply>, Status> {

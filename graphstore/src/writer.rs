@@ -51,6 +51,8 @@ enum Work {
 
 struct Job {
     request: Request,
+    /// It only asks what would become of it.
+    rehearsal: bool,
     answer: oneshot::Sender<Verdict>,
     /// Where its caller waits.
     runtime: Handle,
@@ -69,9 +71,12 @@ impl Entrance {
     }
 
     /// Waits for the verdict on a request. `None`: the queue is full.
-    pub(crate) async fn clear(&self, request: Request) -> Option<Verdict> {
+    ///
+    /// A rehearsal is judged among the others, in its turn, so that its verdict
+    /// is the one that the request itself would have had there; and leaves nothing.
+    pub(crate) async fn clear(&self, request: Request, rehearsal: bool) -> Option<Verdict> {
         let (answer, verdict) = oneshot::channel();
-        let job = Job { request, answer, runtime: Handle::current() };
+        let job = Job { request, rehearsal, answer, runtime: Handle::current() };
         match self.work.try_send(Work::Clear(job)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return None,
@@ -136,6 +141,8 @@ struct Decided {
     records: Vec<Arc<Record>>,
     verdicts: Vec<Verdict>,
     time: Time,
+    /// Records that were made to be shown, not to be committed.
+    rehearsed: u64,
 }
 
 impl<S: Store> Writer<S> {
@@ -229,12 +236,16 @@ impl<S: Store> Writer<S> {
         if !locks.is_empty() {
             loaded.locks = self.store.locks(&locks).await?;
         }
-        let mut decided =
-            Decided { records: Vec::new(), verdicts: Vec::with_capacity(jobs.len()), time };
+        let verdicts = Vec::with_capacity(jobs.len());
+        let mut decided = Decided { records: Vec::new(), verdicts, time, rehearsed: 0 };
         let mut number = self.number;
         for job in jobs {
             decided.verdicts.push(
                 match clear(&job.request, &self.domain, number + 1, time, &loaded) {
+                    Ok(Cleared::Now(record)) if job.rehearsal => {
+                        decided.rehearsed += 1;
+                        Verdict::Cleared(Arc::new(record))
+                    }
                     Ok(Cleared::Now(record)) => {
                         number += 1;
                         loaded.apply(&record);
@@ -251,8 +262,14 @@ impl<S: Store> Writer<S> {
     }
 
     async fn commit(&mut self, decided: Decided) -> Result<Vec<Verdict>, Error> {
-        let Decided { records, verdicts, time } = decided;
+        let Decided { records, verdicts, time, rehearsed } = decided;
+        if rehearsed > 0 {
+            metrics::counter!("webwallet_graphstore_rehearsed_total").increment(rehearsed);
+        }
         if records.is_empty() {
+            if rehearsed > 0 {
+                self.would_commit().await?;
+            }
             return Ok(verdicts);
         }
         let count = records.len() as u64;
@@ -281,6 +298,17 @@ impl<S: Store> Writer<S> {
         }
         self.stale = true;
         Err(Error::Unavailable("the engine does not answer".into()))
+    }
+
+    /// Fails where a commit would: who only rehearses must not be told that
+    /// something would clear where nothing does any more.
+    async fn would_commit(&mut self) -> Result<(), Error> {
+        let head = head_of(&*self.store, &self.domain).await?;
+        if head.number != self.number {
+            self.stale = true;
+            return Err(Error::Unavailable("another writer has cleared since".into()));
+        }
+        Ok(())
     }
 }
 

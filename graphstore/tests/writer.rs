@@ -209,6 +209,34 @@ async fn a_failed_commit_leaves_nothing_and_the_next_one_clears() {
     assert_eq!(status.get_ref().number, 2);
 }
 
+/// A rehearsal that said yes where nothing clears any more would be a promise
+/// that nobody keeps; and one that left something would be a payment.
+#[tokio::test]
+async fn a_rehearsal_leaves_nothing_and_says_where_nothing_clears() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let graphstore = graphstore(&dir, &[]).await;
+    let rehearse = async |note| {
+        let reply = graphstore.rehearse(tonic::Request::new(payment(note))).await;
+        let ClearReply { outcome, replayed } = reply.map_err(|status| status.code())?.into_inner();
+        let Some(clear_reply::Outcome::Cleared(record)) = outcome else { panic!("{outcome:?}") };
+        Ok::<_, tonic::Code>((record, replayed))
+    };
+    let (first, replayed) = rehearse("one").await.expect("a verdict");
+    assert_eq!((first.number, replayed), (1, false));
+    // The same again, and another: each as if it were alone.
+    assert_eq!(rehearse("one").await, Ok((first, false)));
+    assert_eq!(rehearse("two").await.map(|(record, _)| record.number), Ok(1));
+    let status = graphstore.status(tonic::Request::new(StatusRequest {})).await.expect("status");
+    assert_eq!(status.get_ref().number, 0);
+    assert_eq!(clear(&graphstore, "one").await, Ok((1, false)));
+    let (again, replayed) = rehearse("one").await.expect("a verdict");
+    assert_eq!((again.number, replayed), (1, true));
+    // Another writer clears behind its back.
+    let behind = graphstore.clone();
+    assert_eq!(clear(&behind, "two").await, Ok((2, false)));
+    assert_eq!(rehearse("three").await.map(|(record, _)| record.number), Ok(3));
+}
+
 #[tokio::test]
 async fn a_store_of_another_domain_is_not_served() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -146,6 +146,12 @@ impl graph::graphstore_server::Graphstore for Puppet {
     ) -> Result<Response<graph::ClearReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    async fn rehearse(
+        &self,
+        _: Request<graph::ClearRequest>,
+    ) -> Result<Response<graph::ClearReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn replay(
         &self,
         _: Request<graph::ReplayRequest>,

@@ -155,7 +155,12 @@ fn answer(
 
 /// Posts a request body; an error means that no answer came.
 pub fn post(agent: &Agent, url: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
-    let request = agent.post(format!("{url}/transaction")).content_type("application/json");
+    post_to(agent, url, "/transaction", body)
+}
+
+/// Posts a body to a path.
+pub fn post_to(agent: &Agent, url: &str, path: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
+    let request = agent.post(format!("{url}{path}")).content_type("application/json");
     answer(request.send(body))
 }
 

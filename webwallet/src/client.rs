@@ -117,7 +117,16 @@ impl Server {
 
     /// Posts a request for clearing.
     pub fn post(&self, request: &[u8]) -> anyhow::Result<Answer> {
-        let url = format!("{}/transaction", self.url);
+        self.send("/transaction", request)
+    }
+
+    /// Asks what would become of a request.
+    pub fn rehearse(&self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.send("/transaction?dry_run=true", request)
+    }
+
+    fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.url);
         let response = self.agent.post(&url).content_type("application/json").send(request);
         read(response).with_context(|| format!("POST {url}"))
     }

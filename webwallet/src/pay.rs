@@ -56,6 +56,9 @@ pub struct Payment {
     /// Sign only; print the IOU and send nothing
     #[arg(long)]
     offline: bool,
+    /// Ask what would become of it, and pay nothing. The server sees the signed IOU
+    #[arg(long, conflicts_with = "offline")]
+    dry_run: bool,
     /// With --offline: write the IOU to a file
     #[arg(short, long, value_name = "FILE", requires = "offline")]
     output: Option<PathBuf>,
@@ -125,6 +128,9 @@ pub struct Post {
     /// Files with IOUs or a request; all IOUs together are one request. `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Ask what would become of it, and pay nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     home: Home,
     #[command(flatten)]
@@ -162,6 +168,12 @@ impl Payment {
                 Ok(Outcome::Refused)
             }
             (Ok(_), _) if self.offline => self.write(&signed),
+            (Ok(request), _) if self.dry_run => {
+                if !json {
+                    output::line(format!("signing  {}", sentence(&draft, &labels)))?;
+                }
+                rehearse(&server, &request.to_bytes(), json, &labels)
+            }
             (Ok(_), _) => clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json),
         }
     }
@@ -217,6 +229,9 @@ impl Post {
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;
+        if self.dry_run {
+            return rehearse(&self.url.server(), &request, json, &keys.labels());
+        }
         // An IOU from the outbox leaves it once it is cleared or never will be.
         let kept = match self.files.as_slice() {
             [file] if is_in(file, &keys.outbox()) => Some(file.as_path()),
@@ -327,6 +342,31 @@ pub fn random() -> anyhow::Result<String> {
     let mut random = [0; 16];
     SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
     Ok(hex::encode(random))
+}
+
+/// Prints what a request would leave.
+fn rehearse(
+    server: &Server,
+    request: &[u8],
+    json: bool,
+    labels: &Labels,
+) -> anyhow::Result<Outcome> {
+    match server.rehearse(request)? {
+        Answer::Problem(problem) => {
+            problem.print(json, labels)?;
+            Ok(Outcome::Refused)
+        }
+        Answer::Done { body, replayed, .. } => {
+            let outputs = data(&body)?;
+            if json {
+                output::line(outputs.get())?;
+            } else {
+                let first = if replayed { "cleared before  " } else { "would clear  " };
+                output::line(format!("{first}{}", transaction::left(outputs.get(), labels)?))?;
+            }
+            Ok(Outcome::Done)
+        }
+    }
 }
 
 /// What is about to be signed, in one line, or two if it locks.

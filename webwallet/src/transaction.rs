@@ -130,15 +130,26 @@ pub fn sentence(record: &str, labels: &Labels) -> anyhow::Result<String> {
         "record {} at {}, {}",
         record.data.number,
         record.data.time,
-        balances(&record, labels)
+        balances(&record.data.outputs, labels)
     ))
 }
 
-fn balances(record: &Record, labels: &Labels) -> String {
+/// What a rehearsed request would leave, in one line.
+pub fn left(rehearsal: &str, labels: &Labels) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Rehearsal {
+        outputs: Vec<Output>,
+    }
+    let rehearsal: Rehearsal =
+        serde_json::from_str(rehearsal).context("the outputs cannot be read")?;
+    Ok(balances(&rehearsal.outputs, labels))
+}
+
+fn balances(outputs: &[Output], labels: &Labels) -> String {
     let line = |output: &Output| format!("{} {}", output.holder(labels), output.balance.net);
-    let mut lines = record.data.outputs.iter().take(4).map(line).collect::<Vec<_>>();
-    if record.data.outputs.len() > lines.len() {
-        lines.push(format!("and {} more", record.data.outputs.len() - lines.len()));
+    let mut lines = outputs.iter().take(4).map(line).collect::<Vec<_>>();
+    if outputs.len() > lines.len() {
+        lines.push(format!("and {} more", outputs.len() - lines.len()));
     }
     lines.join(", ")
 }

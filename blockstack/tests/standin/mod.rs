@@ -306,6 +306,12 @@ impl Graphstore for Stores {
     ) -> Result<Response<graphstore::ClearReply>, Status> {
         Err(Status::unimplemented("not asked by Blockstack"))
     }
+    async fn rehearse(
+        &self,
+        _: Call<graphstore::ClearRequest>,
+    ) -> Result<Response<graphstore::ClearReply>, Status> {
+        Err(Status::unimplemented("not asked by Blockstack"))
+    }
     async fn replay(
         &self,
         _: Call<graphstore::ReplayRequest>,

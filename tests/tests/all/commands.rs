@@ -137,6 +137,14 @@ fn what_may_clear_later_stays_in_the_outbox() {
     for name in ["alice", "carol"] {
         assert!(run(&["key", "new", name], b"", &variables).status.success());
     }
+    // Only asked for: nothing clears, and nothing is kept.
+    let command = [&["issue", "--dry-run"][..], &pay].concat();
+    let asked = run(&command, b"", &variables);
+    assert_eq!(asked.status.code(), Some(0), "{}", text(&asked.stderr));
+    assert_eq!(json(text(&asked.stdout))["outputs"][1]["balance"]["net"], "1");
+    let shown = run(&command[..command.len() - 1], b"", &variables);
+    assert!(text(&shown.stdout).contains("\nwould clear  alice -1, "), "{}", text(&shown.stdout));
+    assert_eq!(get(&agent(), &url, "/transaction/1").status, 404);
     // Never to be cleared as it is; cleared: neither is kept.
     let command = [&["pay", "--unit", "carol"][..], &pay].concat();
     let refused = run(&command, b"", &variables);

@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod dry_run;
 mod log_reader;
 mod multisig;
 mod mutations;
