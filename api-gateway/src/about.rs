@@ -91,7 +91,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
 pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Response, Problem> {
     let mut missing = gateway.stores().missing(gateway.domain()).await;
     missing.extend(gateway.prover().missing(gateway.domain()).await);
-    if gateway.is_draining() {
+    if gateway.draining().is_cancelled() {
         missing.insert(0, "the server is shutting down".to_owned());
     }
     if missing.is_empty() {

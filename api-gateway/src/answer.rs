@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use webwallet_ledger::Hash;
@@ -13,6 +14,10 @@ pub(crate) enum Form {
     Json,
     Text,
     Bytes,
+    /// JSON, a document a line.
+    Lines,
+    /// Server-sent events.
+    Events,
 }
 
 impl Form {
@@ -21,9 +26,16 @@ impl Form {
             Form::Json => "application/json",
             Form::Text => "text/plain; charset=utf-8",
             Form::Bytes => "application/octet-stream",
+            Form::Lines => "application/x-ndjson",
+            Form::Events => "text/event-stream",
         })
     }
 }
+
+/// Marks an answer whose body comes as it is made: its connection is in use
+/// until the body's end.
+#[derive(Clone, Copy)]
+pub(crate) struct Lasting;
 
 /// A record never changes, so it may be kept for ever (RFC 8246).
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -63,6 +75,17 @@ pub(crate) fn now(status: StatusCode, form: Form, body: impl Into<Body>) -> Resp
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, form.media_type());
     headers.insert(header::CACHE_CONTROL, NOT_AT_ALL);
+    response
+}
+
+/// An answer that comes as it is made. Where the rest cannot be made, its
+/// connection is cut, so that nobody takes what has come for the whole.
+pub(crate) fn lasting(
+    form: Form,
+    body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+) -> Response {
+    let mut response = now(StatusCode::OK, form, Body::from_stream(body));
+    response.extensions_mut().insert(Lasting);
     response
 }
 

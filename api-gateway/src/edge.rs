@@ -44,8 +44,8 @@ impl Edge {
 }
 
 /// Where answers are not JSON, the client's wish is not asked.
-const PAGES: [&str; 5] =
-    ["/docs", "/metrics", "/checkpoint", "/tile", "/transaction/{name}/receipt"];
+const PAGES: [&str; 6] =
+    ["/docs", "/metrics", "/checkpoint", "/tile", "/transaction/{name}/receipt", "/events"];
 
 /// Wraps every route, and the answers for none.
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {

@@ -4,10 +4,10 @@
 //! the same stores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -16,11 +16,14 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::edge::{self, Edge};
+use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
-use crate::{about, address, admin, block, body, iou, log, openapi, receipt, state, transaction};
+use crate::{
+    about, address, admin, block, body, events, iou, log, openapi, receipt, state, transaction,
+};
 
 /// What a gateway is told by whoever starts it.
 #[derive(Clone)]
@@ -50,7 +53,8 @@ struct Parts {
     stores: Stores,
     prover: Prover,
     verifier: Verifier,
-    draining: AtomicBool,
+    feed: Arc<Feed>,
+    draining: CancellationToken,
 }
 
 impl Gateway {
@@ -69,16 +73,18 @@ impl Gateway {
     ) -> std::io::Result<Gateway> {
         describe_metrics();
         let verifier = Verifier::start(&config.domain, &config.limits, &config.randomness)?;
+        let stores = Stores::new(graphstore, hashtable, blockstack.clone());
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
             bodies: body::Room::new(&config.limits),
             test_clock: config.test_clock,
             lossy_redis: config.lossy_redis,
             limits: config.limits,
-            stores: Stores::new(graphstore, hashtable, blockstack.clone()),
+            feed: Feed::new(stores.clone()),
+            stores,
             prover: Prover::new(blockstack),
             verifier,
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
         })))
     }
 
@@ -102,14 +108,14 @@ impl Gateway {
             .layer(from_fn_with_state(edge, edge::pass))
     }
 
-    /// From now on `/readyz` says no, so that nobody sends more. Requests are
-    /// still served: stopping is the listener's part.
+    /// From now on `/readyz` says no, so that nobody sends more, and streams of
+    /// events end. Requests are still served: stopping is the listener's part.
     pub fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.cancel();
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+    pub(crate) fn draining(&self) -> &CancellationToken {
+        &self.0.draining
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -141,6 +147,10 @@ impl Gateway {
         &self.0.prover
     }
 
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.0.feed
+    }
+
     pub(crate) fn verifier(&self) -> &Verifier {
         &self.0.verifier
     }
@@ -152,6 +162,7 @@ pub(crate) fn routes() -> OpenApiRouter<Gateway> {
     let mut routes = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(transaction::post_transaction))
         .routes(routes!(transaction::get_transaction))
+        .routes(routes!(events::get_events))
         .routes(routes!(iou::get_iou))
         .routes(routes!(address::get_address))
         .routes(routes!(address::get_unspent))
@@ -203,4 +214,9 @@ fn describe_metrics() {
         "Signatures verified together."
     );
     describe_counter!("webwallet_gateway_signatures_verified_total", "Signatures verified.");
+    describe_gauge!("webwallet_gateway_event_readers", "Open streams of events.");
+    describe_counter!(
+        "webwallet_gateway_events_total",
+        "Events sent, by whether they were at hand (recent) or read for a reader behind (history)."
+    );
 }

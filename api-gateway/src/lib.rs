@@ -7,7 +7,7 @@
 //! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
 //! No rule about money is here; those are `webwallet_ledger`'s.
 //!
-//! Where to look: [`gateway`] lists the routes; `transaction`, `iou`, `address`,
+//! Where to look: [`gateway`] lists the routes; `transaction`, `events`, `iou`, `address`,
 //! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
 //! place with threads; [`server`] listens; [`limits`] says how much.
 
@@ -20,6 +20,8 @@ mod body;
 mod clients;
 mod cursor;
 mod edge;
+mod events;
+mod feed;
 pub mod gateway;
 mod iou;
 pub mod limits;

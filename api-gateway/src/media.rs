@@ -71,10 +71,19 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
 
 /// Whether JSON is asked for by name, where text is what is given otherwise.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
+    names(headers, "application/json") && accepts_json(headers)
+}
+
+/// Whether a stream of events is asked for.
+pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
+    names(headers, "text/event-stream")
+}
+
+/// Whether `Accept` has this form by name.
+fn names(headers: &HeaderMap, form: &str) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = values.flat_map(|value| value.split(','));
-    let named = ranges.any(|range| parts(range).0.eq_ignore_ascii_case("application/json"));
-    named && accepts_json(headers)
+    ranges.any(|range| parts(range).0.eq_ignore_ascii_case(form))
 }
 
 fn matches_all(value: &HeaderValue) -> bool {

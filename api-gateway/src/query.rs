@@ -64,8 +64,13 @@ impl<'a> Query<'a> {
 
     /// `limit`: how many elements the page may have.
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
+        self.limit_or(LIMIT_DEFAULT)
+    }
+
+    /// The same with another size where the client does not say.
+    pub(crate) fn limit_or(&self, default: u32) -> Result<u32, Problem> {
         let Some(text) = self.get("limit") else {
-            return Ok(LIMIT_DEFAULT);
+            return Ok(default);
         };
         match decimal(text) {
             Some(limit) if (1..=u64::from(LIMIT_MAX)).contains(&limit) => Ok(limit as u32),

@@ -268,6 +268,22 @@ pub struct Rehearsal {
     pub outputs: Vec<Output>,
 }
 
+/// Something cleared: a line of NDJSON, or the data of a server-sent event.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// The record's number.
+    #[schema(example = "1")]
+    pub number: String,
+    /// When it cleared.
+    #[schema(example = "2026-06-01T12:00:00.000Z")]
+    pub time: String,
+    /// The record's hash.
+    #[schema(example = json!(HASH))]
+    pub hash: String,
+    /// The record.
+    pub transaction: Record,
+}
+
 /// What a cleared request has left.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Record {

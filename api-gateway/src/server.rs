@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -32,6 +34,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::answer::Lasting;
 use crate::clients::{Clients, Connected};
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
@@ -188,10 +191,7 @@ impl Connection {
                 let busy = Busy::new(activity.clone());
                 let client = client.clone();
                 let router = router.clone();
-                async move {
-                    let _busy = busy;
-                    answer(&client, router, request).await
-                }
+                async move { answer(&client, router, request, busy).await }
             })
         };
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
@@ -231,9 +231,19 @@ async fn answer(
     client: &Connected,
     router: Router,
     request: Request<Incoming>,
+    busy: Busy,
 ) -> Result<Response, Infallible> {
     if client.admit(Instant::now()) {
-        router.oneshot(request).await
+        let response = router.oneshot(request).await?;
+        Ok(match response.extensions().get::<Lasting>() {
+            None => response,
+            Some(Lasting) => response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _until_its_end = &busy;
+                    frame
+                }))
+            }),
+        })
     } else {
         let problem = Problem::new(
             Other::RateLimited,

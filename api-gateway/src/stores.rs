@@ -5,9 +5,11 @@
 //! `unavailable` for the client, with the cause in the log only: nothing is
 //! known of the outcome, and the same bytes may be sent again.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash, Rejection, Request};
 use webwallet_proto::blockstack::v1 as log;
@@ -24,6 +26,10 @@ use crate::problem::{Other, Problem};
 /// How long a store may take to show that it is there. It gives its engine half
 /// of that, so that it is the store that says which of the two is missing.
 const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Bytes of one piece of history, about: what somebody reads who reads slowly is
+/// held meanwhile, and there may be a thousand of them.
+const HISTORY_BYTES: usize = 128 * 1024;
 
 /// Clients of the three services.
 #[derive(Clone)]
@@ -109,6 +115,57 @@ impl Stores {
         let call = graph::RecordRequest { key: Some(key) };
         let reply = self.graphstore.clone().record(call).await;
         self.found(reply, "Graphstore.Record").await
+    }
+
+    /// The last number given, as soon as it is higher than `after`; after the
+    /// wait in any case.
+    pub(crate) async fn newest(&self, after: u64, wait: Duration) -> Result<u64, Problem> {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let reply = self.graphstore.clone().newest(graph::NewestRequest { after, wait_ms }).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Newest", &status))?;
+        Ok(reply.into_inner().number)
+    }
+
+    /// Records after a number, in order and without gaps, with their bytes: at
+    /// most so many, none where there are none yet.
+    pub(crate) async fn history(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
+        let call = graph::ClearedRequest { after, limit };
+        let mut found = Vec::new();
+        let ended = match self.graphstore.clone().cleared(call).await {
+            Ok(stream) => taken(stream.into_inner(), after, &mut found).await,
+            Err(status) => Err(status),
+        };
+        match ended {
+            _ if !found.is_empty() => Ok(found),
+            Ok(()) => Ok(found),
+            // Its bytes were dropped, because they are sealed.
+            Err(status) if status.code() == Status::OutOfRange => self.kept(after, limit).await,
+            Err(status) => Err(failed("Graphstore.Cleared", &status)),
+        }
+    }
+
+    /// The same of what Graphstore has dropped: from Hashtable, and what that
+    /// has lost from the log.
+    async fn kept(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
+        let mut found = Vec::new();
+        let call = table::NumberedRequest { after, limit };
+        match self.hashtable.clone().numbered(call).await {
+            Ok(stream) => {
+                let records = stream.into_inner().map_ok(|document| graph::Record {
+                    number: document.number,
+                    hash: document.hash,
+                    body: document.body,
+                });
+                if let Err(status) = taken(records, after, &mut found).await {
+                    tracing::warn!(%status, "Hashtable does not give all records");
+                }
+            }
+            Err(status) => tracing::warn!(%status, "Hashtable gives no records"),
+        }
+        if found.is_empty() {
+            found.extend(self.record(Key::Number(after.saturating_add(1))).await?);
+        }
+        Ok(found)
     }
 
     async fn found(
@@ -231,6 +288,30 @@ fn silent(store: &str, status: &tonic::Status) -> String {
         Some(engine) => format!("{store} cannot use its engine, {engine}; its log says why"),
         None => format!("{store} does not answer ({:?})", status.code()),
     }
+}
+
+/// Takes records off a stream while each is the next one.
+async fn taken(
+    stream: impl Stream<Item = Result<graph::Record, tonic::Status>>,
+    after: u64,
+    found: &mut Vec<Cleared>,
+) -> Result<(), tonic::Status> {
+    let mut stream = pin!(stream);
+    let (mut next, mut bytes) = (after.saturating_add(1), 0);
+    while bytes < HISTORY_BYTES
+        && let Some(record) = stream.try_next().await?
+    {
+        let hash = Hash::from_slice(&record.hash).filter(|_| record.number == next);
+        let Some(hash) = hash else {
+            return Err(tonic::Status::data_loss(format!("record {next} is missing")));
+        };
+        if record.body.is_empty() {
+            return Err(tonic::Status::out_of_range(format!("record {next} was dropped")));
+        }
+        (next, bytes) = (next + 1, bytes + record.body.len());
+        found.push(Cleared { number: record.number, hash, body: record.body });
+    }
+    Ok(())
 }
 
 fn bytes_of(hash: &Hash) -> Bytes {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_stream::Stream;
 use tonic::{Code, Request as Call, Response, Status};
@@ -11,9 +12,9 @@ use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
     self, Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest,
-    IntendRequest, IntentsRequest, Output, OutputsReply, OutputsRequest, Record, RecordReply,
-    RecordRequest, ReplayRequest, StatusReply, StatusRequest, TrimReply, TrimRequest, clear_reply,
-    record_request,
+    IntendRequest, IntentsRequest, NewestReply, NewestRequest, Output, OutputsReply,
+    OutputsRequest, Record, RecordReply, RecordRequest, ReplayRequest, StatusReply, StatusRequest,
+    TrimReply, TrimRequest, clear_reply, record_request,
 };
 
 use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
@@ -24,6 +25,8 @@ const STREAM_ITEMS: u32 = 256;
 /// Items in one answer of a list, at most: a page of the gateway and one more,
 /// by which it learns whether there is another page.
 const LIST_MAX: u32 = 1_001;
+/// The longest wait for the next number: shorter than any caller's patience.
+const WAIT_MS_MAX: u32 = 5_000;
 
 /// Graphstore over an engine. Cheap to clone; the writer ends with the last clone.
 pub struct Graphstore<S> {
@@ -234,6 +237,12 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
             }
         });
         Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+    }
+
+    async fn newest(&self, call: Call<NewestRequest>) -> Result<Response<NewestReply>, Status> {
+        let NewestRequest { after, wait_ms } = *call.get_ref();
+        let wait = Duration::from_millis(u64::from(wait_ms.min(WAIT_MS_MAX)));
+        Ok(Response::new(NewestReply { number: self.writer.newest(after, wait).await }))
     }
 
     async fn accounts(

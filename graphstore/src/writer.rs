@@ -9,10 +9,10 @@
 //! has a time of its own, and no record may get an earlier one.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::{AccountId, Hash, Record, Rejection, Request, Time};
 
@@ -62,6 +62,7 @@ struct Job {
 #[derive(Clone)]
 pub(crate) struct Entrance {
     work: mpsc::Sender<Work>,
+    newest: watch::Receiver<u64>,
 }
 
 impl Entrance {
@@ -86,6 +87,15 @@ impl Entrance {
         }
         let stopped = |_| Verdict::Unavailable("the writer stopped before it answered".into());
         Some(verdict.await.unwrap_or_else(stopped))
+    }
+
+    /// The last number that this writer knows, as soon as it is higher than
+    /// `after`; after the wait in any case.
+    pub(crate) async fn newest(&self, after: u64, wait: Duration) -> u64 {
+        let mut newest = self.newest.clone();
+        // Late, or the writer has ended: what is known is the answer.
+        let _ = tokio::time::timeout(wait, newest.wait_for(|number| *number > after)).await;
+        *newest.borrow()
     }
 
     /// Stores an intent after the batch that is being committed.
@@ -115,12 +125,13 @@ pub(crate) fn start<S: Store>(
         .build()
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
     let (number, time) = (head.number, head.time);
-    let writer = Writer { store, domain, clock, number, time, stale: false };
+    let (told, newest) = watch::channel(number);
+    let writer = Writer { store, domain, clock, number, time, stale: false, told };
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || runtime.block_on(writer.run(inbox)))
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
-    Ok(Entrance { work })
+    Ok(Entrance { work, newest })
 }
 
 struct Writer<S> {
@@ -134,6 +145,8 @@ struct Writer<S> {
     /// A batch went out whose fate was never learnt, or another writer was
     /// there: number and time must be read from the engine.
     stale: bool,
+    /// Who waits for the next number is told here.
+    told: watch::Sender<u64>,
 }
 
 /// The verdicts of a batch, before it is committed.
@@ -206,6 +219,7 @@ impl<S: Store> Writer<S> {
         if self.stale {
             let head = head_of(&*self.store, &self.domain).await?;
             (self.number, self.time) = (head.number, head.time.max(self.time));
+            self.told.send_replace(self.number);
             self.stale = false;
         }
         Ok(())
@@ -281,6 +295,7 @@ impl<S: Store> Writer<S> {
             match committed? {
                 Committed::Yes => {
                     self.number += count;
+                    self.told.send_replace(self.number);
                     self.time = Some(time);
                     metrics::counter!("webwallet_graphstore_cleared_total").increment(count);
                     return Ok(verdicts);

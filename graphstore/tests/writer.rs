@@ -14,7 +14,9 @@ use webwallet_graphstore::{Clock, Embedded, Graphstore};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Lock, Pointer, Time};
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
-use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest, StatusRequest, clear_reply};
+use webwallet_proto::graphstore::v1::{
+    ClearReply, ClearRequest, NewestRequest, StatusRequest, clear_reply,
+};
 
 /// What the engine does with the next commits, one after another.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +209,24 @@ async fn a_failed_commit_leaves_nothing_and_the_next_one_clears() {
     assert_eq!(clear(&graphstore, "one").await, Ok((2, false)));
     let status = graphstore.status(tonic::Request::new(StatusRequest {})).await.expect("status");
     assert_eq!(status.get_ref().number, 2);
+}
+
+/// Who follows what clears would see it late, or not at all.
+#[tokio::test]
+async fn the_next_number_is_told_as_soon_as_it_is_given() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let graphstore = graphstore(&dir, &[Act::LostWith, Act::Well, Act::Fails]).await;
+    let newest = async |after, wait_ms| {
+        let call = tonic::Request::new(NewestRequest { after, wait_ms });
+        graphstore.newest(call).await.expect("an answer").get_ref().number
+    };
+    assert_eq!((newest(0, 0).await, newest(0, 1).await), (0, 0));
+    let (told, cleared) = tokio::join!(newest(0, 5_000), clear(&graphstore, "one"));
+    assert_eq!((told, cleared), (1, Ok((1, false))));
+    // Neither a repeat nor a failure has a number.
+    assert_eq!(clear(&graphstore, "one").await, Ok((1, true)));
+    assert_eq!(clear(&graphstore, "two").await, Err(tonic::Code::Unavailable));
+    assert_eq!((newest(1, 1).await, newest(0, 5_000).await), (1, 1));
 }
 
 /// A rehearsal that said yes where nothing clears any more would be a promise

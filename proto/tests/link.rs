@@ -152,6 +152,12 @@ impl graph::graphstore_server::Graphstore for Puppet {
     ) -> Result<Response<graph::ClearReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    async fn newest(
+        &self,
+        _: Request<graph::NewestRequest>,
+    ) -> Result<Response<graph::NewestReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn replay(
         &self,
         _: Request<graph::ReplayRequest>,

@@ -3,6 +3,7 @@
 //! A refusal (problem+json) is an answer like any other; only a server that
 //! cannot be reached, or does not answer in the terms of the API, is an error.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -47,6 +48,17 @@ impl Url {
 pub struct Server {
     url: String,
     agent: ureq::Agent,
+}
+
+/// How long one stream of events is read.
+const STREAM_MAX: Duration = Duration::from_secs(60);
+
+/// A stream, or why there is none.
+pub enum Stream {
+    /// Lines as they come.
+    Open(Box<dyn BufRead>),
+    /// A refusal, or trouble that the server names.
+    Problem(Box<Problem>),
 }
 
 /// What a server said.
@@ -103,6 +115,24 @@ impl Server {
         let url = format!("{}{path}", self.url);
         let response = self.agent.get(&url).header("accept", form).call();
         read(response).with_context(|| format!("GET {url}"))
+    }
+
+    /// Opens a stream of events after a number; it is cut after a minute, lest a
+    /// server that has vanished be waited for without end.
+    pub fn events(&self, after: Option<u64>) -> anyhow::Result<Stream> {
+        let url = format!("{}/events", self.url);
+        let mut request = self.agent.get(&url).header("accept", "text/event-stream");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after.to_string());
+        }
+        let request = request.config().timeout_global(None).timeout_recv_body(Some(STREAM_MAX));
+        let mut response =
+            request.build().call().with_context(|| format!("no stream from {url}"))?;
+        if response.status() == 200 {
+            return Ok(Stream::Open(Box::new(BufReader::new(response.into_body().into_reader()))));
+        }
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+        Ok(Stream::Problem(Box::new(Problem::from_json(body)?)))
     }
 
     /// Gives an operator's command.

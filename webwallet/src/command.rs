@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, bench, config, demo, explain, health, iou, key, lock, log, manual, operator, pay,
-    receipt, serve, swap, transaction,
+    account, bench, config, demo, events, explain, health, iou, key, lock, log, manual, operator,
+    pay, receipt, serve, swap, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -65,6 +65,8 @@ enum Command {
     Balance(account::BalanceOf),
     /// The outputs of an account, newest first
     History(account::History),
+    /// What clears, record by record
+    Events(events::Events),
     /// One record
     Transaction(transaction::Transaction),
     /// The proof that a record is in the log, to keep
@@ -132,6 +134,7 @@ impl Cli {
             Command::Post(post) => post.run(json),
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
+            Command::Events(events) => events.run(json),
             Command::Transaction(transaction) => transaction.run(json),
             Command::Receipt(receipt) => receipt.run(json),
             Command::Verify(verify) => verify.run(json),

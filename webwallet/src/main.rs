@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod demo;
 mod engine;
+mod events;
 mod explain;
 mod fsck;
 mod health;

@@ -149,6 +149,13 @@ impl Stores {
 
 pub struct Shared(pub Arc<Stores>);
 
+/// A stream of what is there already.
+pub type Answers<T> = tonic::codegen::tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+
+fn answers<T>(answers: Vec<Result<T, Status>>) -> Answers<T> {
+    tonic::codegen::tokio_stream::iter(answers)
+}
+
 #[async_trait]
 impl Graphstore for Shared {
     async fn clear(
@@ -206,13 +213,33 @@ impl Graphstore for Shared {
         Ok(Response::new(graph::RecordReply { record }))
     }
 
-    type ClearedStream = tonic::codegen::tokio_stream::Empty<Result<graph::Record, Status>>;
+    type ClearedStream = Answers<graph::Record>;
 
     async fn cleared(
         &self,
-        _: tonic::Request<graph::ClearedRequest>,
+        call: tonic::Request<graph::ClearedRequest>,
     ) -> Result<Response<Self::ClearedStream>, Status> {
-        Err(Status::unimplemented("not for a gateway"))
+        self.0.works("cleared")?;
+        let graph::ClearedRequest { after, limit } = call.into_inner();
+        let books = self.0.books.lock().expect("lock");
+        let numbers = after.saturating_add(1)..=after.saturating_add(limit.into());
+        let records = numbers.map_while(|number| books.wire(number)).map(Ok);
+        Ok(Response::new(answers(records.collect())))
+    }
+
+    async fn newest(
+        &self,
+        call: tonic::Request<graph::NewestRequest>,
+    ) -> Result<Response<graph::NewestReply>, Status> {
+        self.0.works("newest")?;
+        let graph::NewestRequest { after, wait_ms } = call.into_inner();
+        let wait = Duration::from_millis(wait_ms.into());
+        let number = || self.0.books.lock().expect("lock").records.len() as u64;
+        let until = tokio::time::Instant::now() + wait;
+        while number() <= after && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Response::new(graph::NewestReply { number: number() }))
     }
 
     async fn intend(
@@ -335,13 +362,23 @@ impl Hashtable for Shared {
         Ok(Response::new(table::GetReply { documents: hashes.iter().map(found).collect() }))
     }
 
-    type NumberedStream = tonic::codegen::tokio_stream::Empty<Result<table::Document, Status>>;
+    type NumberedStream = Answers<table::Document>;
 
     async fn numbered(
         &self,
-        _: tonic::Request<table::NumberedRequest>,
+        call: tonic::Request<table::NumberedRequest>,
     ) -> Result<Response<Self::NumberedStream>, Status> {
-        Err(Status::unimplemented("not for a gateway"))
+        self.0.works("numbered")?;
+        let table::NumberedRequest { after, limit } = call.into_inner();
+        let books = self.0.books.lock().expect("lock");
+        let documents = self.0.documents.lock().expect("lock");
+        let numbers = after.saturating_add(1)..=after.saturating_add(limit.into());
+        let records = numbers.map_while(|number| {
+            let graph::Record { number, hash, .. } = books.wire(number)?;
+            let body = documents.get(&hash[..])?.clone();
+            Some(Ok(table::Document { hash, body, number }))
+        });
+        Ok(Response::new(answers(records.collect())))
     }
 
     async fn names(

@@ -312,6 +312,12 @@ impl Graphstore for Stores {
     ) -> Result<Response<graphstore::ClearReply>, Status> {
         Err(Status::unimplemented("not asked by Blockstack"))
     }
+    async fn newest(
+        &self,
+        _: Call<graphstore::NewestRequest>,
+    ) -> Result<Response<graphstore::NewestReply>, Status> {
+        Err(Status::unimplemented("not asked by Blockstack"))
+    }
     async fn replay(
         &self,
         _: Call<graphstore::ReplayRequest>,

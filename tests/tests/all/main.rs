@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod commands;
 mod dry_run;
+mod events;
 mod log_reader;
 mod multisig;
 mod mutations;

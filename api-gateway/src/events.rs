@@ -1,0 +1,150 @@
+//! `GET /events`: what clears, in the order of its numbers, for programs that
+//! follow it: page by page, or as a stream that goes on where it was cut.
+
+use std::io;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::unfold;
+use http::{HeaderMap, HeaderName, Uri};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{self, Form};
+use crate::feed::{Event, HISTORY_RECORDS, Reader};
+use crate::gateway::Gateway;
+use crate::media;
+use crate::problem::Problem;
+use crate::query::{self, LIMIT_MAX, Query};
+use crate::schema;
+
+/// The last number that a reader was given (the standard of server-sent events).
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Milliseconds after which a browser that was cut connects again.
+const RETRY_MS: u32 = 1_000;
+/// A stream without news says so as often, or proxies take it for dead.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// The wait before a store that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Follow what clears
+///
+/// Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
+/// after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+/// number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
+/// nothing twice. A reader that is slow is given all of it, later.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "transactions",
+    params(
+        ("after" = Option<String>, Query, description = "records with a higher number than this; a page starts with the first, a stream now", example = "0"),
+        ("limit" = Option<u32>, Query, description = "of a page: 1 to 1000, default 1000", minimum = 1, maximum = 1000),
+        ("Last-Event-ID" = Option<String>, Header, description = "of a stream: goes on after this number, whatever `after` says"),
+    ),
+    responses(
+        (status = 200, description = "Events", content(
+            (schema::Event = "application/x-ndjson"),
+            (String = "text/event-stream"),
+        )),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_events(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::parse(uri.query(), &["after", "limit"])?;
+    let after = query.number("after")?;
+    if !media::prefers_events(&headers) {
+        return page(gateway, after.unwrap_or_default(), query.limit_or(LIMIT_MAX)?).await;
+    }
+    if query.get("limit").is_some() {
+        return Err(query::invalid("a stream has no limit; pages have, without text/event-stream"));
+    }
+    let after = match headers.get(LAST_EVENT_ID) {
+        Some(id) => {
+            let id = id.to_str().map_err(|_| query::invalid("Last-Event-ID is not text"))?;
+            Some(query::number("Last-Event-ID", id)?)
+        }
+        None => after,
+    };
+    let reader = gateway.feed().follow(after).await?;
+    Ok(stream(reader, gateway.draining().clone()))
+}
+
+/// Reads on while it is sent: a page of the largest records is 60 MB.
+async fn page(gateway: Gateway, after: u64, limit: u32) -> Result<Response, Problem> {
+    let first = piece(&gateway, after, limit).await?;
+    let rest = move |(first, after, left): (Option<Vec<Event>>, u64, u32)| {
+        let gateway = gateway.clone();
+        async move {
+            let events = match first {
+                Some(events) => events,
+                None => match piece(&gateway, after, left).await {
+                    Ok(events) => events,
+                    Err(_) => {
+                        let why = io::Error::other("the rest of the page cannot be read");
+                        return Some((Err(why), (None, after, 0)));
+                    }
+                },
+            };
+            let last = events.last()?.number;
+            let left = left.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
+            let mut lines = Vec::new();
+            for event in &events {
+                lines.extend_from_slice(&event.json);
+                lines.push(b'\n');
+            }
+            Some((Ok(Bytes::from(lines)), (None, last, left)))
+        }
+    };
+    Ok(answer::lasting(Form::Lines, unfold((Some(first), after, limit), rest)))
+}
+
+async fn piece(gateway: &Gateway, after: u64, left: u32) -> Result<Vec<Event>, Problem> {
+    if left == 0 {
+        return Ok(Vec::new());
+    }
+    let records = gateway.stores().history(after, left.min(HISTORY_RECORDS)).await?;
+    records.iter().map(Event::of).collect()
+}
+
+/// Ends when the server does, and when its reader leaves.
+fn stream(reader: Reader, draining: CancellationToken) -> Response {
+    // The first id is of an event without data, which no reader is shown; but
+    // one that is cut before the first event goes on from here.
+    let opening = format!("retry: {RETRY_MS}\nid: {}\n\n", reader.after());
+    let next = |(opening, mut reader, draining): (Option<String>, Reader, CancellationToken)| async move {
+        let piece = match opening {
+            Some(opening) => Bytes::from(opening),
+            None => draining.run_until_cancelled(news(&mut reader)).await?,
+        };
+        Some((Ok(piece), (None, reader, draining)))
+    };
+    answer::lasting(Form::Events, unfold((Some(opening), reader, draining), next))
+}
+
+/// The next piece of a stream: events, or a word that there are none.
+async fn news(reader: &mut Reader) -> Bytes {
+    match timeout(SILENCE_MAX, reader.next()).await {
+        Ok(Ok(events)) => {
+            let mut piece = Vec::new();
+            for Event { number, json } in &events {
+                piece.extend_from_slice(format!("id: {number}\ndata: ").as_bytes());
+                piece.extend_from_slice(json);
+                piece.extend_from_slice(b"\n\n");
+            }
+            Bytes::from(piece)
+        }
+        Ok(Err(_)) => {
+            sleep(AGAIN_AFTER).await;
+            Bytes::from_static(b": a store does not answer\n\n")
+        }
+        Err(_) => Bytes::from_static(b":\n\n"),
+    }
+}

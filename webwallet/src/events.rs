@@ -1,0 +1,130 @@
+//! `webwallet events`: what clears, one record a line, from a number on or as
+//! it happens.
+
+use std::io::BufRead;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::client::{Answer, Server, Stream, Url};
+use crate::command::Outcome;
+use crate::key::{Home, Labels};
+use crate::{output, transaction};
+
+/// The wait before a server that cut the stream is asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// `webwallet events`
+#[derive(Args)]
+pub struct Events {
+    /// Records with a higher number than this [default: from the first; with --follow, from now on]
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<u64>,
+    /// Go on with what clears from now on, until interrupted
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    number: String,
+    #[serde(borrow)]
+    transaction: &'a RawValue,
+}
+
+impl Events {
+    /// Prints what has cleared, or what clears.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let printer = Printer { json, labels: self.home.keys()?.labels() };
+        let server = self.url.server();
+        if self.follow { self.follow(&server, &printer) } else { self.list(&server, &printer) }
+    }
+
+    fn list(&self, server: &Server, printer: &Printer) -> anyhow::Result<Outcome> {
+        let mut after = self.after.unwrap_or_default();
+        loop {
+            let page =
+                match server.get_as(&format!("/events?after={after}"), "application/x-ndjson")? {
+                    Answer::Done { body, .. } => body,
+                    Answer::Problem(problem) => {
+                        problem.print(printer.json, &printer.labels)?;
+                        return Ok(Outcome::Refused);
+                    }
+                };
+            let before = after;
+            for line in page.lines() {
+                after = printer.print(line)?;
+            }
+            if after == before {
+                return Ok(Outcome::Done);
+            }
+        }
+    }
+
+    /// Reads stream after stream, each from where the one before was cut.
+    fn follow(&self, server: &Server, printer: &Printer) -> anyhow::Result<Outcome> {
+        let (mut after, mut reached) = (self.after, false);
+        loop {
+            match server.events(after) {
+                Ok(Stream::Open(lines)) => {
+                    reached = true;
+                    printer.stream(lines, &mut after)?;
+                }
+                Ok(Stream::Problem(problem)) if reached && problem.may_succeed_later() => {}
+                Ok(Stream::Problem(problem)) => {
+                    problem.print(printer.json, &printer.labels)?;
+                    return Ok(Outcome::Refused);
+                }
+                Err(error) if !reached => return Err(error),
+                Err(error) => eprintln!("{error:#}; asking again"),
+            }
+            sleep(AGAIN_AFTER);
+        }
+    }
+}
+
+struct Printer {
+    json: bool,
+    labels: Labels,
+}
+
+impl Printer {
+    /// Prints the events of a stream until it is cut. The last number that was
+    /// read whole is where the next one goes on.
+    fn stream(&self, lines: impl BufRead, after: &mut Option<u64>) -> anyhow::Result<()> {
+        let (mut id, mut data) = (None, None);
+        for line in lines.lines() {
+            let Ok(line) = line else { return Ok(()) };
+            if let Some(number) = line.strip_prefix("id: ") {
+                id = Some(number.parse().context("the stream cannot be read")?);
+            } else if let Some(event) = line.strip_prefix("data: ") {
+                data = Some(event.to_owned());
+            } else if line.is_empty() {
+                if let Some(event) = data.take() {
+                    self.print(&event)?;
+                }
+                *after = id.take().or(*after);
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints an event; its number.
+    fn print(&self, line: &str) -> anyhow::Result<u64> {
+        let event: Event<'_> = serde_json::from_str(line).context("the event cannot be read")?;
+        if self.json {
+            output::line(line)?;
+        } else {
+            output::line(transaction::sentence(event.transaction.get(), &self.labels)?)?;
+        }
+        event.number.parse().context("the event has no number")
+    }
+}
