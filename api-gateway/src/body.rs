@@ -48,8 +48,23 @@ impl Room {
 }
 
 impl Place {
+    /// Cuts off the place of so many of its bytes, or of all it has.
+    pub(crate) fn part(&mut self, bytes: usize) -> Place {
+        let taken = match &mut self.taken {
+            Some(taken) if bytes < taken.num_permits() => taken.split(bytes),
+            taken => taken.take(),
+        };
+        Place { room: self.room.clone(), taken }
+    }
+
+    /// Gives back what is more than so many bytes.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        drop(self.part(taken.saturating_sub(bytes)));
+    }
+
     /// Takes room for so many bytes more; never by waiting.
-    fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
         let full =
             || Problem::new(Other::Overloaded, "the requests in flight are as large as may be");
         let bytes = u32::try_from(bytes).map_err(|_| full())?;
@@ -115,7 +130,7 @@ async fn collect(
 }
 
 /// The next bytes of the body; none at its end.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+pub(crate) async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
         // Broken off by the peer, who is hardly listening any more.
         let frame = frame.map_err(|_| Problem::new(Other::Unavailable, "the body broke off"))?;
@@ -127,7 +142,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 }
 
 /// Reads on without keeping anything. The size of the whole, if it ended.
-async fn discard(mut body: Body, mut size: u64) -> Option<u64> {
+pub(crate) async fn discard(mut body: Body, mut size: u64) -> Option<u64> {
     while size <= DISCARDED_BYTES_MAX {
         match next(&mut body).await {
             Ok(Some(bytes)) => size += bytes.len() as u64,

@@ -44,8 +44,15 @@ impl Edge {
 }
 
 /// Where answers are not JSON, the client's wish is not asked.
-const PAGES: [&str; 6] =
-    ["/docs", "/metrics", "/checkpoint", "/tile", "/transaction/{name}/receipt", "/events"];
+const PAGES: [&str; 7] = [
+    "/docs",
+    "/metrics",
+    "/checkpoint",
+    "/tile",
+    "/transaction/{name}/receipt",
+    "/events",
+    "/batch",
+];
 
 /// Wraps every route, and the answers for none.
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {

@@ -22,7 +22,8 @@ use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
 use crate::{
-    about, address, admin, block, body, events, iou, log, openapi, receipt, state, transaction,
+    about, address, admin, batch, block, body, events, iou, log, openapi, receipt, state,
+    transaction,
 };
 
 /// What a gateway is told by whoever starts it.
@@ -162,6 +163,7 @@ pub(crate) fn routes() -> OpenApiRouter<Gateway> {
     let mut routes = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(transaction::post_transaction))
         .routes(routes!(transaction::get_transaction))
+        .routes(routes!(batch::post_batch))
         .routes(routes!(events::get_events))
         .routes(routes!(iou::get_iou))
         .routes(routes!(address::get_address))
@@ -214,6 +216,7 @@ fn describe_metrics() {
         "Signatures verified together."
     );
     describe_counter!("webwallet_gateway_signatures_verified_total", "Signatures verified.");
+    describe_counter!("webwallet_gateway_batch_requests_total", "Requests of batches, by status.");
     describe_gauge!("webwallet_gateway_event_readers", "Open streams of events.");
     describe_counter!(
         "webwallet_gateway_events_total",

@@ -7,7 +7,7 @@
 //! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
 //! No rule about money is here; those are `webwallet_ledger`'s.
 //!
-//! Where to look: [`gateway`] lists the routes; `transaction`, `events`, `iou`, `address`,
+//! Where to look: [`gateway`] lists the routes; `transaction`, `batch`, `events`, `iou`, `address`,
 //! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
 //! place with threads; [`server`] listens; [`limits`] says how much.
 
@@ -15,6 +15,7 @@ mod about;
 mod address;
 pub mod admin;
 mod answer;
+mod batch;
 mod block;
 mod body;
 mod clients;
@@ -34,6 +35,7 @@ mod query;
 mod receipt;
 pub mod schema;
 pub mod server;
+mod split;
 mod state;
 mod stores;
 mod transaction;

@@ -11,6 +11,15 @@ use crate::problem::{Other, Problem};
 
 /// Refuses a body that does not say it is JSON.
 pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
+    check(headers, &["application/json", "text/plain"])
+}
+
+/// Refuses a body that says it is neither JSON nor lines of it.
+pub(crate) fn check_batch(headers: &HeaderMap) -> Result<(), Problem> {
+    check(headers, &["application/json", "text/plain", "application/x-ndjson"])
+}
+
+fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
     let refused = |what: &str| Err(Problem::new(Other::MediaType, what));
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -28,8 +37,8 @@ pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     let Some((kind, mut parameters)) = value.to_str().ok().map(parts) else {
         return refused("Content-Type is not text");
     };
-    if !["application/json", "text/plain"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
-        return refused("Content-Type is neither application/json nor text/plain");
+    if !known.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+        return refused(&format!("Content-Type is none of {}", known.join(", ")));
     }
     let utf8 = parameters.all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset")

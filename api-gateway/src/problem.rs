@@ -241,8 +241,8 @@ impl Problem {
         self.0.kind
     }
 
-    /// The response itself. `instance` is the path of the request.
-    pub fn render(&self, instance: &str) -> Response {
+    /// The document itself. `instance` is the path of the request.
+    pub fn document(&self, instance: &str) -> Vec<u8> {
         let Facts { kind, detail, pointer, limit, actual, account, transaction, retry } = &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
@@ -260,13 +260,18 @@ impl Problem {
             error: Original { message: kind.original(), details: detail },
         };
         // Strings and one integer: there is nothing in it that could fail to be written.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The response. `instance` is the path of the request.
+    pub fn render(&self, instance: &str) -> Response {
+        let kind = self.0.kind;
+        let mut response = Response::new(Body::from(self.document(instance)));
         *response.status_mut() = kind.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Kind::Other(other) = *kind {
+        if let Kind::Other(other) = kind {
             if let Some(seconds) = other.retry_after() {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }

@@ -268,6 +268,23 @@ pub struct Rehearsal {
     pub outputs: Vec<Output>,
 }
 
+/// The answer to one request of a batch: `data` or `problem`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BatchLine {
+    /// Its place in the batch, from 0.
+    #[schema(example = 0)]
+    pub index: u64,
+    /// The status that it would have been answered with alone.
+    #[schema(example = 201)]
+    pub status: u16,
+    /// The record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Record>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
 /// Something cleared: a line of NDJSON, or the data of a server-sent event.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Event {

@@ -9,7 +9,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt as _};
+use futures::channel::mpsc::channel;
+use futures::{SinkExt as _, Stream, TryStreamExt as _};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash, Rejection, Request};
 use webwallet_proto::blockstack::v1 as log;
@@ -62,6 +65,33 @@ pub(crate) enum Outcome {
     Rejected(Rejection),
 }
 
+/// Requests on their way to be decided, one after the other. After a failure
+/// nothing more is decided on this way.
+pub(crate) struct Clearing {
+    requests: futures::channel::mpsc::Sender<graph::ClearRequest>,
+    waiting: UnboundedSender<oneshot::Sender<Result<graph::ClearReply, Problem>>>,
+}
+
+impl Clearing {
+    /// Hands a request over, as soon as it is taken; the reply comes later. None
+    /// comes, and the receiver fails, where the way has ended.
+    pub(crate) async fn clear(
+        &mut self,
+        request: Request,
+    ) -> oneshot::Receiver<Result<graph::ClearReply, Problem>> {
+        let (answer, reply) = oneshot::channel();
+        let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
+        // First who waits, so that no reply comes before; what is not handed
+        // over has no reply, and ends the way.
+        if self.waiting.send(answer).is_ok()
+            && self.requests.send(graph::ClearRequest { inputs }).await.is_err()
+        {
+            self.waiting = unbounded_channel().0;
+        }
+        reply
+    }
+}
+
 impl Stores {
     pub(crate) fn new(
         graphstore: GraphstoreClient<Link>,
@@ -84,7 +114,11 @@ impl Stores {
             false => graphstore.clear(call).await.map_err(|s| failed("Graphstore.Clear", &s)),
             true => graphstore.rehearse(call).await.map_err(|s| failed("Graphstore.Rehearse", &s)),
         };
-        let reply = reply?.into_inner();
+        self.outcome(reply?.into_inner()).await
+    }
+
+    /// What Graphstore's reply says.
+    pub(crate) async fn outcome(&self, reply: graph::ClearReply) -> Result<Outcome, Problem> {
         match reply.outcome {
             Some(graph::clear_reply::Outcome::Cleared(record)) => {
                 let record = self.whole(cleared(record)?).await?;
@@ -96,6 +130,32 @@ impl Stores {
             }
             None => Err(unreadable(&"Graphstore.Clear answered without an outcome")),
         }
+    }
+
+    /// A way to have requests decided in the order they are given, many at once.
+    pub(crate) fn clearing(&self) -> Clearing {
+        let (requests, calls) = channel(0);
+        let (waiting, mut answers) = unbounded_channel::<oneshot::Sender<_>>();
+        let mut graphstore = self.graphstore.clone();
+        tokio::spawn(async move {
+            let mut replies = match graphstore.clear_all(calls).await {
+                Ok(replies) => replies.into_inner(),
+                // Whoever waits learns it by being dropped.
+                Err(status) => return drop(failed("Graphstore.ClearAll", &status)),
+            };
+            // A caller who left does not care any more.
+            while let Some(answer) = answers.recv().await {
+                match replies.message().await {
+                    Ok(Some(reply)) => drop(answer.send(Ok(reply))),
+                    Ok(None) => return,
+                    Err(status) => {
+                        drop(answer.send(Err(failed("Graphstore.ClearAll", &status))));
+                        return;
+                    }
+                }
+            }
+        });
+        Clearing { requests, waiting }
     }
 
     /// The record made of exactly these IOUs.

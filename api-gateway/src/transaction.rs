@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Hash, document};
 
 use crate::answer;
@@ -97,16 +98,22 @@ async fn decide(
             Outcome::Cleared { record, replayed } => Ok((record, replayed)),
             Outcome::Rejected(rejection) => Err(rejection.into()),
         },
-        Err(refusal) => {
-            let replay = match &refusal.ious {
-                Some(ious) => gateway.stores().replay(ious).await?,
-                None => None,
-            };
-            match replay {
-                Some(record) => Ok((record, true)),
-                None => Err(refusal.rejection.into()),
-            }
-        }
+        Err(refusal) => refused(gateway, refusal).await,
+    }
+}
+
+/// What is refused before any store was asked may be the repeat of what cleared.
+pub(crate) async fn refused(
+    gateway: &Gateway,
+    refusal: Refusal,
+) -> Result<(Cleared, bool), Problem> {
+    let replay = match &refusal.ious {
+        Some(ious) => gateway.stores().replay(ious).await?,
+        None => None,
+    };
+    match replay {
+        Some(record) => Ok((record, true)),
+        None => Err(refusal.rejection.into()),
     }
 }
 

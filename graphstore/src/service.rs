@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use tonic::{Code, Request as Call, Response, Status};
+use tonic::{Code, Request as Call, Response, Status, Streaming};
 use webwallet_ledger::clear::{History, replay};
-use webwallet_ledger::{AccountId, Address, Hash, Request};
+use webwallet_ledger::{AccountId, Address, Hash, Rejection, Request};
 use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
@@ -25,6 +26,8 @@ const STREAM_ITEMS: u32 = 256;
 /// Items in one answer of a list, at most: a page of the gateway and one more,
 /// by which it learns whether there is another page.
 const LIST_MAX: u32 = 1_001;
+/// Requests of one stream that wait for their verdict.
+const SUBMITTED_MAX: usize = 256;
 /// The longest wait for the next number: shorter than any caller's patience.
 const WAIT_MS_MAX: u32 = 5_000;
 
@@ -103,35 +106,88 @@ impl<S: Store> Graphstore<S> {
         call: Call<ClearRequest>,
         rehearsal: bool,
     ) -> Result<Response<ClearReply>, Status> {
-        let rejected = |rejection| ClearReply {
-            outcome: Some(clear_reply::Outcome::Rejected(rejection)),
-            replayed: false,
-        };
-        // The caller has verified signatures; everything else is looked at again.
-        let request = match Request::from_inputs(&call.get_ref().inputs, &self.domain) {
+        let request = match self.request(call.get_ref()) {
             Ok(request) => request,
-            Err(refusal) => return Ok(Response::new(rejected((&refusal.rejection).into()))),
+            Err(rejected) => return Ok(Response::new(rejected)),
         };
-        let cleared = |record, replayed| ClearReply {
-            outcome: Some(clear_reply::Outcome::Cleared(record)),
-            replayed,
-        };
-        let reply = match self.writer.clear(request, rehearsal).await {
-            None => return Err(Status::resource_exhausted("the writer's queue is full")),
-            Some(Verdict::Unavailable(why)) => return Err(Status::unavailable(why)),
-            Some(Verdict::Rejected(rejection)) => rejected((&rejection).into()),
-            Some(Verdict::Cleared(record)) => {
+        match self.writer.clear(request, rehearsal).await {
+            None => Err(Status::resource_exhausted("the writer's queue is full")),
+            Some(verdict) => self.reply(verdict).await.map(Response::new),
+        }
+    }
+
+    /// The caller has verified signatures; everything else is looked at again.
+    fn request(&self, call: &ClearRequest) -> Result<Request, ClearReply> {
+        Request::from_inputs(&call.inputs, &self.domain)
+            .map_err(|refusal| rejected(&refusal.rejection))
+    }
+
+    async fn reply(&self, verdict: Verdict) -> Result<ClearReply, Status> {
+        match verdict {
+            Verdict::Unavailable(why) => Err(Status::unavailable(why)),
+            Verdict::Rejected(rejection) => Ok(rejected(&rejection)),
+            Verdict::Cleared(record) => {
                 let body = record.bytes.clone().into();
                 let hash = record.hash.0.to_vec().into();
-                cleared(Record { number: record.number, hash, body }, false)
+                Ok(cleared(Record { number: record.number, hash, body }, false))
             }
-            Some(Verdict::Before(number)) => {
+            Verdict::Before(number) => {
                 let lost = || Status::data_loss(format!("record {number} cannot be found"));
-                cleared(self.record(number).await?.ok_or_else(lost)?, true)
+                Ok(cleared(self.record(number).await?.ok_or_else(lost)?, true))
             }
-        };
-        Ok(Response::new(reply))
+        }
     }
+
+    /// Submits requests in the order they come, and answers in that order.
+    async fn clear_in_order(
+        self,
+        mut requests: Streaming<ClearRequest>,
+        answers: mpsc::Sender<Result<ClearReply, Status>>,
+    ) {
+        let (waiting, mut submitted) = mpsc::channel(SUBMITTED_MAX);
+        let submitting = async {
+            // A caller that has gone has submitted its last.
+            while let Ok(Some(call)) = requests.message().await {
+                let verdict = match self.request(&call) {
+                    Ok(request) => Ok(self.writer.submit(request).await),
+                    Err(rejected) => Err(rejected),
+                };
+                if waiting.send(verdict).await.is_err() {
+                    return;
+                }
+            }
+            drop(waiting);
+        };
+        let answering = async {
+            while let Some(verdict) = submitted.recv().await {
+                let reply = match verdict {
+                    Err(rejected) => Ok(rejected),
+                    Ok(verdict) => match verdict.await {
+                        Ok(verdict) => self.reply(verdict).await,
+                        Err(_) => Err(Status::unavailable("the writer has stopped")),
+                    },
+                };
+                let failed = reply.is_err();
+                if answers.send(reply).await.is_err() || failed {
+                    break;
+                }
+            }
+            submitted.close();
+        };
+        tokio::select! {
+            () = async { tokio::join!(submitting, answering); } => {}
+            () = answers.closed() => {}
+        }
+    }
+}
+
+fn rejected(rejection: &Rejection) -> ClearReply {
+    let outcome = Some(clear_reply::Outcome::Rejected(rejection.into()));
+    ClearReply { outcome, replayed: false }
+}
+
+fn cleared(record: Record, replayed: bool) -> ClearReply {
+    ClearReply { outcome: Some(clear_reply::Outcome::Cleared(record)), replayed }
 }
 
 fn wire(stored: Stored) -> Record {
@@ -168,6 +224,17 @@ fn address(text: &str) -> Result<Address, Status> {
 impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     async fn clear(&self, call: Call<ClearRequest>) -> Result<Response<ClearReply>, Status> {
         self.judge(call, false).await
+    }
+
+    type ClearAllStream = Pin<Box<dyn Stream<Item = Result<ClearReply, Status>> + Send>>;
+
+    async fn clear_all(
+        &self,
+        call: Call<Streaming<ClearRequest>>,
+    ) -> Result<Response<Self::ClearAllStream>, Status> {
+        let (answers, receiver) = mpsc::channel(16);
+        tokio::spawn(self.clone().clear_in_order(call.into_inner(), answers));
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
     }
 
     async fn rehearse(&self, call: Call<ClearRequest>) -> Result<Response<ClearReply>, Status> {
@@ -215,7 +282,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         let ClearedRequest { mut after, limit } = *call.get_ref();
         let mut left = if limit == 0 { u32::MAX } else { limit };
         let store = self.store.clone();
-        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             while left > 0 {
                 let records = match store.cleared(after, left.min(STREAM_ITEMS)).await {
@@ -329,7 +396,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         let IntentsRequest { mut from, limit } = *call.get_ref();
         let mut left = if limit == 0 { u32::MAX } else { limit };
         let store = self.store.clone();
-        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             while left > 0 {
                 let intents = match store.intents(from, left.min(STREAM_ITEMS)).await {

@@ -89,6 +89,16 @@ impl Entrance {
         Some(verdict.await.unwrap_or_else(stopped))
     }
 
+    /// Puts a request behind those that wait, as soon as there is room; whoever
+    /// submits one after the other has them decided in that order.
+    pub(crate) async fn submit(&self, request: Request) -> oneshot::Receiver<Verdict> {
+        let (answer, verdict) = oneshot::channel();
+        let job = Job { request, rehearsal: false, answer, runtime: Handle::current() };
+        // A writer that has stopped drops it, which is its answer.
+        let _ = self.work.send(Work::Clear(job)).await;
+        verdict
+    }
+
     /// The last number that this writer knows, as soon as it is higher than
     /// `after`; after the wait in any case.
     pub(crate) async fn newest(&self, after: u64, wait: Duration) -> u64 {

@@ -158,6 +158,13 @@ impl graph::graphstore_server::Graphstore for Puppet {
     ) -> Result<Response<graph::NewestReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    type ClearAllStream = tokio_stream::Empty<Result<graph::ClearReply, Status>>;
+    async fn clear_all(
+        &self,
+        _: Request<tonic::Streaming<graph::ClearRequest>>,
+    ) -> Result<Response<Self::ClearAllStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn replay(
         &self,
         _: Request<graph::ReplayRequest>,

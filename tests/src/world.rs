@@ -525,6 +525,11 @@ impl Sockets {
         Sockets::over("processes", url, processes, data, clock)
     }
 
+    /// `http://` and where its gateway listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     fn files() -> (tempfile::TempDir, PathBuf) {
         let data = tempfile::tempdir().expect("a folder");
         let clock = data.path().join("clock");

@@ -155,6 +155,14 @@ impl Server {
         self.send("/transaction?dry_run=true", request)
     }
 
+    /// Posts requests, one a line; their answers, one a line.
+    pub fn batch(&self, requests: &[u8], stop: bool) -> anyhow::Result<Answer> {
+        let mode = if stop { "stop" } else { "independent" };
+        let url = format!("{}/batch?mode={mode}", self.url);
+        let response = self.agent.post(&url).content_type("application/x-ndjson").send(requests);
+        read(response).with_context(|| format!("POST {url}"))
+    }
+
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.url);
         let response = self.agent.post(&url).content_type("application/json").send(request);

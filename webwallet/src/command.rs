@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, bench, config, demo, events, explain, health, iou, key, lock, log, manual, operator,
-    pay, receipt, serve, swap, transaction,
+    account, batch, bench, config, demo, events, explain, health, iou, key, lock, log, manual,
+    operator, pay, receipt, serve, swap, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -61,6 +61,8 @@ enum Command {
     Swap(swap::Command),
     /// Post signed IOUs as one request
     Post(pay::Post),
+    /// Post many requests, each on its own
+    Batch(batch::Batch),
     /// What an address holds
     Balance(account::BalanceOf),
     /// The outputs of an account, newest first
@@ -132,6 +134,7 @@ impl Cli {
             Command::Refund(refund) => refund.run(json),
             Command::Swap(command) => swap::run(command, json),
             Command::Post(post) => post.run(json),
+            Command::Batch(batch) => batch.run(json),
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
             Command::Events(events) => events.run(json),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
@@ -170,6 +171,20 @@ impl Graphstore for Shared {
         }
         let reply = self.0.books.lock().expect("lock").clear(&call.into_inner().inputs, false);
         Ok(Response::new(reply))
+    }
+
+    type ClearAllStream = futures::stream::BoxStream<'static, Result<graph::ClearReply, Status>>;
+
+    async fn clear_all(
+        &self,
+        call: tonic::Request<tonic::Streaming<graph::ClearRequest>>,
+    ) -> Result<Response<Self::ClearAllStream>, Status> {
+        let stores = self.0.clone();
+        let replies = call.into_inner().map(move |request| {
+            stores.works("clear")?;
+            Ok(stores.books.lock().expect("lock").clear(&request?.inputs, false))
+        });
+        Ok(Response::new(replies.boxed()))
     }
 
     async fn rehearse(

@@ -318,6 +318,13 @@ impl Graphstore for Stores {
     ) -> Result<Response<graphstore::NewestReply>, Status> {
         Err(Status::unimplemented("not asked by Blockstack"))
     }
+    type ClearAllStream = tokio_stream::Empty<Result<graphstore::ClearReply, Status>>;
+    async fn clear_all(
+        &self,
+        _: Call<tonic::Streaming<graphstore::ClearRequest>>,
+    ) -> Result<Response<Self::ClearAllStream>, Status> {
+        Err(Status::unimplemented("not asked by Blockstack"))
+    }
     async fn replay(
         &self,
         _: Call<graphstore::ReplayRequest>,

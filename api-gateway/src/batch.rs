@@ -1,0 +1,253 @@
+//! `POST /batch`: many requests in one body, each an answer of its own, both
+//! ways as they come.
+//!
+//! What is held of a batch is bounded: so many of its requests are under way at
+//! once, and their bytes count as those of all other requests. A client that
+//! does not read its answers is not read either.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::{Stream, StreamExt as _, unfold};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use webwallet_ledger::request::body_too_large;
+use webwallet_ledger::{Code, Rejection};
+use webwallet_proto::graphstore::v1::ClearReply;
+
+use crate::answer::{self, Form};
+use crate::body::{self, Place};
+use crate::gateway::Gateway;
+use crate::media;
+use crate::problem::{Other, Problem};
+use crate::query::{self, Query};
+use crate::schema;
+use crate::split::{Piece, Splitter};
+use crate::stores::{Cleared, Outcome};
+use crate::transaction;
+use crate::verifier::Verdict;
+
+/// Requests of one batch that are verified, decided and stored at a time.
+const UNDER_WAY: usize = 64;
+
+/// Clear many requests
+///
+/// One request a line (NDJSON), or an array of requests. Each clears or is refused as if it had been posted alone, in the order of
+/// the body: a request sees what those before it have left. The answers are lines, in the same order, and come while requests are still
+/// being sent; read them meanwhile, for a batch whose answers are not read waits. `mode=stop` ends at the first refusal, and what follows is
+/// neither cleared nor answered. A batch that breaks off may be sent again as it is: what has cleared is answered with its record.
+#[utoipa::path(
+    post,
+    path = "/batch",
+    tag = "transactions",
+    params(
+        ("mode" = Option<String>, Query, description = "`independent` (default): a refusal ends only its own request; `stop`: the first ends the batch"),
+    ),
+    request_body(content((schema::Transaction = "application/x-ndjson"), (Vec<schema::Transaction> = "application/json")),
+        description = "Requests of at most 128 KiB each, as many as you like"),
+    responses(
+        (status = 200, description = "A line for each request; its `status` is what it would have been alone", body = schema::BatchLine, content_type = "application/x-ndjson"),
+        (status = "4XX", description = "Refused as a whole", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing clears at present", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn post_batch(
+    State(gateway): State<Gateway>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let stop = match Query::parse(request.uri().query(), &["mode"])?.get("mode") {
+        None | Some("independent") => false,
+        Some("stop") => true,
+        Some(_) => return Err(query::invalid("mode is independent or stop")),
+    };
+    media::check_batch(request.headers())?;
+    gateway.prover().permit().await?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let items = items(gateway.clone(), request.into_body(), stopped.clone());
+    let verifying = gateway.clone();
+    let verified = items.map(move |item| verified(verifying.clone(), item)).buffered(UNDER_WAY);
+    let lines: Pin<Box<dyn Stream<Item = Line> + Send>> = match stop {
+        true => Box::pin(one_by_one(gateway, Box::pin(verified), stopped)),
+        false => Box::pin(in_order(gateway, Box::pin(verified))),
+    };
+    let lines = lines.enumerate().map(|(index, line)| Ok(line.write(index)));
+    Ok(answer::lasting(Form::Lines, lines))
+}
+
+/// A request of the body, or why it or the rest of the body is none.
+type Item = Result<(Bytes, Place), Problem>;
+
+/// Cuts the body as it comes.
+fn items(gateway: Gateway, body: Body, stopped: Arc<AtomicBool>) -> impl Stream<Item = Item> {
+    struct Reading {
+        gateway: Gateway,
+        body: Option<Body>,
+        splitter: Splitter,
+        place: Place,
+        stopped: Arc<AtomicBool>,
+    }
+    let place = gateway.bodies().place();
+    let splitter = Splitter::default();
+    unfold(Reading { gateway, body: Some(body), splitter, place, stopped }, |mut reading| async {
+        loop {
+            if reading.stopped.load(Ordering::Relaxed) {
+                // Who still sends hears why only if it is let send.
+                body::discard(reading.body.take()?, 0).await;
+                return None;
+            }
+            if let Some(piece) = reading.splitter.next() {
+                let item = match piece {
+                    Piece::Request(bytes) => {
+                        let place = reading.place.part(bytes.len());
+                        Ok((bytes, place))
+                    }
+                    Piece::TooLarge(bytes) => Err(body_too_large(bytes).into()),
+                    Piece::Broken(why) => {
+                        reading.stopped.store(true, Ordering::Relaxed);
+                        Err(Rejection::new(Code::Malformed, "", why).into())
+                    }
+                };
+                reading.place.keep(reading.splitter.holds());
+                return Some((item, reading));
+            }
+            let within = reading.gateway.limits().body_read_timeout();
+            let more = match timeout(within, body::next(reading.body.as_mut()?)).await {
+                Ok(Ok(Some(bytes))) => reading.place.take(bytes.len()).map(|()| Some(bytes)),
+                Ok(more) => more,
+                Err(_) => Err(Problem::new(Other::Unavailable, "the body does not go on")),
+            };
+            match more {
+                Ok(Some(bytes)) => reading.splitter.feed(&bytes),
+                Ok(None) => {
+                    reading.splitter.end();
+                    reading.body = None;
+                }
+                Err(problem) => {
+                    reading.body = None;
+                    return Some((Err(problem), reading));
+                }
+            }
+        }
+    })
+}
+
+/// What the verifier says of an item; its bytes keep their place.
+type Verified = Result<(Verdict, Place), Problem>;
+
+async fn verified(gateway: Gateway, item: Item) -> Verified {
+    let (body, place) = item?;
+    Ok((gateway.verifier().verify(body).await?, place))
+}
+
+type VerifiedItems = Pin<Box<dyn Stream<Item = Verified> + Send>>;
+
+/// Each after the one before has been answered, until one is refused.
+fn one_by_one(
+    gateway: Gateway,
+    verified: VerifiedItems,
+    stopped: Arc<AtomicBool>,
+) -> impl Stream<Item = Line> {
+    unfold((gateway, verified, stopped), |(gateway, mut verified, stopped)| async {
+        if stopped.load(Ordering::Relaxed) {
+            // Nothing of it is looked at any more, but it is read to its end.
+            while verified.next().await.is_some() {}
+            return None;
+        }
+        let outcome = match verified.next().await? {
+            Ok((Ok(request), _place)) => match gateway.stores().clear(request, false).await {
+                Ok(outcome) => decided(outcome),
+                Err(problem) => Err(problem),
+            },
+            Ok((Err(refusal), _place)) => transaction::refused(&gateway, refusal).await,
+            Err(problem) => Err(problem),
+        };
+        let line = stored(&gateway, outcome).await;
+        if line.0.is_err() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+        Some((line, (gateway, verified, stopped)))
+    })
+}
+
+/// Many at once, decided in their order.
+fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Line> {
+    let clearing = gateway.stores().clearing();
+    let finishing = gateway.clone();
+    let submitted = unfold((verified, clearing), |(mut verified, mut clearing)| async {
+        let submitted = match verified.next().await? {
+            Ok((Ok(request), place)) => Submitted::Clearing(clearing.clear(request).await, place),
+            Ok((Err(refusal), place)) => Submitted::Refused(refusal, place),
+            Err(problem) => Submitted::Failed(problem),
+        };
+        Some((submitted, (verified, clearing)))
+    });
+    submitted.map(move |submitted| finished(finishing.clone(), submitted)).buffered(UNDER_WAY)
+}
+
+enum Submitted {
+    Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Place),
+    Refused(webwallet_ledger::request::Refusal, Place),
+    Failed(Problem),
+}
+
+async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
+    let (outcome, _place) = match submitted {
+        Submitted::Failed(problem) => (Err(problem), None),
+        Submitted::Refused(refusal, place) => {
+            (transaction::refused(&gateway, refusal).await, Some(place))
+        }
+        Submitted::Clearing(reply, place) => {
+            let outcome = match reply.await {
+                Ok(Ok(reply)) => gateway.stores().outcome(reply).await.and_then(decided),
+                Ok(Err(problem)) => Err(problem),
+                Err(_) => Err(Problem::new(Other::Unavailable, "a store did not answer")),
+            };
+            (outcome, Some(place))
+        }
+    };
+    stored(&gateway, outcome).await
+}
+
+fn decided(outcome: Outcome) -> Result<(Cleared, bool), Problem> {
+    match outcome {
+        Outcome::Cleared { record, replayed } => Ok((record, replayed)),
+        Outcome::Rejected(rejection) => Err(rejection.into()),
+    }
+}
+
+/// As with a single request: no good answer before both stores have the record.
+async fn stored(gateway: &Gateway, outcome: Result<(Cleared, bool), Problem>) -> Line {
+    match outcome {
+        Err(problem) => Line(Err(problem)),
+        Ok((record, replayed)) => match gateway.stores().put(&record).await {
+            Ok(()) => Line(Ok((record, replayed))),
+            Err(problem) => Line(Err(problem)),
+        },
+    }
+}
+
+/// The answer to one request of a batch.
+struct Line(Result<(Cleared, bool), Problem>);
+
+impl Line {
+    fn write(self, index: usize) -> Bytes {
+        let (status, member, content) = match self.0 {
+            Ok((record, replayed)) => (if replayed { 200 } else { 201 }, "data", record.body),
+            Err(problem) => {
+                let kind = problem.kind();
+                metrics::counter!("webwallet_gateway_refusals_total", "code" => kind.code())
+                    .increment(1);
+                (kind.status().as_u16(), "problem", problem.document("/batch").into())
+            }
+        };
+        metrics::counter!("webwallet_gateway_batch_requests_total", "status" => status.to_string())
+            .increment(1);
+        let head = format!("{{\"index\":{index},\"status\":{status},\"{member}\":");
+        [head.as_bytes(), &content, b"}\n"].concat().into()
+    }
+}

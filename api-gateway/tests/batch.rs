@@ -1,0 +1,180 @@
+//! Batches, without a socket. If these failed, somebody who sends a thousand
+//! payments would not know which of them have cleared.
+
+mod standin;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use standin::{Deployment, body, draft, issue, person};
+use tower::ServiceExt as _;
+use webwallet_api_gateway::schema;
+
+async fn send(server: &Deployment, query: &str, body: Body) -> BodyDataStream {
+    let request =
+        Request::post(format!("/batch{query}")).header("content-type", "application/x-ndjson");
+    let request = request.body(body).expect("a request");
+    let response = server.router.clone().oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    response.into_body().into_data_stream()
+}
+
+/// The lines of an answer that has come whole.
+async fn lines(mut answer: BodyDataStream) -> Vec<schema::BatchLine> {
+    let mut text = Vec::new();
+    while let Some(bytes) = answer.next().await {
+        text.extend_from_slice(&bytes.expect("a body"));
+    }
+    let text = String::from_utf8(text).expect("UTF-8");
+    let line = |(index, text): (usize, &str)| {
+        let line: schema::BatchLine = serde_json::from_str(text).expect("a line");
+        assert_eq!(
+            serde_json::to_value(&line).expect("JSON"),
+            serde_json::from_str::<Value>(text).expect("JSON")
+        );
+        assert_eq!(line.index, index as u64);
+        line
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
+fn statuses(lines: &[schema::BatchLine]) -> Vec<u16> {
+    lines.iter().map(|line| line.status).collect()
+}
+
+/// In order: bob pays what he has from the line before; a repeat, nonsense and a
+/// payment too many are refused each for itself.
+fn requests() -> Vec<Vec<u8>> {
+    let [alice, bob, carol] = [1, 2, 3].map(person);
+    let of_bob = |amount, random| {
+        let mut iou = draft(bob, carol, amount, random);
+        iou.symbol = alice.address;
+        body(&[iou.sign(&bob.secret)])
+    };
+    vec![
+        issue(alice, bob, "10", 1),
+        of_bob("4", 2),
+        of_bob("7", 3),
+        b"nonsense".to_vec(),
+        issue(alice, bob, "10", 1),
+        of_bob("6", 4),
+        vec![b'x'; 128 * 1024 + 1],
+        issue(alice, bob, "1", 5),
+    ]
+}
+
+const STATUSES: [u16; 8] = [201, 201, 422, 400, 200, 201, 413, 201];
+
+#[tokio::test]
+async fn each_request_is_answered_as_if_it_were_alone() {
+    for separator in ["\n", ","] {
+        let server = Deployment::new();
+        let (first, last) = if separator == "," { ("[", "]") } else { ("", "\n") };
+        let text = requests().join(separator.as_bytes());
+        let text = [first.as_bytes(), &text, last.as_bytes()].concat();
+        let answered = lines(send(&server, "", text.into()).await).await;
+        assert_eq!(statuses(&answered), STATUSES, "{separator:?}");
+        let alone = Deployment::new();
+        for (line, request) in answered.iter().zip(requests()) {
+            let answer = alone.post(request).await;
+            assert_eq!(line.status, answer.status.as_u16());
+            let mut expected = answer.json();
+            match &line.problem {
+                None => assert_eq!(json!(line.data), expected["data"]),
+                Some(problem) => {
+                    expected["instance"] = json!("/batch");
+                    assert_eq!(json!(problem), expected);
+                }
+            }
+        }
+        let kept = server.stores.documents.lock().expect("lock").len();
+        assert_eq!(kept, 4, "what was answered is in both stores");
+    }
+}
+
+#[tokio::test]
+async fn stop_ends_at_the_first_refusal_and_clears_nothing_after_it() {
+    let server = Deployment::new();
+    let text = requests().join(&b'\n');
+    let answered = lines(send(&server, "?mode=stop", text.into()).await).await;
+    assert_eq!(statuses(&answered), STATUSES[..3]);
+    assert_eq!(server.get("/transaction/3").await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn what_is_no_batch_is_refused_as_a_whole_and_what_breaks_off_says_where() {
+    let server = Deployment::new();
+    let ask = async |query: &str, kind: &str| {
+        let request = Request::post(format!("/batch{query}")).header("content-type", kind);
+        server.send(request.body(Body::from("")).expect("a request")).await
+    };
+    assert_eq!(ask("?mode=some", "application/json").await.code(), "parameter_invalid");
+    assert_eq!(ask("", "text/html").await.code(), "media_type");
+    let other = Deployment::new();
+    *other.stores.read_only.lock().expect("lock") = Some("a test".into());
+    let request = Request::post("/batch").body(Body::from("{}")).expect("a request");
+    assert_eq!(other.send(request).await.code(), "read_only");
+
+    assert!(lines(send(&server, "", Body::empty()).await).await.is_empty());
+    let [alice, bob] = [1, 2].map(person);
+    let good = String::from_utf8(issue(alice, bob, "1", 1)).expect("UTF-8");
+    let broken = lines(send(&server, "", format!("[{good} {good}").into()).await).await;
+    assert_eq!(statuses(&broken), [400]);
+    let broken = lines(send(&server, "", format!("[{good},]").into()).await).await;
+    assert_eq!(statuses(&broken), [201, 400]);
+    let good = String::from_utf8(issue(alice, bob, "1", 2)).expect("UTF-8");
+    let broken_off = futures::stream::iter([Ok(Bytes::from(good + "\n{")), Err("cut")]);
+    let answered = lines(send(&server, "", Body::from_stream(broken_off)).await).await;
+    assert_eq!(statuses(&answered), [201, 503]);
+}
+
+/// Where Graphstore goes away, what it has not answered may be sent again.
+#[tokio::test]
+async fn a_store_that_fails_leaves_the_rest_to_be_sent_again() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    let text: Vec<Vec<u8>> = (0..100).map(|n| issue(alice, bob, "1", n)).collect();
+    server.stores.fail("clear", tonic::Code::Unavailable);
+    let answered = lines(send(&server, "", text.join(&b'\n').into()).await).await;
+    assert_eq!(statuses(&answered), [503; 100]);
+    assert!(answered.iter().all(|line| line.problem.as_ref().is_some_and(|p| p.retry == "same")));
+    server.stores.mend();
+    let answered = lines(send(&server, "", text.join(&b'\n').into()).await).await;
+    assert_eq!(statuses(&answered), [201; 100]);
+}
+
+/// A client that pauses gets its answers meanwhile; one that does not read is
+/// not read for ever.
+#[tokio::test]
+async fn answers_come_while_requests_are_sent_and_what_is_held_is_bounded() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    let line = move |n| Bytes::from([issue(alice, bob, "1", n), b"\n".to_vec()].concat());
+    let (mut requests, sent) = mpsc::unbounded::<Result<Bytes, std::io::Error>>();
+    let mut answers = send(&server, "", Body::from_stream(sent)).await;
+    for n in 0..5 {
+        requests.start_send(Ok(line(n))).expect("sent");
+        let answer = answers.next().await.expect("an answer").expect("a body");
+        let answer: schema::BatchLine = serde_json::from_slice(&answer).expect("a line");
+        assert_eq!((answer.index, answer.status), (n, 201));
+    }
+    drop(requests);
+    assert!(answers.next().await.is_none());
+
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = taken.clone();
+    let endless = futures::stream::iter(5..).map(move |n| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, std::io::Error>(line(n))
+    });
+    let mut answers = send(&server, "", Body::from_stream(endless)).await;
+    answers.next().await.expect("an answer").expect("a body");
+    let held = taken.load(Ordering::SeqCst);
+    assert!(held <= 256, "{held} requests were read before the second answer was");
+}
