@@ -22,6 +22,7 @@ use webwallet_proto::graphstore::v1::ClearReply;
 
 use crate::answer::{self, Form};
 use crate::body::{self, Place};
+use crate::conflict;
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem};
@@ -137,11 +138,11 @@ fn items(gateway: Gateway, body: Body, stopped: Arc<AtomicBool>) -> impl Stream<
 }
 
 /// What the verifier says of an item; its bytes keep their place.
-type Verified = Result<(Verdict, Place), Problem>;
+type Verified = Result<(Verdict, Bytes, Place), Problem>;
 
 async fn verified(gateway: Gateway, item: Item) -> Verified {
     let (body, place) = item?;
-    Ok((gateway.verifier().verify(body).await?, place))
+    Ok((gateway.verifier().verify(body.clone()).await?, body, place))
 }
 
 type VerifiedItems = Pin<Box<dyn Stream<Item = Verified> + Send>>;
@@ -159,11 +160,11 @@ fn one_by_one(
             return None;
         }
         let outcome = match verified.next().await? {
-            Ok((Ok(request), _place)) => match gateway.stores().clear(request, false).await {
-                Ok(outcome) => decided(outcome),
+            Ok((Ok(request), body, _place)) => match gateway.stores().clear(request, false).await {
+                Ok(outcome) => decided(&gateway, outcome, &body).await,
                 Err(problem) => Err(problem),
             },
-            Ok((Err(refusal), _place)) => transaction::refused(&gateway, refusal).await,
+            Ok((Err(refusal), _, _place)) => transaction::refused(&gateway, refusal).await,
             Err(problem) => Err(problem),
         };
         let line = stored(&gateway, outcome).await;
@@ -180,8 +181,10 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
     let finishing = gateway.clone();
     let submitted = unfold((verified, clearing), |(mut verified, mut clearing)| async {
         let submitted = match verified.next().await? {
-            Ok((Ok(request), place)) => Submitted::Clearing(clearing.clear(request).await, place),
-            Ok((Err(refusal), place)) => Submitted::Refused(refusal, place),
+            Ok((Ok(request), body, place)) => {
+                Submitted::Clearing(clearing.clear(request).await, body, place)
+            }
+            Ok((Err(refusal), _, place)) => Submitted::Refused(refusal, place),
             Err(problem) => Submitted::Failed(problem),
         };
         Some((submitted, (verified, clearing)))
@@ -190,7 +193,7 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
 }
 
 enum Submitted {
-    Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Place),
+    Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Bytes, Place),
     Refused(webwallet_ledger::request::Refusal, Place),
     Failed(Problem),
 }
@@ -201,9 +204,12 @@ async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
         Submitted::Refused(refusal, place) => {
             (transaction::refused(&gateway, refusal).await, Some(place))
         }
-        Submitted::Clearing(reply, place) => {
+        Submitted::Clearing(reply, body, place) => {
             let outcome = match reply.await {
-                Ok(Ok(reply)) => gateway.stores().outcome(reply).await.and_then(decided),
+                Ok(Ok(reply)) => match gateway.stores().outcome(reply).await {
+                    Ok(outcome) => decided(&gateway, outcome, &body).await,
+                    Err(problem) => Err(problem),
+                },
                 Ok(Err(problem)) => Err(problem),
                 Err(_) => Err(Problem::new(Other::Unavailable, "a store did not answer")),
             };
@@ -213,10 +219,14 @@ async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
     stored(&gateway, outcome).await
 }
 
-fn decided(outcome: Outcome) -> Result<(Cleared, bool), Problem> {
+async fn decided(
+    gateway: &Gateway,
+    outcome: Outcome,
+    sent: &Bytes,
+) -> Result<(Cleared, bool), Problem> {
     match outcome {
         Outcome::Cleared { record, replayed } => Ok((record, replayed)),
-        Outcome::Rejected(rejection) => Err(rejection.into()),
+        Outcome::Rejected(rejection) => Err(conflict::explained(gateway, rejection, sent).await),
     }
 }
 

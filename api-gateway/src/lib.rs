@@ -19,6 +19,7 @@ mod batch;
 mod block;
 mod body;
 mod clients;
+mod conflict;
 mod cursor;
 mod edge;
 mod events;

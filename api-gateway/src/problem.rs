@@ -14,6 +14,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use webwallet_ledger::{Code, Hash, Rejection};
 
+use crate::conflict::Conflict;
+
 /// The media type of every refusal.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -219,6 +221,7 @@ struct Facts {
     account: Option<String>,
     transaction: Option<Hash>,
     retry: &'static str,
+    conflict: Option<Conflict>,
 }
 
 impl Problem {
@@ -233,7 +236,14 @@ impl Problem {
             actual: None,
             account: None,
             transaction: None,
+            conflict: None,
         }))
+    }
+
+    /// The same with both requests of a conflict.
+    pub(crate) fn with_conflict(mut self, conflict: Conflict) -> Problem {
+        self.0.conflict = Some(conflict);
+        self
     }
 
     /// What it is about.
@@ -243,7 +253,8 @@ impl Problem {
 
     /// The document itself. `instance` is the path of the request.
     pub fn document(&self, instance: &str) -> Vec<u8> {
-        let Facts { kind, detail, pointer, limit, actual, account, transaction, retry } = &*self.0;
+        let Facts { kind, detail, pointer, limit, actual, account, transaction, retry, conflict } =
+            &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
             title: kind.title(),
@@ -257,6 +268,7 @@ impl Problem {
             actual: actual.as_deref(),
             account: account.as_deref(),
             transaction: transaction.map(|hash| hash.to_string()),
+            conflict: conflict.as_ref(),
             error: Original { message: kind.original(), details: detail },
         };
         // Strings and one integer: there is nothing in it that could fail to be written.
@@ -294,6 +306,7 @@ impl From<Rejection> for Problem {
             actual: rejection.actual,
             account: rejection.account,
             transaction: rejection.record,
+            conflict: None,
         }))
     }
 }
@@ -328,6 +341,8 @@ struct Document<'a> {
     account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<&'a Conflict>,
     error: Original<'a>,
 }
 

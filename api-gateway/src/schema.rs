@@ -808,8 +808,20 @@ pub struct Problem {
     /// The record that holds an IOU of the request already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
+    /// Both requests, as they were signed, where an IOU is in another record: `webwallet verify-conflict` verifies them offline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Box<Conflict>>,
     /// The refusal in the original system's form.
     pub error: OriginalError,
+}
+
+/// Two signed requests with an IOU in common.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Conflict {
+    /// The one that is refused.
+    pub sent: Transaction,
+    /// The record of the one that has cleared.
+    pub cleared: Record,
 }
 
 /// A refusal in the original system's form.

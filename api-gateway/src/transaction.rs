@@ -15,6 +15,7 @@ use webwallet_ledger::{Hash, document};
 
 use crate::answer;
 use crate::body;
+use crate::conflict;
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem};
@@ -93,10 +94,13 @@ async fn decide(
     body: Bytes,
     rehearsal: bool,
 ) -> Result<(Cleared, bool), Problem> {
+    let sent = body.clone();
     match gateway.verifier().verify(body).await? {
         Ok(request) => match gateway.stores().clear(request, rehearsal).await? {
             Outcome::Cleared { record, replayed } => Ok((record, replayed)),
-            Outcome::Rejected(rejection) => Err(rejection.into()),
+            Outcome::Rejected(rejection) => {
+                Err(conflict::explained(gateway, rejection, &sent).await)
+            }
         },
         Err(refusal) => refused(gateway, refusal).await,
     }

@@ -81,6 +81,11 @@ async fn rejections_carry_what_a_client_needs() {
     assert_eq!((half.code().as_str(), half.status), ("iou_already_cleared", StatusCode::CONFLICT));
     assert_eq!(half.json()["transaction"], record);
     assert_eq!(half.json()["pointer"], "/data/inputs/0");
+    assert_eq!(half.json()["conflict"]["cleared"]["hash"]["value"], record);
+    assert_eq!(
+        half.json()["conflict"]["sent"],
+        serde_json::from_slice::<Value>(&issue(alice, bob, "10", 1)).expect("JSON")
+    );
     assert_eq!(half.json()["error"]["message"], "iou-already-cleared");
     documented::<schema::Problem>(&half);
 

@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, batch, bench, config, demo, events, explain, health, iou, key, lock, log, manual,
-    operator, pay, receipt, serve, swap, transaction,
+    account, batch, bench, config, conflict, demo, events, explain, health, iou, key, lock, log,
+    manual, operator, pay, receipt, serve, swap, transaction,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -75,6 +75,8 @@ enum Command {
     Receipt(receipt::ReceiptOf),
     /// Verify a receipt, without any server
     Verify(receipt::Verify),
+    /// Verify a refusal `iou_already_cleared`, without any server
+    VerifyConflict(conflict::VerifyConflict),
     /// One block of the log
     Block(log::Block),
     /// One stack of blocks
@@ -141,6 +143,7 @@ impl Cli {
             Command::Transaction(transaction) => transaction.run(json),
             Command::Receipt(receipt) => receipt.run(json),
             Command::Verify(verify) => verify.run(json),
+            Command::VerifyConflict(verify) => verify.run(json),
             Command::Block(block) => block.run(json),
             Command::Stack(stack) => stack.run(json),
             Command::Checkpoint(checkpoint) => checkpoint.run(json),

@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod command;
 mod config;
+mod conflict;
 mod data;
 mod demo;
 mod engine;

@@ -7,8 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
-use webwallet_tests::party::party;
-use webwallet_tests::process::{Process, agent, binary, get};
+use webwallet_ledger::request::body_of;
+use webwallet_tests::party::{draft, party};
+use webwallet_tests::process::{Process, agent, binary, get, post};
 
 /// Runs the binary with something on its standard input.
 fn run(arguments: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Output {
@@ -164,6 +165,52 @@ fn what_may_clear_later_stays_in_the_outbox() {
     assert!(text(&refused.stderr).contains(&format!("webwallet post {file}")));
     assert_eq!(run(&["post", file], b"", &variables).status.code(), Some(1));
     assert_eq!(outbox(), kept);
+}
+
+/// Whoever is told that an IOU was used twice need not believe the server.
+#[test]
+fn a_conflict_is_verified_without_a_server() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let (alice, bob) = (party("alice"), party("bob"));
+    let iou = |note| draft(&alice, &bob, &alice, "1", note).sign(&alice.secret);
+    let both = body_of([iou("a").as_slice(), iou("b").as_slice()]);
+    assert_eq!(post(&agent(), &server.url(), &both).expect("an answer").status, 201);
+    // Formatted as its sender likes; what was signed is the same.
+    let half =
+        String::from_utf8(body_of([iou("c").as_slice(), iou("a").as_slice()])).expect("UTF-8");
+    let refused = post(&agent(), &server.url(), half.replace(",\"", " ,\n\"").as_bytes());
+    let refused = refused.expect("an answer");
+    assert_eq!((refused.status, refused.code().as_str()), (409, "iou_already_cleared"));
+    server.kill();
+    let verify = |refusal: &[u8]| {
+        let output = run(&["verify-conflict", "-", "--json"], refusal, &[]);
+        (output.status.code(), json(text(&output.stdout)))
+    };
+    let (code, verdict) = verify(&refused.body);
+    assert_eq!((code, &verdict["valid"], &verdict["number"]), (Some(0), &true.into(), &"1".into()));
+    let used = json(text(&iou("a")))["hash"]["value"].clone();
+    assert_eq!(verdict["ious"], serde_json::json!([used]));
+    let said = run(&["verify-conflict", "-"], &refused.body, &[]);
+    assert!(text(&said.stdout).starts_with("confirmed: record 1 "), "{}", text(&said.stdout));
+    // What somebody made up is not confirmed.
+    let original = refused.json();
+    let forged = |change: &dyn Fn(&mut Value)| {
+        let mut refusal = original.clone();
+        change(&mut refusal["conflict"]);
+        verify(refusal.to_string().as_bytes())
+    };
+    let signature = "/data/inputs/1/meta/signatures/0/string";
+    let forgeries: [&dyn Fn(&mut Value); 4] = [
+        &|c| *c["sent"].pointer_mut(signature).expect("there") = "00".repeat(64).into(),
+        &|c| drop(c["sent"]["data"]["inputs"].as_array_mut().expect("inputs").pop()),
+        &|c| c["cleared"]["data"]["number"] = "2".into(),
+        &|c| c["sent"]["data"]["inputs"] = c["cleared"]["meta"]["inputs"].clone(),
+    ];
+    for (n, forgery) in forgeries.into_iter().enumerate() {
+        let (code, verdict) = forged(forgery);
+        assert_eq!((code, &verdict["valid"]), (Some(1), &false.into()), "forgery {n}");
+    }
 }
 
 /// Whoever takes a server for tests for a real one would trust its times.
