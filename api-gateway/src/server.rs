@@ -49,6 +49,10 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What one HTTP/2 stream may hold of an answer that its peer does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// HTTP/2 streams of a connection that its peer opened and reset before anybody looked at them, and that were reset for its
+/// mistakes: one more ends the connection (CVE-2023-44487, "rapid reset"). Nobody honest comes near.
+const PEER_RESETS_MAX: usize = 20;
+const MISTAKES_MAX: usize = 100;
 /// The wait after a failed `accept`: out of file descriptors, most likely, and
 /// asking again at once would only burn the time that frees one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -149,6 +153,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams_max.max(1))
+        .max_pending_accept_reset_streams(PEER_RESETS_MAX)
+        .max_local_error_reset_streams(MISTAKES_MAX)
         // h2 refuses a list of exactly its maximum.
         .max_header_list_size(header_bytes.saturating_add(1))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -343,6 +343,74 @@ async fn streams_of_one_connection_are_bounded() {
     assert!(began.elapsed() >= Duration::from_millis(800), "{:?}", began.elapsed());
 }
 
+/// The frames of one HTTP/2 connection, for what no client library sends.
+fn frames(of_stream: impl Fn(u32) -> Vec<u8>, streams: u32) -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend_from_slice(&frame(4, 0, 0, b""));
+    (0..streams).for_each(|n| bytes.extend_from_slice(&of_stream(2 * n + 1)));
+    bytes
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// `GET /livez`, with or without the end of the stream.
+fn head(stream: u32, ends: bool) -> Vec<u8> {
+    frame(1, if ends { 5 } else { 4 }, stream, b"\x82\x86\x04\x06/livez\x01\x01x")
+}
+
+/// Opening and resetting costs a peer next to nothing: without an end to it, one connection keeps a server busy.
+#[tokio::test]
+async fn streams_that_are_reset_in_a_row_end_their_connection() {
+    const ENHANCE_YOUR_CALM: u8 = 11;
+    let server =
+        listen(Limits { idle_timeout_ms: 500, drain_timeout_ms: 200, ..Limits::default() }).await;
+    let reset = |stream| [head(stream, true), frame(3, 0, stream, &[0, 0, 0, 8])].concat();
+    // A window that grows beyond what it may be is a mistake, for which its stream is reset.
+    let mistake =
+        |stream| [head(stream, false), frame(8, 0, stream, &[0x7f, 255, 255, 255])].concat();
+    for (what, sent, calmed) in [
+        ("20 resets", frames(reset, 20), false),
+        ("60 resets", frames(reset, 60), true),
+        ("50 mistakes", frames(mistake, 50), false),
+        ("150 mistakes", frames(mistake, 150), true),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(&sent).await.expect("sent");
+        let mut answer = Vec::new();
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        // What it had not read when it closed may come back as a reset of the connection.
+        drop(ended.expect("the server closes the connection"));
+        let mut rest = &answer[..];
+        let mut last = None;
+        while let [a, b, c, kind, _, _, _, _, _, after @ ..] = rest {
+            let (payload, after) = after.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+            last = if *kind == 7 { Some(payload[7]) } else { last };
+            rest = after;
+        }
+        assert_eq!(last == Some(ENHANCE_YOUR_CALM), calmed, "{what}: GOAWAY {last:?}");
+    }
+}
+
+/// A page from elsewhere, open in somebody's browser, must not be able to read what that browser can reach.
+#[tokio::test]
+async fn no_page_of_another_origin_is_let_in() {
+    let server = listen(Limits::default()).await;
+    for (method, path, expected) in
+        [("GET", "/livez", 200), ("OPTIONS", "/transaction", 405), ("OPTIONS", "/livez", 405)]
+    {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\norigin: https://example.com\r\n\
+            access-control-request-method: POST\r\nconnection: close\r\n\r\n"
+        );
+        let answer = server.exchange(request.as_bytes()).await;
+        assert_eq!(status(&answer), expected, "{method} {path}");
+        assert!(!answer.to_ascii_lowercase().contains("access-control-"), "{answer}");
+    }
+}
+
 /// The queue's only thread is kept busy by large requests; of those that come
 /// meanwhile, as many as fit wait, and the others are told at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
