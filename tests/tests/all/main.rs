@@ -18,3 +18,4 @@ mod scenarios;
 mod server;
 mod swap;
 mod trace;
+mod typescript;

@@ -1,0 +1,151 @@
+// A whole life against a real server: what this client signs is cleared, and what a server proves is believed.
+
+import assert from 'node:assert/strict'
+import { before, test } from 'node:test'
+
+import { base64, unbase64, utf8 } from '../src/bytes.js'
+import {
+  addressOfPuzzle, canonical, flaw, type Iou, Key, openCheckpoint, puzzle, Refusal, Server, sign, verifyReceipt, write
+} from '../src/index.js'
+
+const server = new Server(process.env['WEBWALLET_URL'] ?? '')
+let [domain, logKey] = ['', '']
+
+before(async () => {
+  const card = await server.card()
+  domain = card.domain
+  logKey = card.keys[0]!
+})
+
+async function keys (): Promise<[Key, Key, Key]> {
+  return await Promise.all([Key.generate(), Key.generate(), Key.generate()])
+}
+
+/** An IOU of `from` to `to` in the unit of `unit`, signed. */
+async function pay (from: Key, to: Key, unit: Key, amount: string): Promise<Iou> {
+  return await sign(await write({ domain, source: from.address, target: to.address, symbol: unit.address, amount }), from)
+}
+
+async function refused (request: Promise<unknown>): Promise<Refusal> {
+  const error = await request.then(() => null, (error: unknown) => error)
+  assert.ok(error instanceof Refusal, String(error))
+  return error
+}
+
+test('issue, pay, pay again, overdraw, read', async () => {
+  const [alice, bob, carol] = await keys()
+  const issued = await pay(alice, bob, alice, '10.50')
+  const first = await server.clear([issued])
+  assert.equal(first.replayed, false)
+  assert.deepEqual(first.record.data.inputs, [{ hash: issued.hash.value }])
+  const paid = await server.clear([await pay(bob, carol, alice, '4'), await pay(carol, bob, alice, '0.25')])
+  assert.deepEqual(paid.record.data.outputs.map(({ balance }) => balance.net), ['6.75', '3.75'])
+
+  const again = await server.clear([issued])
+  assert.deepEqual([again.replayed, canonical(again.record)], [true, canonical(first.record)])
+
+  const over = await refused(server.clear([await pay(bob, carol, alice, '7')]))
+  assert.deepEqual([over.code, over.retry, over.problem.limit, over.problem.actual],
+    ['balance_below_min', 'rebuild', '0', '-0.25'])
+
+  assert.deepEqual(await server.balance(bob.address, alice.address), { net: '6.75', min: '0', max: 'Infinity' })
+  assert.equal(await server.balance(bob.address, carol.address), null)
+  const units = []
+  for await (const { counter, balance } of server.holdings(carol.address)) units.push([counter, balance.net])
+  assert.deepEqual(units, [[alice.address, '3.75']])
+  const history = []
+  for await (const { content } of server.history(bob.address, alice.address)) history.push(content.balance.net)
+  assert.deepEqual(history, ['6.75', '10.5'])
+  for await (const { pointer } of server.unspent(bob.address, alice.address)) {
+    assert.equal(pointer, `${paid.record.hash.value}::0`)
+  }
+
+  const read = await server.iou(issued.hash.value)
+  assert.equal(read.transaction, first.record.hash.value)
+  assert.equal(await flaw(read.iou), null)
+  assert.equal(canonical(await server.record(read.number)), canonical(first.record))
+  assert.equal((await refused(server.record('0'.repeat(64)))).code, 'not_found')
+})
+
+test('every page of a list is read', async () => {
+  const [alice, bob] = await keys()
+  // One request of many units: each key issues to bob.
+  const issuers = await Promise.all(Array.from({ length: 105 }, async () => await Key.generate()))
+  for (let at = 0; at < issuers.length; at += 35) {
+    await server.clear(await Promise.all(issuers.slice(at, at + 35).map(async (key) => await pay(key, bob, key, '1'))))
+  }
+  const units = []
+  for await (const { counter } of server.holdings(bob.address)) units.push(counter)
+  assert.deepEqual(units, issuers.map(({ address }) => address).sort())
+  assert.equal(await server.balance(alice.address, bob.address), null)
+})
+
+test('a puzzle pays once enough of it has signed, one after the other', async () => {
+  const [alice, bob, carol] = await keys()
+  const identities = [alice, bob, carol].map(({ publicKey }) => ({ scheme: 'eddsa-ed25519' as const, public: publicKey }))
+  const board = await puzzle(2, identities)
+  const source = await addressOfPuzzle(board)
+  const draft = await write({ domain, source, target: alice.address, symbol: source, amount: '1' })
+  const half = await sign(draft, carol, board)
+  assert.equal((await refused(server.clear([half]))).code, await flaw(half))
+  const { record } = await server.clear([await sign(JSON.parse(JSON.stringify(half)) as Iou, alice, board)])
+  assert.deepEqual(record.data.outputs.map(({ balance }) => balance.net), ['-1', '1'])
+})
+
+test('what this client finds wrong, the server refuses by the same word', async () => {
+  const [alice, bob] = await keys()
+  const iou = await pay(alice, bob, alice, '1')
+  const [signature] = iou.meta.signatures
+  const changed = (change: object): Iou => ({ ...iou, meta: { signatures: [{ ...signature!, ...change }] } })
+  const bads: Iou[] = [
+    { ...iou, data: { ...iou.data, amount: '2' } },
+    { ...iou, hash: { ...iou.hash, types: 'md5' as 'sha256' } },
+    changed({ scheme: 'rsa' }),
+    changed({ signer: alice.address.slice(0, -1) + (alice.address.endsWith('1') ? '2' : '1') }),
+    changed({ public: bob.publicKey }),
+    changed({ string: signature!.string.replace(/^../, (byte) => byte === '00' ? '01' : '00') }),
+    await sign(iou, bob)
+  ]
+  for (const bad of bads) {
+    const found = await flaw(bad)
+    assert.ok(found !== null)
+    assert.equal((await refused(server.clear([bad]))).code, found)
+  }
+})
+
+test('a receipt proves its record to who has the key, and nothing once a part of it was changed', async () => {
+  const [alice, bob] = await keys()
+  const { record, receipt } = await server.clear([await pay(alice, bob, alice, '1')], 8)
+  assert.ok(receipt !== undefined)
+  assert.equal(await server.receipt(record.data.number), receipt)
+  const proven = await verifyReceipt(receipt, logKey)
+  assert.equal(canonical(proven.record), canonical(record))
+  assert.equal(proven.checkpoint.origin, domain)
+
+  const lines = receipt.split('\n')
+  const index = lines.findIndex((line) => line.startsWith('index '))
+  const leaf = new TextDecoder().decode(unbase64(lines[1]!.slice('extra '.length)))
+  const with_ = (at: number, line: string) => lines.with(at, line).join('\n')
+  const richer = leaf.replace('"net":"1"', '"net":"2"')
+  assert.notEqual(richer, leaf)
+  const forgeries = {
+    'another record': with_(1, `extra ${base64(utf8(richer))}`),
+    'another place': with_(index, `index ${BigInt(lines[index]!.slice('index '.length)) + 1n}`),
+    'another path': with_(index + 1, base64(new Uint8Array(32))),
+    'another root': receipt.replace(/\n.{44}\n\n\u2014/, `\n${base64(new Uint8Array(32))}\n\n\u2014`),
+    'no signature': lines.filter((line) => !line.startsWith('\u2014')).join('\n'),
+    'another format': with_(0, 'c2sp.org/tlog-proof@v2')
+  }
+  for (const [what, forgery] of Object.entries(forgeries)) {
+    assert.notEqual(forgery, receipt, what)
+    await assert.rejects(verifyReceipt(forgery, logKey), Error, what)
+  }
+  const misnamed = logKey.replace(/\+[0-9a-f]{8}\+/, '+00000000+')
+  await assert.rejects(verifyReceipt(receipt, misnamed), /the id is not that of/)
+  // The key of a stranger with the same name: a server cannot be another by its domain alone.
+  const stranger = 'example.net+1e6473c9+ARNsH9UyLta+US0J6sGtiEIxw627paTNpOIA7AMUgTAY'
+  await assert.rejects(verifyReceipt(receipt, stranger), /not signed by/)
+
+  const head = await (await fetch(`${server.url}/checkpoint`)).text()
+  assert.ok((await openCheckpoint(head, logKey)).size >= proven.checkpoint.size)
+})
