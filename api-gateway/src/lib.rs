@@ -24,6 +24,7 @@ mod cursor;
 mod edge;
 mod events;
 mod feed;
+mod forms;
 pub mod gateway;
 mod iou;
 pub mod limits;

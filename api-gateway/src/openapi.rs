@@ -1,6 +1,6 @@
 //! The OpenAPI document and its offline browser.
 //!
-//! The document is made from the handlers and the types in [`crate::schema`].
+//! The document is made from the handlers, the types in [`crate::schema`] and the forms in [`crate::forms`].
 //! `openapi.json` beside this crate is a copy of it for people and tools without
 //! a server; a test holds it against the code.
 
@@ -14,11 +14,13 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Uri, header};
+use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use crate::answer;
+use crate::forms;
 use crate::gateway::{self, Gateway};
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
@@ -33,6 +35,7 @@ use crate::schema;
             URLs are part of the protocol: `/address/{address}` is the name of a wallet. \
             Amounts and numbers are decimal strings, times are RFC 3339 UTC, hashes are lower-case hex. \
             HEAD works wherever GET does. Every refusal is `application/problem+json` with a stable `code`.",
+        contact(name = "Whoever runs the server"),
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
@@ -51,21 +54,25 @@ pub(crate) fn frame() -> OpenApi {
 }
 
 /// The OpenAPI 3.1 document of the public API.
-pub fn document() -> OpenApi {
-    gateway::routes().into_openapi()
+pub fn document() -> Value {
+    formed(&gateway::routes().into_openapi())
+}
+
+fn formed(document: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    forms::add(&mut document);
+    document
 }
 
 /// The document as it is committed: indented JSON and a newline.
 pub fn text() -> String {
-    let mut text = document().to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    text
+    format!("{:#}\n", document())
 }
 
 /// `/openapi.json` and `/docs`. They are about the API, not of it, and so not
 /// in the document.
 pub(crate) fn router(document: &OpenApi) -> Router<Gateway> {
-    let json = Bytes::from(document.to_json().unwrap_or_default());
+    let json = Bytes::from(formed(document).to_string());
     let config = Arc::new(Config::from("/openapi.json"));
     let page = move |path: Result<Path<String>, PathRejection>| {
         let config = config.clone();

@@ -6,7 +6,7 @@ import { type Bytes, hex, unhex, utf8 } from './bytes.js'
 import { sha256, sha3 } from './hash.js'
 import { canonical } from './json.js'
 import type { Key } from './key.js'
-import { type Scheme, SCHEMES, verify } from './signature.js'
+import { SCHEMES, verify } from './signature.js'
 import type { HashOf, Iou, IouData, ProblemCode, Puzzle, PuzzleData, Signature } from './types.js'
 
 const LINKER = 'sha256:ripemd160'
@@ -78,7 +78,7 @@ export async function flaw (iou: Iou): Promise<ProblemCode | null> {
     if (await digest(hash.types, data) !== hash.value) return 'hash_mismatch'
   }
   const { signatures } = iou.meta
-  const isKnown = ({ scheme, linker = LINKER }: Signature) => SCHEMES.includes(scheme as Scheme) && linker === LINKER
+  const isKnown = ({ scheme, linker = LINKER }: Signature) => SCHEMES.includes(scheme) && linker === LINKER
   if (!signatures.every(isKnown)) return 'unsupported_scheme'
   const { source, target, symbol } = iou.data
   for (const address of [source, target, symbol, ...signatures.map(({ signer }) => signer)]) {
@@ -124,5 +124,5 @@ async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
 }
 
 async function holds (signature: Signature, hash: Bytes): Promise<boolean> {
-  return await verify(signature.scheme as Scheme, unhex(signature.public), hash, unhex(signature.string))
+  return await verify(signature.scheme, unhex(signature.public), hash, unhex(signature.string))
 }

@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * What an account can spend
-         * @description The account's current output.
+         * @description The account's current output, then the open locks between it and somebody else, in the order of their pointers.
          */
         get: operations["get_unspent"];
         put?: never;
@@ -177,6 +177,29 @@ export interface paths {
          * @description Of a size at which a block ended.
          */
         get: operations["get_checkpoint_at"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what clears
+         * @description Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
+         *     after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+         *     number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
+         *     nothing twice. A reader that is slow is given all of it, later.
+         */
+        get: operations["get_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -361,6 +384,7 @@ export interface paths {
          *     is answered with the same record, status 200 and `Idempotent-Replayed: true`.
          *     The body is read as JSON also where Content-Type is `text/plain` or absent.
          *     With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most) until the record is sealed, and then has its receipt.
+         *     With `dry_run=true` nothing clears: the answer is the outputs that the request would leave now, or the refusal it would get.
          */
         post: operations["post_transaction"];
         delete?: never;
@@ -464,7 +488,7 @@ export interface components {
             /** @description Its name. */
             hash: components["schemas"]["HashOf"];
             /** @description Always empty. */
-            meta: unknown;
+            meta: Record<string, never>;
         };
         /** @description A block. */
         BlockAnswer: {
@@ -524,6 +548,7 @@ export interface components {
             /** @description Root of all accounts after it. */
             state: string;
             /**
+             * Format: date-time
              * @description Of its last record.
              * @example 2026-06-01T12:00:00.000Z
              */
@@ -546,7 +571,7 @@ export interface components {
             /** @description The record. */
             data: components["schemas"]["Record"];
             /** @description A `.tlog-proof` file, if the record was sealed in time. */
-            receipt?: string | null;
+            receipt?: string;
         };
         /** @description An IOU and its record. */
         ClearedIou: {
@@ -583,6 +608,37 @@ export interface components {
              */
             to: string;
         };
+        /** @description What an IOU is for, in its parties' own words. */
+        Custom: {
+            /** @description Text, and lists and objects of text; a request is at most 16 deep. */
+            data: {
+                [key: string]: string | unknown[] | {
+                    [key: string]: unknown;
+                };
+            };
+            hash?: components["schemas"]["HashOf"];
+        };
+        /** @description Something cleared: a line of NDJSON, or the data of a server-sent event. */
+        Event: {
+            /**
+             * @description The record's hash.
+             * @example 488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530
+             */
+            hash: string;
+            /**
+             * @description The record's number.
+             * @example 1
+             */
+            number: string;
+            /**
+             * Format: date-time
+             * @description When it cleared.
+             * @example 2026-06-01T12:00:00.000Z
+             */
+            time: string;
+            /** @description The record. */
+            transaction: components["schemas"]["Record"];
+        };
         /** @description What a code means. */
         Explanation: {
             /** @description What leads to it. */
@@ -594,8 +650,9 @@ export interface components {
             /**
              * @description `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
              * @example rebuild
+             * @enum {string}
              */
-            retry: string;
+            retry: "never" | "same" | "rebuild" | "later";
             /**
              * Format: int32
              * @description HTTP status.
@@ -609,13 +666,15 @@ export interface components {
             /**
              * @description Always `stringify:data`: the canonical JSON (RFC 8785) of `data`.
              * @example stringify:data
+             * @enum {string}
              */
-            steps: string;
+            steps: "stringify:data";
             /**
              * @description `sha3-256`, `sha256` or `sha256:sha256`; of the server's own documents `sha3-256`.
              * @example sha3-256
+             * @enum {string}
              */
-            types: string;
+            types: "sha3-256" | "sha256" | "sha256:sha256";
             /**
              * @description The hash.
              * @example 488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530
@@ -639,6 +698,7 @@ export interface components {
             /** @description What is in it. */
             balance: components["schemas"]["Balance"];
             /**
+             * Format: address
              * @description The unit: its issuer's address.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
@@ -652,12 +712,13 @@ export interface components {
         /** @description The accounts of an address. */
         Holdings: {
             /**
+             * Format: address
              * @description Whose.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
             address: string;
             /** @description The cursor of the next page, where there is one. */
-            next?: string | null;
+            next?: string;
             /** @description In the order of the units. */
             units: components["schemas"]["Holding"][];
         };
@@ -671,14 +732,15 @@ export interface components {
             /**
              * @description `eddsa-ed25519` or `ecdsa-ed25519`.
              * @example eddsa-ed25519
+             * @enum {string}
              */
-            scheme: string;
+            scheme: "eddsa-ed25519" | "ecdsa-ed25519";
             /**
              * Format: int32
              * @description What its signature weighs; 1 where absent.
              * @example 1
              */
-            weight?: number | null;
+            weight?: number;
         };
         /** @description A proof that a leaf is in the log (RFC 6962, SHA-256). */
         Inclusion: {
@@ -720,10 +782,11 @@ export interface components {
         /** @description What is owed. */
         IouData: {
             /**
+             * Format: date-time
              * @description The first moment it clears at.
              * @example 2026-06-01T00:00:00.000Z
              */
-            active?: string | null;
+            active?: string;
             /**
              * @description How much: a decimal, at most 60 digits before and 40 after the point.
              * @example 10.5
@@ -733,35 +796,43 @@ export interface components {
              * @description Credit the issuer grants the target (`-` and a decimal) or withdraws (a decimal).
              * @example -100
              */
-            credit?: string | null;
+            credit?: string;
             /** @description Hash of `meta.custom.data`. */
-            custom?: string | null;
+            custom?: string;
             /**
              * @description The server it is written for.
              * @example example.net
              */
             domain: string;
             /**
+             * Format: date-time
              * @description The last moment it clears at.
              * @example 2027-01-01T00:00:00.000Z
              */
             expiry: string;
+            /** @description Locks the amount: the target may use it under these conditions, and the source gets it back after. */
+            locker?: components["schemas"]["Locker"];
             /**
              * @description Tells equal payments apart: 8 to 100 characters.
              * @example 5a1f0e9cbb7d44c2a8d3f61e92b70c45
              */
             random: string;
+            /** @description The lock that the source uses. */
+            solver?: components["schemas"]["Solver"];
             /**
+             * Format: address
              * @description Who owes and signs.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
             source: string;
             /**
+             * Format: address
              * @description The unit: its issuer's address.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
             symbol: string;
             /**
+             * Format: address
              * @description Who is owed; not the source.
              * @example wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo
              */
@@ -769,12 +840,20 @@ export interface components {
         };
         /** @description What an IOU carries beside the hashed part. */
         IouMeta: {
-            /** @description `{data, hash}`: anything with at most 10 keys, if `data.custom` is its hash. */
-            custom?: unknown;
+            custom?: components["schemas"]["Custom"];
             /** @description The puzzles that signatures here are for. */
-            scripts?: components["schemas"]["Puzzle"][] | null;
+            scripts?: components["schemas"]["Puzzle"][];
             /** @description Every one must verify; one at least is the source's. */
             signatures: components["schemas"]["Signature"][];
+        };
+        /** @description Until when and on what conditions the target may use a lock. */
+        Locker: {
+            /** @description SHA-256 of what the target must show. */
+            puzzle?: string;
+            /** @description Hash of the puzzle whose identities must sign. */
+            script?: string;
+            /** @description When. */
+            timers: components["schemas"]["Timers"];
         };
         /** @description The weight that signatures must have together. */
         Multisig: {
@@ -818,6 +897,7 @@ export interface components {
         /** @description An account after a clearing. */
         Output: {
             /**
+             * Format: address
              * @description Whose account.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
@@ -825,10 +905,18 @@ export interface components {
             /** @description What is in it. */
             balance: components["schemas"]["Balance"];
             /**
+             * Format: address
              * @description In which unit: its issuer's address.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
             counter: string;
+            /** @description Of a locked output: the conditions. */
+            locker?: components["schemas"]["Locker"];
+            /**
+             * Format: address
+             * @description Of a locked output: whose it is again when its time is over.
+             */
+            source?: string;
             /**
              * @description The outputs it consumed.
              * @example [
@@ -840,7 +928,7 @@ export interface components {
         /** @description A page of outputs. */
         Outputs: {
             /** @description The cursor of the next page, where there is one. */
-            next?: string | null;
+            next?: string;
             /** @description Newest first. */
             outputs: components["schemas"]["PlacedOutput"][];
         };
@@ -862,12 +950,12 @@ export interface components {
         /** @description A refusal (RFC 9457). */
         Problem: {
             /** @description `unit|address` of the account whose limit was met. */
-            account?: string | null;
+            account?: string;
             /**
              * @description What met it.
              * @example -7
              */
-            actual?: string | null;
+            actual?: string;
             /** @description Why: of several that apply to a request, the first of the list. */
             code: components["schemas"]["ProblemCode"];
             /** @description One sentence for people on this refusal. */
@@ -883,17 +971,18 @@ export interface components {
              * @description The limit that was met.
              * @example 0
              */
-            limit?: string | null;
+            limit?: string;
             /**
              * @description JSON pointer to the guilty part of the body.
              * @example /data/inputs/0
              */
-            pointer?: string | null;
+            pointer?: string;
             /**
              * @description `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
              * @example rebuild
+             * @enum {string}
              */
-            retry: string;
+            retry: "never" | "same" | "rebuild" | "later";
             /**
              * Format: int32
              * @description HTTP status.
@@ -906,7 +995,7 @@ export interface components {
              */
             title: string;
             /** @description The record that holds an IOU of the request already. */
-            transaction?: string | null;
+            transaction?: string;
             /**
              * @description The page that explains the code.
              * @example /problems/balance_below_min
@@ -934,6 +1023,10 @@ export interface components {
          *     - `expiry_too_far` (422): The IOU expires too far in the future.
          *     - `credit_not_by_issuer` (422): Only the issuer of a unit gives credit in it.
          *     - `credit_not_granted` (422): More credit is withdrawn than was granted.
+         *     - `lock_not_found` (422): There is no such lock.
+         *     - `lock_not_yours` (422): The lock is between two others.
+         *     - `lock_closed` (422): This party may not use the lock at this time.
+         *     - `lock_unsolved` (422): The lock's conditions are not met.
          *     - `balance_below_min` (422): A balance would fall below its lower limit.
          *     - `balance_above_max` (422): A balance would rise above its upper limit.
          *     - `amount_overflow` (422): A result has more than 60 digits before the point.
@@ -950,7 +1043,7 @@ export interface components {
          *     - `read_only` (503): The server takes no requests to clear at present.
          * @enum {string}
          */
-        ProblemCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
+        ProblemCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "lock_not_found" | "lock_not_yours" | "lock_closed" | "lock_unsolved" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
         /** @description A proof, and the block it leads to. */
         ProvenState: {
             /** @description The block whose `state` or `units` is the root. */
@@ -965,9 +1058,7 @@ export interface components {
             /** @description Its hash, by which signatures name it. */
             hash: components["schemas"]["HashOf"];
             /** @description Always empty. */
-            meta: {
-                [key: string]: unknown;
-            };
+            meta: Record<string, never>;
         };
         /** @description The keys, and what weight of them is needed. */
         PuzzleData: {
@@ -1036,6 +1127,7 @@ export interface components {
             /** @description One for each account it touched. */
             outputs: components["schemas"]["Output"][];
             /**
+             * Format: date-time
              * @description When it cleared.
              * @example 2026-06-01T12:00:00.000Z
              */
@@ -1046,10 +1138,22 @@ export interface components {
             /** @description In the order of the request. */
             inputs: components["schemas"]["Iou"][];
         };
+        /** @description What a request would leave. */
+        Rehearsal: {
+            /** @description As they would stand in its record. */
+            outputs: components["schemas"]["Output"][];
+        };
+        /** @description What a request would leave. */
+        RehearsalAnswer: {
+            /** @description What it would leave now. */
+            data: components["schemas"]["Rehearsal"];
+        };
+        /** @description A record that was there before; or, of a rehearsal, the outputs that the request would leave. */
+        RepeatOrRehearsal: components["schemas"]["ClearedAnswer"] | components["schemas"]["RehearsalAnswer"];
         /** @description A server's card. */
         Server: {
             /** @description The signed head of its log; absent before the first block. */
-            checkpoint?: string | null;
+            checkpoint?: string;
             /**
              * @description Its name: IOUs for another are refused.
              * @example example.net
@@ -1075,7 +1179,7 @@ export interface components {
             /** @description Bytes of a body. */
             body_bytes: number;
             /** @description Connections of one client, if the operator has set a limit. */
-            connections_per_client?: number | null;
+            connections_per_client?: number;
             /** @description Objects and arrays inside one another. */
             depth: number;
             /**
@@ -1098,7 +1202,7 @@ export interface components {
              * Format: int32
              * @description Requests a second of one client, if the operator has set a limit.
              */
-            requests_per_second_per_client?: number | null;
+            requests_per_second_per_client?: number;
             /** @description Signatures in a request. */
             signatures: number;
         };
@@ -1107,8 +1211,9 @@ export interface components {
             /**
              * @description Always `sha256:ripemd160`.
              * @example sha256:ripemd160
+             * @enum {string}
              */
-            linker?: string | null;
+            linker?: "sha256:ripemd160";
             /**
              * @description The public key in hex.
              * @example 5e3ddda5abbcd6b5fb02b9f3f2e28fc4cb1fa5ed3a6d8f4fe9d2fa2e0a3d4a47
@@ -1117,17 +1222,29 @@ export interface components {
             /**
              * @description `eddsa-ed25519` or `ecdsa-ed25519`.
              * @example eddsa-ed25519
+             * @enum {string}
              */
-            scheme: string;
+            scheme: "eddsa-ed25519" | "ecdsa-ed25519";
             /** @description Hash of the puzzle it signs for, which is in `meta.scripts`. */
-            script?: string | null;
+            script?: string;
             /**
+             * Format: address
              * @description The address of the public key, or that of the puzzle it signs for.
              * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
              */
             signer: string;
             /** @description The signature in hex. */
             string: string;
+        };
+        /** @description The use of a lock. */
+        Solver: {
+            /** @description What the lock's puzzle is the SHA-256 of: text, or `0x` and 64 hex digits for 32 bytes. */
+            hashee?: string;
+            /**
+             * @description The lock.
+             * @example 488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530::0
+             */
+            output: string;
         };
         /** @description A stack of blocks as it stands in the log. */
         Stack: {
@@ -1136,7 +1253,7 @@ export interface components {
             /** @description Its name. */
             hash: components["schemas"]["HashOf"];
             /** @description Always empty. */
-            meta: unknown;
+            meta: Record<string, never>;
         };
         /** @description A stack. */
         StackAnswer: {
@@ -1178,8 +1295,9 @@ export interface components {
              * @description The version of the rules.
              * @example 1
              */
-            rules?: string | null;
+            rules?: string;
             /**
+             * Format: date-time
              * @description Of its last block.
              * @example 2026-06-01T12:00:00.000Z
              */
@@ -1189,7 +1307,8 @@ export interface components {
         StateProof: {
             /** @description The key, in hex. */
             key: string;
-            other?: components["schemas"]["OtherLeaf"] | null;
+            /** @description The leaf that stands in the way of a missing one. */
+            other?: components["schemas"]["OtherLeaf"];
             /** @description Hashes beside the way, root first, in hex. */
             siblings: string[];
             /** @description What stands there; absent if nothing does. */
@@ -1199,6 +1318,21 @@ export interface components {
         StateProofAnswer: {
             /** @description The proof, and the block it leads to. */
             data: components["schemas"]["ProvenState"];
+        };
+        /** @description When a lock is open to its target. */
+        Timers: {
+            /**
+             * Format: date-time
+             * @description From this time on.
+             * @example 2026-06-01T00:00:00.000Z
+             */
+            active?: string;
+            /**
+             * Format: date-time
+             * @description Before this time; from then on it is its source's.
+             * @example 2027-06-01T00:00:00.000Z
+             */
+            expiry: string;
         };
         /**
          * Transaction
@@ -1621,6 +1755,56 @@ export interface operations {
             };
         };
     };
+    get_events: {
+        parameters: {
+            query?: {
+                /**
+                 * @description records with a higher number than this; a page starts with the first, a stream now
+                 * @example 0
+                 */
+                after?: string;
+                /** @description of a page: 1 to 1000, default 1000 */
+                limit?: number;
+            };
+            header?: {
+                /** @description of a stream: goes on after this number, whatever `after` says */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Event"];
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A store did not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_iou: {
         parameters: {
             query?: never;
@@ -1938,10 +2122,13 @@ export interface operations {
     };
     post_transaction: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true`: only say what would become of it */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description `wait=2`: wait so many seconds for the receipt */
-                Prefer?: string | null;
+                Prefer?: string;
             };
             path?: never;
             cookie?: never;
@@ -1953,7 +2140,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Cleared before */
+            /** @description Cleared before; or, of a rehearsal, what it would leave */
             200: {
                 headers: {
                     /** @description `true` */
@@ -1963,7 +2150,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ClearedAnswer"];
+                    "application/json": components["schemas"]["RepeatOrRehearsal"];
                 };
             };
             /** @description Cleared; with `receipt` where it was waited for */
@@ -2075,8 +2262,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
                     "application/json": components["schemas"]["Receipt"];
+                    "text/plain": string;
                 };
             };
             /** @description Cleared, and not sealed yet */

@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod batch;
 mod commands;
+mod contract;
 mod dry_run;
 mod events;
 mod log_reader;

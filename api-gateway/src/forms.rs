@@ -1,0 +1,218 @@
+//! What a name means wherever it stands: the form of a hash, a number, a time; and where an answer leads.
+//!
+//! Names mean the same in every document and parameter, so their forms stand here
+//! once, and not beside every field of [`crate::schema`]; a field that is new has
+//! its form by its name. The document says as much of each value as a schema can, so that a
+//! client's mistake is found before it is sent, and a test finds ours.
+
+use serde_json::{Map, Value, json};
+
+/// A decimal of the protocol, without its sign.
+const DECIMAL: &str = r"(0|[1-9][0-9]{0,59})(\.[0-9]{1,40})?";
+/// A number from 0: no log has more leaves than fit into 63 bits.
+const NUMBER: &str = "(0|[1-9][0-9]{0,18})";
+const HASH: &str = "[0-9a-f]{64}";
+
+/// Names of fields and parameters, and their form.
+fn form(name: &str) -> Option<Value> {
+    let pattern = |pattern: &str| json!({ "pattern": format!("^{pattern}$") });
+    Some(match name {
+        "address" | "counter" | "signer" | "source" | "symbol" | "target" | "unit" => {
+            json!({ "format": "address", "minLength": 34, "maxLength": 34 })
+        }
+        "custom" | "hash" | "key" | "log" | "path" | "previous" | "puzzle" | "root"
+        | "siblings" | "state" | "transaction" | "units" | "value" | "valuehash" => pattern(HASH),
+        "script" => pattern("[0-9a-fA-F]{64}"),
+        "public" | "string" => pattern("([0-9a-fA-F]{2})+"),
+        "after" | "blocks" | "cleared" | "first" | "from" | "height" | "index" | "leaves"
+        | "number" | "records" | "size" | "to" => pattern(NUMBER),
+        "active" | "expiry" | "time" => {
+            let time = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z";
+            json!({ "format": "date-time", "pattern": format!("^{time}$") })
+        }
+        "amount" => pattern(DECIMAL),
+        "credit" => pattern(&format!("-?{DECIMAL}")),
+        "max" | "min" | "net" => pattern(&format!("(-?{DECIMAL}|-?Infinity)")),
+        "output" | "pointer" | "sources" => pattern(&format!("{HASH}::{NUMBER}")),
+        "domain" => pattern("[a-z0-9.:-]{1,100}"),
+        "cursor" | "next" => pattern("[A-Za-z0-9_-]+"),
+        "linker" => json!({ "enum": ["sha256:ripemd160"] }),
+        "retry" => json!({ "enum": ["never", "same", "rebuild", "later"] }),
+        "scheme" => json!({ "enum": ["eddsa-ed25519", "ecdsa-ed25519"] }),
+        "steps" => json!({ "enum": ["stringify:data"] }),
+        "types" => json!({ "enum": ["sha3-256", "sha256", "sha256:sha256"] }),
+        _ => return None,
+    })
+}
+
+/// The form of `{name}` and `{path}`, which mean what the path they end is of.
+fn form_in(path: &str) -> Option<Value> {
+    let names = match path.split('/').nth(1)? {
+        "transaction" => format!("({HASH}|[1-9][0-9]{{0,18}})"),
+        "block" => format!("({HASH}|latest|{NUMBER})"),
+        "stack" => format!("(latest|{NUMBER})"),
+        "tile" => tile(),
+        _ => return None,
+    };
+    Some(json!({ "pattern": format!("^{names}$") }))
+}
+
+/// `{L}/{N}[.p/{W}]`: groups of three digits, all but the last after an `x`, the first of these never zero.
+/// As high as a log of a million million leaves.
+fn tile() -> String {
+    let first = "x(00[1-9]|0[1-9][0-9]|[1-9][0-9]{2})/";
+    let width = r"(\.p/([1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]))?";
+    format!(
+        "((entries|0)/({first}(x[0-9]{{3}}/){{0,3}})?|[1-3]/({first}(x[0-9]{{3}}/)?)?|4/({first})?|5/)[0-9]{{3}}{width}"
+    )
+}
+
+/// Schemas whose names are words of their own: texts for people, or a state that is no hash.
+const FREE: [&str; 4] = ["Explanation", "NotSealed", "OriginalError", "Problem"];
+
+/// Adds the forms to a document.
+pub(crate) fn add(document: &mut Value) {
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for (name, schema) in schemas.into_iter().flatten() {
+        close(schema);
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (property, schema) in properties.into_iter().flatten() {
+            if property == "meta" && schema.get("$ref").is_none() {
+                schema["type"] = json!("object");
+                schema["additionalProperties"] = json!(false);
+            }
+            if property == "retry" || !FREE.contains(&name.as_str()) {
+                put(schema, form(property));
+            }
+        }
+    }
+    describe_custom(document);
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for (path, item) in paths.into_iter().flatten() {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap_or_default();
+                let form = match name {
+                    "name" | "path" => form_in(path),
+                    name => form(name),
+                };
+                put(&mut parameter["schema"], form);
+            }
+        }
+    }
+    never_null(document);
+    LINKS.into_iter().for_each(|way| link(document, way));
+}
+
+/// Where good answers lead: path, method, name of the link, operation it leads to, its parameters.
+#[rustfmt::skip]
+const LINKS: [Link; 11] = [
+    ("/transaction", "post", "Record", "get_transaction", &[("name", "$response.body#/data/hash/value")]),
+    ("/transaction", "post", "Receipt", "get_receipt", &[("name", "$response.body#/data/data/number")]),
+    ("/transaction", "post", "Iou", "get_iou", &[("hash", "$response.body#/data/data/inputs/0/hash")]),
+    ("/transaction", "post", "Holdings", "get_address", &[("address", "$response.body#/data/data/outputs/0/address")]),
+    ("/transaction", "post", "Unspent", "get_unspent", ACCOUNT),
+    ("/transaction", "post", "History", "get_history", ACCOUNT),
+    ("/transaction", "post", "Proof", "get_account_proof", ACCOUNT),
+    ("/transaction", "post", "Inclusion", "get_inclusion", &[("number", "$response.body#/data/data/number")]),
+    ("/iou/{hash}", "get", "Record", "get_transaction", &[("name", "$response.body#/data/transaction")]),
+    ("/block/{name}", "get", "Records", "get_block_transactions", &[("height", "$response.body#/data/data/height")]),
+    ("/block/{name}", "get", "Before", "get_checkpoint_at", &[("size", "$response.body#/data/data/first")]),
+];
+
+type Link = (&'static str, &'static str, &'static str, &'static str, Parameters);
+type Parameters = &'static [(&'static str, &'static str)];
+
+/// The account of a record's first output.
+const ACCOUNT: Parameters = &[
+    ("address", "$response.body#/data/data/outputs/0/address"),
+    ("counter", "$response.body#/data/data/outputs/0/counter"),
+];
+
+fn link(document: &mut Value, (path, method, name, to, parameters): Link) {
+    let answers = &mut document["paths"][path][method]["responses"];
+    for status in ["200", "201"] {
+        if let Some(answer) = answers.get_mut(status) {
+            let parameters: Map<String, Value> =
+                parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            answer["links"][name] = json!({ "operationId": to, "parameters": parameters });
+        }
+    }
+}
+
+/// An object has the fields that are named, and no other: that is refused in requests, and missing in no answer.
+fn close(schema: &mut Value) {
+    if schema.get("properties").is_some() {
+        schema["additionalProperties"] = json!(false);
+    }
+}
+
+/// Custom data, which is anybody's: text, lists and objects, however deep.
+fn describe_custom(document: &mut Value) {
+    let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
+    schemas["Custom"] = json!({
+        "description": "What an IOU is for, in its parties' own words.",
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "description": "Text, and lists and objects of text; a request is at most 16 deep.",
+                "type": "object",
+                "maxProperties": 10,
+                "additionalProperties": { "anyOf": [
+                    { "type": "string" },
+                    { "type": "array", "items": {} },
+                    { "type": "object", "additionalProperties": {} },
+                ] },
+            },
+            "hash": { "$ref": "#/components/schemas/HashOf" },
+        },
+        "additionalProperties": false,
+    });
+    if let Some(custom) = schemas.pointer_mut("/IouMeta/properties/custom") {
+        *custom = json!({ "$ref": "#/components/schemas/Custom" });
+    }
+}
+
+/// A form is of texts, and of lists of them.
+fn put(schema: &mut Value, form: Option<Value>) {
+    let Some(Value::Object(form)) = form else { return };
+    if schema["type"] == json!("array") {
+        put(&mut schema["items"], Some(Value::Object(form)));
+    } else if is_text(schema)
+        && let Some(schema) = schema.as_object_mut()
+    {
+        schema.extend(form);
+    }
+}
+
+fn is_text(schema: &Value) -> bool {
+    schema["type"] == json!("string") || schema["type"] == json!(["string", "null"])
+}
+
+/// What is not there is left out: nothing that is sent or read is ever null.
+fn never_null(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::Array(types)) = members.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [one] = &mut types[..] {
+                    let one = one.take();
+                    members.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = members.get_mut("oneOf") {
+                choices.retain(|choice| *choice != json!({ "type": "null" }));
+                if let [Value::Object(one)] = &mut choices[..] {
+                    let one = std::mem::take(one);
+                    members.remove("oneOf");
+                    members.extend(one);
+                }
+            }
+            members.values_mut().for_each(never_null);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(never_null),
+        _ => {}
+    }
+}
