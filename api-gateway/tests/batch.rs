@@ -75,6 +75,8 @@ const STATUSES: [u16; 8] = [201, 201, 422, 400, 200, 201, 413, 201];
 async fn each_request_is_answered_as_if_it_were_alone() {
     for separator in ["\n", ","] {
         let server = Deployment::new();
+        // Whoever is quicker than the one before waits for it.
+        *server.stores.put_delay_ms.lock().expect("lock") = 100;
         let (first, last) = if separator == "," { ("[", "]") } else { ("", "\n") };
         let text = requests().join(separator.as_bytes());
         let text = [first.as_bytes(), &text, last.as_bytes()].concat();

@@ -218,6 +218,36 @@ async fn headers_are_bounded_in_number_and_size() {
     }
 }
 
+/// A shop that sells little hears of its one payment of the day.
+#[tokio::test]
+async fn a_stream_of_events_is_no_silence() {
+    let limits = Limits {
+        header_read_timeout_ms: 100,
+        idle_timeout_ms: 100,
+        drain_timeout_ms: 100,
+        ..Limits::default()
+    };
+    let server = listen(limits).await;
+    let mut stream = server.connect().await;
+    let question = b"GET /events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+    stream.write_all(question).await.expect("sent");
+    let (mut text, mut paid) = (String::new(), false);
+    while !text.contains("data: ") {
+        let mut buffer = [0; 4096];
+        let count = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time");
+        let count = count.expect("read");
+        assert!(count > 0, "the stream was cut: {text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if !paid && text.contains("id: 0\n") {
+            // Several times as long as a connection may be idle.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let cleared = server.deployment.post(issue(person(1), person(2), "1", 1)).await;
+            assert_eq!(cleared.status, StatusCode::CREATED);
+            paid = true;
+        }
+    }
+}
+
 #[tokio::test]
 async fn silence_ends_a_connection() {
     let limits = Limits {

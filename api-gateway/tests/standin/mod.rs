@@ -46,6 +46,8 @@ pub struct Stores {
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
+    /// Milliseconds before the next `Put` answers; those after it do at once.
+    pub put_delay_ms: Mutex<u64>,
     /// Why nothing may clear.
     pub read_only: Mutex<Option<String>>,
     /// Told when `Clear` has begun.
@@ -359,6 +361,10 @@ impl Hashtable for Shared {
         call: tonic::Request<table::PutRequest>,
     ) -> Result<Response<table::PutReply>, Status> {
         self.0.works("put")?;
+        let delay = std::mem::take(&mut *self.0.put_delay_ms.lock().expect("lock"));
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
         let mut documents = self.0.documents.lock().expect("lock");
         for document in call.into_inner().documents {
             documents.insert(document.hash.to_vec(), document.body);
