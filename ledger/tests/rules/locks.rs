@@ -225,3 +225,33 @@ fn shapes_of_locks_are_strict() {
     let long = data(&format!("\"solver\":{{\"hashee\":\"{hashee}\",\"output\":\"{zeros}::0\"}}"));
     assert_eq!(code(Ledger::default().post(&long, now())), Some(Code::TooLarge));
 }
+
+/// Many may lock the most that an amount can be, so that what is locked of a unit
+/// is longer than any amount: whoever keeps the state must not stumble over that.
+#[test]
+fn what_is_locked_may_be_longer_than_any_amount() {
+    let (mut ledger, mut state) = (Ledger::default(), State::new());
+    let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(party);
+    let most = "9".repeat(60);
+    for who in [&bob, &carol] {
+        let mut grant = draft(&alice, who, &alice, "0", "granted");
+        grant.credit = Some(format!("-{most}"));
+        let mut lock = draft(who, &dave, &alice, &most, "locked");
+        lock.locker = Some(until_end());
+        for iou in [grant.sign(&alice.secret), lock.sign(&who.secret)] {
+            let record = ledger.post(&body(&[iou]), now()).expect("cleared");
+            state.apply(&record);
+        }
+    }
+    let unit = String::from_utf8(state.prove_unit(&alice.address).value.expect("a unit"));
+    let locked = format!("\"locked\":\"1{}8\"", "9".repeat(59));
+    assert!(unit.expect("UTF-8").contains(&locked));
+    let mut again = State::new();
+    assert!(state.pieces().all(|piece| again.add_piece(&piece)));
+    assert_eq!(again.roots(), state.roots());
+    let (pointer, _) = ledger.records[1].locked().next().expect("a lock");
+    let iou = takes(&dave, &bob, &alice, pointer).sign(&dave.secret);
+    let record = ledger.post(&body(&[iou]), now()).expect("taken");
+    [&mut state, &mut again].into_iter().for_each(|state| state.apply(&record));
+    assert_eq!((again.roots(), state.unbalanced().count()), (state.roots(), 0));
+}
