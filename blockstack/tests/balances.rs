@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use standin::{DOMAIN, Running, Stores, address, secret};
 use webwallet_ledger::block::Block;
 use webwallet_ledger::state::{Proof, account_key, unit_key};
-use webwallet_ledger::{AccountId, Address, Draft};
+use webwallet_ledger::{AccountId, Address, Draft, Locker, Record, Solver};
 use webwallet_proto::blockstack::v1::block_request::Key;
 use webwallet_proto::blockstack::v1::*;
 
@@ -27,7 +27,30 @@ fn name(at: usize) -> String {
     format!("person {at}")
 }
 
-/// A payment between any two, or credit, in one unit; it may be refused.
+/// The target of an open lock takes it.
+fn take(stores: &Stores, random: &mut StdRng, number: usize) -> Option<Vec<u8>> {
+    let inner = stores.lock();
+    let at = random.random_range(0..inner.locks.len().max(1));
+    let (pointer, lock) = inner.locks.iter().nth(at)?;
+    let is_target = |at: &usize| address(&name(*at)) == lock.account.address;
+    let target = name((0..PEOPLE).find(is_target)?);
+    let draft = Draft {
+        domain: DOMAIN.into(),
+        source: lock.account.address,
+        target: lock.source,
+        symbol: lock.account.unit,
+        amount: "0".into(),
+        random: format!("balance {number:08}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
+        active: None,
+        credit: None,
+        locker: None,
+        solver: Some(Solver { output: *pointer, hashee: None }),
+    };
+    Some(draft.sign(&secret(&target)))
+}
+
+/// A payment between any two, or credit, or a lock, in one unit; it may be refused.
 fn iou(random: &mut StdRng, number: usize) -> Vec<u8> {
     let unit = random.random_range(0..UNITS);
     let source = if random.random() { unit } else { random.random_range(0..PEOPLE) };
@@ -38,6 +61,9 @@ fn iou(random: &mut StdRng, number: usize) -> Vec<u8> {
     let credit = (source == unit && random.random_range(0..5) == 0).then(|| {
         format!("{}{}", ["-", "-", ""][random.random_range(0..3)], random.random_range(1..50))
     });
+    let expiry = "2028-01-01T00:00:00.000Z".parse().expect("a time");
+    let locker = Locker { active: None, expiry, puzzle: None, script: None };
+    let is_lock = credit.is_none() && random.random_range(0..5) == 0;
     let draft = Draft {
         domain: DOMAIN.into(),
         source: address(&name(source)),
@@ -48,18 +74,32 @@ fn iou(random: &mut StdRng, number: usize) -> Vec<u8> {
         expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
         active: None,
         credit,
-        locker: None,
+        locker: Some(locker).filter(|_| is_lock),
         solver: None,
     };
     draft.sign(&secret(&name(source)))
 }
 
 /// What records say, read without the rules: as JSON, the last output of each
-/// account, and of each unit how many accounts it has and what its issuer owes.
+/// account, and of each unit how many accounts it has, what its issuer owes and
+/// what is locked, in hundredths.
 #[derive(Clone, Default)]
 struct Replay {
     accounts: BTreeMap<(String, String), Value>,
     units: BTreeMap<String, u64>,
+    locks: BTreeMap<String, (String, u64)>,
+}
+
+/// Amounts here have two digits after the point, or fewer.
+fn hundredths(amount: &str) -> u64 {
+    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "0"));
+    let number = |text: &str| text.parse::<u64>().expect("digits");
+    number(whole) * 100 + number(&format!("{fraction:0<2}"))
+}
+
+fn decimal(hundredths: u64) -> String {
+    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Replay {
@@ -69,6 +109,13 @@ impl Replay {
         for (i, output) in outputs.iter().enumerate() {
             let text = |value: &Value| value.as_str().expect("a text").to_owned();
             let (unit, address) = (text(&output["counter"]), text(&output["address"]));
+            let sources = output["sources"].as_array().expect("a list");
+            sources.iter().for_each(|source| drop(self.locks.remove(&text(source))));
+            if output["locker"].is_object() {
+                let pointer = format!("{}::{i}", text(&record["hash"]["value"]));
+                self.locks.insert(pointer, (unit, hundredths(&text(&output["balance"]["net"]))));
+                continue;
+            }
             let value = json!({
                 "address": address,
                 "max": output["balance"]["max"],
@@ -95,8 +142,10 @@ impl Replay {
             .map_or("0".to_owned(), |issuer| issuer["net"].as_str().expect("a text").to_owned());
         let supply = net.strip_prefix('-').unwrap_or(&net);
         assert!(supply == "0" || net.starts_with('-'), "an issuer owes or is even");
+        let of_unit = self.locks.values().filter(|(of, _)| *of == unit.to_string());
+        let locked = of_unit.map(|(_, amount)| amount).sum();
         Some(json!({
-            "accounts": accounts.to_string(), "locked": "0", "supply": supply,
+            "accounts": accounts.to_string(), "locked": decimal(locked), "supply": supply,
             "unit": unit.to_string(),
         }))
     }
@@ -171,7 +220,11 @@ async fn balances_at_any_height_are_those_of_an_independent_replay() {
     for _ in 1..BLOCKS {
         for _ in 0..random.random_range(0..30) {
             let ious = (0..random.random_range(1..4)).map(|i| iou(&mut random, number + i));
-            stores.clear(&ious.collect::<Vec<_>>());
+            let mut ious: Vec<_> = ious.collect();
+            if random.random_range(0..8) == 0 {
+                ious.extend(take(&stores, &mut random, number + 3));
+            }
+            stores.clear(&ious);
             number += 4;
         }
         running.client.seal(SealRequest { stack: false }).await.expect("sealed");
@@ -198,6 +251,12 @@ async fn balances_at_any_height_are_those_of_an_independent_replay() {
     }
     let (there, missing) = (tally.there, tally.missing);
     println!("{there} balances and {missing} absences, {} records", stores.lock().records.len());
+    let locking = |record: &&Record| !record.locks.is_empty();
+    let taking = |record: &&Record| !record.collects.is_empty();
+    let locked = stores.lock().records.iter().filter(locking).count();
+    let taken = stores.lock().records.iter().filter(taking).count();
+    assert!(locked > 20 && taken > 5, "{locked} records lock, {taken} take");
+    println!("{locked} records lock, {taken} take");
     assert!(there > PROOFS / 4 && missing > PROOFS / 10, "{there} there, {missing} missing");
     let ahead = UnitProofRequest { unit: address("ann").to_string(), height: Some(99) };
     assert_eq!(running.client.unit_proof(ahead).await.expect("one").into_inner().proof, None);

@@ -62,6 +62,8 @@ pub struct Inner {
     pub records: Vec<Record>,
     accounts: HashMap<AccountId, Account>,
     ious: HashMap<Hash, RecordOf>,
+    /// Those that are open.
+    pub locks: BTreeMap<Pointer, Lock>,
     pub intents: Vec<Intent>,
     pub trimmed: u64,
     pub documents: HashMap<Hash, Bytes>,
@@ -82,9 +84,8 @@ impl History for Inner {
         self.ious.get(iou).copied()
     }
 
-    fn lock(&self, _: &Pointer) -> Option<Lock> {
-        // Nobody locks anything here.
-        None
+    fn lock(&self, pointer: &Pointer) -> Option<Lock> {
+        self.locks.get(pointer).cloned()
     }
 }
 
@@ -165,6 +166,8 @@ impl Stores {
         let at = record.cleared();
         inner.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
         inner.time = Some(time);
+        record.collects.iter().for_each(|used| drop(inner.locks.remove(used)));
+        inner.locks.extend(record.locked().map(|(pointer, lock)| (pointer, lock.clone())));
         inner.records.push(record);
         true
     }
