@@ -41,6 +41,24 @@ fn account(k: &str, no: i64) -> Query {
     rows(statement, row)
 }
 
+/// A lock that the transaction of this number makes.
+fn lock(n: i64, id: &str) -> Query {
+    let statement = include_str!("../../src/neo4j/locks_made.cypher");
+    let mut row = vec![n.into(), 0.into()];
+    row.extend([id, "unit", "address", "source", "output"].map(BoltType::from));
+    rows(statement, row)
+}
+
+/// The use of a lock by the transaction of this number.
+fn take(n: i64, id: &str) -> Query {
+    let statement = include_str!("../../src/neo4j/locks_used.cypher");
+    rows(statement, vec![n.into(), id.into()])
+}
+
+/// What must be there before locks are made or used.
+const LOCKED: &str = "CREATE (:Lock:Open {id: 'there'})
+    WITH 1 AS one UNWIND [1, 2] AS n CREATE (:Transaction {n: n, id: 'transaction ' + n})";
+
 /// A fence, on a Shard of its own: the two do not wait for each other there.
 fn fence(shard: &str, id: &str) -> Query {
     query(include_str!("../../src/neo4j/fence.cypher"))
@@ -82,6 +100,8 @@ fn collide(on: &str) -> [Query; 2] {
         "Output.p" => [transaction(1, "a", "a", 1), transaction(2, "b", "b", 1)],
         "Account.k" => [account("same", 1), account("same", 2)],
         "Account.no" => [account("a", 1), account("b", 1)],
+        "Lock.id" => [lock(1, "same"), lock(2, "same")],
+        "Use.id" => [take(1, "there"), take(2, "there")],
         other => panic!("no race for {other}: write one"),
     }
 }
@@ -127,6 +147,9 @@ async fn of_two_blind_writers_one_wins_and_without_the_constraint_both_do() {
                     "UNWIND ['a', 'b'] AS id CREATE (:Shard {id: id, epoch: 1, n: 0, accounts: 0})";
                 alone.run(two).await;
             }
+            if ["Lock.id", "Use.id"].contains(&&*on) {
+                alone.run(LOCKED).await;
+            }
         };
         let doubled = format!(
             "MATCH (x:{label}) WITH x.{property} AS value, count(x) AS times WHERE times > 1 RETURN count(value)"
@@ -141,7 +164,9 @@ async fn of_two_blind_writers_one_wins_and_without_the_constraint_both_do() {
         }
         alone.run(&format!("DROP CONSTRAINT {name}")).await;
         shards().await;
-        assert_eq!(winners(&alone, collide(&on), true).await, 2, "{on} without its constraint");
+        // Two uses of one lock also write to it, so the second waits for the first.
+        let together = on != "Use.id";
+        assert_eq!(winners(&alone, collide(&on), together).await, 2, "{on} without its constraint");
         assert_eq!(alone.number(&doubled).await, 1, "{on} without its constraint");
         alone.run("MATCH (n) DETACH DELETE n").await;
         alone.constrain(label, property).await;

@@ -121,7 +121,7 @@ async fn each_missing_constraint_is_named_with_the_command_that_makes_it() {
     let alone = Alone::start().await;
     drop(alone.open().await);
     let constraints = alone.constraints().await;
-    assert_eq!(constraints.len(), 9);
+    assert_eq!(constraints.len(), 11);
     for (name, on) in constraints {
         alone.run(&format!("DROP CONSTRAINT {name}")).await;
         let why = refusal(&alone.settings, DOMAIN).await;
