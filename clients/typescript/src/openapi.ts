@@ -105,6 +105,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Clear many requests
+         * @description One request a line (NDJSON), or an array of requests. Each clears or is refused as if it had been posted alone, in the order of
+         *     the body: a request sees what those before it have left. The answers are lines, in the same order, and come while requests are still
+         *     being sent; read them meanwhile, for a batch whose answers are not read waits. `mode=stop` ends at the first refusal, and what follows is
+         *     neither cleared nor answered. A batch that breaks off may be sent again as it is: what has cleared is answered with its record.
+         */
+        post: operations["post_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/block/{height}/transactions": {
         parameters: {
             query?: never;
@@ -481,6 +504,25 @@ export interface components {
              */
             net: string;
         };
+        /** @description The answer to one request of a batch: `data` or `problem`. */
+        BatchLine: {
+            /** @description The record. */
+            data?: components["schemas"]["Record"];
+            /**
+             * Format: int64
+             * @description Its place in the batch, from 0.
+             * @example 0
+             */
+            index: number;
+            /** @description Why it was refused. */
+            problem?: components["schemas"]["Problem"];
+            /**
+             * Format: int32
+             * @description The status that it would have been answered with alone.
+             * @example 201
+             */
+            status: number;
+        };
         /** @description A block as it stands in the log. */
         Block: {
             /** @description What it says; it is what the hash is of. */
@@ -592,6 +634,13 @@ export interface components {
         Conditions: {
             /** @description Signatures of weight. */
             multisig: components["schemas"]["Multisig"];
+        };
+        /** @description Two signed requests with an IOU in common. */
+        Conflict: {
+            /** @description The record of the one that has cleared. */
+            cleared: components["schemas"]["Record"];
+            /** @description The one that is refused. */
+            sent: components["schemas"]["Transaction"];
         };
         /** @description A proof that a log has only grown (RFC 6962, SHA-256). */
         Consistency: {
@@ -958,6 +1007,8 @@ export interface components {
             actual?: string;
             /** @description Why: of several that apply to a request, the first of the list. */
             code: components["schemas"]["ProblemCode"];
+            /** @description Both requests, as they were signed, where an IOU is in another record: `webwallet verify-conflict` verifies them offline. */
+            conflict?: components["schemas"]["Conflict"];
             /** @description One sentence for people on this refusal. */
             detail: string;
             /** @description The refusal in the original system's form. */
@@ -1575,6 +1626,53 @@ export interface operations {
                 };
             };
             /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_batch: {
+        parameters: {
+            query?: {
+                /** @description `independent` (default): a refusal ends only its own request; `stop`: the first ends the batch */
+                mode?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Requests of at most 128 KiB each, as many as you like */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Transaction"][];
+                "application/x-ndjson": components["schemas"]["Transaction"];
+            };
+        };
+        responses: {
+            /** @description A line for each request; its `status` is what it would have been alone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["BatchLine"];
+                };
+            };
+            /** @description Nothing clears at present */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused as a whole */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
