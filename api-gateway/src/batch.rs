@@ -47,7 +47,7 @@ const UNDER_WAY: usize = 64;
     path = "/batch",
     tag = "transactions",
     params(
-        ("mode" = Option<String>, Query, description = "`independent` (default): a refusal ends only its own request; `stop`: the first ends the batch"),
+        ("mode" = inline(Option<schema::BatchMode>), Query, description = "`independent` (default): a refusal ends only its own request; `stop`: the first ends the batch"),
     ),
     request_body(content((schema::Transaction = "application/x-ndjson"), (Vec<schema::Transaction> = "application/json")),
         description = "Requests of at most 128 KiB each, as many as you like"),

@@ -268,6 +268,16 @@ pub struct Rehearsal {
     pub outputs: Vec<Output>,
 }
 
+/// What becomes of the rest of a batch after a refusal.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchMode {
+    /// Each request is on its own.
+    Independent,
+    /// The first refusal ends the batch.
+    Stop,
+}
+
 /// The answer to one request of a batch: `data` or `problem`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct BatchLine {

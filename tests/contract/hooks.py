@@ -72,6 +72,10 @@ def signed(place: int, iou: dict) -> dict:
     return {"data": data, "hash": found, "meta": meta | {"signatures": [signature]}}
 
 
+def request(body: dict) -> dict:
+    return {"data": {"inputs": [signed(place, iou) for place, iou in enumerate(body["data"]["inputs"])]}}
+
+
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
     """Bodies as small as they can be and still show everything: most of the time goes into making them."""
@@ -84,15 +88,22 @@ def before_load_schema(context, raw_schema):
     ):
         schemas[schema]["properties"][list_]["maxItems"] = items
     schemas["Custom"]["properties"]["data"]["additionalProperties"] = {"type": "string"}
+    # The same requests in an array: it cannot write them as lines.
+    batch = raw_schema["paths"]["/batch"]["post"]["requestBody"]["content"]
+    del batch["application/x-ndjson"]
+    batch["application/json"]["schema"]["maxItems"] = 2
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    if case.operation.label != "POST /transaction" or case.meta is None:
+    if case.operation.label not in ("POST /transaction", "POST /batch") or case.meta is None:
         return
     if case.meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
         return
     try:
-        case.body = {"data": {"inputs": [signed(place, iou) for place, iou in enumerate(case.body["data"]["inputs"])]}}
+        if case.operation.label == "POST /batch":
+            case.body = [request(body) for body in case.body]
+        else:
+            case.body = request(case.body)
     except UnicodeEncodeError:
         pass  # a lone surrogate: no JSON text can carry it

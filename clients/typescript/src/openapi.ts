@@ -1640,7 +1640,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description `independent` (default): a refusal ends only its own request; `stop`: the first ends the batch */
-                mode?: string;
+                mode?: "independent" | "stop";
             };
             header?: never;
             path?: never;
