@@ -102,7 +102,8 @@ fn every_rejection_reaches_the_client() {
     for (code, body) in table {
         let answer = post(&agent, &url, &body).expect("an answer");
         let problem = answer.json();
-        println!("{} {:22} {}", answer.status, code.as_str(), problem["pointer"]);
+        let request = String::from_utf8_lossy(&body[..body.len().min(2_000)]);
+        println!("{} {:22} {} to {request}", answer.status, code.as_str(), problem["pointer"]);
         assert_eq!((answer.status, problem["code"].as_str()), (code.status(), Some(code.as_str())));
         for key in ["type", "title", "detail", "instance", "retry"] {
             assert!(problem[key].is_string(), "{key} is missing: {problem}");

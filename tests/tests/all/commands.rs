@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
+use webwallet_ledger::Code;
 use webwallet_ledger::request::body_of;
 use webwallet_tests::party::{draft, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
@@ -106,6 +107,13 @@ fn what_explains_the_program_needs_nothing() {
     let settings = done(&["config", "show", "--json"]);
     assert!(settings.contains("body_bytes_in_flight_max") && settings.contains("domain"));
     settings.lines().for_each(|line| drop(json(line)));
+    let listed = done(&["explain", "--json"]);
+    let listed = listed.lines().map(|line| json(line)["code"].as_str().unwrap_or("").to_owned());
+    let rejections = Code::ALL.iter().map(|code| code.as_str().to_owned());
+    assert!(
+        listed.take(Code::ALL.len()).eq(rejections),
+        "every code of a rejection, in their order"
+    );
     let explained = json(done(&["explain", "balance_below_min", "--json"]).trim_end());
     assert_eq!(
         (&explained["code"], &explained["status"]),
