@@ -159,15 +159,15 @@ impl Index {
     /// Adds the entries of records that follow one another. They are found from
     /// now on.
     pub(crate) fn write(&self, records: &[(&Record, Place)]) -> Result<(), Error> {
-        for (record, place) in records {
-            // What is used is made by an earlier record: it is found.
+        // Of each run only the first uses locks, which earlier records have made: they are found.
+        for run in records.chunk_by(|_, (next, _)| next.collects.is_empty()) {
             let mut used = Vec::new();
-            for pointer in &record.collects {
+            for pointer in run.iter().flat_map(|(record, _)| &record.collects) {
                 let (_, lock) = self.any_lock(pointer)?.ok_or_else(|| damaged("locks"))?;
                 used.push((*pointer, lock));
             }
             let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-            layers.newest.add(record, *place);
+            run.iter().for_each(|(record, place)| layers.newest.add(record, *place));
             for (pointer, lock) in used {
                 layers.newest.set_lock(pointer, lock, false);
             }
