@@ -47,6 +47,7 @@ pub(crate) async fn get_server(
             record_bytes: limits::RECORD_BYTES_MAX,
             depth: limits::DEPTH_MAX,
             page: LIMIT_MAX,
+            document_bytes: gateway.limits().document_bytes_max,
             header_bytes: gateway.limits().header_bytes_max,
             connections_per_client: positive(gateway.limits().connections_per_client_max),
             requests_per_second_per_client: positive(

@@ -65,13 +65,8 @@ pub(crate) async fn get_address(
     for (i, account) in accounts.iter().enumerate() {
         body.extend_from_slice(if i == 0 { b"{\"counter\":" } else { b",{\"counter\":" });
         text(&mut body, &account.unit);
-        body.extend_from_slice(b",\"balance\":{\"net\":");
-        text(&mut body, &account.net);
-        body.extend_from_slice(b",\"min\":");
-        text(&mut body, &account.min);
-        body.extend_from_slice(b",\"max\":");
-        text(&mut body, &account.max);
-        body.extend_from_slice(b"},\"pointer\":");
+        balance(&mut body, [&account.net, &account.min, &account.max]);
+        body.extend_from_slice(b",\"pointer\":");
         text(&mut body, &account.pointer);
         body.push(b'}');
     }
@@ -200,17 +195,31 @@ fn counter(query: &Query<'_>) -> Result<Option<Address>, Problem> {
 }
 
 /// The digest was right, so another version of this gateway has made the key.
-fn not_a_key() -> Problem {
+pub(crate) fn not_a_key() -> Problem {
     Problem::new(Other::CursorInvalid, "the cursor is of another version; start the list again")
 }
 
 /// Appends a JSON string.
-fn text(body: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(body: &mut Vec<u8>, text: &str) {
     body.extend_from_slice(Value::from(text).to_string().as_bytes());
 }
 
+/// Appends the key `balance`; net, min and max.
+pub(crate) fn balance(body: &mut Vec<u8>, [net, min, max]: [&str; 3]) {
+    for (key, value) in [(",\"balance\":{\"net\":", net), (",\"min\":", min), (",\"max\":", max)] {
+        body.extend_from_slice(key.as_bytes());
+        text(body, value);
+    }
+    body.push(b'}');
+}
+
 /// Ends a page: `next` in the body and as a link.
-fn page(mut body: Vec<u8>, uri: &Uri, query: &Query<'_>, next: Option<String>) -> Response {
+pub(crate) fn page(
+    mut body: Vec<u8>,
+    uri: &Uri,
+    query: &Query<'_>,
+    next: Option<String>,
+) -> Response {
     let Some(cursor) = next else {
         body.extend_from_slice(b"}}");
         return answer::current(StatusCode::OK, body);

@@ -67,8 +67,8 @@ fn tile() -> String {
     )
 }
 
-/// Schemas whose names are words of their own: texts for people, or a state that is no hash.
-const FREE: [&str; 4] = ["Explanation", "NotSealed", "OriginalError", "Problem"];
+/// Schemas whose names are words of their own: texts for people, a state that is no hash, sums longer than amounts.
+const FREE: [&str; 5] = ["Explanation", "NotSealed", "OriginalError", "Problem", "Unit"];
 
 /// Adds the forms to a document.
 pub(crate) fn add(document: &mut Value) {
@@ -107,7 +107,7 @@ pub(crate) fn add(document: &mut Value) {
 
 /// Where good answers lead: path, method, name of the link, operation it leads to, its parameters.
 #[rustfmt::skip]
-const LINKS: [Link; 11] = [
+const LINKS: [Link; 14] = [
     ("/transaction", "post", "Record", "get_transaction", &[("name", "$response.body#/data/hash/value")]),
     ("/transaction", "post", "Receipt", "get_receipt", &[("name", "$response.body#/data/data/number")]),
     ("/transaction", "post", "Iou", "get_iou", &[("hash", "$response.body#/data/data/inputs/0/hash")]),
@@ -116,6 +116,9 @@ const LINKS: [Link; 11] = [
     ("/transaction", "post", "History", "get_history", ACCOUNT),
     ("/transaction", "post", "Proof", "get_account_proof", ACCOUNT),
     ("/transaction", "post", "Inclusion", "get_inclusion", &[("number", "$response.body#/data/data/number")]),
+    ("/transaction", "post", "Unit", "get_unit", UNIT),
+    ("/transaction", "post", "Holders", "get_holders", UNIT),
+    ("/document/{hash}", "put", "Document", "get_document", &[("hash", "$response.body#/data/hash/value")]),
     ("/iou/{hash}", "get", "Record", "get_transaction", &[("name", "$response.body#/data/transaction")]),
     ("/block/{name}", "get", "Records", "get_block_transactions", &[("height", "$response.body#/data/data/height")]),
     ("/block/{name}", "get", "Before", "get_checkpoint_at", &[("size", "$response.body#/data/data/first")]),
@@ -129,6 +132,9 @@ const ACCOUNT: Parameters = &[
     ("address", "$response.body#/data/data/outputs/0/address"),
     ("counter", "$response.body#/data/data/outputs/0/counter"),
 ];
+
+/// Its unit.
+const UNIT: Parameters = &[("unit", "$response.body#/data/data/outputs/0/counter")];
 
 fn link(document: &mut Value, (path, method, name, to, parameters): Link) {
     let answers = &mut document["paths"][path][method]["responses"];
@@ -151,25 +157,31 @@ fn close(schema: &mut Value) {
 /// Custom data, which is anybody's: text, lists and objects, however deep.
 fn describe_custom(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
+    schemas["CustomData"] = json!({
+        "description": "Text, and lists and objects of text; a request is at most 16 deep.",
+        "type": "object",
+        "maxProperties": 10,
+        "additionalProperties": { "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": {} },
+            { "type": "object", "additionalProperties": {} },
+        ] },
+    });
     schemas["Custom"] = json!({
         "description": "What an IOU is for, in its parties' own words.",
         "type": "object",
         "required": ["data"],
         "properties": {
-            "data": {
-                "description": "Text, and lists and objects of text; a request is at most 16 deep.",
-                "type": "object",
-                "maxProperties": 10,
-                "additionalProperties": { "anyOf": [
-                    { "type": "string" },
-                    { "type": "array", "items": {} },
-                    { "type": "object", "additionalProperties": {} },
-                ] },
-            },
+            "data": { "$ref": "#/components/schemas/CustomData" },
             "hash": { "$ref": "#/components/schemas/HashOf" },
         },
         "additionalProperties": false,
     });
+    if let Some(data) = schemas.pointer_mut("/Document/properties/data") {
+        let kinds = ["PuzzleData", "CustomData"]
+            .map(|kind| json!({ "$ref": format!("#/components/schemas/{kind}") }));
+        *data = json!({ "description": "What the hash is of.", "anyOf": kinds });
+    }
     if let Some(custom) = schemas.pointer_mut("/IouMeta/properties/custom") {
         *custom = json!({ "$ref": "#/components/schemas/Custom" });
     }

@@ -22,8 +22,8 @@ use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
 use crate::{
-    about, address, admin, batch, block, body, events, iou, log, openapi, receipt, state,
-    transaction,
+    about, address, admin, batch, block, body, document, events, iou, log, openapi, receipt, state,
+    transaction, unit,
 };
 
 /// What a gateway is told by whoever starts it.
@@ -169,6 +169,9 @@ pub(crate) fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(address::get_address))
         .routes(routes!(address::get_unspent))
         .routes(routes!(address::get_history))
+        .routes(routes!(unit::get_unit))
+        .routes(routes!(unit::get_holders))
+        .routes(routes!(document::put_document, document::get_document))
         .routes(routes!(receipt::get_receipt))
         .routes(routes!(state::get_account_proof))
         .routes(routes!(state::get_unit_proof))

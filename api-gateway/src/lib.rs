@@ -21,6 +21,7 @@ mod body;
 mod clients;
 mod conflict;
 mod cursor;
+mod document;
 mod edge;
 mod events;
 mod feed;
@@ -41,6 +42,7 @@ mod split;
 mod state;
 mod stores;
 mod transaction;
+mod unit;
 mod verifier;
 
 pub use gateway::{Config, Gateway};

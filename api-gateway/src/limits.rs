@@ -58,6 +58,9 @@ pub struct Limits {
     /// to the answer. One more is refused as `overloaded`. Less than the
     /// 128 KiB of the largest body counts as that.
     pub body_bytes_in_flight_max: usize,
+    /// Bytes of a document that anybody may have kept by `PUT /document`; one that is
+    /// larger is refused as `too_large`. 0 = none is kept.
+    pub document_bytes_max: usize,
     /// Threads that parse and verify; 0 = one for each CPU of the process.
     pub verify_threads: usize,
     /// Public keys remembered as good, so that their order is not checked again
@@ -81,6 +84,7 @@ impl Default for Limits {
             drain_timeout_ms: 10_000,
             verify_queue_max: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
             body_bytes_in_flight_max: 64 * 1024 * 1024,
+            document_bytes_max: 16_384,
             verify_threads: 0,
             keys_remembered_max: 65_536,
         }

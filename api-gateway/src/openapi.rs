@@ -42,6 +42,8 @@ use crate::schema;
     tags(
         (name = "transactions", description = "Clear IOUs, and read what cleared"),
         (name = "addresses", description = "What somebody holds"),
+        (name = "units", description = "How much there is of a unit, and who has it"),
+        (name = "documents", description = "Puzzles and custom data, kept for whoever knows their name"),
         (name = "proofs", description = "Blocks, checkpoints, receipts: what nobody has to trust the server for"),
         (name = "server", description = "Who the server is, and whether it is well"),
     ),

@@ -447,6 +447,78 @@ pub struct Holding {
     pub pointer: String,
 }
 
+/// What a unit comes to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct UnitAnswer {
+    /// As the last record left it.
+    pub data: Unit,
+}
+
+/// A unit, added up: sums may have more digits than each amount.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Unit {
+    /// The unit: its issuer's address.
+    #[schema(example = json!(ADDRESS), format = "address", min_length = 34, max_length = 34)]
+    pub unit: String,
+    /// What its issuer owes: all that others hold, and all that is locked.
+    #[schema(example = "10.5", pattern = r"^(0|[1-9][0-9]*)(\.[0-9]{1,40})?$")]
+    pub supply: String,
+    /// What is in open locks, and so in nobody's balance.
+    #[schema(example = "0", pattern = r"^(0|[1-9][0-9]*)(\.[0-9]{1,40})?$")]
+    pub locked: String,
+    /// Accounts ever made in it, the issuer's and those at zero included.
+    #[schema(example = "2", pattern = "^(0|[1-9][0-9]*)$")]
+    pub accounts: String,
+    /// Credit now granted by the issuer: how far all others together may go below zero.
+    #[schema(example = "100", pattern = r"^(0|[1-9][0-9]*)(\.[0-9]{1,40})?$")]
+    pub credit: String,
+}
+
+/// The holders of a unit.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct HoldersAnswer {
+    /// One page of them.
+    pub data: Holders,
+}
+
+/// A page of holders.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Holders {
+    /// In the order of their addresses.
+    pub holders: Vec<Holder>,
+    /// The cursor of the next page, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One holder.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Holder {
+    /// Who.
+    #[schema(example = json!(ADDRESS))]
+    pub address: String,
+    /// What they hold; the issuer's net is what it owes, below zero.
+    pub balance: Balance,
+}
+
+/// A document that somebody has supplied.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DocumentAnswer {
+    /// The document.
+    pub data: Document,
+}
+
+/// A puzzle, or custom data of an IOU.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Document {
+    /// What the hash is of.
+    pub data: serde_json::Map<String, Value>,
+    /// Its name.
+    pub hash: HashOf,
+    /// Always empty.
+    pub meta: serde_json::Map<String, Value>,
+}
+
 /// Outputs of an account.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct OutputsAnswer {
@@ -734,6 +806,8 @@ pub struct ServerLimits {
     pub depth: usize,
     /// Elements of a page.
     pub page: u32,
+    /// Bytes of a document that is kept by `PUT /document`; 0: none is.
+    pub document_bytes: usize,
     /// Bytes of a request's headers.
     pub header_bytes: u32,
     /// Connections of one client, if the operator has set a limit.

@@ -14,7 +14,7 @@ use futures::{SinkExt as _, Stream, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tonic::{Code as Status, Request as Call};
-use webwallet_ledger::{Address, Hash, Rejection, Request};
+use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::engine;
@@ -286,6 +286,20 @@ impl Stores {
         Ok(reply.into_inner().documents.into_iter().next().and_then(|found| found.body))
     }
 
+    /// Keeps what somebody supplies. Returns when it is durable.
+    pub(crate) async fn supply(&self, document: &Supplied) -> Result<(), Problem> {
+        let call = table::SupplyRequest { body: Bytes::copy_from_slice(document.bytes()) };
+        let reply = self.hashtable.clone().supply(call).await;
+        reply.map(drop).map_err(|status| failed("Hashtable.Supply", &status))
+    }
+
+    /// What was supplied under a name.
+    pub(crate) async fn supplied(&self, hash: &Hash) -> Result<Option<Bytes>, Problem> {
+        let call = table::SuppliedRequest { hash: bytes_of(hash) };
+        let reply = self.hashtable.clone().supplied(call).await;
+        Ok(reply.map_err(|status| failed("Hashtable.Supplied", &status))?.into_inner().body)
+    }
+
     /// The accounts of an address, in the order of their units.
     pub(crate) async fn accounts(
         &self,
@@ -303,6 +317,23 @@ impl Stores {
         let reply = self.graphstore.clone().accounts(call).await;
         let reply = reply.map_err(|status| failed("Graphstore.Accounts", &status))?;
         Ok(reply.into_inner().accounts)
+    }
+
+    /// What a unit comes to.
+    pub(crate) async fn unit(&self, unit: &Address) -> Result<graph::UnitReply, Problem> {
+        let call = graph::UnitRequest { unit: unit.to_string() };
+        let reply = self.graphstore.clone().unit(call).await;
+        Ok(reply.map_err(|status| failed("Graphstore.Unit", &status))?.into_inner())
+    }
+
+    /// What the accounts of a unit hold, in the order of addresses.
+    pub(crate) async fn holders(
+        &self,
+        call: graph::HoldersRequest,
+    ) -> Result<Vec<graph::Holder>, Problem> {
+        let reply = self.graphstore.clone().holders(call).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Holders", &status))?;
+        Ok(reply.into_inner().holders)
     }
 
     /// The outputs of an account, newest first.

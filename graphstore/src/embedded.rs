@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record};
 
 use crate::index::{Index, MERGE_ENTRIES};
@@ -13,6 +14,7 @@ use crate::log::{Content, Frame, Log, SEGMENT_BYTES};
 use crate::store::{
     Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
 };
+use crate::unit::Unit;
 
 /// Bytes in one answer of [`Store::cleared`] or [`Store::intents`], about.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -389,6 +391,31 @@ impl Store for Embedded {
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
         self.aside(move |inner| inner.index.accounts(address, after, limit as usize)).await
+    }
+
+    async fn unit(&self, unit: Address) -> Result<Unit, Error> {
+        self.aside(move |inner| inner.index.unit(unit)).await
+    }
+
+    async fn holders(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Vec<(Address, Balance)>, Error> {
+        self.aside(move |inner| {
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let ids = inner.index.members(unit, after, skip, limit as usize)?;
+            let holder = |id: AccountId| {
+                let account = inner.index.account(&id)?.ok_or_else(|| {
+                    Error::Broken(format!("the account {id} is not in the index of accounts"))
+                })?;
+                Ok((id.address, account.balance))
+            };
+            ids.into_iter().map(holder).collect()
+        })
+        .await
     }
 
     async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {

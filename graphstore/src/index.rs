@@ -7,12 +7,14 @@
 //! a second one cost four times as much as all of this does. A crash loses the
 //! part in memory, and may leave the tables uneven; so every entry is an
 //! absolute value that depends on one record alone, a mark says up to which
-//! record *all* tables are complete, and opening replays the log from there.
+//! record *all* tables are complete, and opening replays the log from there. The
+//! one entry that depends on many records, the totals of a unit, says up to which
+//! record it counts, and counts none of them twice.
 //!
 //! An account's chain needs no index: every output names the output it
 //! consumed, and [`Index::number_of`] finds its record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -23,10 +25,11 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record};
 
 use crate::log::Place;
 use crate::store::Error;
+use crate::unit::{Totals, Unit};
 
 /// Entries in memory that are worth merging: about ten megabytes, and what a
 /// start replays at most twice over.
@@ -40,6 +43,9 @@ const CACHE_BYTES: u64 = 8 << 20;
 
 /// Address first, so that the accounts of one holder stand together.
 type AccountKey = [u8; 40];
+/// Unit first, so that the accounts of one unit stand together.
+type MemberKey = [u8; 40];
+type UnitKey = [u8; 20];
 /// Record and index.
 type LockKey = [u8; 36];
 /// Address and unit of one of the two that may use it, then the lock.
@@ -62,6 +68,17 @@ struct Layer {
     locks: BTreeMap<LockKey, (bool, Lock)>,
     /// Whose locks are open.
     holders: BTreeMap<HolderKey, bool>,
+    /// Which accounts a unit has.
+    members: BTreeSet<MemberKey>,
+    /// What the accounts and locks of a unit come to.
+    units: BTreeMap<UnitKey, Counted>,
+}
+
+/// The totals of a unit and the last record that is counted in them.
+#[derive(Clone, Default)]
+struct Counted {
+    number: u64,
+    totals: Totals,
 }
 
 impl Layer {
@@ -72,6 +89,8 @@ impl Layer {
         self.ious.extend(record.inputs.iter().map(|iou| (*iou, at)));
         self.names.insert(record.hash, record.number);
         self.places.insert(record.number, place);
+        let new = record.outputs.iter().filter(|output| record.spent(output).is_none());
+        self.members.extend(new.map(|output| member_key(&output.account)));
         for (pointer, lock) in record.locked() {
             self.set_lock(pointer, lock.clone(), true);
         }
@@ -87,8 +106,9 @@ impl Layer {
     }
 
     fn len(&self) -> usize {
-        let accounts = self.accounts.len() + self.locks.len() + self.holders.len();
-        accounts + self.ious.len() + self.names.len() + self.places.len()
+        let accounts = self.accounts.len() + self.members.len() + self.units.len();
+        let locks = self.locks.len() + self.holders.len();
+        accounts + locks + self.ious.len() + self.names.len() + self.places.len()
     }
 }
 
@@ -119,9 +139,16 @@ struct Tables {
     intents: Keyspace,
     locks: Keyspace,
     holders: Keyspace,
-    /// `synced` -> last record up to which all tables are complete.
+    members: Keyspace,
+    units: Keyspace,
+    /// [`COMPLETE`] -> last record up to which all tables are complete.
     marks: Keyspace,
 }
+
+/// Under another name than that of builds which had fewer tables: what one of them
+/// has left, or added since, is complete only in the eyes of that build, and is
+/// read from the log once more.
+const COMPLETE: &str = "complete";
 
 impl From<fjall::Error> for Error {
     fn from(error: fjall::Error) -> Error {
@@ -143,7 +170,7 @@ impl Index {
 
     /// The last record up to which the tables are known to be complete.
     pub(crate) fn synced(&self) -> Result<u64, Error> {
-        let mark = self.tables.marks.get("synced")?;
+        let mark = self.tables.marks.get(COMPLETE)?;
         mark.map_or(Ok(0), |mark| {
             mark.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| damaged("marks"))
         })
@@ -166,8 +193,10 @@ impl Index {
                 let (_, lock) = self.any_lock(pointer)?.ok_or_else(|| damaged("locks"))?;
                 used.push((*pointer, lock));
             }
+            let units = self.units_after(run, &used)?;
             let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
             run.iter().for_each(|(record, place)| layers.newest.add(record, *place));
+            layers.newest.units.extend(units);
             for (pointer, lock) in used {
                 layers.newest.set_lock(pointer, lock, false);
             }
@@ -196,6 +225,93 @@ impl Index {
         Ok(())
     }
 
+    /// The units that these records change, as they leave them.
+    fn units_after(
+        &self,
+        run: &[(&Record, Place)],
+        used: &[(Pointer, Lock)],
+    ) -> Result<BTreeMap<UnitKey, Counted>, Error> {
+        let lock = |at: &Pointer| used.iter().find(|(pointer, _)| pointer == at);
+        let mut units: BTreeMap<UnitKey, Counted> = BTreeMap::new();
+        for (record, _) in run {
+            for (unit, change) in Totals::changes(record, |at| lock(at).map(|(_, lock)| lock)) {
+                let key = *unit.digest();
+                let mut counted = match units.remove(&key) {
+                    Some(counted) => counted,
+                    None => self.counted(&key)?.unwrap_or_default(),
+                };
+                if counted.number < record.number {
+                    let totals = counted.totals.plus(&change);
+                    counted = Counted { number: record.number, totals };
+                }
+                units.insert(key, counted);
+            }
+        }
+        Ok(units)
+    }
+
+    fn counted(&self, key: &UnitKey) -> Result<Option<Counted>, Error> {
+        match self.recent(|layer| layer.units.get(key).cloned()) {
+            Some(counted) => Ok(Some(counted)),
+            None => self.tables.counted(key),
+        }
+    }
+
+    /// What a unit comes to.
+    pub(crate) fn unit(&self, unit: Address) -> Result<Unit, Error> {
+        let (key, issuer) = (unit.digest(), account_key(&AccountId { unit, address: unit }));
+        // Both at one moment: a batch is seen whole.
+        let (counted, account) = {
+            let layers = self.layers();
+            let (newest, merging) = (&layers.newest, &*layers.merging);
+            let counted = newest.units.get(key).or_else(|| merging.units.get(key));
+            let account = newest.accounts.get(&issuer).or_else(|| merging.accounts.get(&issuer));
+            (counted.cloned(), account.cloned())
+        };
+        let counted = counted.map_or_else(|| self.tables.counted(key), |found| Ok(Some(found)))?;
+        let account =
+            account.map_or_else(|| self.tables.account(&issuer), |found| Ok(Some(found)))?;
+        let supply = account.map_or_else(Amount::zero, |account| account.balance.net.negated());
+        Ok(Unit { supply, totals: counted.unwrap_or_default().totals })
+    }
+
+    /// The accounts of a unit whose addresses follow this one, in their order.
+    pub(crate) fn members(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<AccountId>, Error> {
+        let (mut zero, mut last) = ([0; 40], [0xff; 40]);
+        zero[..20].copy_from_slice(unit.digest());
+        last[..20].copy_from_slice(unit.digest());
+        let first = match after {
+            Some(address) => Bound::Excluded(member_key(&AccountId { unit, address })),
+            None => Bound::Included(zero),
+        };
+        let range = (first, Bound::Included(last));
+        // Memory before tables, and the first of all among the first of each, as
+        // for the accounts of an address.
+        let most = skip.saturating_add(limit);
+        let mut found: BTreeSet<MemberKey> = BTreeSet::new();
+        {
+            let layers = self.layers();
+            for layer in [&*layers.merging, &layers.newest] {
+                found.extend(layer.members.range(range).take(most));
+            }
+        }
+        for entry in self.tables.members.range(range).take(most) {
+            let key = entry.key()?;
+            found.insert(key.as_ref().try_into().map_err(|_| damaged("members"))?);
+        }
+        let id = |key: MemberKey| {
+            let address = Address::from_digest(std::array::from_fn(|i| key[20 + i]));
+            AccountId { unit, address }
+        };
+        Ok(found.into_iter().skip(skip).take(limit).map(id).collect())
+    }
+
     /// Adds the intent of a block.
     pub(crate) fn write_intent(&self, height: u64, place: Place) {
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
@@ -216,10 +332,7 @@ impl Index {
         let key = account_key(id);
         match self.recent(|layer| layer.accounts.get(&key).cloned()) {
             Some(account) => Ok(Some(account)),
-            None => {
-                let value = self.tables.accounts.get(key)?;
-                value.map(|value| read_account(&value)).transpose()
-            }
+            None => self.tables.account(&key),
         }
     }
 
@@ -404,9 +517,20 @@ impl Tables {
             intents: open("intents")?,
             locks: open("locks")?,
             holders: open("holders")?,
+            members: open("members")?,
+            units: open("units")?,
             marks: open("marks")?,
             db,
         })
+    }
+
+    fn account(&self, key: &AccountKey) -> Result<Option<Account>, Error> {
+        self.accounts.get(key)?.map(|value| read_account(&value)).transpose()
+    }
+
+    fn counted(&self, key: &UnitKey) -> Result<Option<Counted>, Error> {
+        let value = self.units.get(key)?;
+        value.map(|value| read_counted(&value).ok_or_else(|| damaged("units"))).transpose()
     }
 
     /// Writes a layer to disk and marks its last record.
@@ -452,9 +576,19 @@ impl Tables {
             holders.write(&key[..], [u8::from(*open)])?;
         }
         holders.finish()?;
+        let mut members = self.members.start_ingestion()?;
+        for key in &layer.members {
+            members.write(&key[..], [])?;
+        }
+        members.finish()?;
+        let mut units = self.units.start_ingestion()?;
+        for (key, counted) in &layer.units {
+            units.write(&key[..], write_counted(counted))?;
+        }
+        units.finish()?;
         // Tables are synced when they are finished; the mark comes after them.
         if let Some((last, _)) = layer.places.last_key_value() {
-            self.marks.insert("synced", last.to_be_bytes())?;
+            self.marks.insert(COMPLETE, last.to_be_bytes())?;
             self.db.persist(PersistMode::SyncAll)?;
         }
         Ok(())
@@ -475,6 +609,13 @@ fn account_key(id: &AccountId) -> AccountKey {
     let mut key = [0; 40];
     key[..20].copy_from_slice(id.address.digest());
     key[20..].copy_from_slice(id.unit.digest());
+    key
+}
+
+fn member_key(id: &AccountId) -> MemberKey {
+    let mut key = [0; 40];
+    key[..20].copy_from_slice(id.unit.digest());
+    key[20..].copy_from_slice(id.address.digest());
     key
 }
 
@@ -510,6 +651,25 @@ fn write_account(account: &Account) -> Vec<u8> {
     value.push(b'\n');
     value.extend_from_slice(balance.max_text().as_bytes());
     value
+}
+
+/// Number of the last record, accounts, then what is locked and granted, a line each.
+fn write_counted(counted: &Counted) -> Vec<u8> {
+    let Counted { number, totals: Totals { accounts, locked, credit } } = counted;
+    let mut value = Vec::with_capacity(48);
+    value.extend_from_slice(&number.to_be_bytes());
+    value.extend_from_slice(&accounts.to_be_bytes());
+    value.extend_from_slice(format!("{locked}\n{credit}").as_bytes());
+    value
+}
+
+fn read_counted(value: &[u8]) -> Option<Counted> {
+    let (number, rest) = value.split_first_chunk()?;
+    let (accounts, rest) = rest.split_first_chunk()?;
+    let (locked, credit) = std::str::from_utf8(rest).ok()?.split_once('\n')?;
+    let (locked, credit) = (Amount::parse_sum(locked)?, Amount::parse_sum(credit)?);
+    let totals = Totals { accounts: u64::from_be_bytes(*accounts), locked, credit };
+    Some(Counted { number: u64::from_be_bytes(*number), totals })
 }
 
 fn write_place(place: &Place) -> [u8; 24] {

@@ -13,6 +13,7 @@ mod log;
 pub mod neo4j;
 pub mod service;
 pub mod store;
+mod unit;
 pub mod writer;
 
 pub use embedded::{Embedded, Sizes};

@@ -13,6 +13,7 @@
 
 mod bolt;
 mod commit;
+mod count;
 mod faults;
 mod plan;
 mod read;
@@ -25,11 +26,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer};
 
 use crate::store::{
     Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
 };
+use crate::unit::Unit;
 use bolt::Bolt;
 pub use bolt::Settings;
 use plan::Chain;
@@ -214,6 +217,20 @@ impl Store for Neo4j {
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
         self.there(|inner| async move { inner.accounts(address, after, limit).await }).await
+    }
+
+    async fn unit(&self, unit: Address) -> Result<Unit, Error> {
+        self.there(|inner| async move { inner.unit(unit).await }).await
+    }
+
+    async fn holders(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Vec<(Address, Balance)>, Error> {
+        self.there(|inner| async move { inner.holders(unit, after, skip, limit).await }).await
     }
 
     async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {

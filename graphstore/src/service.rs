@@ -7,15 +7,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Code, Request as Call, Response, Status, Streaming};
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::{History, replay};
 use webwallet_ledger::{AccountId, Address, Hash, Rejection, Request};
 use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
     self, Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest,
-    IntendRequest, IntentsRequest, NewestReply, NewestRequest, Output, OutputsReply,
-    OutputsRequest, Record, RecordReply, RecordRequest, ReplayRequest, StatusReply, StatusRequest,
-    TrimReply, TrimRequest, clear_reply, record_request,
+    Holder, HoldersReply, HoldersRequest, IntendRequest, IntentsRequest, NewestReply,
+    NewestRequest, Output, OutputsReply, OutputsRequest, Record, RecordReply, RecordRequest,
+    ReplayRequest, StatusReply, StatusRequest, TrimReply, TrimRequest, UnitReply, UnitRequest,
+    clear_reply, record_request,
 };
 
 use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
@@ -338,6 +340,33 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         };
         let accounts = accounts.into_iter().map(wire).collect();
         Ok(Response::new(AccountsReply { accounts }))
+    }
+
+    async fn unit(&self, call: Call<UnitRequest>) -> Result<Response<UnitReply>, Status> {
+        let unit = self.store.unit(address(&call.get_ref().unit)?).await.map_err(failure)?;
+        Ok(Response::new(UnitReply {
+            supply: unit.supply.to_string(),
+            locked: unit.totals.locked.to_string(),
+            credit: unit.totals.credit.to_string(),
+            accounts: unit.totals.accounts,
+        }))
+    }
+
+    async fn holders(&self, call: Call<HoldersRequest>) -> Result<Response<HoldersReply>, Status> {
+        let HoldersRequest { unit, after, skip, limit } = call.get_ref();
+        let after = match after.as_str() {
+            "" => None,
+            holder => Some(address(holder)?),
+        };
+        let found = self.store.holders(address(unit)?, after, *skip, *(limit.min(&LIST_MAX)));
+        let holder = |(address, balance): (Address, Balance)| Holder {
+            address: address.to_string(),
+            net: balance.net.to_string(),
+            min: balance.min_text(),
+            max: balance.max_text(),
+        };
+        let holders = found.await.map_err(failure)?.into_iter().map(holder).collect();
+        Ok(Response::new(HoldersReply { holders }))
     }
 
     async fn outputs(&self, call: Call<OutputsRequest>) -> Result<Response<OutputsReply>, Status> {

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::{History, RecordOf};
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record, Time};
 use webwallet_proto::graphstore::v1;
+
+pub use crate::unit::{Totals, Unit};
 
 /// A failure of the machine or the engine; never a verdict on a request.
 #[derive(Debug, thiserror::Error)]
@@ -272,6 +275,23 @@ pub trait Store: Send + Sync + 'static {
         after: Option<Address>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(AccountId, Account)>, Error>> + Send;
+
+    /// What the accounts and open locks of a unit come to; of one that nobody has
+    /// used, nothing. What it costs does not grow with the unit.
+    fn unit(&self, unit: Address) -> impl Future<Output = Result<Unit, Error>> + Send;
+
+    /// What each account of a unit holds, the issuer's included and those at zero
+    /// too, in the order of addresses after this one; of these `skip` are passed
+    /// over, and at most `limit` answered. An account stays where it is: whoever
+    /// goes on after the last address of a page sees each of those that were
+    /// there at the beginning once.
+    fn holders(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(Address, Balance)>, Error>> + Send;
 
     /// The outputs of an account, newest first.
     fn outputs(

@@ -2,8 +2,10 @@
 //! engine is one more line at the end of this file.
 
 mod graph;
+mod life;
 mod locks;
 mod payments;
+mod units;
 
 use std::sync::Arc;
 
@@ -13,6 +15,10 @@ use locks::{
     of_racing_batches_exactly_one_uses_a_lock,
 };
 use payments::{DOMAIN, account, address, batch, pay, time};
+use units::{
+    a_unit_comes_to_what_its_accounts_and_locks_do,
+    the_holders_of_a_unit_are_listed_once_in_order_under_inserts,
+};
 use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
 use webwallet_ledger::clear::History;
 use webwallet_ledger::{Address, Hash, Record, Request, Time};
@@ -334,6 +340,8 @@ macro_rules! every_case {
             an_open_lock_is_there_for_both_and_a_used_one_for_nobody
             a_lock_is_used_once_whatever_a_writer_believes
             of_racing_batches_exactly_one_uses_a_lock
+            a_unit_comes_to_what_its_accounts_and_locks_do
+            the_holders_of_a_unit_are_listed_once_in_order_under_inserts
         }
     };
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use webwallet_graphstore::store::{
-    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
+    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored, Unit,
 };
 use webwallet_graphstore::{Clock, Embedded, Graphstore};
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Lock, Pointer, Time};
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
@@ -107,6 +108,20 @@ impl Store for Unreliable {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(AccountId, Account)>, Error>> + Send {
         self.store.accounts(address, after, limit)
+    }
+
+    fn unit(&self, unit: Address) -> impl Future<Output = Result<Unit, Error>> + Send {
+        self.store.unit(unit)
+    }
+
+    fn holders(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(Address, Balance)>, Error>> + Send {
+        self.store.holders(unit, after, skip, limit)
     }
 
     fn outputs(

@@ -10,6 +10,7 @@
 //!
 //! # On disk
 //! - keyspace `documents`: name -> SHA3-256 of the whole bytes, then the bytes;
+//!   the same under `s` and the name for what was supplied;
 //! - keyspace `numbers`: number of a record, big endian -> its name. A record
 //!   and its number are of one batch: neither is there without the other.
 //!
@@ -60,7 +61,7 @@ use tokio::{
 use webwallet_ledger::Hash;
 
 use crate::{
-    store::{Document, Error, Store},
+    store::{Document, Error, Shelf, Store},
     value::{self, verified},
 };
 
@@ -120,6 +121,7 @@ struct Put {
 
 /// A document as it is kept.
 struct Entry {
+    shelf: Shelf,
     name: Hash,
     number: u64,
     /// Checksum and bytes.
@@ -128,7 +130,16 @@ struct Entry {
 
 impl Entry {
     fn new(document: &Document) -> Entry {
-        Entry { name: document.name(), number: document.number(), value: value::of(document) }
+        let (shelf, name, number) = (document.shelf(), document.name(), document.number());
+        Entry { shelf, name, number, value: value::of(document) }
+    }
+}
+
+/// What a document is found by.
+fn key(shelf: Shelf, name: &Hash) -> Vec<u8> {
+    match shelf {
+        Shelf::Own => name.0.to_vec(),
+        Shelf::Supplied => [&b"s"[..], &name.0].concat(),
     }
 }
 
@@ -197,7 +208,16 @@ impl Store for Embedded {
         let tables = self.tables.clone();
         let names = names.to_vec();
         // A read may wait for the disk.
-        tokio::task::spawn_blocking(move || names.iter().map(|&name| tables.get(name)).collect())
+        tokio::task::spawn_blocking(move || {
+            names.iter().map(|&name| tables.get(Shelf::Own, name)).collect()
+        })
+        .await
+        .map_err(|error| Error::Engine(Box::new(error)))?
+    }
+
+    async fn supplied(&self, name: Hash) -> Result<Option<Bytes>, Error> {
+        let tables = self.tables.clone();
+        tokio::task::spawn_blocking(move || tables.get(Shelf::Supplied, name))
             .await
             .map_err(|error| Error::Engine(Box::new(error)))?
     }
@@ -304,9 +324,9 @@ impl Tables {
         number.map_err(|_| Error::Engine("a key of the index by number is not a number".into()))
     }
 
-    fn get(&self, name: Hash) -> Result<Option<Bytes>, Error> {
+    fn get(&self, shelf: Shelf, name: Hash) -> Result<Option<Bytes>, Error> {
         metrics::counter!("webwallet_hashtable_gets_total").increment(1);
-        let value = match self.documents.get(name.0) {
+        let value = match self.documents.get(key(shelf, &name)) {
             Ok(Some(value)) => value,
             Ok(None) => return Ok(None),
             // The engine has checksums of its own; they only find it earlier.
@@ -319,7 +339,7 @@ impl Tables {
             }
             Err(error) => return Err(engine(error)),
         };
-        let bytes = verified(name, &value).ok_or_else(|| damaged(name))?;
+        let bytes = verified(shelf, name, &value).ok_or_else(|| damaged(name))?;
         Ok(Some(Bytes::copy_from_slice(bytes)))
     }
 
@@ -350,7 +370,7 @@ impl Tables {
         for entry in self.names(after).take(limit as usize) {
             let (number, name) = entry?;
             // An index entry and its document are of one batch.
-            let document = self.get(name)?.ok_or_else(|| damaged(name))?;
+            let document = self.get(Shelf::Own, name)?.ok_or_else(|| damaged(name))?;
             bytes += document.len();
             found.push(Document::new(name, document, number).map_err(|_| damaged(name))?);
             if bytes >= NUMBERED_BYTES {
@@ -362,8 +382,9 @@ impl Tables {
 
     /// Whether this document is stored and intact. What cannot be read is not:
     /// it is written anew.
-    fn holds(&self, name: Hash) -> bool {
-        matches!(self.documents.get(name.0), Ok(Some(value)) if verified(name, &value).is_some())
+    fn holds(&self, shelf: Shelf, name: Hash) -> bool {
+        let value = self.documents.get(key(shelf, &name));
+        matches!(value, Ok(Some(value)) if verified(shelf, name, &value).is_some())
     }
 
     /// Durable when it returns.
@@ -412,10 +433,12 @@ impl Writer {
         let mut taken = HashSet::new();
         for entry in group.iter().flat_map(|put| &put.entries) {
             let unseen = entry.number > self.newest;
-            if !taken.insert(entry.name) || (!unseen && self.tables.holds(entry.name)) {
+            let there = || !unseen && self.tables.holds(entry.shelf, entry.name);
+            if !taken.insert((entry.shelf, entry.name)) || there() {
                 continue;
             }
-            batch.insert(&self.tables.documents, entry.name.0, entry.value.as_slice());
+            let key = key(entry.shelf, &entry.name);
+            batch.insert(&self.tables.documents, key, entry.value.as_slice());
             if entry.number != 0 {
                 batch.insert(&self.tables.numbers, entry.number.to_be_bytes(), entry.name.0);
             }

@@ -3,6 +3,7 @@
 //! # In Redis
 //! Every key begins with the domain, so that two servers of ours may share one Redis:
 //! - `DOMAIN:HASH` -> SHA3-256 of the whole document, then the document;
+//! - `DOMAIN:s:HASH` -> the same of what was supplied;
 //! - `DOMAIN:n:NUMBER` -> hash of the record of this number, as text;
 //! - `DOMAIN:highest` -> the highest number of a record;
 //! - `DOMAIN:format` -> `1 whole`; `1 filling` while what was lost is put again.
@@ -46,7 +47,7 @@ use webwallet_ledger::Hash;
 
 use self::{connection::Connection, look::Look};
 use crate::{
-    store::{Document, Error, Store},
+    store::{Document, Error, Shelf, Store},
     value,
 };
 
@@ -279,6 +280,13 @@ impl Shared {
         format!("{}:{rest}", self.domain)
     }
 
+    fn shelf_key(&self, shelf: Shelf, name: &Hash) -> String {
+        match shelf {
+            Shelf::Own => self.key(name),
+            Shelf::Supplied => format!("{}:s:{name}", self.domain),
+        }
+    }
+
     fn number_key(&self, number: u64) -> String {
         format!("{}:n:{number}", self.domain)
     }
@@ -312,8 +320,8 @@ impl Shared {
 }
 
 /// The document in a value, or what is wrong with it.
-fn opened(name: Hash, value: &Bytes) -> Result<Bytes, Error> {
-    if value::verified(name, value).is_none() {
+fn opened(shelf: Shelf, name: Hash, value: &Bytes) -> Result<Bytes, Error> {
+    if value::verified(shelf, name, value).is_none() {
         metrics::counter!("webwallet_hashtable_damaged_total").increment(1);
         return Err(Error::Damaged(name));
     }
@@ -344,7 +352,17 @@ impl Store for Redis {
         let keys = names.iter().map(|name| self.shared.key(name));
         let values = self.shared.values(keys).await.map_err(engine)?;
         let found = names.iter().zip(values);
-        found.map(|(&name, value)| value.map(|value| opened(name, &value)).transpose()).collect()
+        found
+            .map(|(&name, value)| value.map(|value| opened(Shelf::Own, name, &value)).transpose())
+            .collect()
+    }
+
+    async fn supplied(&self, name: Hash) -> Result<Option<Bytes>, Error> {
+        metrics::counter!("webwallet_hashtable_gets_total").increment(1);
+        let key = self.shared.shelf_key(Shelf::Supplied, &name);
+        let values = self.shared.values([key].into_iter()).await.map_err(engine)?;
+        let value = values.into_iter().next().flatten();
+        value.map(|value| opened(Shelf::Supplied, name, &value)).transpose()
     }
 
     async fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {

@@ -9,10 +9,10 @@ use std::{error::Error as _, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use webwallet_ledger::Hash;
+use webwallet_ledger::{Hash, Supplied};
 use webwallet_proto::hashtable::v1::{
     self, Found, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
-    StatusReply, StatusRequest,
+    StatusReply, StatusRequest, SuppliedRequest, SupplyReply, SupplyRequest,
     hashtable_server::{Hashtable, HashtableServer},
 };
 
@@ -66,6 +66,22 @@ impl<S: Store> Hashtable for Service<S> {
         let found = self.store.get(&names).await.map_err(|error| self.status(error))?;
         let documents = found.into_iter().map(|body| Found { body }).collect();
         Ok(Response::new(GetReply { documents }))
+    }
+
+    async fn supply(
+        &self,
+        request: Request<SupplyRequest>,
+    ) -> Result<Response<SupplyReply>, Status> {
+        let supplied = Supplied::of_document(&request.get_ref().body)
+            .map_err(|rejection| Status::invalid_argument(rejection.to_string()))?;
+        let put = self.store.put(vec![supplied.into()]).await;
+        put.map(|()| Response::new(SupplyReply {})).map_err(|error| self.status(error))
+    }
+
+    async fn supplied(&self, request: Request<SuppliedRequest>) -> Result<Response<Found>, Status> {
+        let name = hash(&request.get_ref().hash)?;
+        let body = self.store.supplied(name).await.map_err(|error| self.status(error))?;
+        Ok(Response::new(Found { body }))
     }
 
     type NumberedStream = Pin<Box<dyn Stream<Item = Result<v1::Document, Status>> + Send>>;

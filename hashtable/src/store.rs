@@ -6,13 +6,24 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use webwallet_ledger::{Code, Hash, Rejection, document};
+use webwallet_ledger::{Code, Hash, Rejection, Supplied, document};
+
+/// Where a document stands. A name on one shelf says nothing of the other: nobody
+/// can take the place of a record by supplying something first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shelf {
+    /// Records and other documents of the server, from Graphstore or the log.
+    Own,
+    /// Puzzles and custom data, from anybody.
+    Supplied,
+}
 
 /// A document that is known to be the bytes of its name.
 ///
 /// There is no other way to make one, so no engine can be handed anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
+    shelf: Shelf,
     name: Hash,
     bytes: Bytes,
     number: u64,
@@ -35,10 +46,15 @@ impl Document {
                 "the document has another name than the one it came with",
             ));
         }
-        Ok(Document { name, bytes, number })
+        Ok(Document { shelf: Shelf::Own, name, bytes, number })
     }
 
-    /// SHA3-256 of the document's `data`.
+    /// The shelf it is put on.
+    pub fn shelf(&self) -> Shelf {
+        self.shelf
+    }
+
+    /// The hash of the document's `data`: SHA3-256, or of a supplied one what it says.
     pub fn name(&self) -> Hash {
         self.name
     }
@@ -51,6 +67,13 @@ impl Document {
     /// The number of a record; 0 for every other document.
     pub fn number(&self) -> u64 {
         self.number
+    }
+}
+
+impl From<Supplied> for Document {
+    fn from(supplied: Supplied) -> Document {
+        let (name, bytes) = (supplied.name(), Bytes::copy_from_slice(supplied.bytes()));
+        Document { shelf: Shelf::Supplied, name, bytes, number: 0 }
     }
 }
 
@@ -103,6 +126,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Stopped`] where a put would.
     fn get(&self, names: &[Hash])
     -> impl Future<Output = Result<Vec<Option<Bytes>>, Error>> + Send;
+
+    /// The same for one name of what was supplied. [`Store::get`] never answers
+    /// anything supplied, and this nothing else.
+    fn supplied(&self, name: Hash) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
 
     /// Records with a higher number than this, in order, up to the first
     /// number that is missing, at most `limit` and about 4 MiB of them; at

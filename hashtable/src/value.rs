@@ -1,9 +1,9 @@
 //! How a document is kept, in every engine: SHA3-256 of its whole bytes, then
 //! the bytes. Its name covers `data` alone.
 
-use webwallet_ledger::{Hash, document};
+use webwallet_ledger::{Hash, Supplied, document};
 
-use crate::store::Document;
+use crate::store::{Document, Shelf};
 
 /// Bytes before the document.
 pub(crate) const CHECKSUM_BYTES: usize = 32;
@@ -17,9 +17,13 @@ pub(crate) fn of(document: &Document) -> Vec<u8> {
     value
 }
 
-/// The bytes in a value, if they are what was put under this name.
-pub(crate) fn verified(name: Hash, value: &[u8]) -> Option<&[u8]> {
+/// The bytes in a value, if they are what was put there under this name.
+pub(crate) fn verified(shelf: Shelf, name: Hash, value: &[u8]) -> Option<&[u8]> {
     let (checksum, bytes) = value.split_at_checked(CHECKSUM_BYTES)?;
-    let whole = Hash::sha3(bytes).0 == checksum && document::name(bytes) == Ok(name);
+    let named = || match shelf {
+        Shelf::Own => document::name(bytes),
+        Shelf::Supplied => Supplied::of_document(bytes).map(|supplied| supplied.name()),
+    };
+    let whole = Hash::sha3(bytes).0 == checksum && named() == Ok(name);
     whole.then_some(bytes)
 }

@@ -8,7 +8,8 @@ use std::{collections::HashSet, future::Future, sync::Arc};
 use bytes::Bytes;
 use tempfile::TempDir;
 use webwallet_hashtable::{Document, Embedded, Redis, RedisSettings, Store};
-use webwallet_ledger::Hash;
+use webwallet_ledger::hash::Types;
+use webwallet_ledger::{Hash, Supplied};
 
 /// A place where one engine keeps documents, empty at first.
 trait Engine: Sized {
@@ -70,6 +71,7 @@ macro_rules! conformance {
                 a_put_that_nobody_waits_for_does_no_harm
                 nothing_is_evicted
                 records_are_read_by_number_up_to_the_first_gap
+                what_is_supplied_is_kept_apart_from_records
             }
         }
     )* };
@@ -259,6 +261,50 @@ async fn nothing_is_evicted<E: Engine>(engine: E) {
         let expected: Vec<_> = documents.iter().map(|d| Some(d.bytes().clone())).collect();
         assert!(found == expected, "every byte of 40 MB");
     }
+}
+
+/// Custom data with this text, named by this function.
+fn custom(data: &str, types: Types) -> Document {
+    let (data, types, value) = (data.as_bytes(), types.as_str(), types.digest(data.as_bytes()));
+    let hash = format!(r#"{{"steps":"stringify:data","types":"{types}","value":"{value}"}}"#);
+    let whole = [b"{\"data\":", data, b",\"hash\":", hash.as_bytes(), b",\"meta\":{}}"].concat();
+    Supplied::of_document(&whole).expect("custom data").into()
+}
+
+/// Anybody may supply documents. If one could stand where a record is to stand, a
+/// payment would lose its second copy; if one could be read as a record, it would
+/// look as if it had cleared.
+async fn what_is_supplied_is_kept_apart_from_records<E: Engine>(engine: E) {
+    let text = r#"{"text":"the data of both"}"#;
+    let own = with_meta("the data of both", r#"{"a":"signature"}"#, 7);
+    let of = |types| custom(text, types);
+    let supplied = [of(Types::Sha3), of(Types::Sha256), of(Types::Sha256Twice)];
+    assert_eq!(supplied[0].name(), own.name());
+    {
+        let store = engine.open().await;
+        let found = async |name| store.supplied(name).await.expect("readable");
+        for document in &supplied {
+            assert_eq!(found(document.name()).await, None);
+            for _ in 0..2 {
+                store.put(vec![document.clone()]).await.expect("stored");
+                assert_eq!(found(document.name()).await.as_ref(), Some(document.bytes()));
+            }
+            assert_eq!(store.get(&[document.name()]).await.expect("readable"), [None]);
+        }
+        assert_eq!(store.highest().await.expect("highest"), 0);
+        // In one put, in any order.
+        store.put(vec![supplied[0].clone(), own.clone()]).await.expect("stored");
+    }
+    let store = engine.open().await;
+    assert_eq!(get(&store, &own).await.as_ref(), Some(own.bytes()));
+    for document in supplied {
+        let found = store.supplied(document.name()).await.expect("readable");
+        assert_eq!(found.as_ref(), Some(document.bytes()));
+    }
+    let other = record(8);
+    store.put(vec![other.clone()]).await.expect("stored");
+    assert_eq!(store.supplied(other.name()).await.expect("readable"), None);
+    assert_eq!(store.numbered(6, 10).await.expect("numbered"), [own, other]);
 }
 
 /// Whoever rebuilds a lost store reads this one by number: a gap passed over

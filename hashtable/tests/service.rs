@@ -105,6 +105,9 @@ impl Store for Failing {
     async fn get(&self, _: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
         Err(self.0())
     }
+    async fn supplied(&self, _: Hash) -> Result<Option<Bytes>, Error> {
+        Err(self.0())
+    }
     async fn numbered(&self, _: u64, _: u32) -> Result<Vec<Document>, Error> {
         Err(self.0())
     }

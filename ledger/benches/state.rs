@@ -35,6 +35,7 @@ fn records(first: usize, count: usize) -> Vec<Record> {
         ],
         locks: vec![],
         collects: vec![],
+        credits: vec![],
     };
     (first..first + count).map(record).collect()
 }

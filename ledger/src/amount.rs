@@ -68,8 +68,9 @@ impl Amount {
         }
     }
 
-    /// Reads a sum of amounts, which may be longer than each of them.
-    pub(crate) fn parse_sum(text: &str) -> Option<Amount> {
+    /// Reads a sum of amounts, without a sign, which may be longer than each of
+    /// them.
+    pub fn parse_sum(text: &str) -> Option<Amount> {
         let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         plain.then(|| text.parse().ok()).flatten().map(Amount)
     }

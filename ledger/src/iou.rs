@@ -358,6 +358,21 @@ fn without_integers(value: &Value<'_>, at: &Path<'_>) -> Result<(), Rejection> {
     }
 }
 
+/// Custom data: an object of at most [`CUSTOM_KEYS_MAX`] keys, without integers.
+pub(crate) fn check_custom(
+    data: &Value<'_>,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<(), Rejection> {
+    let Value::Object(members) = data else { return Err(at.malformed("expected an object")) };
+    without_integers(data, at)?;
+    if members.len() > CUSTOM_KEYS_MAX {
+        let rejection = at.rejection(Code::TooLarge, "too many keys");
+        found.note(rejection.measured(CUSTOM_KEYS_MAX, members.len()));
+    }
+    Ok(())
+}
+
 /// `data.custom` is a hash; what it is the hash of may travel in `meta.custom`.
 fn read_custom(
     named: Option<&str>,
@@ -377,14 +392,7 @@ fn read_custom(
     let Some(carried) = carried else { return Ok(()) };
     let custom = Object::new(carried, &at, CUSTOM_KEYS)?;
     let data = custom.required("data", &at)?;
-    let Value::Object(members) = data else {
-        return Err(at.key("data").malformed("expected an object"));
-    };
-    without_integers(data, &at.key("data"))?;
-    if members.len() > CUSTOM_KEYS_MAX {
-        let rejection = at.key("data").rejection(Code::TooLarge, "too many keys");
-        found.note(rejection.measured(CUSTOM_KEYS_MAX, members.len()));
-    }
+    check_custom(data, &at.key("data"), found)?;
     let mut types = Some(Types::Sha256Twice);
     let mut value = None;
     if let Some(hash_value) = custom.optional("hash") {

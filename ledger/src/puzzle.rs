@@ -43,7 +43,8 @@ pub struct Identity {
     pub weight: u32,
 }
 
-const DATA_KEYS: &[&str] = &["conditions", "identities"];
+/// The keys of its data.
+pub(crate) const DATA_KEYS: &[&str] = &["conditions", "identities"];
 const IDENTITY_KEYS: &[&str] = &["public", "scheme", "weight"];
 
 impl Puzzle {
@@ -100,7 +101,7 @@ impl Puzzle {
 
     /// The name it claims, and the puzzle. `Err` is always `malformed`; later
     /// codes go into `found`, and then the puzzle may be missing.
-    fn read(
+    pub(crate) fn read(
         value: &Value<'_>,
         extent: Extent,
         at: &Path<'_>,

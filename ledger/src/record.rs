@@ -5,9 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::account::{Account, AccountId, Balance};
+use crate::address::Address;
+use crate::amount::Amount;
 use crate::clear::RecordOf;
 use crate::document::{self, Document};
 use crate::hash::Hash;
+use crate::iou::Iou;
 use crate::json::{Value, member, write_text};
 use crate::limits::INPUTS_MAX;
 use crate::lock::Lock;
@@ -133,6 +136,9 @@ pub struct Record {
     pub locks: Vec<Lock>,
     /// The locks that its IOUs use, in their order.
     pub collects: Vec<Pointer>,
+    /// The credit that its IOUs give (negative) and withdraw, each with its unit:
+    /// what is added to a lower limit, in the order of the IOUs.
+    pub credits: Vec<(Address, Amount)>,
 }
 
 impl Record {
@@ -208,11 +214,14 @@ impl Record {
         }
         bytes.extend_from_slice(b"]}}");
         let (inputs, collects) = (request.ious(), request.collects().collect());
-        Record { number, time, hash, bytes, inputs, outputs, locks, collects }
+        let credit = |iou: &Iou| iou.credit.clone().map(|credit| (iou.symbol, credit));
+        let credits = request.inputs.iter().filter_map(credit).collect();
+        Record { number, time, hash, bytes, inputs, outputs, locks, collects, credits }
     }
 
-    /// Reads a record as it is stored. Of its IOUs only the locks that they use
-    /// are looked at: the rest is for [`crate::leaf::Leaf::parse`].
+    /// Reads a record as it is stored. Of its IOUs only their credit and the
+    /// locks that they use are looked at: the rest is for
+    /// [`crate::leaf::Leaf::parse`].
     ///
     /// # Errors
     /// `malformed` or `too_large` when it is not canonical JSON of a record's
@@ -258,7 +267,8 @@ impl Record {
             inputs: inputs.iter().enumerate().map(read_input).collect::<Result<_, _>>()?,
             outputs: outputs.iter().enumerate().map(read_output).collect::<Result<_, _>>()?,
             locks: locks.iter().enumerate().map(read_lock).collect::<Result<_, _>>()?,
-            collects: collects(&document.meta),
+            collects: of_ious(&document.meta, collects),
+            credits: of_ious(&document.meta, credits),
         })
     }
 }
@@ -296,12 +306,26 @@ fn write_outputs(outputs: &[Output], locks: &[Lock], out: &mut Vec<u8>) {
     }
 }
 
-/// The locks that the IOUs in a record's meta say they use.
-fn collects(meta: &Value<'_>) -> Vec<Pointer> {
+/// What the data of each IOU in a record's meta says, where it says it.
+fn of_ious<T>(meta: &Value<'_>, said: fn(&Value<'_>) -> Option<T>) -> Vec<T> {
     let Some(Value::Array(ious)) = member(meta, "inputs") else { return Vec::new() };
-    let pointer = |iou| match member(member(member(iou, "data")?, "solver")?, "output")? {
-        Value::Text(text) => text.as_str().parse().ok(),
+    ious.iter().filter_map(|iou| said(member(iou, "data")?)).collect()
+}
+
+/// The lock that it uses.
+fn collects(iou: &Value<'_>) -> Option<Pointer> {
+    text_of(member(iou, "solver")?, "output")?.parse().ok()
+}
+
+/// Its credit and the unit that it is of.
+fn credits(iou: &Value<'_>) -> Option<(Address, Amount)> {
+    let credit = Amount::parse_signed(text_of(iou, "credit")?).ok()?;
+    Some((text_of(iou, "symbol")?.parse().ok()?, credit))
+}
+
+fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
+    match member(value, key)? {
+        Value::Text(text) => Some(text.as_str()),
         _ => None,
-    };
-    ious.iter().filter_map(pointer).collect()
+    }
 }

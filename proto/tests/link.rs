@@ -99,6 +99,18 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
     ) -> Result<Response<Self::NumberedStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    async fn supply(
+        &self,
+        _: Request<hashtable::v1::SupplyRequest>,
+    ) -> Result<Response<hashtable::v1::SupplyReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn supplied(
+        &self,
+        _: Request<hashtable::v1::SuppliedRequest>,
+    ) -> Result<Response<hashtable::v1::Found>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn names(
         &self,
         _: Request<hashtable::v1::NumberedRequest>,
@@ -181,6 +193,18 @@ impl graph::graphstore_server::Graphstore for Puppet {
         &self,
         _: Request<graph::AccountsRequest>,
     ) -> Result<Response<graph::AccountsReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn unit(
+        &self,
+        _: Request<graph::UnitRequest>,
+    ) -> Result<Response<graph::UnitReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn holders(
+        &self,
+        _: Request<graph::HoldersRequest>,
+    ) -> Result<Response<graph::HoldersReply>, Status> {
         Err(Status::unimplemented("not here"))
     }
     async fn outputs(

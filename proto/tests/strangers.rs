@@ -47,6 +47,18 @@ impl Hashtable for Obedient {
     ) -> Result<Response<Self::NumberedStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
+    async fn supply(
+        &self,
+        _: Request<hashtable::v1::SupplyRequest>,
+    ) -> Result<Response<hashtable::v1::SupplyReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn supplied(
+        &self,
+        _: Request<hashtable::v1::SuppliedRequest>,
+    ) -> Result<Response<hashtable::v1::Found>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
     async fn names(&self, _: Request<NumberedRequest>) -> Result<Response<NamesReply>, Status> {
         Err(Status::unimplemented("not here"))
     }

@@ -87,22 +87,36 @@ def before_load_schema(context, raw_schema):
         ("PuzzleData", "identities", 2),
     ):
         schemas[schema]["properties"][list_]["maxItems"] = items
-    schemas["Custom"]["properties"]["data"]["additionalProperties"] = {"type": "string"}
+    schemas["CustomData"]["additionalProperties"] = {"type": "string"}
     # The same requests in an array: it cannot write them as lines.
     batch = raw_schema["paths"]["/batch"]["post"]["requestBody"]["content"]
     del batch["application/x-ndjson"]
     batch["application/json"]["schema"]["maxItems"] = 2
 
 
+def named(body: dict) -> dict:
+    """The document under the name that its data has, with every key of a puzzle once."""
+    document = dict(body["data"])
+    if "identities" in (data := document["data"]) and isinstance(data["identities"], list):
+        keys = {(identity["scheme"], identity["public"].lower()): identity for identity in data["identities"]}
+        document["data"] = data | {"identities": list(keys.values())}
+    found = document["hash"]
+    document["hash"] = found | {"value": digest(found["types"], document["data"])}
+    return {"data": document}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    if case.operation.label not in ("POST /transaction", "POST /batch") or case.meta is None:
+    if case.operation.label not in ("POST /transaction", "POST /batch", "PUT /document/{hash}") or case.meta is None:
         return
     if case.meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
         return
     try:
         if case.operation.label == "POST /batch":
             case.body = [request(body) for body in case.body]
+        elif case.operation.label == "PUT /document/{hash}":
+            case.body = named(case.body)
+            case.path_parameters = {"hash": case.body["data"]["hash"]["value"]}
         else:
             case.body = request(case.body)
     except UnicodeEncodeError:

@@ -13,7 +13,7 @@ use crate::transaction::{Balance, Output, row, segment};
 
 /// Which part of a list.
 #[derive(Args)]
-struct Page {
+pub struct Page {
     /// Entries at most
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000), default_value_t = 100)]
     limit: u16,
@@ -23,7 +23,8 @@ struct Page {
 }
 
 impl Page {
-    fn query(&self) -> String {
+    /// As a server is asked for it.
+    pub fn query(&self) -> String {
         let cursor = self.cursor.as_deref().map(|cursor| format!("&cursor={}", segment(cursor)));
         format!("limit={}{}", self.limit, cursor.unwrap_or_default())
     }
@@ -160,7 +161,8 @@ impl History {
     }
 }
 
-fn more(next: Option<&str>) {
+/// Says how to go on.
+pub fn more(next: Option<&str>) {
     if let Some(next) = next {
         eprintln!("more with --cursor {next}");
     }

@@ -169,6 +169,14 @@ impl Server {
         read(response).with_context(|| format!("POST {url}"))
     }
 
+    /// Has a document kept under its path.
+    pub fn put(&self, path: &str, document: &[u8]) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.url);
+        let body = [b"{\"data\":", document, b"}"].concat();
+        let response = self.agent.put(&url).content_type("application/json").send(&body[..]);
+        read(response).with_context(|| format!("PUT {url}"))
+    }
+
     /// The domain the server clears for.
     pub fn domain(&self) -> anyhow::Result<String> {
         #[derive(Deserialize)]

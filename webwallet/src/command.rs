@@ -7,8 +7,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, batch, bench, config, conflict, demo, events, explain, health, iou, key, lock, log,
-    manual, operator, pay, receipt, serve, swap, transaction,
+    account, batch, bench, config, conflict, demo, document, events, explain, health, iou, key,
+    lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -67,6 +67,11 @@ enum Command {
     Balance(account::BalanceOf),
     /// The outputs of an account, newest first
     History(account::History),
+    /// How much there is of a unit, and who has it
+    Unit(unit::UnitOf),
+    /// Puzzles and custom data, kept by a server
+    #[command(subcommand)]
+    Document(document::Command),
     /// What clears, record by record
     Events(events::Events),
     /// One record
@@ -139,6 +144,8 @@ impl Cli {
             Command::Batch(batch) => batch.run(json),
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
+            Command::Unit(unit) => unit.run(json),
+            Command::Document(command) => document::run(&command, json),
             Command::Events(events) => events.run(json),
             Command::Transaction(transaction) => transaction.run(json),
             Command::Receipt(receipt) => receipt.run(json),

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use webwallet_graphstore::Store as Graph;
-use webwallet_graphstore::store::{Page, Stored};
+use webwallet_graphstore::store::{Page, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
+use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, Time};
@@ -84,6 +85,7 @@ pub async fn check(
     }
     check.accounts().await?;
     check.locks().await?;
+    check.units().await?;
     check.sums();
     let highest = documents.highest().await?;
     // Asked for again: a server may have cleared meanwhile.
@@ -338,6 +340,52 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             }
         }
         Ok(())
+    }
+
+    /// What Graphstore says that each unit comes to, and its list of holders.
+    async fn units(&mut self) -> anyhow::Result<()> {
+        let mut units: BTreeMap<Address, (Unit, Vec<(Address, Balance)>)> = BTreeMap::new();
+        let nothing = || Unit { supply: Amount::zero(), totals: Totals::default() };
+        for (id, line) in &self.books.accounts {
+            let (unit, holders) = units.entry(id.unit).or_insert_with(|| (nothing(), Vec::new()));
+            let balance = &line.account.balance;
+            unit.totals.accounts += 1;
+            match &balance.min {
+                Some(min) if !id.is_issuer() => {
+                    unit.totals.credit = unit.totals.credit.minus(min);
+                }
+                _ => unit.supply = balance.net.negated(),
+            }
+            holders.push((id.address, balance.clone()));
+        }
+        for lock in self.books.locks.values() {
+            let (unit, _) =
+                units.entry(lock.account.unit).or_insert_with(|| (nothing(), Vec::new()));
+            unit.totals.locked = unit.totals.locked.plus(&lock.amount);
+        }
+        for (address, (unit, mut holders)) in units {
+            let told = self.graph.unit(address).await?;
+            if told != unit {
+                let detail = format!("Graphstore says {told:?} of {address}, and it is {unit:?}");
+                self.find("F-UNIT", None, detail);
+            }
+            holders.sort_unstable_by_key(|(address, _)| *address);
+            if self.holders(address).await? != holders {
+                let detail = format!("Graphstore lists other holders of {address}");
+                self.find("F-UNIT", None, detail);
+            }
+        }
+        Ok(())
+    }
+
+    async fn holders(&self, unit: Address) -> anyhow::Result<Vec<(Address, Balance)>> {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.graph.holders(unit, after, 0, PAGE as u32).await?;
+            let Some((last, _)) = page.last() else { return Ok(listed) };
+            after = Some(*last);
+            listed.extend(page);
+        }
     }
 
     /// How many outputs an account has in Graphstore, and their sum.

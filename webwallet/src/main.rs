@@ -14,6 +14,7 @@ mod config;
 mod conflict;
 mod data;
 mod demo;
+mod document;
 mod engine;
 mod events;
 mod explain;
@@ -37,6 +38,7 @@ mod safety;
 mod serve;
 mod swap;
 mod transaction;
+mod unit;
 
 use std::process::ExitCode;
 

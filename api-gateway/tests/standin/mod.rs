@@ -24,7 +24,9 @@ use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Address, Draft, Hash, Lock, Pointer, Record, Time, request};
+use webwallet_ledger::{
+    Address, Amount, Draft, Hash, Lock, Pointer, Record, Supplied, Time, request,
+};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_server::Blockstack;
 use webwallet_proto::graphstore::v1 as graph;
@@ -42,6 +44,8 @@ pub const NOW: &str = "2026-06-01T12:00:00.000Z";
 pub struct Stores {
     pub books: Mutex<Books>,
     pub documents: Mutex<HashMap<Vec<u8>, Bytes>>,
+    /// What was supplied.
+    pub supplied: Mutex<HashMap<Vec<u8>, Bytes>>,
     /// Names of calls that fail, and how.
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// Milliseconds before `Clear` answers.
@@ -307,6 +311,55 @@ impl Graphstore for Shared {
         Ok(Response::new(graph::AccountsReply { accounts }))
     }
 
+    async fn unit(
+        &self,
+        call: tonic::Request<graph::UnitRequest>,
+    ) -> Result<Response<graph::UnitReply>, Status> {
+        self.0.works("unit")?;
+        let books = self.0.books.lock().expect("lock");
+        let zero = Amount::zero;
+        let (mut supply, mut credit, mut accounts) = (zero(), zero(), 0);
+        for ((address, unit), account) in &books.accounts {
+            if unit.as_str() == call.get_ref().unit {
+                accounts += 1;
+                match &account.balance.min {
+                    Some(min) if address != unit => credit = credit.minus(min),
+                    _ => supply = account.balance.net.negated(),
+                }
+            }
+        }
+        Ok(Response::new(graph::UnitReply {
+            supply: supply.to_string(),
+            locked: zero().to_string(),
+            credit: credit.to_string(),
+            accounts,
+        }))
+    }
+
+    async fn holders(
+        &self,
+        call: tonic::Request<graph::HoldersRequest>,
+    ) -> Result<Response<graph::HoldersReply>, Status> {
+        self.0.works("holders")?;
+        let call = call.into_inner();
+        let books = self.0.books.lock().expect("lock");
+        let holders = books
+            .accounts
+            .iter()
+            .filter(|((_, unit), _)| unit.as_str() == call.unit)
+            .filter(|((address, _), _)| address.as_str() > call.after.as_str())
+            .skip(call.skip as usize)
+            .take(call.limit as usize)
+            .map(|((address, _), account)| graph::Holder {
+                address: address.to_string(),
+                net: account.balance.net.to_string(),
+                min: account.balance.min_text(),
+                max: account.balance.max_text(),
+            })
+            .collect();
+        Ok(Response::new(graph::HoldersReply { holders }))
+    }
+
     async fn outputs(
         &self,
         call: tonic::Request<graph::OutputsRequest>,
@@ -381,6 +434,27 @@ impl Hashtable for Shared {
         let hashes = call.into_inner().hashes;
         let found = |hash: &Bytes| table::Found { body: documents.get(&hash[..]).cloned() };
         Ok(Response::new(table::GetReply { documents: hashes.iter().map(found).collect() }))
+    }
+
+    async fn supply(
+        &self,
+        call: tonic::Request<table::SupplyRequest>,
+    ) -> Result<Response<table::SupplyReply>, Status> {
+        self.0.works("supply")?;
+        let document = Supplied::of_document(&call.get_ref().body).expect("a gateway checks");
+        let body = Bytes::copy_from_slice(document.bytes());
+        self.0.supplied.lock().expect("lock").insert(document.name().0.to_vec(), body);
+        Ok(Response::new(table::SupplyReply {}))
+    }
+
+    async fn supplied(
+        &self,
+        call: tonic::Request<table::SuppliedRequest>,
+    ) -> Result<Response<table::Found>, Status> {
+        self.0.works("supplied")?;
+        let supplied = self.0.supplied.lock().expect("lock");
+        let body = supplied.get(&call.get_ref().hash[..]).cloned();
+        Ok(Response::new(table::Found { body }))
     }
 
     type NumberedStream = Answers<table::Document>;

@@ -404,6 +404,19 @@ impl Graphstore for Stores {
         Ok(stream(intents.cloned().collect()))
     }
 
+    async fn unit(
+        &self,
+        _: Call<graphstore::UnitRequest>,
+    ) -> Result<Response<graphstore::UnitReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn holders(
+        &self,
+        _: Call<graphstore::HoldersRequest>,
+    ) -> Result<Response<graphstore::HoldersReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn trim(
         &self,
         call: Call<graphstore::TrimRequest>,
@@ -434,6 +447,19 @@ impl Graphstore for Stores {
 
 #[tonic::async_trait]
 impl Hashtable for Stores {
+    async fn supply(
+        &self,
+        _: Call<hashtable::SupplyRequest>,
+    ) -> Result<Response<hashtable::SupplyReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn supplied(
+        &self,
+        _: Call<hashtable::SuppliedRequest>,
+    ) -> Result<Response<hashtable::Found>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn put(
         &self,
         call: Call<hashtable::PutRequest>,

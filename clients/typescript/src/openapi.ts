@@ -208,6 +208,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/document/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a document
+         * @description Only what somebody has supplied by `PUT`; the answer never changes. A record is at `/transaction/{hash}`.
+         */
+        get: operations["get_document"];
+        /**
+         * Have a document kept
+         * @description A puzzle, or custom data of an IOU: its `data`, its `hash` by any of the functions IOUs may be named with, and an
+         *     empty `meta`. `data` with the two keys of a puzzle is read as one; custom data has at most 10 keys, and is none of
+         *     the server's own documents. When the answer comes it is durable; a repeat changes nothing. The body is at most as
+         *     large as the server's `document_bytes` says, which may be 0. Nothing depends on it: IOUs carry what they need.
+         */
+        put: operations["put_document"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -457,6 +484,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/unit/{unit}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a unit comes to
+         * @description Its supply is what its issuer owes: all that others hold, and all that is locked. Of an address that has never
+         *     issued, everything is zero.
+         */
+        get: operations["get_unit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/unit/{unit}/holders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The holders of a unit
+         * @description Every account ever made in it, the issuer's and those at zero included, in the order of addresses: the nets of all
+         *     and what is locked sum to zero. The list is stable under new accounts: a cursor leads to what follows the page before.
+         */
+        get: operations["get_holders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/unit/{unit}/proof": {
         parameters: {
             query?: never;
@@ -659,13 +728,28 @@ export interface components {
         };
         /** @description What an IOU is for, in its parties' own words. */
         Custom: {
-            /** @description Text, and lists and objects of text; a request is at most 16 deep. */
-            data: {
-                [key: string]: string | unknown[] | {
-                    [key: string]: unknown;
-                };
-            };
+            data: components["schemas"]["CustomData"];
             hash?: components["schemas"]["HashOf"];
+        };
+        /** @description Text, and lists and objects of text; a request is at most 16 deep. */
+        CustomData: {
+            [key: string]: string | unknown[] | {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A puzzle, or custom data of an IOU. */
+        Document: {
+            /** @description What the hash is of. */
+            data: components["schemas"]["PuzzleData"] | components["schemas"]["CustomData"];
+            /** @description Its name. */
+            hash: components["schemas"]["HashOf"];
+            /** @description Always empty. */
+            meta: Record<string, never>;
+        };
+        /** @description A document that somebody has supplied. */
+        DocumentAnswer: {
+            /** @description The document. */
+            data: components["schemas"]["Document"];
         };
         /** @description Something cleared: a line of NDJSON, or the data of a server-sent event. */
         Event: {
@@ -741,6 +825,29 @@ export interface components {
             status: string;
             /** @description True where the time is read from a file: a server for tests. Absent elsewhere. */
             test_clock?: boolean;
+        };
+        /** @description One holder. */
+        Holder: {
+            /**
+             * Format: address
+             * @description Who.
+             * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
+             */
+            address: string;
+            /** @description What they hold; the issuer's net is what it owes, below zero. */
+            balance: components["schemas"]["Balance"];
+        };
+        /** @description A page of holders. */
+        Holders: {
+            /** @description In the order of their addresses. */
+            holders: components["schemas"]["Holder"][];
+            /** @description The cursor of the next page, where there is one. */
+            next?: string;
+        };
+        /** @description The holders of a unit. */
+        HoldersAnswer: {
+            /** @description One page of them. */
+            data: components["schemas"]["Holders"];
         };
         /** @description One account. */
         Holding: {
@@ -1233,6 +1340,8 @@ export interface components {
             connections_per_client?: number;
             /** @description Objects and arrays inside one another. */
             depth: number;
+            /** @description Bytes of a document that is kept by `PUT /document`; 0: none is. */
+            document_bytes: number;
             /**
              * Format: int32
              * @description Bytes of a request's headers.
@@ -1397,6 +1506,40 @@ export interface components {
         TransactionData: {
             /** @description All different, with at most 128 signatures together. */
             inputs: components["schemas"]["Iou"][];
+        };
+        /** @description A unit, added up: sums may have more digits than each amount. */
+        Unit: {
+            /**
+             * @description Accounts ever made in it, the issuer's and those at zero included.
+             * @example 2
+             */
+            accounts: string;
+            /**
+             * @description Credit now granted by the issuer: how far all others together may go below zero.
+             * @example 100
+             */
+            credit: string;
+            /**
+             * @description What is in open locks, and so in nobody's balance.
+             * @example 0
+             */
+            locked: string;
+            /**
+             * @description What its issuer owes: all that others hold, and all that is locked.
+             * @example 10.5
+             */
+            supply: string;
+            /**
+             * Format: address
+             * @description The unit: its issuer's address.
+             * @example wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq
+             */
+            unit: string;
+        };
+        /** @description What a unit comes to. */
+        UnitAnswer: {
+            /** @description As the last record left it. */
+            data: components["schemas"]["Unit"];
         };
     };
     responses: never;
@@ -1836,6 +1979,119 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hash.value` of the document: 64 lower-case hex digits */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    /** @description immutable */
+                    "Cache-Control"?: string;
+                    /** @description the document's hash, quoted */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAnswer"];
+                };
+            };
+            /** @description `If-None-Match` named the document's hash */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A store did not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hash.value` of the document: 64 lower-case hex digits */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        /** @description The document, as it is answered */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentAnswer"];
+            };
+        };
+        responses: {
+            /** @description It was kept before */
+            200: {
+                headers: {
+                    /** @description `/document/{hash}` */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAnswer"];
+                };
+            };
+            /** @description It is kept */
+            201: {
+                headers: {
+                    /** @description `/document/{hash}` */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAnswer"];
+                };
+            };
+            /** @description Not known: send the same bytes again */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2376,6 +2632,97 @@ export interface operations {
                 };
             };
             /** @description The log did not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_unit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its issuer's address */
+                unit: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What there is of it now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnitAnswer"];
+                };
+            };
+            /** @description A store did not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_holders: {
+        parameters: {
+            query?: {
+                /** @description 1 to 1000, default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string;
+                /** @description holders to pass over; not beside `cursor`, which leads further */
+                skip?: number;
+            };
+            header?: never;
+            path: {
+                /** @description its issuer's address */
+                unit: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its accounts; none of an unknown unit */
+            200: {
+                headers: {
+                    /** @description `rel="next"`, where there is more */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldersAnswer"];
+                };
+            };
+            /** @description A store did not answer */
             503: {
                 headers: {
                     [name: string]: unknown;

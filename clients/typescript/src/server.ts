@@ -1,7 +1,7 @@
 // A server, by its URL: what is posted to it, what is read from it, and its refusals.
 
 import type {
-  Balance, ClearedIou, Holding, Iou, PlacedOutput, Problem, ProblemCode, Record, ServerCard
+  Balance, ClearedIou, Holder, Holding, Iou, PlacedOutput, Problem, ProblemCode, Record, ServerCard, Unit
 } from './types.js'
 
 /** A request that cleared. */
@@ -96,6 +96,16 @@ export class Server {
   async * history (address: string, unit: string): AsyncGenerator<PlacedOutput> {
     const path = `/address/${encodeURIComponent(address)}/outputs/history`
     yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit })
+  }
+
+  /** What a unit comes to. */
+  async unit (unit: string): Promise<Unit> {
+    return await this.data(`/unit/${encodeURIComponent(unit)}`)
+  }
+
+  /** Who has a unit, in the order of addresses: all pages of it. */
+  async * holders (unit: string): AsyncGenerator<Holder> {
+    yield * this.pages<'holders', Holder>(`/unit/${encodeURIComponent(unit)}/holders`, 'holders', {})
   }
 
   private async * pages<Name extends string, Element> (

@@ -1,16 +1,18 @@
 //! Writing: a batch in one transaction, behind the fence.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use neo4rs::query;
-use webwallet_ledger::AccountId;
+use webwallet_ledger::{AccountId, Address};
 
 use super::bolt::{Failure, Transaction, integer};
-use super::plan::{Chain, plan, touched, used};
+use super::plan::{Chain, Known, changed, plan, touched, used};
+use super::read::{lock, parsed, totals};
 use super::schema::{SHARD, first, get};
 use super::{Inner, Stopped};
 use crate::store::{Batch, Committed, Error, Intended, Intent};
+use crate::unit::Totals;
 
 /// How often a batch is tried while locks or memory are short: with two seconds
 /// for a lock, less than a caller waits.
@@ -114,21 +116,28 @@ impl Inner {
             return Err(Tried::Done(Committed::Deposed));
         };
         let ids = touched(batch);
-        let mut known = self.cached(&ids);
-        let missing: Vec<_> = ids.into_iter().filter(|id| !known.contains_key(id)).collect();
+        let mut chains = self.cached(&ids);
+        let missing: Vec<_> = ids.into_iter().filter(|id| !chains.contains_key(id)).collect();
         // Behind the fence: nobody else moves them now.
         for keys in self.heads(&missing) {
-            known.extend(self.chains_in(&transaction.rows(keys).await?)?);
+            chains.extend(self.chains_in(&transaction.rows(keys).await?)?);
         }
         // A lock that is not there would be no constraint's to refuse.
         let Some(used) = used(batch) else { return Err(Tried::Done(Committed::Deposed)) };
-        for asked in self.locks_query(&used) {
-            let open = transaction.rows(asked.0).await?.len() as u64;
-            if open != asked.1 {
+        let mut locks = HashMap::new();
+        for (asked, count) in self.locks_query(&used) {
+            let open = transaction.rows(asked).await?;
+            if open.len() as u64 != count {
                 return Err(Tried::Done(Committed::Deposed));
             }
+            for row in &open {
+                locks.insert(parsed(row, "id")?, lock(row)?);
+            }
         }
-        let plan = match plan(&self.statements, batch, &known, accounts) {
+        let changes = changed(batch, &locks);
+        let units = self.units(transaction, &changes).await?;
+        let known = Known { chains, accounts, units };
+        let plan = match plan(&self.statements, batch, &known, &changes) {
             Ok(Some(plan)) => plan,
             Ok(None) => return Err(Tried::Done(Committed::Deposed)),
             Err(error) => return Err(Tried::Stopped(error)),
@@ -137,6 +146,21 @@ impl Inner {
             transaction.run(query, &effect).await?;
         }
         Ok(plan.chains)
+    }
+
+    /// What the units of a batch come to before it.
+    async fn units(
+        &self,
+        transaction: &mut Transaction,
+        changes: &BTreeMap<Address, Totals>,
+    ) -> Result<HashMap<Address, Totals>, Failure> {
+        let mut units = HashMap::new();
+        for asked in self.units_query(changes.keys().copied()) {
+            for row in &transaction.rows(asked).await? {
+                units.insert(parsed(row, "id")?, totals(row)?);
+            }
+        }
+        Ok(units)
     }
 
     /// Locks the Shard, then looks whether this batch is there, whether this

@@ -5,16 +5,18 @@
 //! outputs consumes; the plan puts the new one right behind that one, and the
 //! uniqueness of positions does the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use neo4rs::summary::Counters;
 use neo4rs::{BoltType, Query, query};
-use webwallet_ledger::{Account, AccountId, Output, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Lock, Output, Pointer, Record};
 
 use super::bolt::{integer, list, packed};
+use super::count;
 use super::schema::SHARD;
 use super::statements::Statements;
 use crate::store::{Batch, Error};
+use crate::unit::Totals;
 
 /// Outputs of one account at most: they share the number's lower half.
 pub(super) const CHAIN_MAX: u64 = 1 << 31;
@@ -35,6 +37,16 @@ impl Chain {
     fn position(&self) -> u64 {
         self.no * CHAIN_MAX + self.s
     }
+}
+
+/// What a batch finds, behind the fence.
+pub(super) struct Known {
+    /// The accounts it touches that are there.
+    pub(super) chains: HashMap<AccountId, Chain>,
+    /// The number of the newest account.
+    pub(super) accounts: u64,
+    /// The units it changes that are there.
+    pub(super) units: HashMap<Address, Totals>,
 }
 
 /// What a batch writes.
@@ -72,19 +84,35 @@ pub(super) fn used(batch: &Batch) -> Option<Vec<Pointer>> {
     Some(before)
 }
 
-/// Plans a batch over the accounts as they are. `accounts` is the number of the
-/// newest account. `None`: an output that it spends is not the unspent one.
+/// What a batch changes, by unit. `locks` are those that it uses and does not make.
+pub(super) fn changed(batch: &Batch, locks: &HashMap<Pointer, Lock>) -> BTreeMap<Address, Totals> {
+    let made: HashMap<Pointer, &Lock> =
+        batch.records.iter().flat_map(|record| record.locked()).collect();
+    let lock = |pointer: &Pointer| locks.get(pointer).or_else(|| made.get(pointer).copied());
+    let mut changed: BTreeMap<Address, Totals> = BTreeMap::new();
+    for record in &batch.records {
+        for (unit, change) in Totals::changes(record, lock) {
+            let totals = changed.entry(unit).or_default();
+            *totals = totals.plus(&change);
+        }
+    }
+    changed
+}
+
+/// Plans a batch over what is there. `None`: an output that it spends is not the
+/// unspent one.
 ///
 /// # Errors
 /// A position does not fit its number.
 pub(super) fn plan(
     statements: &Statements,
     batch: &Batch,
-    known: &HashMap<AccountId, Chain>,
-    accounts: u64,
+    known: &Known,
+    changes: &BTreeMap<Address, Totals>,
 ) -> Result<Option<Plan>, Error> {
+    let Known { chains: known, accounts, units } = known;
     let mut chains: HashMap<AccountId, Chain> = HashMap::with_capacity(known.len());
-    let mut newest = accounts;
+    let mut newest = *accounts;
     let mut rows = Vec::with_capacity(batch.records.len());
     for record in &batch.records {
         let mut outputs = Vec::with_capacity(record.outputs.len());
@@ -120,6 +148,7 @@ pub(super) fn plan(
     plan.create_transactions(statements, batch, rows);
     plan.make_locks(statements, batch);
     plan.move_accounts(statements, known);
+    plan.count_units(statements, units, changes);
     Ok(Some(plan))
 }
 
@@ -264,6 +293,30 @@ impl Plan {
         let rows = moved.into_iter().map(row).collect();
         let effect = |rows| Counters { properties_set: 4 * rows, ..Counters::default() };
         self.add(packed(&statements.accounts_moved, rows), effect);
+    }
+
+    fn count_units(
+        &mut self,
+        statements: &Statements,
+        known: &HashMap<Address, Totals>,
+        changes: &BTreeMap<Address, Totals>,
+    ) {
+        let (mut new, mut there) = (Vec::new(), Vec::new());
+        for (unit, change) in changes {
+            match known.get(unit) {
+                Some(totals) => there.push(count::row(unit, &totals.plus(change))),
+                None => new.push(count::row(unit, change)),
+            }
+        }
+        let effect = |rows| Counters {
+            nodes_created: rows,
+            labels_added: rows,
+            properties_set: 4 * rows,
+            ..Counters::default()
+        };
+        self.add(packed(&statements.units_counted, new), effect);
+        let effect = |rows| Counters { properties_set: 3 * rows, ..Counters::default() };
+        self.add(packed(&statements.units_counted, there), effect);
     }
 
     fn add(&mut self, queries: Vec<(Query, u64)>, effect: impl Fn(u64) -> Counters) {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use neo4rs::{BoltType, Query, Row, query};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Time};
+use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Output, Pointer, Time};
 
 use super::Inner;
 use super::bolt::{Failure, integer, packed};
 use super::plan::Chain;
 use super::schema::{SHARD, first, get};
 use crate::store::{Error, Head, Intent, Loaded, Page, Placed, Stored};
+use crate::unit::{Totals, Unit};
 
 /// Health asks once a second.
 const HEAD_DEADLINE: Duration = Duration::from_secs(1);
@@ -159,6 +160,43 @@ impl Inner {
         Ok(found.into_iter().map(|(id, chain)| (id, chain.account)).collect())
     }
 
+    pub(super) async fn unit(&self, unit: Address) -> Result<Unit, Error> {
+        let asked = query(&self.statements.unit).param("unit", unit.as_str());
+        let rows = self.bolt.read(asked).await?;
+        let row = first(&rows)?;
+        let supply = match get::<Option<&str>>(row, "net")? {
+            Some(net) => Amount::parse_signed(net).map(|net| net.negated()),
+            None => Ok(Amount::zero()),
+        };
+        let supply = supply
+            .map_err(|e| Failure::Unexplained(format!("what the issuer of {unit} has: {e}")))?;
+        let counted = get::<Option<u64>>(row, "accounts")?.is_some();
+        let totals = if counted { totals(row)? } else { Totals::default() };
+        Ok(Unit { supply, totals })
+    }
+
+    /// Questions for what these units come to.
+    pub(super) fn units_query(&self, units: impl Iterator<Item = Address>) -> Vec<Query> {
+        let ids = units.map(|unit| unit.as_str().into()).collect();
+        packed(&self.statements.units, ids).into_iter().map(|(query, _)| query).collect()
+    }
+
+    pub(super) async fn holders(
+        &self,
+        unit: Address,
+        after: Option<Address>,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Vec<(Address, Balance)>, Error> {
+        let asked = query(&self.statements.holders)
+            .param("unit", unit.as_str())
+            .param("after", after.as_ref().map_or("", Address::as_str))
+            .param("skip", integer(skip))
+            .param("limit", limit);
+        let rows = self.bolt.read(asked).await?;
+        rows.iter().map(|row| Ok((parsed(row, "address")?, balance(row)?))).collect()
+    }
+
     pub(super) async fn outputs(
         &self,
         account: AccountId,
@@ -254,7 +292,17 @@ fn stored(row: &Row) -> Result<Stored, Error> {
     Ok(Stored { number, hash, bytes })
 }
 
-fn lock(row: &Row) -> Result<Lock, Failure> {
+/// What a row says that a unit comes to.
+pub(super) fn totals(row: &Row) -> Result<Totals, Failure> {
+    let sum = |name: &str| {
+        let text: &str = get(row, name)?;
+        Amount::parse_sum(text)
+            .ok_or_else(|| Failure::Unexplained(format!("{name} of a unit reads {text:?}")))
+    };
+    Ok(Totals { accounts: get(row, "accounts")?, locked: sum("locked")?, credit: sum("credit")? })
+}
+
+pub(super) fn lock(row: &Row) -> Result<Lock, Failure> {
     Lock::parse(get::<&str>(row, "output")?.as_bytes())
         .map_err(|e| Failure::Unexplained(format!("a lock in the graph: {e}")))
 }
@@ -269,7 +317,7 @@ fn pointer(row: &Row) -> Result<Pointer, Failure> {
 }
 
 /// A column that is written as text in documents.
-fn parsed<T: std::str::FromStr>(row: &Row, name: &str) -> Result<T, Failure> {
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row, name: &str) -> Result<T, Failure> {
     let text: &str = get(row, name)?;
     text.parse().map_err(|_| Failure::Unexplained(format!("{name} in the graph reads {text:?}")))
 }

@@ -73,6 +73,8 @@ impl Inner {
             [number.into(), BoltType::from(0)].into_iter().chain((0..5).map(|_| text(&name)));
         let used = vec![number.into(), text(&name)];
         let keys = || packed(&statements.heads, vec![text(&name)]).into_iter().map(|(q, _)| q);
+        let unit = vec![text(&name), BoltType::from(0), text("0"), text("0")];
+        let units = || packed(&statements.units, vec![text(&name)]).into_iter().map(|(q, _)| q);
         let locks = || packed(&statements.locks, vec![text(&name)]).into_iter().map(|(q, _)| q);
         let fence = on_shard(&statements.fence)
             .param("batch", name.clone())
@@ -91,7 +93,7 @@ impl Inner {
         let transactions =
             vec![number.into(), text(&name), BoltType::from(0), record, ious, outputs];
         let mut queries = vec![on_shard(&statements.rehearsal), fence];
-        queries.extend(keys().chain(locks()));
+        queries.extend(keys().chain(locks()).chain(units()));
         queries
             .extend(row(&statements.accounts_new, account.into_iter().chain(balance()).collect()));
         queries.push(on_shard(&statements.accounts_counted).param("accounts", number));
@@ -101,7 +103,8 @@ impl Inner {
         queries.extend(keys().chain(locks()));
         queries.extend(row(&statements.locks_used, used));
         queries.extend(row(&statements.accounts_moved, moved.collect()));
-        queries.extend([intend, trim]);
+        queries.extend(row(&statements.units_counted, unit));
+        queries.extend(units().chain([intend, trim]));
         for query in queries {
             transaction.rows(query).await?;
         }
@@ -120,6 +123,8 @@ impl Inner {
         self.numbered(0).await?;
         self.named(hash).await?;
         self.accounts(nobody, None, 1).await?;
+        self.unit(nobody).await?;
+        self.holders(nobody, None, 0, 1).await?;
         self.outputs(account, Page { before: 0, skip: 0, limit: 1 }).await?;
         self.intents(u64::MAX, 1).await?;
         self.cleared(u64::MAX, 1).await.map(drop)

@@ -7,12 +7,14 @@ use std::time::Duration;
 use neo4rs::{Row, query};
 
 use super::bolt::{Bolt, Failure, Settings, Transaction, statement};
+use super::count;
 use crate::store::Error;
 
 /// The only Shard: one writer numbers everything.
 pub(super) const SHARD: &str = "main";
-/// The form of the data. A graph of a newer form is not touched.
-const FORMAT: i64 = 1;
+/// The form of the data: from 2 on each unit says what it comes to. A graph of a
+/// newer form is not touched.
+pub(super) const FORMAT: i64 = 2;
 /// The first answer of all. A server that gives it is there, however busy.
 const FIRST_DEADLINE: Duration = Duration::from_secs(4);
 /// Oldest version whose answers these statements were tried on.
@@ -21,7 +23,7 @@ const VERSION_MIN: (u32, u32) = (5, 26);
 /// Label and property of each uniqueness constraint. They are the laws: with
 /// them two writers, a stale cache or a wrong plan cannot spend an output or
 /// clear an IOU twice, nor give a number twice.
-const UNIQUE: [(&str, &str); 11] = [
+const UNIQUE: [(&str, &str); 12] = [
     ("Shard", "id"),
     ("Batch", "id"),
     ("Transaction", "n"),
@@ -33,12 +35,17 @@ const UNIQUE: [(&str, &str); 11] = [
     ("Block", "height"),
     ("Lock", "id"),
     ("Use", "id"),
+    ("Unit", "id"),
 ];
 
 /// Label and properties of each index. Without them a page of an address's
-/// accounts would read all accounts, and one of its locks all locks.
-const INDEXES: [(&str, [&str; 2]); 3] =
-    [("Account", ["address", "unit"]), ("Open", ["unit", "address"]), ("Open", ["unit", "source"])];
+/// accounts, or of a unit's, would read all accounts, and one of its locks all locks.
+const INDEXES: [(&str, [&str; 2]); 4] = [
+    ("Account", ["address", "unit"]),
+    ("Account", ["unit", "address"]),
+    ("Open", ["unit", "address"]),
+    ("Open", ["unit", "source"]),
+];
 
 fn index(label: &str, [first, second]: [&str; 2]) -> String {
     let name = format!("{label}_{first}_{second}").to_lowercase();
@@ -59,12 +66,18 @@ pub(super) struct Opened {
     pub(super) epoch: Option<u64>,
 }
 
-/// Checks everything, makes what an empty graph lacks, and takes the graph.
-/// Nothing is written before all checks have passed.
+/// Checks everything, makes what an empty graph lacks, takes the graph, and brings
+/// one of an earlier format to this one. Nothing is written before all checks have
+/// passed.
 pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Result<Opened, Error> {
     let opened = async {
-        let (version, is_new) = check(bolt, domain).await?;
-        if is_new {
+        let (version, format) = check(bolt, domain).await?;
+        let is_earlier = format.is_some_and(|format| format < FORMAT);
+        if is_earlier {
+            bolt.define(&constraint("Unit", "id")).await?;
+            bolt.define(&index("Account", ["unit", "address"])).await?;
+        }
+        if format.is_none() {
             for (label, property) in UNIQUE {
                 bolt.define(&constraint(label, property)).await?;
             }
@@ -76,7 +89,11 @@ pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Resu
                 "{what} is missing, without which payments could clear twice or take very long; make it again with: {command}"
             )));
         }
-        Ok(Opened { version, epoch: Some(take(bolt, domain).await?) })
+        let epoch = take(bolt, domain).await?;
+        if is_earlier {
+            count::units(bolt, epoch).await?;
+        }
+        Ok(Opened { version, epoch: Some(epoch) })
     };
     opened.await.map_err(|refusal: Refusal| refusal.into_error(settings))
 }
@@ -89,8 +106,12 @@ pub(super) async fn inspect(
     domain: &str,
 ) -> Result<Opened, Error> {
     match check(bolt, domain).await {
-        Ok((version, false)) => Ok(Opened { version, epoch: None }),
-        Ok((_, true)) => Err(Error::Unavailable(format!(
+        Ok((_, Some(format))) if format < FORMAT => Err(Error::Unavailable(format!(
+            "the graph at {} has data format {format}; start webwallet serve on it once, which brings it to {FORMAT}",
+            settings.url
+        ))),
+        Ok((version, Some(_))) => Ok(Opened { version, epoch: None }),
+        Ok((_, None)) => Err(Error::Unavailable(format!(
             "the database at {} is empty: no webwallet has written to it",
             settings.url
         ))),
@@ -139,8 +160,8 @@ fn explained(failure: Failure, settings: &Settings) -> Error {
     })
 }
 
-/// Version, and whether the graph is a new one.
-async fn check(bolt: &Bolt, domain: &str) -> Result<(String, bool), Refusal> {
+/// Version, and the format of the graph, unless it is a new one.
+async fn check(bolt: &Bolt, domain: &str) -> Result<(String, Option<i64>), Refusal> {
     let components = query("CALL dbms.components() YIELD versions RETURN versions[0] AS version");
     let rows = bolt.read_within(FIRST_DEADLINE, components).await?;
     let version: String = get(first(&rows)?, "version")?;
@@ -159,10 +180,11 @@ async fn check(bolt: &Bolt, domain: &str) -> Result<(String, bool), Refusal> {
                 "this database holds {transactions} nodes labelled Transaction and {accounts} labelled Account that are not WebWallet's; use a server of its own"
             )));
         }
-        return Ok((version, true));
+        return Ok((version, None));
     };
-    is_ours(&owner, get(row, "format")?, domain)?;
-    Ok((version, false))
+    let format = get(row, "format")?;
+    is_ours(&owner, format, domain)?;
+    Ok((version, Some(format)))
 }
 
 /// A constraint or an index that is not there.

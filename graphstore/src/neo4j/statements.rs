@@ -27,5 +27,6 @@ statements! {
     head fence accounts_new accounts_counted transactions accounts_moved
     heads ious numbered named cleared accounts_of outputs
     locks_made locks_used locks locks_of
+    unit units units_counted holders accounts_after locks_after formed
     intend intents trim trimmed faults rehearsal
 }

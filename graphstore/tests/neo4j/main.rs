@@ -3,6 +3,8 @@
 
 #[path = "../graph/mod.rs"]
 mod graph;
+#[path = "../life/mod.rs"]
+mod life;
 mod lost;
 #[path = "../payments/mod.rs"]
 mod payments;

@@ -41,6 +41,14 @@ fn account(k: &str, no: i64) -> Query {
     rows(statement, row)
 }
 
+/// What a unit comes to, whether it is there or not.
+fn unit(id: &str) -> Query {
+    let statement = include_str!("../../src/neo4j/units_counted.cypher");
+    let mut row = vec![id.into(), 1.into()];
+    row.extend(["0", "0"].map(BoltType::from));
+    rows(statement, row)
+}
+
 /// A lock that the transaction of this number makes.
 fn lock(n: i64, id: &str) -> Query {
     let statement = include_str!("../../src/neo4j/locks_made.cypher");
@@ -100,6 +108,7 @@ fn collide(on: &str) -> [Query; 2] {
         "Output.p" => [transaction(1, "a", "a", 1), transaction(2, "b", "b", 1)],
         "Account.k" => [account("same", 1), account("same", 2)],
         "Account.no" => [account("a", 1), account("b", 1)],
+        "Unit.id" => [unit("same"), unit("same")],
         "Lock.id" => [lock(1, "same"), lock(2, "same")],
         "Use.id" => [take(1, "there"), take(2, "there")],
         other => panic!("no race for {other}: write one"),
@@ -158,7 +167,7 @@ async fn of_two_blind_writers_one_wins_and_without_the_constraint_both_do() {
             shards().await;
             let won = winners(&alone, collide(&on), false).await;
             // These look first: whoever comes late enough does nothing, which is no defeat.
-            let looks = ["Shard.id", "Batch.id", "Block.height"].contains(&on.as_str());
+            let looks = ["Shard.id", "Batch.id", "Block.height", "Unit.id"].contains(&on.as_str());
             assert!(won == 1 || (looks && won == 2), "{on}, race {race}: {won} won");
             assert_eq!(alone.number(&doubled).await, 0, "{on}, race {race}");
         }

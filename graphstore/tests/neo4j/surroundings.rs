@@ -8,7 +8,8 @@ use webwallet_graphstore::neo4j::{Neo4j, Settings};
 use webwallet_graphstore::store::{Committed, Store};
 
 use crate::graph::Alone;
-use crate::payments::{DOMAIN, batch, pay};
+use crate::life::{Life, UNITS};
+use crate::payments::{DOMAIN, address, batch, pay};
 
 /// What the operator reads.
 async fn refusal(settings: &Settings, domain: &str) -> String {
@@ -55,8 +56,8 @@ async fn a_graph_of_another_domain_or_a_newer_format_is_not_touched() {
     drop(alone.open().await);
     let why = refusal(&alone.settings, "example.org").await;
     names(&why, &["another domain", "example.net", "example.org"]);
-    alone.run("MATCH (h:Shard) SET h.format = 2").await;
-    names(&refusal(&alone.settings, DOMAIN).await, &["data format 2", "newer webwallet"]);
+    alone.run("MATCH (h:Shard) SET h.format = 3").await;
+    names(&refusal(&alone.settings, DOMAIN).await, &["data format 3", "newer webwallet"]);
     assert_eq!(alone.number("MATCH (h:Shard) RETURN h.epoch").await, 1, "nobody has taken it");
 }
 
@@ -116,12 +117,47 @@ async fn an_inspected_graph_is_left_to_its_writer_and_its_faults_are_named() {
     names(accounts, &["counts 2 accounts", "3 are there"]);
 }
 
+/// A graph that was left by a build which did not count: it opens, and says of every
+/// unit what its accounts and locks come to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graph_of_a_build_without_units_is_counted_at_the_start() {
+    let alone = Alone::start().await;
+    let store = alone.open().await;
+    let mut life = Life::new(4);
+    for _ in 0..12 {
+        let committed = store.commit(&life.batch(5)).await.expect("commit");
+        assert_eq!(committed, Committed::Yes);
+    }
+    drop(store);
+    alone.run("MATCH (u:Unit) DELETE u").await;
+    // Of a start that was killed while it counted.
+    alone.run("CREATE (:Unit {id: 'half', accounts: 1, locked: '0', credit: '0'})").await;
+    alone.run("MATCH (h:Shard) SET h.format = 1").await;
+    alone.run("DROP CONSTRAINT unit_id").await;
+    alone.run("DROP INDEX account_unit_address").await;
+    let looked = Neo4j::inspect(&alone.settings, DOMAIN).await.err().expect("refused");
+    names(&looked.to_string(), &["data format 1", "webwallet serve"]);
+    for _ in 0..2 {
+        let store = alone.open().await;
+        for name in UNITS {
+            let (unit, holders) = life.recount(name);
+            assert_eq!(store.unit(address(name)).await.expect("unit"), unit, "unit {name}");
+            let listed = store.holders(address(name), None, 0, 100).await.expect("holders");
+            assert_eq!(listed, holders, "holders of {name}");
+        }
+        let committed = store.commit(&life.batch(5)).await.expect("commit");
+        assert_eq!(committed, Committed::Yes);
+        assert_eq!(store.faults().await.expect("faults"), Vec::<String>::new());
+    }
+    assert_eq!(alone.number("MATCH (h:Shard) RETURN h.format").await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_missing_constraint_is_named_with_the_command_that_makes_it() {
     let alone = Alone::start().await;
     drop(alone.open().await);
     let constraints = alone.constraints().await;
-    assert_eq!(constraints.len(), 11);
+    assert_eq!(constraints.len(), 12);
     for (name, on) in constraints {
         alone.run(&format!("DROP CONSTRAINT {name}")).await;
         let why = refusal(&alone.settings, DOMAIN).await;

@@ -1,5 +1,7 @@
 //! Payments among people who are their names.
 
+#![allow(dead_code, reason = "each test binary takes what it needs")]
+
 use std::sync::Arc;
 
 use webwallet_graphstore::store::{Batch, Loaded, Store};

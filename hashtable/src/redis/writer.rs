@@ -8,7 +8,7 @@ use webwallet_ledger::Hash;
 
 use super::{Shared, engine};
 use crate::{
-    store::{Document, Error},
+    store::{Document, Error, Shelf},
     value,
 };
 
@@ -31,6 +31,7 @@ pub(super) struct Put {
 
 /// A document as it is kept.
 struct Entry {
+    shelf: Shelf,
     name: Hash,
     number: u64,
     value: Vec<u8>,
@@ -40,6 +41,7 @@ impl Put {
     /// Hashed here, in the caller's task; the writer only writes.
     pub(super) fn new(documents: &[Document], done: oneshot::Sender<Result<(), Error>>) -> Put {
         let entries = documents.iter().map(|document| Entry {
+            shelf: document.shelf(),
             name: document.name(),
             number: document.number(),
             value: value::of(document),
@@ -126,7 +128,7 @@ impl Shared {
         let records = || entries.iter().filter(|entry| entry.number != 0);
         let documents = entries.iter().map(|entry| {
             let mut set = cmd("SET");
-            set.arg(self.key(entry.name)).arg(&entry.value).arg("NX");
+            set.arg(self.shelf_key(entry.shelf, &entry.name)).arg(&entry.value).arg("NX");
             set
         });
         let numbers = records().map(|entry| {
@@ -148,13 +150,15 @@ impl Shared {
 
     /// Reads back what was there before, and replaces what is damaged.
     async fn mend(&self, entries: &[&Entry]) -> RedisResult<()> {
-        let values = self.values(entries.iter().map(|entry| self.key(entry.name))).await?;
+        let values = self
+            .values(entries.iter().map(|entry| self.shelf_key(entry.shelf, &entry.name)))
+            .await?;
         // Where each put asks for its own sync, what another process put may not be
         // synced yet; written again by this one, it is.
         let always = self.waits();
         let replaced = entries.iter().zip(values).filter_map(|(entry, value)| {
             let value = value?;
-            let new = match value::verified(entry.name, &value) {
+            let new = match value::verified(entry.shelf, entry.name, &value) {
                 Some(_) if always => &value[..],
                 Some(_) => return None,
                 None => {
@@ -164,7 +168,8 @@ impl Shared {
                 }
             };
             let mut replace = cmd("EVAL");
-            replace.arg(REPLACE).arg(1).arg(self.key(entry.name)).arg(&value[..]).arg(new);
+            let key = self.shelf_key(entry.shelf, &entry.name);
+            replace.arg(REPLACE).arg(1).arg(key).arg(&value[..]).arg(new);
             Some(replace)
         });
         let replaced = replaced.collect();

@@ -39,6 +39,7 @@ fn record(number: usize, unit: usize, holder: (usize, usize), issued: usize) -> 
         outputs: vec![output(unit, "-", issued), output(holder.0, "", holder.1)],
         locks: vec![],
         collects: vec![],
+        credits: vec![],
     }
 }
 

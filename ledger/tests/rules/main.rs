@@ -9,4 +9,5 @@ mod party;
 mod properties;
 mod puzzles;
 mod rejections;
+mod supplied;
 mod vectors;

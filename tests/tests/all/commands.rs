@@ -85,6 +85,57 @@ fn iou_verify_judges_every_vector() {
     assert_eq!(valid, 17);
 }
 
+/// Whoever asks how much there is of a unit sees what was issued, and to whom.
+#[test]
+fn a_unit_its_holders_and_a_document_are_read_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let (url, home) = (server.url(), folder.path().join("home"));
+    let at = [("WEBWALLET_URL", url.as_str()), ("WEBWALLET_HOME", home.to_str().expect("UTF-8"))];
+    let webwallet = |arguments: &[&str]| {
+        let output = run(arguments, b"", &at);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    for name in ["alice", "bob", "carol"] {
+        webwallet(&["key", "new", name]);
+    }
+    webwallet(&["issue", "--from", "alice", "--to", "bob", "--amount", "10"]);
+    webwallet(&["issue", "--from", "alice", "--to", "carol", "--amount", "0.5", "--credit", "-7"]);
+    let unit = json(&webwallet(&["unit", "alice", "--json"]))["data"].clone();
+    let part = |name: &str| unit[name].as_str().expect("a text").to_owned();
+    assert_eq!(["supply", "locked", "accounts", "credit"].map(part), ["10.5", "0", "3", "7"]);
+    assert!(webwallet(&["unit", "alice"]).contains("10.5"));
+    let mut nets = Vec::new();
+    let mut more = String::new();
+    loop {
+        let mut page = vec!["unit", "alice", "--holders", "--json", "--limit", "1"];
+        if !more.is_empty() {
+            page.extend(["--cursor", &more]);
+        }
+        let page = json(&webwallet(&page))["data"].clone();
+        nets.push(page["holders"][0]["balance"]["net"].as_str().expect("a net").to_owned());
+        let Some(next) = page["next"].as_str() else { break };
+        more = next.to_owned();
+    }
+    nets.sort();
+    assert_eq!(nets, ["-10.5", "0.5", "10"]);
+
+    let data = r#"{"for":"bread"}"#;
+    let name = webwallet_ledger::Hash::sha3(data.as_bytes());
+    let hash = format!(r#"{{"steps":"stringify:data","types":"sha3-256","value":"{name}"}}"#);
+    let document = format!(r#"{{"data":{data},"hash":{hash},"meta":{{}}}}"#);
+    let file = folder.path().join("document.json");
+    std::fs::write(&file, format!("{document}\n")).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    for _ in 0..2 {
+        assert_eq!(webwallet(&["document", "put", file]).trim_end(), document);
+    }
+    assert_eq!(webwallet(&["document", "get", &name.to_string()]).trim_end(), document);
+    let unknown = run(&["document", "get", &"0".repeat(64)], b"", &at);
+    assert_eq!(unknown.status.code(), Some(1));
+}
+
 /// The first thing a newcomer runs.
 #[test]
 fn demo_shows_everything_and_ends_well() {

@@ -8,6 +8,7 @@ mod kill;
 mod race;
 mod seal;
 mod syncs;
+mod walk;
 
 /// How often to repeat: `short` in `scripts/test`, `long` in `scripts/soak`.
 fn rounds(short: usize, long: usize) -> usize {

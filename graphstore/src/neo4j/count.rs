@@ -1,0 +1,118 @@
+//! Counting the units of a graph that an earlier build has left: it kept the
+//! accounts and the locks, but not what they come to.
+//!
+//! This process has taken the graph by then, so that nothing clears meanwhile.
+//! Killed in the middle, it begins again: every total is written as a whole, and
+//! the format last.
+
+use std::collections::HashMap;
+
+use neo4rs::{BoltType, Query, query};
+use webwallet_ledger::account::Balance;
+use webwallet_ledger::{Address, Lock};
+
+use super::bolt::{Bolt, Failure, integer, list, packed};
+use super::read::parsed;
+use super::schema::{FORMAT, SHARD, get};
+use super::statements::Statements;
+use crate::unit::Totals;
+
+/// Accounts or locks read at a time.
+const PAGE: usize = 5_000;
+/// Units written in one transaction.
+const UNITS: usize = 1_000;
+
+/// A row for the statement that writes what units come to.
+pub(super) fn row(unit: &Address, totals: &Totals) -> BoltType {
+    let (locked, credit) = (totals.locked.to_string(), totals.credit.to_string());
+    list(vec![unit.as_str().into(), integer(totals.accounts), locked.into(), credit.into()])
+}
+
+/// Counts all units and brings the graph to this program's format.
+pub(super) async fn units(bolt: &Bolt, epoch: u64) -> Result<(), Failure> {
+    let statements = Statements::new();
+    let mut units: HashMap<Address, Totals> = HashMap::new();
+    count_accounts(bolt, &statements, &mut units).await?;
+    count_locks(bolt, &statements, &mut units).await?;
+    tracing::info!(units = units.len(), "the units of an earlier build's graph are counted");
+    let rows: Vec<BoltType> = units.iter().map(|(unit, totals)| row(unit, totals)).collect();
+    for rows in rows.chunks(UNITS) {
+        let written = packed(&statements.units_counted, rows.to_vec());
+        write(bolt, written.into_iter().map(|(query, _)| query)).await?;
+    }
+    let formed = query(&statements.formed)
+        .param("shard", SHARD)
+        .param("epoch", integer(epoch))
+        .param("format", FORMAT);
+    let mut transaction = bolt.begin().await?;
+    let rows = transaction.rows(formed).await;
+    let rows = transaction.end(rows).await?;
+    if rows.is_empty() {
+        let why = "another Graphstore has taken the graph while its units were counted";
+        return Err(Failure::Transient(why.into()));
+    }
+    Ok(())
+}
+
+async fn write(bolt: &Bolt, queries: impl Iterator<Item = Query>) -> Result<(), Failure> {
+    let mut transaction = bolt.begin().await?;
+    let mut ran = Ok(Vec::new());
+    for query in queries {
+        ran = transaction.rows(query).await;
+        if ran.is_err() {
+            break;
+        }
+    }
+    transaction.end(ran).await.map(drop)
+}
+
+async fn count_accounts(
+    bolt: &Bolt,
+    statements: &Statements,
+    units: &mut HashMap<Address, Totals>,
+) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let asked = query(&statements.accounts_after);
+        let asked = asked.param("after", integer(after)).param("limit", PAGE as i64);
+        let rows = bolt.read(asked).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = get(last, "no")?;
+        for row in &rows {
+            let (unit, address): (Address, Address) =
+                (parsed(row, "unit")?, parsed(row, "address")?);
+            let totals = units.entry(unit).or_default();
+            totals.accounts += 1;
+            if unit != address {
+                let balance = Balance::from_texts("0", get(row, "min")?, "Infinity");
+                let balance = balance.map_err(|e| {
+                    Failure::Unexplained(format!("the lower limit of account {after}: {e}"))
+                })?;
+                let credit = balance.min.map(|min| min.negated());
+                totals.credit = credit.map_or(totals.credit.clone(), |c| totals.credit.plus(&c));
+            }
+        }
+    }
+}
+
+async fn count_locks(
+    bolt: &Bolt,
+    statements: &Statements,
+    units: &mut HashMap<Address, Totals>,
+) -> Result<(), Failure> {
+    let mut after = String::new();
+    loop {
+        let asked = query(&statements.locks_after);
+        let asked = asked.param("after", after).param("limit", PAGE as i64);
+        let rows = bolt.read(asked).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = get(last, "id")?;
+        for row in &rows {
+            if get(row, "open")? {
+                let Lock { account, amount, .. } = super::read::lock(row)?;
+                let totals = units.entry(account.unit).or_default();
+                totals.locked = totals.locked.plus(&amount);
+            }
+        }
+    }
+}

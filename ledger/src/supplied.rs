@@ -1,0 +1,101 @@
+//! Documents that anybody may supply: puzzles, and custom data of IOUs.
+//!
+//! Both travel with the IOUs that need them, and both may be kept by a server as
+//! well, under their own name. That such a document is kept says nothing: whoever
+//! has it may have made it up.
+
+use crate::hash::Hash;
+use crate::iou::{Extent, HASH_KEYS, KEYS, check_custom, read_hash, read_types};
+use crate::json::{self, Value, member};
+use crate::limits::DEPTH_MAX;
+use crate::puzzle::{DATA_KEYS, Puzzle};
+use crate::rejection::{Code, Earliest, Rejection};
+use crate::shape::{Object, Path};
+
+/// The kinds of documents that servers make; nobody supplies one.
+const KINDS: [&str; 5] = ["record", "genesis", "block", "stack", "keys"];
+
+/// A puzzle, or custom data, that has its name by right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supplied {
+    name: Hash,
+    bytes: Vec<u8>,
+}
+
+impl Supplied {
+    /// Reads a request `{"data": document}`, formatted as it may be. The document
+    /// is `{data, hash, meta}` with an empty `meta`; its `data` is a puzzle's
+    /// where it has a puzzle's two keys, and custom data otherwise.
+    ///
+    /// # Errors
+    /// `malformed`, `too_large`, `unsupported_hash`, `hash_mismatch`, or of a
+    /// puzzle `unsupported_scheme`; the earliest of them.
+    pub fn parse(body: &[u8]) -> Result<Supplied, Rejection> {
+        let value = json::parse(body, DEPTH_MAX)?;
+        let root = Path::ROOT;
+        let body = Object::new(&value, &root, &["data"])?;
+        Supplied::read(body.required("data", &root)?, &root.key("data"))
+    }
+
+    /// Reads the document alone, as it is kept.
+    ///
+    /// # Errors
+    /// As [`Supplied::parse`].
+    pub fn of_document(document: &[u8]) -> Result<Supplied, Rejection> {
+        Supplied::read(&json::parse(document, DEPTH_MAX)?, &Path::ROOT)
+    }
+
+    /// The hash of its data, by whichever function it says.
+    pub fn name(&self) -> Hash {
+        self.name
+    }
+
+    /// Canonical JSON of the whole document.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn read(value: &Value<'_>, at: &Path<'_>) -> Result<Supplied, Rejection> {
+        let document = Object::new(value, at, KEYS)?;
+        let mut found = Earliest::default();
+        let data = document.required("data", at)?;
+        let name = if is_puzzle(data) {
+            Puzzle::read(value, Extent::Whole, at, &mut found)?.0
+        } else {
+            read_custom(&document, data, at, &mut found)?
+        };
+        found.into_result()?;
+        Ok(Supplied { name, bytes: value.to_vec() })
+    }
+}
+
+fn is_puzzle(data: &Value<'_>) -> bool {
+    let Value::Object(members) = data else { return false };
+    members.iter().map(|(key, _)| key.as_str()).eq(DATA_KEYS.iter().copied())
+}
+
+/// The name of custom data.
+fn read_custom(
+    document: &Object<'_, '_>,
+    data: &Value<'_>,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Hash, Rejection> {
+    let (data_at, hash_at) = (at.key("data"), at.key("hash"));
+    check_custom(data, &data_at, found)?;
+    if let Some(Value::Text(kind)) = member(data, "kind")
+        && KINDS.contains(&kind.as_str())
+    {
+        let detail = "a document of this kind is made by a server; nobody supplies one";
+        return Err(data_at.key("kind").malformed(detail));
+    }
+    let hash = Object::new(document.required("hash", at)?, &hash_at, HASH_KEYS)?;
+    let types = read_types(&hash, &hash_at, found)?;
+    let name = read_hash(&hash, &hash_at)?;
+    Object::new(document.required("meta", at)?, &at.key("meta"), &[])?;
+    if types.is_some_and(|types| types.digest(&data.to_vec()) != name) {
+        let detail = "this is not the hash of the canonical JSON of data";
+        found.note(hash_at.key("value").rejection(Code::HashMismatch, detail));
+    }
+    Ok(name)
+}

@@ -1,0 +1,67 @@
+//! `webwallet document`: puzzles and custom data, kept by a server for whoever
+//! knows their name.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use webwallet_ledger::Supplied;
+
+use crate::client::{Answer, Url, data};
+use crate::command::Outcome;
+use crate::key::Labels;
+use crate::output;
+use crate::transaction::segment;
+
+/// `webwallet document ...`
+#[derive(Subcommand)]
+pub enum Command {
+    /// Have a server keep a document: a puzzle, or custom data, with its hash and an empty meta
+    Put(Put),
+    /// One document by its name
+    Get(Get),
+}
+
+/// `webwallet document put`
+#[derive(Args)]
+pub struct Put {
+    /// The document
+    file: PathBuf,
+    #[command(flatten)]
+    url: Url,
+}
+
+/// `webwallet document get`
+#[derive(Args)]
+pub struct Get {
+    /// Its `hash.value`
+    hash: String,
+    #[command(flatten)]
+    url: Url,
+}
+
+/// Prints the document as the server has it.
+pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
+    let answer = match command {
+        Command::Get(get) => get.url.server().get(&format!("/document/{}", segment(&get.hash)))?,
+        Command::Put(put) => {
+            let file = put.file.display();
+            let document =
+                std::fs::read(&put.file).with_context(|| format!("{file} cannot be read"))?;
+            // Its name is part of the URL, so it must have one before the server sees it.
+            let document = Supplied::of_document(&document)
+                .with_context(|| format!("{file} is no document that a server keeps"))?;
+            put.url.server().put(&format!("/document/{}", document.name()), document.bytes())?
+        }
+    };
+    match answer {
+        Answer::Problem(problem) => {
+            problem.print(json, &Labels::default())?;
+            Ok(Outcome::Refused)
+        }
+        Answer::Done { body, .. } => {
+            output::line(if json { &body } else { data(&body)?.get() })?;
+            Ok(Outcome::Done)
+        }
+    }
+}

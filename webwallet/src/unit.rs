@@ -1,0 +1,104 @@
+//! `webwallet unit`: how much there is of a unit, and who has it.
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::account::{Page, more};
+use crate::client::{Answer, Url, data};
+use crate::command::Outcome;
+use crate::key::{Home, Labels};
+use crate::output;
+use crate::transaction::Balance;
+
+/// `webwallet unit`
+#[derive(Args)]
+pub struct UnitOf {
+    /// The unit: its issuer's address, or one of your keys
+    #[arg(value_name = "NAME_OR_ADDRESS")]
+    unit: String,
+    /// Who has it, in the order of addresses
+    #[arg(long)]
+    holders: bool,
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+#[derive(Deserialize)]
+struct Unit {
+    unit: String,
+    supply: String,
+    locked: String,
+    accounts: String,
+    credit: String,
+}
+
+#[derive(Deserialize)]
+struct Holders {
+    holders: Vec<Holder>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Holder {
+    address: String,
+    balance: Balance,
+}
+
+impl UnitOf {
+    /// Prints what a unit comes to, or its holders.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let keys = self.home.keys()?;
+        let labels = keys.labels();
+        let unit = keys.address(&self.unit)?;
+        let path = match self.holders {
+            true => format!("/unit/{unit}/holders?{}", self.page.query()),
+            false => format!("/unit/{unit}"),
+        };
+        let body = match self.url.server().get(&path)? {
+            Answer::Done { body, .. } => body,
+            Answer::Problem(problem) => {
+                problem.print(json, &labels)?;
+                return Ok(Outcome::Refused);
+            }
+        };
+        if json {
+            output::line(body)?;
+            return Ok(Outcome::Done);
+        }
+        let found = data(&body)?.get();
+        match self.holders {
+            true => holders(found, &labels)?,
+            false => unit_line(found, &labels)?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn unit_line(found: &str, labels: &Labels) -> anyhow::Result<()> {
+    let Unit { unit, supply, locked, accounts, credit } =
+        serde_json::from_str(found).context("the answer cannot be read")?;
+    let row = vec![labels.of(&unit).to_owned(), supply, locked, accounts, credit];
+    output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], &[row]))?;
+    Ok(())
+}
+
+fn holders(found: &str, labels: &Labels) -> anyhow::Result<()> {
+    let Holders { holders, next } =
+        serde_json::from_str(found).context("the answer cannot be read")?;
+    if holders.is_empty() {
+        output::line("no accounts")?;
+        return Ok(());
+    }
+    let row = |Holder { address, balance: Balance { net, min, max } }| {
+        vec![labels.of(&address).to_owned(), net, min, max]
+    };
+    let rows: Vec<_> = holders.into_iter().map(row).collect();
+    output::line(output::table(&["address", "net", "min", "max"], &rows))?;
+    more(next.as_deref());
+    Ok(())
+}
