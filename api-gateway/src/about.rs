@@ -53,6 +53,8 @@ pub(crate) async fn get_server(
             requests_per_second_per_client: positive(
                 gateway.limits().requests_per_second_per_client_max,
             ),
+            ious_per_second_per_source: positive(gateway.limits().ious_per_second_per_source_max),
+            ious_per_second_per_issuer: positive(gateway.limits().ious_per_second_per_issuer_max),
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };

@@ -22,14 +22,14 @@ use webwallet_proto::graphstore::v1::ClearReply;
 
 use crate::answer::{self, Form};
 use crate::body::{self, Place};
-use crate::conflict;
+use crate::clients::Connected;
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
 use crate::split::{Piece, Splitter};
-use crate::stores::{Cleared, Outcome};
+use crate::stores::{Cleared, Refused};
 use crate::transaction;
 use crate::verifier::Verdict;
 
@@ -69,7 +69,8 @@ pub(crate) async fn post_batch(
     media::check_batch(request.headers())?;
     gateway.prover().permit().await?;
     let stopped = Arc::new(AtomicBool::new(false));
-    let items = items(gateway.clone(), request.into_body(), stopped.clone());
+    let client = request.extensions().get::<Arc<Connected>>().cloned();
+    let items = items(gateway.clone(), client, request.into_body(), stopped.clone());
     let verifying = gateway.clone();
     let verified = items.map(move |item| verified(verifying.clone(), item)).buffered(UNDER_WAY);
     let lines: Pin<Box<dyn Stream<Item = Line> + Send>> = match stop {
@@ -84,9 +85,17 @@ pub(crate) async fn post_batch(
 type Item = Result<(Bytes, Place), Problem>;
 
 /// Cuts the body as it comes.
-fn items(gateway: Gateway, body: Body, stopped: Arc<AtomicBool>) -> impl Stream<Item = Item> {
+fn items(
+    gateway: Gateway,
+    client: Option<Arc<Connected>>,
+    body: Body,
+    stopped: Arc<AtomicBool>,
+) -> impl Stream<Item = Item> {
     struct Reading {
         gateway: Gateway,
+        client: Option<Arc<Connected>>,
+        /// The batch was a request already.
+        first: bool,
         body: Option<Body>,
         splitter: Splitter,
         place: Place,
@@ -94,7 +103,9 @@ fn items(gateway: Gateway, body: Body, stopped: Arc<AtomicBool>) -> impl Stream<
     }
     let place = gateway.bodies().place();
     let splitter = Splitter::default();
-    unfold(Reading { gateway, body: Some(body), splitter, place, stopped }, |mut reading| async {
+    let reading =
+        Reading { gateway, client, first: true, body: Some(body), splitter, place, stopped };
+    unfold(reading, |mut reading| async {
         loop {
             if reading.stopped.load(Ordering::Relaxed) {
                 // Who still sends hears why only if it is let send.
@@ -102,6 +113,10 @@ fn items(gateway: Gateway, body: Body, stopped: Arc<AtomicBool>) -> impl Stream<
                 return None;
             }
             if let Some(piece) = reading.splitter.next() {
+                if let Some(client) = reading.client.as_ref().filter(|_| !reading.first) {
+                    client.turn().await;
+                }
+                reading.first = false;
                 let item = match piece {
                     Piece::Request(bytes) => {
                         let place = reading.place.part(bytes.len());
@@ -160,11 +175,9 @@ fn one_by_one(
             return None;
         }
         let outcome = match verified.next().await? {
-            Ok((Ok(request), body, _place)) => match gateway.stores().clear(request, false).await {
-                Ok(outcome) => decided(&gateway, outcome, &body).await,
-                Err(problem) => Err(problem),
-            },
-            Ok((Err(refusal), _, _place)) => transaction::refused(&gateway, refusal).await,
+            Ok((verdict, body, _place)) => {
+                transaction::decide(&gateway, verdict, &body, false).await
+            }
             Err(problem) => Err(problem),
         };
         let line = stored(&gateway, outcome).await;
@@ -179,35 +192,39 @@ fn one_by_one(
 fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Line> {
     let clearing = gateway.stores().clearing();
     let finishing = gateway.clone();
-    let submitted = unfold((verified, clearing), |(mut verified, mut clearing)| async {
-        let submitted = match verified.next().await? {
-            Ok((Ok(request), body, place)) => {
-                Submitted::Clearing(clearing.clear(request).await, body, place)
-            }
-            Ok((Err(refusal), _, place)) => Submitted::Refused(refusal, place),
-            Err(problem) => Submitted::Failed(problem),
-        };
-        Some((submitted, (verified, clearing)))
-    });
+    let submitted =
+        unfold((gateway, verified, clearing), |(gateway, mut verified, mut clearing)| async {
+            let submitted = match verified.next().await? {
+                Ok((Ok(request), body, place)) => match gateway.allowances().hold(&request).await {
+                    Ok(held) => {
+                        Submitted::Clearing(clearing.clear(request, held).await, body, place)
+                    }
+                    Err(short) => Submitted::Refused(short, place),
+                },
+                Ok((Err(refusal), _, place)) => Submitted::Refused(refusal.into(), place),
+                Err(problem) => Submitted::Failed(problem),
+            };
+            Some((submitted, (gateway, verified, clearing)))
+        });
     submitted.map(move |submitted| finished(finishing.clone(), submitted)).buffered(UNDER_WAY)
 }
 
 enum Submitted {
     Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Bytes, Place),
-    Refused(webwallet_ledger::request::Refusal, Place),
+    Refused(Refused, Place),
     Failed(Problem),
 }
 
 async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
     let (outcome, _place) = match submitted {
         Submitted::Failed(problem) => (Err(problem), None),
-        Submitted::Refused(refusal, place) => {
-            (transaction::refused(&gateway, refusal).await, Some(place))
+        Submitted::Refused(refused, place) => {
+            (transaction::refused(&gateway, refused).await, Some(place))
         }
         Submitted::Clearing(reply, body, place) => {
             let outcome = match reply.await {
                 Ok(Ok(reply)) => match gateway.stores().outcome(reply).await {
-                    Ok(outcome) => decided(&gateway, outcome, &body).await,
+                    Ok(outcome) => transaction::decided(&gateway, outcome, &body).await,
                     Err(problem) => Err(problem),
                 },
                 Ok(Err(problem)) => Err(problem),
@@ -217,17 +234,6 @@ async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
         }
     };
     stored(&gateway, outcome).await
-}
-
-async fn decided(
-    gateway: &Gateway,
-    outcome: Outcome,
-    sent: &Bytes,
-) -> Result<(Cleared, bool), Problem> {
-    match outcome {
-        Outcome::Cleared { record, replayed } => Ok((record, replayed)),
-        Outcome::Rejected(rejection) => Err(conflict::explained(gateway, rejection, sent).await),
-    }
 }
 
 /// As with a single request: no good answer before both stores have the record.

@@ -10,10 +10,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bucket::Bucket;
 use crate::limits::Limits;
 
-/// After this time every bucket is full again, so its entry says nothing.
-const REFILLED: Duration = Duration::from_secs(1);
+/// How often those who are gone are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Who asks again and again for more than he may is answered so much later: each
+/// of his connections then costs next to nothing.
+pub(crate) const SLOWED: Duration = Duration::from_secs(1);
 
 /// The clients of one listener.
 #[derive(Clone)]
@@ -31,9 +35,18 @@ struct Known {
 
 struct Client {
     connections: usize,
-    /// Requests it may still send at once, at the time of `counted`.
-    requests: f64,
-    counted: Instant,
+    requests: Bucket,
+    /// As many as it may send are refused at once.
+    refusals: Bucket,
+}
+
+/// What becomes of one more request of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    Admitted,
+    Refused,
+    /// Refused, and answered only after [`SLOWED`].
+    Slowed,
 }
 
 impl Clients {
@@ -53,8 +66,8 @@ impl Clients {
             known.sweep(now);
             let entry = known.clients.entry(client).or_insert_with(|| Client {
                 connections: 0,
-                requests: f64::from(self.requests_per_second),
-                counted: now,
+                requests: Bucket::full(self.requests_per_second, now),
+                refusals: Bucket::full(self.requests_per_second, now),
             });
             if self.connections_max > 0 && entry.connections >= self.connections_max {
                 return None;
@@ -62,6 +75,15 @@ impl Clients {
             entry.connections += 1;
         }
         Some(Connected { clients: self.clone(), client })
+    }
+
+    /// Asks the buckets of a client; none where requests are not counted.
+    fn of<T>(&self, client: IpAddr, ask: impl FnOnce(&mut Client) -> T) -> Option<T> {
+        if self.requests_per_second == 0 {
+            return None;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clients.get_mut(&client).map(ask)
     }
 
     fn limited(&self) -> bool {
@@ -73,12 +95,12 @@ impl Known {
     /// Forgets who is gone. At most once a second, so that a flood of short
     /// connections does not walk the whole list each time.
     fn sweep(&mut self, now: Instant) {
-        if self.swept.is_some_and(|swept| now.duration_since(swept) < REFILLED) {
+        if self.swept.is_some_and(|swept| now.duration_since(swept) < SWEEP_EVERY) {
             return;
         }
         self.swept = Some(now);
         self.clients.retain(|_, client| {
-            client.connections > 0 || now.saturating_duration_since(client.counted) < REFILLED
+            client.connections > 0 || !client.requests.is_full(now) || !client.refusals.is_full(now)
         });
     }
 }
@@ -91,23 +113,35 @@ pub(crate) struct Connected {
 
 impl Connected {
     /// Whether the client may send one more request now.
-    pub(crate) fn admit(&self, now: Instant) -> bool {
-        let rate = f64::from(self.clients.requests_per_second);
-        if rate == 0.0 {
-            return true;
-        }
-        let mut known = self.clients.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(client) = known.clients.get_mut(&self.client) else {
-            return true;
+    pub(crate) fn admit(&self, now: Instant) -> Admission {
+        let admission = self.clients.of(self.client, |client| {
+            if client.requests.take(1, now) {
+                Admission::Admitted
+            } else if client.refusals.take(1, now) {
+                Admission::Refused
+            } else {
+                Admission::Slowed
+            }
+        });
+        admission.unwrap_or(Admission::Admitted)
+    }
+
+    /// Requests a second that the client may send.
+    pub(crate) fn requests_per_second(&self) -> u32 {
+        self.clients.requests_per_second
+    }
+
+    /// Waits until the client may send one more request.
+    pub(crate) async fn turn(&self) {
+        let wait = |now| {
+            self.clients.of(self.client, |client| match client.requests.take(1, now) {
+                true => Duration::ZERO,
+                false => client.requests.wait(1, now),
+            })
         };
-        let waited = now.saturating_duration_since(client.counted).as_secs_f64();
-        client.counted = client.counted.max(now);
-        client.requests = (client.requests + waited * rate).min(rate);
-        let admitted = client.requests >= 1.0;
-        if admitted {
-            client.requests -= 1.0;
+        while let Some(wait) = wait(Instant::now()).filter(|wait| !wait.is_zero()) {
+            tokio::time::sleep(wait).await;
         }
-        admitted
     }
 }
 
@@ -175,18 +209,46 @@ mod tests {
         let (clients, start) = (clients(0, 3), Instant::now());
         let first = clients.connect(ip("10.0.0.1"), start).expect("admitted");
         let second = clients.connect(ip("10.0.0.1"), start).expect("admitted");
-        assert!(first.admit(start) && second.admit(start) && first.admit(start));
-        assert!(!first.admit(start) && !second.admit(start));
+        let is = |of: &Connected, now, expected| assert_eq!(of.admit(now), expected);
+        for of in [&first, &second, &first] {
+            is(of, start, Admission::Admitted);
+        }
+        // As many are refused at once, and those after them later.
+        for of in [&first, &second, &first] {
+            is(of, start, Admission::Refused);
+        }
+        is(&second, start, Admission::Slowed);
         // A third of a second later there is one more, and only one.
         let later = start + Duration::from_millis(334);
-        assert!(second.admit(later) && !first.admit(later));
+        is(&second, later, Admission::Admitted);
+        is(&first, later, Admission::Refused);
+        is(&first, later, Admission::Slowed);
         // However long it was away, the burst stays what it is; and going away
         // and coming back at once does not fill it.
         let much_later = start + Duration::from_secs(60);
-        assert!((0..3).all(|_| first.admit(much_later)) && !first.admit(much_later));
+        for _ in 0..3 {
+            is(&first, much_later, Admission::Admitted);
+        }
+        is(&first, much_later, Admission::Refused);
         drop((first, second));
         let back = clients.connect(ip("10.0.0.1"), much_later).expect("admitted");
-        assert!(!back.admit(much_later));
+        is(&back, much_later, Admission::Refused);
+    }
+
+    /// A batch would be a way around the limit, if its lines were free.
+    #[tokio::test]
+    async fn lines_of_a_batch_wait_for_their_turn() {
+        let (clients, start) = (clients(0, 20), Instant::now());
+        let one = clients.connect(ip("10.0.0.1"), start).expect("admitted");
+        for _ in 0..25 {
+            one.turn().await;
+        }
+        assert!(start.elapsed() >= Duration::from_millis(249), "{:?}", start.elapsed());
+        let (free, start) = (self::clients(0, 0), Instant::now());
+        let free = free.connect(ip("10.0.0.1"), start).expect("admitted");
+        for _ in 0..1_000_000 {
+            free.turn().await;
+        }
     }
 
     #[test]

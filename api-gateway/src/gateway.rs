@@ -15,6 +15,7 @@ use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
+use crate::allowance::Allowances;
 use crate::edge::{self, Edge};
 use crate::feed::Feed;
 use crate::limits::Limits;
@@ -51,6 +52,7 @@ struct Parts {
     test_clock: bool,
     lossy_redis: bool,
     bodies: body::Room,
+    allowances: Allowances,
     stores: Stores,
     prover: Prover,
     verifier: Verifier,
@@ -78,6 +80,7 @@ impl Gateway {
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
             bodies: body::Room::new(&config.limits),
+            allowances: Allowances::new(&config.limits),
             test_clock: config.test_clock,
             lossy_redis: config.lossy_redis,
             limits: config.limits,
@@ -138,6 +141,10 @@ impl Gateway {
     /// Where bodies have their place while they are worked on.
     pub(crate) fn bodies(&self) -> &body::Room {
         &self.0.bodies
+    }
+
+    pub(crate) fn allowances(&self) -> &Allowances {
+        &self.0.allowances
     }
 
     pub(crate) fn stores(&self) -> &Stores {

@@ -14,10 +14,12 @@
 mod about;
 mod address;
 pub mod admin;
+mod allowance;
 mod answer;
 mod batch;
 mod block;
 mod body;
+mod bucket;
 mod clients;
 mod conflict;
 mod cursor;

@@ -29,8 +29,16 @@ pub struct Limits {
     /// reverse proxy all clients share the proxy's address.
     pub connections_per_client_max: usize,
     /// Requests a second of one IP address, with a burst of the same size;
-    /// 0 = as many as come. One more is refused as `rate_limited`.
+    /// 0 = as many as come. One more is refused as `rate_limited`; from twice as
+    /// many on the refusal takes a second. A line of a batch after the first is
+    /// a request, and waits for its turn.
     pub requests_per_second_per_client_max: u32,
+    /// IOUs a second that clear, or would in a rehearsal, of one source, with a
+    /// burst of the same size; 0 = as many as come. One more is refused as
+    /// `rate_limited`. Each gateway counts for itself.
+    pub ious_per_second_per_source_max: u32,
+    /// The same in one unit, whoever pays.
+    pub ious_per_second_per_issuer_max: u32,
     /// Bytes of a request's headers. HTTP/2: the list as RFC 9113 counts it.
     /// HTTP/1: start line and headers as sent; there the limit is the size of
     /// the read buffer, so it is rounded up to a power of two from 8,192 on.
@@ -74,6 +82,8 @@ impl Default for Limits {
             connections_max: 4_096,
             connections_per_client_max: 0,
             requests_per_second_per_client_max: 0,
+            ious_per_second_per_source_max: 0,
+            ious_per_second_per_issuer_max: 0,
             header_bytes_max: 16_384,
             headers_max: 64,
             http2_streams_max: 256,

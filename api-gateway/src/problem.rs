@@ -107,8 +107,8 @@ others! {
         cause: "The admin listener has a token configured, and the request did not bring it."
         cure: "Send Authorization: Bearer and the token."
     RateLimited "rate_limited" "rate-limited" 429 "same" Some(1);
-        "Too many requests from one client."
-        cause: "The operator has set a number of requests a second for each client."
+        "More a second than the operator allows."
+        cause: "The operator has set a number of requests a second for each client, or of IOUs that clear for each source or unit. Nothing was stored."
         cure: "Send the same again after the seconds that Retry-After names."
     Overloaded "overloaded" "overloaded" 503 "same" Some(1);
         "The server has as much work waiting as it takes on."
@@ -221,6 +221,8 @@ struct Facts {
     account: Option<String>,
     transaction: Option<Hash>,
     retry: &'static str,
+    /// In place of its kind's.
+    retry_after: Option<u32>,
     conflict: Option<Conflict>,
 }
 
@@ -236,6 +238,7 @@ impl Problem {
             actual: None,
             account: None,
             transaction: None,
+            retry_after: None,
             conflict: None,
         }))
     }
@@ -246,6 +249,24 @@ impl Problem {
         self
     }
 
+    /// The same with the limit it is about.
+    pub(crate) fn with_limit(mut self, limit: u32) -> Problem {
+        self.0.limit = Some(limit.to_string());
+        self
+    }
+
+    /// The same with the part of the request it is about, a JSON pointer.
+    pub(crate) fn at(mut self, pointer: String) -> Problem {
+        self.0.pointer = Some(pointer);
+        self
+    }
+
+    /// The same, for the client to wait so many seconds.
+    pub(crate) fn with_retry_after(mut self, seconds: u32) -> Problem {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     /// What it is about.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -253,8 +274,18 @@ impl Problem {
 
     /// The document itself. `instance` is the path of the request.
     pub fn document(&self, instance: &str) -> Vec<u8> {
-        let Facts { kind, detail, pointer, limit, actual, account, transaction, retry, conflict } =
-            &*self.0;
+        let Facts {
+            kind,
+            detail,
+            pointer,
+            limit,
+            actual,
+            account,
+            transaction,
+            retry,
+            conflict,
+            ..
+        } = &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
             title: kind.title(),
@@ -284,7 +315,7 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Kind::Other(other) = kind {
-            if let Some(seconds) = other.retry_after() {
+            if let Some(seconds) = self.0.retry_after.or(other.retry_after()) {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             if other == Other::Unauthorized {
@@ -306,6 +337,7 @@ impl From<Rejection> for Problem {
             actual: rejection.actual,
             account: rejection.account,
             transaction: rejection.record,
+            retry_after: None,
             conflict: None,
         }))
     }

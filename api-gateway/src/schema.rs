@@ -816,6 +816,12 @@ pub struct ServerLimits {
     /// Requests a second of one client, if the operator has set a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second_per_client: Option<u32>,
+    /// IOUs a second of one source, if the operator has set a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ious_per_second_per_source: Option<u32>,
+    /// IOUs a second in one unit, if the operator has set a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ious_per_second_per_issuer: Option<u32>,
 }
 
 /// How a server is.

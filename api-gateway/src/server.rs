@@ -29,13 +29,13 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::answer::Lasting;
-use crate::clients::{Clients, Connected};
+use crate::clients::{Admission, Clients, Connected, SLOWED};
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
 
@@ -91,7 +91,7 @@ pub async fn serve(
             Err(error) => {
                 if !is_of_the_peer(&error) {
                     tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
                 continue;
             }
@@ -197,7 +197,7 @@ impl Connection {
                 let busy = Busy::new(activity.clone());
                 let client = client.clone();
                 let router = router.clone();
-                async move { answer(&client, router, request, busy).await }
+                answer(client, router, request, busy)
             })
         };
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
@@ -234,14 +234,17 @@ impl Connection {
 }
 
 async fn answer(
-    client: &Connected,
+    client: Arc<Connected>,
     router: Router,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     busy: Busy,
 ) -> Result<Response, Infallible> {
-    if client.admit(Instant::now()) {
+    let admission = client.admit(Instant::now());
+    if admission == Admission::Admitted {
+        // For what is many requests in one.
+        request.extensions_mut().insert(client);
         let response = router.oneshot(request).await?;
-        Ok(match response.extensions().get::<Lasting>() {
+        return Ok(match response.extensions().get::<Lasting>() {
             None => response,
             Some(Lasting) => response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
@@ -249,14 +252,17 @@ async fn answer(
                     frame
                 }))
             }),
-        })
-    } else {
-        let problem = Problem::new(
-            Other::RateLimited,
-            "this address sends more requests a second than it may",
-        );
-        Ok(problem.render(request.uri().path()))
+        });
     }
+    if admission == Admission::Slowed {
+        sleep(SLOWED).await;
+    }
+    let limit = client.requests_per_second();
+    let detail = format!("this address sends more than the {limit} requests a second that it may");
+    let problem = Problem::new(Other::RateLimited, detail).with_limit(limit);
+    metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
+        .increment(1);
+    Ok(problem.render(request.uri().path()))
 }
 
 /// When a connection was last of use.

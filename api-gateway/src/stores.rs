@@ -14,6 +14,7 @@ use futures::{SinkExt as _, Stream, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tonic::{Code as Status, Request as Call};
+use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -24,6 +25,7 @@ use webwallet_proto::hashtable::v1 as table;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
+use crate::allowance::Held;
 use crate::problem::{Other, Problem};
 
 /// How long a store may take to show that it is there. It gives its engine half
@@ -65,11 +67,24 @@ pub(crate) enum Outcome {
     Rejected(Rejection),
 }
 
+/// A request that no store was asked about, and which record it might repeat.
+pub(crate) struct Refused {
+    pub(crate) problem: Problem,
+    /// See [`Refusal::ious`].
+    pub(crate) ious: Option<Vec<Hash>>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused { problem: refusal.rejection.into(), ious: refusal.ious }
+    }
+}
+
 /// Requests on their way to be decided, one after the other. After a failure
 /// nothing more is decided on this way.
 pub(crate) struct Clearing {
     requests: futures::channel::mpsc::Sender<graph::ClearRequest>,
-    waiting: UnboundedSender<oneshot::Sender<Result<graph::ClearReply, Problem>>>,
+    waiting: UnboundedSender<(Held, oneshot::Sender<Result<graph::ClearReply, Problem>>)>,
 }
 
 impl Clearing {
@@ -78,12 +93,13 @@ impl Clearing {
     pub(crate) async fn clear(
         &mut self,
         request: Request,
+        held: Held,
     ) -> oneshot::Receiver<Result<graph::ClearReply, Problem>> {
         let (answer, reply) = oneshot::channel();
         let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
         // First who waits, so that no reply comes before; what is not handed
         // over has no reply, and ends the way.
-        if self.waiting.send(answer).is_ok()
+        if self.waiting.send((held, answer)).is_ok()
             && self.requests.send(graph::ClearRequest { inputs }).await.is_err()
         {
             self.waiting = unbounded_channel().0;
@@ -105,16 +121,30 @@ impl Stores {
     pub(crate) async fn clear(
         &self,
         request: Request,
+        held: Held,
         rehearsal: bool,
     ) -> Result<Outcome, Problem> {
         let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
         let call = graph::ClearRequest { inputs };
         let mut graphstore = self.graphstore.clone();
-        let reply = match rehearsal {
-            false => graphstore.clear(call).await.map_err(|s| failed("Graphstore.Clear", &s)),
-            true => graphstore.rehearse(call).await.map_err(|s| failed("Graphstore.Rehearse", &s)),
+        let apart = held.is_some();
+        let decided = async move {
+            let reply = match rehearsal {
+                false => graphstore.clear(call).await.map_err(|s| failed("Graphstore.Clear", &s)),
+                true => {
+                    graphstore.rehearse(call).await.map_err(|s| failed("Graphstore.Rehearse", &s))
+                }
+            };
+            let reply = reply?.into_inner();
+            counted(&reply, held);
+            Ok(reply)
         };
-        self.outcome(reply?.into_inner()).await
+        // Who goes away before the answer is counted all the same.
+        let reply = match apart {
+            true => tokio::spawn(decided).await.unwrap_or_else(|error| Err(unreadable(&error)))?,
+            false => decided.await?,
+        };
+        self.outcome(reply).await
     }
 
     /// What Graphstore's reply says.
@@ -135,7 +165,7 @@ impl Stores {
     /// A way to have requests decided in the order they are given, many at once.
     pub(crate) fn clearing(&self) -> Clearing {
         let (requests, calls) = channel(0);
-        let (waiting, mut answers) = unbounded_channel::<oneshot::Sender<_>>();
+        let (waiting, mut answers) = unbounded_channel::<(Held, oneshot::Sender<_>)>();
         let mut graphstore = self.graphstore.clone();
         tokio::spawn(async move {
             let mut replies = match graphstore.clear_all(calls).await {
@@ -144,9 +174,12 @@ impl Stores {
                 Err(status) => return drop(failed("Graphstore.ClearAll", &status)),
             };
             // A caller who left does not care any more.
-            while let Some(answer) = answers.recv().await {
+            while let Some((held, answer)) = answers.recv().await {
                 match replies.message().await {
-                    Ok(Some(reply)) => drop(answer.send(Ok(reply))),
+                    Ok(Some(reply)) => {
+                        counted(&reply, held);
+                        drop(answer.send(Ok(reply)));
+                    }
                     Ok(None) => return,
                     Err(status) => {
                         drop(answer.send(Err(failed("Graphstore.ClearAll", &status))));
@@ -369,6 +402,14 @@ impl Stores {
             missing.push(silent("hashtable", &status));
         }
         missing
+    }
+}
+
+/// What was held for a request counts if it clears now, or would.
+fn counted(reply: &graph::ClearReply, held: Held) {
+    if let (Some(graph::clear_reply::Outcome::Cleared(_)), false) = (&reply.outcome, reply.replayed)
+    {
+        held.count();
     }
 }
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Hash, document};
 
 use crate::answer;
@@ -21,7 +20,8 @@ use crate::media;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key, Outcome};
+use crate::stores::{Cleared, Key, Outcome, Refused};
+use crate::verifier::Verdict;
 
 /// Tells a repeat from the first time: the record was there before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -72,7 +72,8 @@ pub(crate) async fn post_transaction(
     // Its place is taken until the answer: what is made of a body is as large.
     let mut place = gateway.bodies().place();
     let body = body::read(request, gateway.limits().body_read_timeout(), &mut place).await?;
-    let (record, replayed) = decide(&gateway, body, dry_run).await?;
+    let verdict = gateway.verifier().verify(body.clone()).await?;
+    let (record, replayed) = decide(&gateway, verdict, &body, dry_run).await?;
     if dry_run {
         return rehearsed(&record, replayed);
     }
@@ -89,35 +90,49 @@ pub(crate) async fn post_transaction(
 
 /// The record of a request, and whether it was there before; of a rehearsal,
 /// the one that it would have.
-async fn decide(
+pub(crate) async fn decide(
     gateway: &Gateway,
-    body: Bytes,
+    verdict: Verdict,
+    sent: &Bytes,
     rehearsal: bool,
 ) -> Result<(Cleared, bool), Problem> {
-    let sent = body.clone();
-    match gateway.verifier().verify(body).await? {
-        Ok(request) => match gateway.stores().clear(request, rehearsal).await? {
-            Outcome::Cleared { record, replayed } => Ok((record, replayed)),
-            Outcome::Rejected(rejection) => {
-                Err(conflict::explained(gateway, rejection, &sent).await)
-            }
-        },
-        Err(refusal) => refused(gateway, refusal).await,
+    let request = match verdict {
+        Ok(request) => request,
+        Err(refusal) => return refused(gateway, refusal.into()).await,
+    };
+    match gateway.allowances().hold(&request).await {
+        Ok(held) => {
+            let outcome = gateway.stores().clear(request, held, rehearsal).await?;
+            decided(gateway, outcome, sent).await
+        }
+        Err(short) => refused(gateway, short).await,
+    }
+}
+
+/// The record, or why there is none.
+pub(crate) async fn decided(
+    gateway: &Gateway,
+    outcome: Outcome,
+    sent: &Bytes,
+) -> Result<(Cleared, bool), Problem> {
+    match outcome {
+        Outcome::Cleared { record, replayed } => Ok((record, replayed)),
+        Outcome::Rejected(rejection) => Err(conflict::explained(gateway, rejection, sent).await),
     }
 }
 
 /// What is refused before any store was asked may be the repeat of what cleared.
 pub(crate) async fn refused(
     gateway: &Gateway,
-    refusal: Refusal,
+    refused: Refused,
 ) -> Result<(Cleared, bool), Problem> {
-    let replay = match &refusal.ious {
+    let replay = match &refused.ious {
         Some(ious) => gateway.stores().replay(ious).await?,
         None => None,
     };
     match replay {
         Some(record) => Ok((record, true)),
-        None => Err(refusal.rejection.into()),
+        None => Err(refused.problem),
     }
 }
 

@@ -555,6 +555,22 @@ mod tests {
         );
     }
 
+    /// Who opens a server to the world copies this.
+    #[test]
+    fn the_configuration_in_the_book_is_one() {
+        let book = include_str!("../../deploy/README.md");
+        let example = book.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let (_dir, path) = file(example.expect("an example"));
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        let limits = extract(&layers(&flags, vars(&[])).expect("layers")).expect("config").limits;
+        let set = [
+            limits.requests_per_second_per_client_max,
+            limits.ious_per_second_per_source_max,
+            limits.ious_per_second_per_issuer_max,
+        ];
+        assert_eq!((limits.connections_per_client_max, set), (32, [100, 50, 500]));
+    }
+
     /// Variables are text; a number-like domain stays text, a limit is a number.
     #[test]
     fn variables_reach_into_tables() {

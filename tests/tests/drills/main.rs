@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod engines;
+mod flood;
 mod kill;
 mod race;
 mod seal;

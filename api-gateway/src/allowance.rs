@@ -1,0 +1,318 @@
+//! How many IOUs a second may clear of one source, and in one unit.
+//!
+//! Counted is what clears, or would in a rehearsal, and nothing else. A repeat
+//! is no load that its source made: everybody can read what has cleared, and
+//! post it again. And what is refused costs nothing to make: anybody can sign an
+//! IOU in any unit without having any of it. Were these counted, anybody could
+//! use up what is another's.
+//!
+//! So a request *holds* what it needs while it is decided, and it comes back
+//! when nothing cleared. Nobody is refused for what is only held: he waits the
+//! moment until it is decided, so that others can at most delay him.
+//!
+//! The gateway holds no state for others: the limits are for each gateway.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use webwallet_ledger::{Address, Request};
+
+use crate::bucket::Bucket;
+use crate::limits::Limits;
+use crate::problem::{Other, Problem};
+use crate::stores::Refused;
+
+/// How often full buckets are forgotten: so many IOUs as come in this time may
+/// each leave one.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Everybody's allowances; none where there are no limits.
+pub(crate) struct Allowances(Option<Arc<Limited>>);
+
+struct Limited {
+    per_source: u32,
+    per_unit: u32,
+    known: Mutex<Known>,
+    /// Told whenever something held was decided.
+    decided: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    accounts: HashMap<Key, Account>,
+    swept: Option<Instant>,
+}
+
+/// Whose allowance it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Key {
+    Source(Address),
+    Unit(Address),
+}
+
+struct Account {
+    bucket: Bucket,
+    /// Taken of it, and not decided yet.
+    held: u32,
+}
+
+/// What one request needs of one allowance.
+struct Share {
+    key: Key,
+    per_second: u32,
+    /// IOUs.
+    count: u32,
+    /// The first of them.
+    input: usize,
+}
+
+/// Whether a request may go on.
+enum Answer {
+    Yes,
+    /// When it is known what becomes of others.
+    Wait,
+    /// The share that there is too little for, and when there will be enough.
+    No(usize, Duration),
+}
+
+impl Allowances {
+    pub(crate) fn new(limits: &Limits) -> Allowances {
+        let per_source = limits.ious_per_second_per_source_max;
+        let per_unit = limits.ious_per_second_per_issuer_max;
+        Allowances((per_source > 0 || per_unit > 0).then(|| {
+            let (known, decided) = (Mutex::default(), Notify::new());
+            Arc::new(Limited { per_source, per_unit, known, decided })
+        }))
+    }
+
+    /// Takes what a request needs, all of it or nothing.
+    ///
+    /// # Errors
+    /// `rate_limited`, pointing at the first input that is one too many.
+    pub(crate) async fn hold(&self, request: &Request) -> Result<Held, Refused> {
+        let Some(limited) = &self.0 else { return Ok(Held(None)) };
+        let shares = limited.shares(request);
+        loop {
+            // From here on nothing is missed.
+            let decided = limited.decided.notified();
+            match limited.ask(&shares, Instant::now()) {
+                Answer::Yes => return Ok(Held(Some((limited.clone(), shares)))),
+                Answer::Wait => decided.await,
+                Answer::No(share, wait) => {
+                    let problem = shares[share].too_much(wait);
+                    return Err(Refused { problem, ious: Some(request.ious()) });
+                }
+            }
+        }
+    }
+}
+
+impl Limited {
+    fn shares(&self, request: &Request) -> Vec<Share> {
+        let mut shares: Vec<Share> = Vec::new();
+        let mut places = HashMap::new();
+        for (input, iou) in request.inputs.iter().enumerate() {
+            for (key, per_second) in
+                [(Key::Source(iou.source), self.per_source), (Key::Unit(iou.symbol), self.per_unit)]
+            {
+                if per_second == 0 {
+                    continue;
+                }
+                let place = *places.entry(key).or_insert(shares.len());
+                match shares.get_mut(place) {
+                    Some(share) => share.count += 1,
+                    None => shares.push(Share { key, per_second, count: 1, input }),
+                }
+            }
+        }
+        shares
+    }
+
+    fn ask(&self, shares: &[Share], now: Instant) -> Answer {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.sweep(now);
+        let mut answer = Answer::Yes;
+        for (place, share) in shares.iter().enumerate() {
+            let Some(account) = known.accounts.get_mut(&share.key) else { continue };
+            let wait = account.bucket.wait(share.count, now);
+            if wait.is_zero() {
+                continue;
+            }
+            // Would it be enough if all that is held came back?
+            if account.bucket.lacks(share.count) > f64::from(account.held) {
+                return Answer::No(place, wait);
+            }
+            answer = Answer::Wait;
+        }
+        if let Answer::Yes = answer {
+            for share in shares {
+                let account = known.accounts.entry(share.key).or_insert_with(|| Account {
+                    bucket: Bucket::full(share.per_second, now),
+                    held: 0,
+                });
+                account.bucket.take(share.count, now);
+                account.held += share.count;
+            }
+        }
+        answer
+    }
+
+    fn decide(&self, shares: &[Share], counts: bool) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for share in shares {
+            // It is there: what is held is not swept.
+            if let Entry::Occupied(mut account) = known.accounts.entry(share.key) {
+                let account = account.get_mut();
+                account.held = account.held.saturating_sub(share.count);
+                if !counts {
+                    account.bucket.give_back(share.count);
+                }
+            }
+        }
+        drop(known);
+        self.decided.notify_waiters();
+    }
+}
+
+impl Known {
+    /// Forgets who has all of his allowance. Now and then only, so that a flood
+    /// does not walk the whole list each time.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_EVERY) {
+            self.swept = Some(now);
+            self.accounts.retain(|_, account| account.held > 0 || !account.bucket.is_full(now));
+        }
+    }
+}
+
+impl Share {
+    fn too_much(&self, wait: Duration) -> Problem {
+        let (what, member) = match self.key {
+            Key::Source(_) => ("of this source", "source"),
+            Key::Unit(_) => ("in this unit", "symbol"),
+        };
+        let detail = format!(
+            "{}: this gateway lets {} IOUs a second clear {what}, and {} of this request are too many now",
+            self.key, self.per_second, self.count
+        );
+        // Rounded up: who comes back then is not told to come again.
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        let pointer = format!("/data/inputs/{}/data/{member}", self.input);
+        Problem::new(Other::RateLimited, detail)
+            .at(pointer)
+            .with_limit(self.per_second)
+            .with_retry_after(seconds)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Source(address) | Key::Unit(address) => address.fmt(f),
+        }
+    }
+}
+
+/// What a request has taken until it is decided; it comes back when dropped.
+pub(crate) struct Held(Option<(Arc<Limited>, Vec<Share>)>);
+
+impl Held {
+    /// Whether anything is held: whether somebody has to see the decision.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The request clears, or would: it counts.
+    pub(crate) fn count(mut self) {
+        if let Some((limited, shares)) = self.0.take() {
+            limited.decide(&shares, true);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some((limited, shares)) = self.0.take() {
+            limited.decide(&shares, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use webwallet_ledger::signature::public_of;
+
+    use super::*;
+
+    fn limited(per_source: u32, per_unit: u32) -> Limited {
+        let (known, decided) = (Mutex::default(), Notify::new());
+        Limited { per_source, per_unit, known, decided }
+    }
+
+    fn address(n: u32) -> Address {
+        Address::of_public(&public_of(
+            &[&n.to_be_bytes()[..], &[7; 28]].concat().try_into().expect("32"),
+        ))
+    }
+
+    fn of(limited: &Limited, n: u32, count: u32) -> [Share; 1] {
+        let per_second = limited.per_source;
+        [Share { key: Key::Source(address(n)), per_second, count, input: 0 }]
+    }
+
+    fn known(limited: &Limited) -> usize {
+        limited.known.lock().expect("lock").accounts.len()
+    }
+
+    #[test]
+    fn what_does_not_clear_is_not_counted() {
+        let (limited, now) = (limited(3, 0), Instant::now());
+        let two = of(&limited, 1, 2);
+        assert!(matches!(limited.ask(&two, now), Answer::Yes));
+        // One is left. Whether it is too many is not known before the two are decided.
+        assert!(matches!(limited.ask(&two, now), Answer::Wait));
+        limited.decide(&two, false);
+        assert!(matches!(limited.ask(&two, now), Answer::Yes));
+        limited.decide(&two, true);
+        assert!(matches!(limited.ask(&two, now), Answer::No(0, _)));
+        // Somebody else has his own, and a second later all is as before.
+        assert!(matches!(limited.ask(&of(&limited, 2, 3), now), Answer::Yes));
+        assert!(matches!(limited.ask(&two, now + Duration::from_secs(1)), Answer::Yes));
+    }
+
+    /// A burst that is refused would never clear, however long its sender waits.
+    #[test]
+    fn a_request_of_more_than_a_second_s_worth_clears_and_is_made_up_for() {
+        let (limited, now) = (limited(10, 0), Instant::now());
+        let (hundred, one) = (of(&limited, 1, 100), of(&limited, 1, 1));
+        assert!(matches!(limited.ask(&hundred, now), Answer::Yes));
+        limited.decide(&hundred, true);
+        let Answer::No(0, wait) = limited.ask(&one, now) else { panic!("one more at once") };
+        assert!((9.0..9.2).contains(&wait.as_secs_f64()), "{wait:?}");
+        assert!(matches!(limited.ask(&one, now + wait), Answer::Yes));
+    }
+
+    /// A flood of new keys costs memory for as long as a second's worth of it.
+    #[test]
+    fn whoever_has_all_of_his_allowance_is_forgotten() {
+        let (limited, start) = (limited(5, 0), Instant::now());
+        let mut most = 0;
+        for n in 0..5_000 {
+            // A thousand a second.
+            let now = start + Duration::from_millis(n.into());
+            let one = of(&limited, n, 1);
+            assert!(matches!(limited.ask(&one, now), Answer::Yes));
+            limited.decide(&one, true);
+            most = most.max(known(&limited));
+        }
+        assert!((1_000..=2_000).contains(&most), "{most} known");
+        let held = of(&limited, 9_999, 1);
+        assert!(matches!(limited.ask(&held, start + Duration::from_secs(7)), Answer::Yes));
+        limited.ask(&[], start + Duration::from_secs(60));
+        assert_eq!(known(&limited), 1, "what is held is kept");
+    }
+}
