@@ -106,7 +106,7 @@ pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Respons
 
 /// What a refusal means
 ///
-/// Cause and cure of one code: the page that the `type` of a refusal names.
+/// Cause, cure and an example of one code: the page that the `type` of a refusal names.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -130,6 +130,7 @@ pub(crate) async fn get_problem(
         retry: kind.retry().to_owned(),
         cause: kind.cause().to_owned(),
         cure: kind.cure().to_owned(),
+        example: kind.example().to_owned(),
     };
     Ok(answer::current(StatusCode::OK, answer::json(&explanation)))
 }

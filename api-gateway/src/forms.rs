@@ -68,7 +68,7 @@ fn tile() -> String {
 }
 
 /// Schemas whose names are words of their own: texts for people, a state that is no hash, sums longer than amounts.
-const FREE: [&str; 5] = ["Explanation", "NotSealed", "OriginalError", "Problem", "Unit"];
+const FREE: [&str; 6] = ["Change", "Explanation", "NotSealed", "OriginalError", "Problem", "Unit"];
 
 /// Adds the forms to a document.
 pub(crate) fn add(document: &mut Value) {

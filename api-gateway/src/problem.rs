@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use webwallet_ledger::{Code, Hash, Rejection};
+use webwallet_ledger::{Change, Code, Hash, Rejection};
 
 use crate::conflict::Conflict;
 
@@ -23,7 +23,8 @@ macro_rules! others {
     ($($variant:ident $name:literal $original:literal $status:literal $retry:literal $after:expr;
        $title:literal
        cause: $cause:literal
-       cure: $cure:literal)*) => {
+       cure: $cure:literal
+       example: $example:literal)*) => {
         /// Problems that are not rejections: nothing was said about the money.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Other {
@@ -73,6 +74,11 @@ macro_rules! others {
             pub fn cure(self) -> &'static str {
                 match self { $(Other::$variant => $cure),* }
             }
+
+            /// A case of it.
+            pub fn example(self) -> &'static str {
+                match self { $(Other::$variant => $example),* }
+            }
         }
     };
 }
@@ -82,46 +88,57 @@ others! {
         "There is nothing at this address."
         cause: "The path is not one of the API, or no record, IOU or document of that name has been cleared here."
         cure: "Compare the path with /openapi.json; a record is readable from the moment its 201 was sent."
+        example: "GET /transaction/999 on a server that has cleared 12 records."
     MethodNotAllowed "method_not_allowed" "method-not-allowed" 405 "never" None;
         "The resource does not answer this method."
         cause: "The path exists, the method is not one of its own."
         cure: "Use a method that the Allow header names."
+        example: "DELETE /transaction/1: the Allow header of the answer says GET."
     NotAcceptable "not_acceptable" "not-acceptable" 406 "never" None;
         "The answer cannot be given in an accepted form."
         cause: "The Accept header leaves out application/json."
         cure: "Send Accept: application/json, or no Accept header."
+        example: "GET /address/ADDRESS with Accept: text/html."
     MediaType "media_type" "unsupported-media-type" 415 "never" None;
         "The body is of a form that is not read here."
         cause: "Content-Type is neither application/json nor text/plain, its charset is not UTF-8, or the body is compressed."
         cure: "Send plain JSON with Content-Type: application/json."
+        example: "POST /transaction with Content-Type: application/xml."
     ParameterInvalid "parameter_invalid" "invalid-parameter" 400 "never" None;
         "A parameter of the URL is unknown, missing or out of its range."
         cause: "A part of the path or of the query does not have the documented form."
         cure: "The detail names the parameter and what was expected of it."
+        example: "GET /address/ADDRESS?limit=5000: limit is a number from 1 to 1000."
     CursorInvalid "cursor_invalid" "invalid-cursor" 400 "never" None;
         "The cursor does not belong to this list."
         cause: "A cursor is good only for the path and filter it was given for, and only unchanged."
         cure: "Start the list again without a cursor."
+        example: "A cursor of the history of alice, sent with the address of bob."
     Unauthorized "unauthorized" "unauthorized" 401 "never" None;
         "This needs a token."
         cause: "The admin listener has a token configured, and the request did not bring it."
         cure: "Send Authorization: Bearer and the token."
+        example: "POST /seal on an admin listener with a token: curl -H \"Authorization: Bearer $(cat FILE)\" ..."
     RateLimited "rate_limited" "rate-limited" 429 "same" Some(1);
         "More a second than the operator allows."
         cause: "The operator has set a number of requests a second for each client, or of IOUs that clear for each source or unit. Nothing was stored."
         cure: "Send the same again after the seconds that Retry-After names."
+        example: "A client that may send 20 requests a second sends its 21st within one: 429, Retry-After: 1."
     Overloaded "overloaded" "overloaded" 503 "same" Some(1);
         "The server has as much work waiting as it takes on."
         cause: "More requests, or more bytes of them, are in work than the operator allows. Nothing was stored."
         cure: "Send the same bytes again after the seconds that Retry-After names."
+        example: "Ten thousand clients at once: 503, Retry-After: 1. The same bytes, sent a second later, clear."
     Unavailable "unavailable" "unavailable" 503 "same" Some(1);
         "A part of the server did not answer."
         cause: "A store is starting, stopping or out of reach, or the request did not arrive or end in time. The request may have cleared."
         cure: "Send the same bytes again: a request clears at most once, and its repeat is answered with the record."
+        example: "POST /transaction while Redis is restarted: 503, Retry-After: 1. The same bytes again give the record, whether it had cleared or not."
     ReadOnly "read_only" "read-only" 503 "same" Some(30);
         "The server takes no requests to clear at present."
         cause: "The operator has set it to read only."
         cure: "Send the same bytes again later."
+        example: "Graphstore was restored from an older backup than the log: /readyz names the store and the command that helps."
 }
 
 /// What a problem is about.
@@ -200,6 +217,14 @@ impl Kind {
             Kind::Other(other) => other.cure(),
         }
     }
+
+    /// A case of it.
+    pub fn example(self) -> &'static str {
+        match self {
+            Kind::Rejection(code) => code.example(),
+            Kind::Other(other) => other.example(),
+        }
+    }
 }
 
 /// One refusal, before it is written.
@@ -223,6 +248,7 @@ struct Facts {
     retry: &'static str,
     /// In place of its kind's.
     retry_after: Option<u32>,
+    suggestion: Vec<Change>,
     conflict: Option<Conflict>,
 }
 
@@ -239,6 +265,7 @@ impl Problem {
             account: None,
             transaction: None,
             retry_after: None,
+            suggestion: Vec::new(),
             conflict: None,
         }))
     }
@@ -274,18 +301,8 @@ impl Problem {
 
     /// The document itself. `instance` is the path of the request.
     pub fn document(&self, instance: &str) -> Vec<u8> {
-        let Facts {
-            kind,
-            detail,
-            pointer,
-            limit,
-            actual,
-            account,
-            transaction,
-            retry,
-            conflict,
-            ..
-        } = &*self.0;
+        let Facts { kind, detail, pointer, limit, actual, account, transaction, retry, .. } =
+            &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
             title: kind.title(),
@@ -299,7 +316,8 @@ impl Problem {
             actual: actual.as_deref(),
             account: account.as_deref(),
             transaction: transaction.map(|hash| hash.to_string()),
-            conflict: conflict.as_ref(),
+            suggestion: self.0.suggestion.iter().map(Suggested::from).collect(),
+            conflict: self.0.conflict.as_ref(),
             error: Original { message: kind.original(), details: detail },
         };
         // Strings and one integer: there is nothing in it that could fail to be written.
@@ -338,6 +356,7 @@ impl From<Rejection> for Problem {
             account: rejection.account,
             transaction: rejection.record,
             retry_after: None,
+            suggestion: rejection.suggestion,
             conflict: None,
         }))
     }
@@ -373,9 +392,27 @@ struct Document<'a> {
     account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suggestion: Vec<Suggested<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conflict: Option<&'a Conflict>,
     error: Original<'a>,
+}
+
+/// A change of the request.
+#[derive(Serialize)]
+struct Suggested<'a> {
+    pointer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remove: Option<bool>,
+}
+
+impl<'a> From<&'a Change> for Suggested<'a> {
+    fn from(Change { pointer, value }: &'a Change) -> Suggested<'a> {
+        Suggested { pointer, value: value.as_deref(), remove: value.is_none().then_some(true) }
+    }
 }
 
 /// The answer's form in the original system.

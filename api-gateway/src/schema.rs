@@ -855,6 +855,8 @@ pub struct Explanation {
     pub cause: String,
     /// What to do about it.
     pub cure: String,
+    /// A case of it.
+    pub example: String,
 }
 
 /// A refusal (RFC 9457).
@@ -898,11 +900,29 @@ pub struct Problem {
     /// The record that holds an IOU of the request already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
+    /// The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestion: Vec<Change>,
     /// Both requests, as they were signed, where an IOU is in another record: `webwallet verify-conflict` verifies them offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Box<Conflict>>,
     /// The refusal in the original system's form.
     pub error: OriginalError,
+}
+
+/// A change of the request: the IOU that the pointer leads to or into is signed anew, with a `random` of its own, or left out.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Change {
+    /// JSON pointer into the request as it was sent: to an IOU, its `amount` or its `credit`.
+    #[schema(example = "/data/inputs/0/data/amount")]
+    pub pointer: String,
+    /// What stands there instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "6")]
+    pub value: Option<String>,
+    /// `true`, where no `value` is: the part is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remove: Option<bool>,
 }
 
 /// Two signed requests with an IOU in common.

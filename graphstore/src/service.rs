@@ -109,12 +109,12 @@ impl<S: Store> Graphstore<S> {
         rehearsal: bool,
     ) -> Result<Response<ClearReply>, Status> {
         let request = match self.request(call.get_ref()) {
-            Ok(request) => request,
+            Ok(request) => Arc::new(request),
             Err(rejected) => return Ok(Response::new(rejected)),
         };
-        match self.writer.clear(request, rehearsal).await {
+        match self.writer.clear(request.clone(), rehearsal).await {
             None => Err(Status::resource_exhausted("the writer's queue is full")),
-            Some(verdict) => self.reply(verdict).await.map(Response::new),
+            Some(verdict) => self.reply(&request, verdict).await.map(Response::new),
         }
     }
 
@@ -124,10 +124,10 @@ impl<S: Store> Graphstore<S> {
             .map_err(|refusal| rejected(&refusal.rejection))
     }
 
-    async fn reply(&self, verdict: Verdict) -> Result<ClearReply, Status> {
+    async fn reply(&self, request: &Request, verdict: Verdict) -> Result<ClearReply, Status> {
         match verdict {
             Verdict::Unavailable(why) => Err(Status::unavailable(why)),
-            Verdict::Rejected(rejection) => Ok(rejected(&rejection)),
+            Verdict::Rejected(refused) => Ok(rejected(&refused.explained(request))),
             Verdict::Cleared(record) => {
                 let body = record.bytes.clone().into();
                 let hash = record.hash.0.to_vec().into();
@@ -151,7 +151,10 @@ impl<S: Store> Graphstore<S> {
             // A caller that has gone has submitted its last.
             while let Ok(Some(call)) = requests.message().await {
                 let verdict = match self.request(&call) {
-                    Ok(request) => Ok(self.writer.submit(request).await),
+                    Ok(request) => {
+                        let request = Arc::new(request);
+                        Ok((self.writer.submit(request.clone()).await, request))
+                    }
                     Err(rejected) => Err(rejected),
                 };
                 if waiting.send(verdict).await.is_err() {
@@ -164,8 +167,8 @@ impl<S: Store> Graphstore<S> {
             while let Some(verdict) = submitted.recv().await {
                 let reply = match verdict {
                     Err(rejected) => Ok(rejected),
-                    Ok(verdict) => match verdict.await {
-                        Ok(verdict) => self.reply(verdict).await,
+                    Ok((verdict, request)) => match verdict.await {
+                        Ok(verdict) => self.reply(&request, verdict).await,
                         Err(_) => Err(Status::unavailable("the writer has stopped")),
                     },
                 };

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use webwallet_ledger::clear::{Cleared, clear};
-use webwallet_ledger::{AccountId, Hash, Record, Rejection, Request, Time};
+use webwallet_ledger::clear::{Cleared, Refused, decide};
+use webwallet_ledger::{AccountId, Hash, Record, Request, Time};
 
 use crate::store::{Batch, Committed, Error, Head, Intended, Intent, Store};
 
@@ -38,8 +38,9 @@ pub(crate) enum Verdict {
     Cleared(Arc<Record>),
     /// Cleared before, as the record with this number.
     Before(u64),
-    /// Not cleared.
-    Rejected(Rejection),
+    /// Not cleared. What would have, whoever asked works out for himself: others
+    /// wait for the writer.
+    Rejected(Refused),
     /// Nothing is known to have been written: the same bytes may be sent again.
     Unavailable(String),
 }
@@ -50,7 +51,7 @@ enum Work {
 }
 
 struct Job {
-    request: Request,
+    request: Arc<Request>,
     /// It only asks what would become of it.
     rehearsal: bool,
     answer: oneshot::Sender<Verdict>,
@@ -75,7 +76,7 @@ impl Entrance {
     ///
     /// A rehearsal is judged among the others, in its turn, so that its verdict
     /// is the one that the request itself would have had there; and leaves nothing.
-    pub(crate) async fn clear(&self, request: Request, rehearsal: bool) -> Option<Verdict> {
+    pub(crate) async fn clear(&self, request: Arc<Request>, rehearsal: bool) -> Option<Verdict> {
         let (answer, verdict) = oneshot::channel();
         let job = Job { request, rehearsal, answer, runtime: Handle::current() };
         match self.work.try_send(Work::Clear(job)) {
@@ -91,7 +92,7 @@ impl Entrance {
 
     /// Puts a request behind those that wait, as soon as there is room; whoever
     /// submits one after the other has them decided in that order.
-    pub(crate) async fn submit(&self, request: Request) -> oneshot::Receiver<Verdict> {
+    pub(crate) async fn submit(&self, request: Arc<Request>) -> oneshot::Receiver<Verdict> {
         let (answer, verdict) = oneshot::channel();
         let job = Job { request, rehearsal: false, answer, runtime: Handle::current() };
         // A writer that has stopped drops it, which is its answer.
@@ -265,7 +266,7 @@ impl<S: Store> Writer<S> {
         let mut number = self.number;
         for job in jobs {
             decided.verdicts.push(
-                match clear(&job.request, &self.domain, number + 1, time, &loaded) {
+                match decide(&job.request, &self.domain, number + 1, time, &loaded) {
                     Ok(Cleared::Now(record)) if job.rehearsal => {
                         decided.rehearsed += 1;
                         Verdict::Cleared(Arc::new(record))
@@ -278,7 +279,7 @@ impl<S: Store> Writer<S> {
                         Verdict::Cleared(record)
                     }
                     Ok(Cleared::Before(record)) => Verdict::Before(record.number),
-                    Err(rejection) => Verdict::Rejected(rejection),
+                    Err(refused) => Verdict::Rejected(refused),
                 },
             );
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bigdecimal::num_bigint::Sign;
+use bigdecimal::num_bigint::{BigInt, Sign};
 use bigdecimal::{BigDecimal, Zero};
 
 use crate::limits::{FRACTION_DIGITS_MAX, WHOLE_DIGITS_MAX};
@@ -33,6 +33,13 @@ impl Amount {
     /// Nothing.
     pub fn zero() -> Amount {
         Amount(BigDecimal::zero())
+    }
+
+    /// The largest there is: every digit before and after the point a nine.
+    pub(crate) fn largest() -> Amount {
+        let nines = "9".repeat(WHOLE_DIGITS_MAX + FRACTION_DIGITS_MAX);
+        let digits = nines.parse::<BigInt>().unwrap_or_default();
+        Amount(BigDecimal::new(digits, FRACTION_DIGITS_MAX as i64))
     }
 
     /// Reads a decimal as an IOU has it: no sign, no exponent. The text is

@@ -15,6 +15,7 @@ use crate::lock::{Lock, Solver, Use};
 use crate::record::{Left, Output, Pointer, Record};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::request::Request;
+use crate::suggestion::{self, Shortfall};
 use crate::time::Time;
 
 /// What clearing needs to know of everything cleared before.
@@ -87,17 +88,79 @@ pub fn clear(
     time: Time,
     history: &impl History,
 ) -> Result<Cleared, Rejection> {
+    decide(request, domain, number, time, history).map_err(|refused| refused.explained(request))
+}
+
+/// The same for whoever has others waiting: what could be suggested instead is
+/// not looked for yet.
+///
+/// # Errors
+/// As [`clear`]; [`Refused::explained`] is its rejection.
+pub fn decide(
+    request: &Request,
+    domain: &str,
+    number: u64,
+    time: Time,
+    history: &impl History,
+) -> Result<Cleared, Refused> {
     if let Some(record) = replay(&request.ious(), history) {
         return Ok(Cleared::Before(record));
     }
-    let left = outputs(request, time, history)?;
-    let record = Record::new(domain, number, time, request, left);
-    if record.bytes.len() > RECORD_BYTES_MAX {
-        let detail = "the record of this request would be larger than a leaf of the log";
-        return Err(Rejection::new(Code::TooLarge, "/data/inputs", detail)
-            .measured(RECORD_BYTES_MAX, record.bytes.len()));
+    let mut found = Earliest::default();
+    judge_inputs(request, time, history, &mut found);
+    let used = judge_locks(request, time, history, &mut found);
+    // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
+    let left = settle(request, &used, |id| history.account(id), &mut found);
+    if let Err(rejection) = found.into_result() {
+        let shortfall = Shortfall::of(rejection.code, request, used, history);
+        return Err(Refused { rejection, shortfall, number, time, domain: domain.to_owned() });
     }
-    Ok(Cleared::Now(record))
+    let record = Record::new(domain, number, time, request, left);
+    match fits(&record) {
+        Ok(()) => Ok(Cleared::Now(record)),
+        Err(rejection) => {
+            Err(Refused { rejection, shortfall: None, number, time, domain: domain.to_owned() })
+        }
+    }
+}
+
+fn fits(record: &Record) -> Result<(), Rejection> {
+    if record.bytes.len() <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = "the record of this request would be larger than a leaf of the log";
+    let rejection = Rejection::new(Code::TooLarge, "/data/inputs", detail);
+    Err(rejection.measured(RECORD_BYTES_MAX, record.bytes.len()))
+}
+
+/// A refusal, with what it takes to say how the request could have cleared.
+#[derive(Debug)]
+pub struct Refused {
+    rejection: Rejection,
+    shortfall: Option<Shortfall>,
+    number: u64,
+    time: Time,
+    domain: String,
+}
+
+impl Refused {
+    /// The rejection, with its suggestion if there is one. `request` is the one
+    /// that was refused.
+    pub fn explained(self, request: &Request) -> Rejection {
+        let Refused { mut rejection, shortfall, number, time, domain } = self;
+        let clears = |changed: &Request, shortfall: &Shortfall| {
+            let mut found = Earliest::default();
+            let account = |id: &AccountId| shortfall.accounts.get(id).cloned();
+            let left = settle(changed, &shortfall.used, account, &mut found);
+            let judged = found.into_result().map(|()| left);
+            judged
+                .is_ok_and(|left| fits(&Record::new(&domain, number, time, changed, left)).is_ok())
+        };
+        if let Some(shortfall) = shortfall {
+            rejection.suggestion = suggestion::smallest(request, shortfall, clears);
+        }
+        rejection
+    }
 }
 
 /// The outputs that a request leaves, for whoever has its record already and
@@ -110,7 +173,7 @@ pub fn outputs(request: &Request, time: Time, history: &impl History) -> Result<
     judge_inputs(request, time, history, &mut found);
     let used = judge_locks(request, time, history, &mut found);
     // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
-    let left = settle(request, &used, history, &mut found);
+    let left = settle(request, &used, |id| history.account(id), &mut found);
     found.into_result()?;
     Ok(left)
 }
@@ -178,11 +241,11 @@ struct Touched {
 }
 
 /// Adds up all inputs, judges the final values and makes the outputs. `used` is
-/// what each input gets out of a lock.
+/// what each input gets out of a lock, `account` an account as it was.
 fn settle(
     request: &Request,
     used: &[Option<Amount>],
-    history: &impl History,
+    account: impl Fn(&AccountId) -> Option<Account>,
     found: &mut Earliest,
 ) -> Left {
     let mut touched: Vec<Touched> = Vec::with_capacity(request.inputs.len() * 2);
@@ -192,7 +255,7 @@ fn settle(
         let mut touch = |address| {
             let id = AccountId { unit: iou.symbol, address };
             *places.entry(id).or_insert_with(|| {
-                let before = history.account(&id);
+                let before = account(&id);
                 let balance = before.as_ref().map(|account| account.balance.clone());
                 let balance = balance.unwrap_or_else(|| Balance::initial(&id));
                 let collected = Vec::new();

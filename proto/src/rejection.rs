@@ -5,7 +5,7 @@
 //! a newer service, or a hash that is not 32 bytes. That is a failure of a
 //! machine, not another rejection.
 
-use webwallet_ledger::{Code, Hash, Rejection};
+use webwallet_ledger::{Change, Code, Hash, Rejection};
 
 use crate::graphstore::v1;
 
@@ -27,6 +27,14 @@ impl From<&Rejection> for v1::Rejection {
             actual: rejection.actual.clone(),
             account: rejection.account.clone(),
             record: rejection.record.map(|hash| hash.0.to_vec().into()),
+            suggestion: rejection
+                .suggestion
+                .iter()
+                .map(|Change { pointer, value }| v1::Change {
+                    pointer: pointer.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
         }
     }
 }
@@ -53,6 +61,11 @@ impl TryFrom<v1::Rejection> for Rejection {
             actual: wire.actual,
             account: wire.account,
             record,
+            suggestion: wire
+                .suggestion
+                .into_iter()
+                .map(|v1::Change { pointer, value }| Change { pointer, value })
+                .collect(),
         })
     }
 }
@@ -74,6 +87,13 @@ mod tests {
                 actual: Some("-1".to_owned()),
                 account: Some("unit|address".to_owned()),
                 record: Some(Hash([7; 32])),
+                suggestion: vec![
+                    Change {
+                        pointer: "/data/inputs/0/data/amount".to_owned(),
+                        value: Some("6".to_owned()),
+                    },
+                    Change { pointer: "/data/inputs/2".to_owned(), value: None },
+                ],
             };
             let wire = v1::Rejection::from(&rejection);
             assert_eq!(Rejection::try_from(wire), Ok(rejection));

@@ -35,13 +35,14 @@ impl Explain {
             document(kind).to_string()
         } else {
             format!(
-                "{}: {}\n\nstatus  {}\nretry   {}\n\nCause: {}\n\nCure: {}",
+                "{}: {}\n\nstatus  {}\nretry   {}\n\nCause: {}\n\nCure: {}\n\nExample: {}",
                 kind.code(),
                 kind.title(),
                 kind.status().as_u16(),
                 kind.retry(),
                 kind.cause(),
-                kind.cure()
+                kind.cure(),
+                kind.example()
             )
         })?;
         Ok(Outcome::Done)
@@ -56,5 +57,6 @@ fn document(kind: Kind) -> Value {
         "retry": kind.retry(),
         "cause": kind.cause(),
         "cure": kind.cure(),
+        "example": kind.example(),
     })
 }

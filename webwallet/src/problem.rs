@@ -30,9 +30,35 @@ pub struct Problem {
     limit: Value,
     #[serde(default)]
     actual: Value,
+    /// `unit|address` of the account whose limit was met.
+    #[serde(default)]
+    account: String,
+    #[serde(default)]
+    suggestion: Vec<Change>,
     /// The whole document as it came.
     #[serde(skip)]
     body: String,
+}
+
+/// A change of the request by which it would have cleared.
+#[derive(Deserialize)]
+struct Change {
+    pointer: String,
+    value: Option<String>,
+}
+
+impl Change {
+    /// For people: what to do with which IOU of the request.
+    fn sentence(&self) -> String {
+        let mut parts = self.pointer.trim_start_matches("/data/inputs/").splitn(2, '/');
+        let input = parts.next().unwrap_or_default();
+        let part = parts.next().map(|part| part.trim_start_matches("data/"));
+        match (part, &self.value) {
+            (None, _) => format!("IOU {input} left out"),
+            (Some(part), None) => format!("IOU {input} without {part}"),
+            (Some(part), Some(value)) => format!("IOU {input} with {part} {value}"),
+        }
+    }
 }
 
 impl Problem {
@@ -103,8 +129,16 @@ impl Problem {
                 text.push_str(&format!("\n  {name} {}", plain(value)));
             }
         }
+        if let Some((unit, address)) = self.account.split_once('|') {
+            let (unit, address) = (labels.of(unit), labels.of(address));
+            text.push_str(&format!("\n  account {address} in the unit of {unit}"));
+        }
         if !self.pointer.is_empty() {
             text.push_str(&format!("\n  at {}", self.pointer));
+        }
+        if !self.suggestion.is_empty() {
+            let changes: Vec<String> = self.suggestion.iter().map(Change::sentence).collect();
+            text.push_str(&format!("\n  clears {}", changes.join(", ")));
         }
         text.push_str(&format!("\n  more: webwallet explain {}", self.code));
         output::line(text)

@@ -677,6 +677,21 @@ export interface components {
             /** @description The records. */
             data: components["schemas"]["BlockRecords"];
         };
+        /** @description A change of the request: the IOU that the pointer leads to or into is signed anew, with a `random` of its own, or left out. */
+        Change: {
+            /**
+             * @description JSON pointer into the request as it was sent: to an IOU, its `amount` or its `credit`.
+             * @example /data/inputs/0/data/amount
+             */
+            pointer: string;
+            /** @description `true`, where no `value` is: the part is left out. */
+            remove?: boolean;
+            /**
+             * @description What stands there instead.
+             * @example 6
+             */
+            value?: string;
+        };
         /** @description A record, and its receipt where that was waited for. */
         ClearedAnswer: {
             /** @description The record. */
@@ -1147,6 +1162,8 @@ export interface components {
              * @example 422
              */
             status: number;
+            /** @description The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would. */
+            suggestion?: components["schemas"]["Change"][];
             /**
              * @description One line for people, the same for every refusal of this code.
              * @example A balance would fall below its lower limit.
@@ -1195,7 +1212,7 @@ export interface components {
          *     - `parameter_invalid` (400): A parameter of the URL is unknown, missing or out of its range.
          *     - `cursor_invalid` (400): The cursor does not belong to this list.
          *     - `unauthorized` (401): This needs a token.
-         *     - `rate_limited` (429): Too many requests from one client.
+         *     - `rate_limited` (429): More a second than the operator allows.
          *     - `overloaded` (503): The server has as much work waiting as it takes on.
          *     - `unavailable` (503): A part of the server did not answer.
          *     - `read_only` (503): The server takes no requests to clear at present.
@@ -1351,6 +1368,16 @@ export interface components {
             inputs: number;
             /** @description Signatures under one IOU. */
             iou_signatures: number;
+            /**
+             * Format: int32
+             * @description IOUs a second in one unit, if the operator has set a limit.
+             */
+            ious_per_second_per_issuer?: number;
+            /**
+             * Format: int32
+             * @description IOUs a second of one source, if the operator has set a limit.
+             */
+            ious_per_second_per_source?: number;
             /**
              * Format: int32
              * @description Elements of a page.

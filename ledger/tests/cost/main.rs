@@ -30,9 +30,42 @@ fn post(body: &[u8], keys: &Keys) -> Result<(), Rejection> {
     }
 }
 
-fn iou(n: usize) -> Vec<u8> {
+/// The address and the key of somebody.
+fn somebody(n: usize) -> (Address, [u8; 32]) {
     let secret = Hash::sha3(&n.to_be_bytes()).0;
-    let address = Address::of_public(&public_of(&secret));
+    (Address::of_public(&public_of(&secret)), secret)
+}
+
+/// A hundred payments among a few of whom none has anything: what is suggested
+/// instead is the hardest to find.
+fn penniless(people: usize, to: impl Fn(usize, usize) -> usize) -> Vec<u8> {
+    let people: Vec<_> = (0..people).map(somebody).collect();
+    let ious = (0..100).map(|n: usize| {
+        let from = n % people.len();
+        let to = (from + 1 + to(n, people.len()) % (people.len() - 1)) % people.len();
+        let digits = Hash::sha3(&n.to_le_bytes()).to_string();
+        let digits: String = digits.bytes().map(|b| char::from(b'1' + b % 9)).collect();
+        let draft = Draft {
+            domain: "example.net".into(),
+            source: people[from].0,
+            target: people[to].0,
+            symbol: somebody(100_000).0,
+            amount: format!("{}.{}", &digits[..24], &digits[24..]),
+            random: format!("{n:08}"),
+            expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+            active: None,
+            credit: None,
+            locker: None,
+            solver: None,
+        };
+        draft.sign(&people[from].1)
+    });
+    let ious: Vec<Vec<u8>> = ious.collect();
+    body_of(ious.iter().map(Vec::as_slice))
+}
+
+fn iou(n: usize) -> Vec<u8> {
+    let (address, secret) = somebody(n);
     let draft = Draft {
         domain: "example.net".into(),
         source: address,
@@ -185,6 +218,10 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("a full request", full.clone()),
         (PUZZLED_ROW, body_of(puzzled.iter().map(Vec::as_slice))),
         ("a full request of bad signatures", body_of(bad.iter().map(Vec::as_slice))),
+        (PENNILESS_ROWS[0], penniless(11, |n, people| n / people)),
+        (PENNILESS_ROWS[1], penniless(100, |n, _| n * 7)),
+        (PENNILESS_ROWS[2], penniless(50, |n, people| if n < people { 0 } else { n * 13 })),
+        (PENNILESS_ROWS[3], penniless(33, |n, people| (n / people) * 5)),
         ("empty lists", filled("[", "[],", "[]]")),
         ("empty objects", filled("[", "{},", "{}]")),
         ("empty texts", filled("[", "\"\",", "\"\"]")),
@@ -256,7 +293,20 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// The bodies whose signatures are verified. Every other is refused before.
-const SIGNED_ROWS: [&str; 2] = ["a full request", "a full request of bad signatures"];
+const SIGNED_ROWS: [&str; 6] = [
+    "a full request",
+    "a full request of bad signatures",
+    PENNILESS_ROWS[0],
+    PENNILESS_ROWS[1],
+    PENNILESS_ROWS[2],
+    PENNILESS_ROWS[3],
+];
+const PENNILESS_ROWS: [&str; 4] = [
+    "nothing, each to each",
+    "nothing, in chains",
+    "nothing, round and across",
+    "nothing, in stars",
+];
 
 /// 20 ms and 1 ms, in strict single verifications of 37.5 us each: the same
 /// bound on a slow machine and with debug assertions.

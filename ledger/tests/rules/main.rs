@@ -9,5 +9,6 @@ mod party;
 mod properties;
 mod puzzles;
 mod rejections;
+mod suggestions;
 mod supplied;
 mod vectors;

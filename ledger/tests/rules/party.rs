@@ -89,7 +89,8 @@ impl Ledger {
         }
     }
 
-    fn take(&mut self, record: &Record) {
+    /// Enters what has cleared.
+    pub fn take(&mut self, record: &Record) {
         self.accounts.extend(record.accounts());
         record.collects.iter().for_each(|used| drop(self.locks.remove(used)));
         self.locks.extend(record.locked().map(|(pointer, lock)| (pointer, lock.clone())));

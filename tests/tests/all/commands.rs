@@ -170,7 +170,7 @@ fn what_explains_the_program_needs_nothing() {
         (&explained["code"], &explained["status"]),
         (&"balance_below_min".into(), &422.into())
     );
-    for member in ["title", "retry", "cause", "cure"] {
+    for member in ["title", "retry", "cause", "cure", "example"] {
         assert!(explained[member].as_str().is_some_and(|text| !text.is_empty()), "{explained}");
     }
     for wrong in [&["serve", "--no-such-flag"][..], &["no-such-command"]] {
