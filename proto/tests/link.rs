@@ -108,7 +108,7 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
     async fn supplied(
         &self,
         _: Request<hashtable::v1::SuppliedRequest>,
-    ) -> Result<Response<hashtable::v1::Found>, Status> {
+    ) -> Result<Response<Found>, Status> {
         Err(Status::unimplemented("not here"))
     }
     async fn names(

@@ -307,7 +307,7 @@ export interface paths {
         };
         /**
          * What a refusal means
-         * @description Cause and cure of one code: the page that the `type` of a refusal names.
+         * @description Cause, cure and an example of one code: the page that the `type` of a refusal names.
          */
         get: operations["get_problem"];
         put?: never;
@@ -795,6 +795,8 @@ export interface components {
             code: components["schemas"]["ProblemCode"];
             /** @description What to do about it. */
             cure: string;
+            /** @description A case of it. */
+            example: string;
             /**
              * @description `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
              * @example rebuild

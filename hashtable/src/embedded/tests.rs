@@ -103,7 +103,10 @@ async fn what_arrives_while_a_commit_runs_shares_the_next_one() {
 /// it in memory.
 #[tokio::test]
 async fn a_group_is_bounded() {
-    let entry = |bytes| Entry { name: Hash([0; 32]), number: 0, value: vec![0; bytes] };
+    let entry = |bytes| {
+        let (shelf, name, value) = (Shelf::Own, Hash([0; 32]), vec![0; bytes]);
+        Entry { shelf, name, number: 0, value }
+    };
     let put = |entries| Put { entries, done: oneshot::channel().0, runtime: Handle::current() };
     let (queue, mut puts) = mpsc::channel(QUEUE_MAX);
     for _ in 0..2 * GROUP_DOCUMENTS_MAX {
