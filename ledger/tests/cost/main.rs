@@ -335,6 +335,9 @@ fn one_signature() -> Duration {
     runs.min().expect("fifty runs")
 }
 
+/// Rounds of a body that is over its limit, before it is believed: some seconds.
+const ROUNDS_MAX: usize = 150;
+
 /// One test, because the allocator counts for the whole process.
 #[test]
 fn no_body_takes_more_memory_or_time_than_allowed() {
@@ -360,22 +363,31 @@ fn no_body_takes_more_memory_or_time_than_allowed() {
             what if SIGNED_ROWS.contains(&what) => SIGNED,
             _ => UNSIGNED,
         };
-        let limit = one_signature().mul_f64(limit);
         // The best of many runs: what the work costs, not what the machine was
-        // doing. More of them while neighbours are in the way.
-        let mut cpu = Duration::MAX;
-        for run in 0..300 {
-            if run >= 20 && cpu <= limit {
+        // doing; and beside a signature of the same moment, since a neighbour can
+        // slow all of this down for seconds.
+        let mut best = (f64::MAX, Duration::MAX, Duration::ZERO);
+        for _ in 0..ROUNDS_MAX {
+            let allowed = one_signature().mul_f64(limit);
+            let runs = (0..20).map(|_| {
+                let keys = Keys::new(1_000);
+                let started = ThreadTime::now();
+                let _ = post(body, &keys);
+                started.elapsed()
+            });
+            let cpu = runs.min().unwrap_or_default();
+            let part = cpu.as_secs_f64() / allowed.as_secs_f64();
+            if part < best.0 {
+                best = (part, cpu, allowed);
+            }
+            if part <= 1.0 {
                 break;
             }
-            let keys = Keys::new(1_000);
-            let started = ThreadTime::now();
-            let _ = post(body, &keys);
-            cpu = cpu.min(started.elapsed());
         }
+        let (part, cpu, limit) = best;
         let code = outcome.as_ref().err().map_or("cleared", |rejection| rejection.code.as_str());
         println!("{:6} bytes {code:18} {:6.2} ms", body.len(), cpu.as_secs_f64() * 1000.0);
-        if cpu > limit {
+        if part > 1.0 {
             over.push(format!("{what}: {cpu:?} of CPU where {limit:?} is allowed"));
         }
     }

@@ -39,7 +39,7 @@ fn what_is_neither_is_refused_at_its_place() {
         (named("[]"), Code::Malformed, "/data"),
         (named(r#"{"a":1}"#), Code::Malformed, "/data/a"),
         (named(&keys(11)), Code::TooLarge, "/data"),
-        (named(&deep), Code::Malformed, ""),
+        (named(&deep), Code::Malformed, "/data/a/0/0/0/0/0/0/0/0/0/0/0/0/0/0"),
         (named(r#"{"kind":"block"}"#), Code::Malformed, "/data/kind"),
         (named(r#"{"conditions":{},"identities":[]}"#), Code::Malformed, "/data/conditions"),
         (
