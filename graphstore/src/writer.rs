@@ -40,7 +40,7 @@ pub(crate) enum Verdict {
     Before(u64),
     /// Not cleared. What would have, whoever asked works out for himself: others
     /// wait for the writer.
-    Rejected(Refused),
+    Rejected(Box<Refused>),
     /// Nothing is known to have been written: the same bytes may be sent again.
     Unavailable(String),
 }
@@ -279,7 +279,7 @@ impl<S: Store> Writer<S> {
                         Verdict::Cleared(record)
                     }
                     Ok(Cleared::Before(record)) => Verdict::Before(record.number),
-                    Err(refused) => Verdict::Rejected(refused),
+                    Err(refused) => Verdict::Rejected(Box::new(refused)),
                 },
             );
         }

@@ -145,7 +145,7 @@ impl Cli {
             Command::Balance(balance) => balance.run(json),
             Command::History(history) => history.run(json),
             Command::Unit(unit) => unit.run(json),
-            Command::Document(command) => document::run(&command, json),
+            Command::Document(command) => document::run(command, json),
             Command::Events(events) => events.run(json),
             Command::Transaction(transaction) => transaction.run(json),
             Command::Receipt(receipt) => receipt.run(json),
