@@ -27,6 +27,7 @@ const LATEST: &str = "latest";
     params(("name" = String, Path, description = "a height from 0, 64 lower-case hex digits, or `latest`", example = "0")),
     responses(
         (status = 200, description = "The block document", body = schema::BlockAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -58,6 +59,7 @@ pub(crate) async fn get_block(
     params(("height" = String, Path, description = "from 0", example = "0")),
     responses(
         (status = 200, description = "Its records", body = schema::BlockRecordsAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -88,6 +90,7 @@ pub(crate) async fn get_block_transactions(
     params(("name" = String, Path, description = "a height from 0, or `latest`", example = "0")),
     responses(
         (status = 200, description = "The stack document", body = schema::StackAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )

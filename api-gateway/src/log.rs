@@ -25,7 +25,7 @@ use crate::schema;
     tag = "proofs",
     responses(
         (status = 200, description = "The newest checkpoint", body = String, content_type = "text/plain"),
-        (status = 404, description = "There is no block yet", body = schema::Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "There is no block yet, or another refusal", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -49,6 +49,7 @@ pub(crate) async fn get_checkpoint(
     params(("size" = String, Path, description = "leaves under it", example = "2")),
     responses(
         (status = 200, description = "The checkpoint of that size", body = String, content_type = "text/plain"),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -76,6 +77,7 @@ pub(crate) async fn get_checkpoint_at(
     params(("path" = String, Path, description = "`{L}/{N}[.p/{W}]` or `entries/{N}[.p/{W}]`", example = "entries/000.p/1")),
     responses(
         (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -107,6 +109,7 @@ pub(crate) async fn get_tile(
     ),
     responses(
         (status = 200, description = "The proof", body = schema::Inclusion),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -148,6 +151,7 @@ pub(crate) async fn get_inclusion(
     ),
     responses(
         (status = 200, description = "The proof", body = schema::Consistency),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )

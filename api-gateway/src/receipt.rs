@@ -39,6 +39,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
         )),
         (status = 202, description = "Cleared, and not sealed yet", body = schema::NotSealed,
             headers(("Retry-After" = String, description = "seconds"))),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )

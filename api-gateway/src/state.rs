@@ -29,6 +29,7 @@ use crate::schema;
     ),
     responses(
         (status = 200, description = "The proof and its block", body = schema::StateProofAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -61,6 +62,7 @@ pub(crate) async fn get_account_proof(
     ),
     responses(
         (status = 200, description = "The proof and its block", body = schema::StateProofAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use ureq::Agent;
+use ureq::{Agent, ResponseExt as _};
+use webwallet_openapi::hold;
 
 /// The binary under test: built beside this test by `scripts/test`.
 pub fn binary() -> PathBuf {
@@ -13,7 +14,7 @@ pub fn binary() -> PathBuf {
     let built = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join("webwallet");
     assert!(
         built.exists(),
-        "{} is missing; build it with: cargo build --profile ci --workspace",
+        "{} is missing; build it with: cargo build --profile ci --workspace --bins --tests",
         built.display()
     );
     built
@@ -145,12 +146,17 @@ impl Answer {
 }
 
 fn answer(
+    method: &str,
     response: Result<http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<Answer, ureq::Error> {
     let mut response = response?;
     let replayed = response.headers().get("idempotent-replayed").is_some();
     let status = response.status().as_u16();
-    Ok(Answer { status, replayed, body: response.body_mut().read_to_vec()? })
+    let body = response.body_mut().read_to_vec()?;
+    let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    let path = response.get_uri().path();
+    hold(&webwallet_openapi::Answer { method, path, status, content_type, body: &body });
+    Ok(Answer { status, replayed, body })
 }
 
 /// Posts a request body; an error means that no answer came.
@@ -161,10 +167,10 @@ pub fn post(agent: &Agent, url: &str, body: &[u8]) -> Result<Answer, ureq::Error
 /// Posts a body to a path.
 pub fn post_to(agent: &Agent, url: &str, path: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
     let request = agent.post(format!("{url}{path}")).content_type("application/json");
-    answer(request.send(body))
+    answer("POST", request.send(body))
 }
 
 /// Reads a path.
 pub fn get(agent: &Agent, url: &str, path: &str) -> Answer {
-    answer(agent.get(format!("{url}{path}")).call()).expect("an answer")
+    answer("GET", agent.get(format!("{url}{path}")).call()).expect("an answer")
 }

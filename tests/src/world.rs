@@ -22,6 +22,7 @@ use webwallet_graphstore::Graphstore;
 use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
 use webwallet_ledger::signature::Keys;
 use webwallet_ledger::{Account, AccountId, Hash, Lock, Pointer, Record, Request, Time, verify};
+use webwallet_openapi::hold;
 use webwallet_proto::blockstack::v1::SealRequest;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
@@ -401,10 +402,20 @@ impl InProcess {
 
     fn call(&self, request: http::Request<Body>) -> Answer {
         self.runtime.block_on(async {
+            let (method, uri) = (request.method().clone(), request.uri().clone());
             let response = self.router.clone().oneshot(request).await.expect("infallible");
-            let status = response.status().as_u16();
-            let replayed = response.headers().contains_key("idempotent-replayed");
-            let body = response.into_body().collect().await.expect("a body").to_bytes().to_vec();
+            let (response, body) = response.into_parts();
+            let status = response.status.as_u16();
+            let replayed = response.headers.contains_key("idempotent-replayed");
+            let body = body.collect().await.expect("a body").to_bytes().to_vec();
+            let content_type = response.headers.get("content-type").and_then(|k| k.to_str().ok());
+            hold(&webwallet_openapi::Answer {
+                method: method.as_str(),
+                path: uri.path(),
+                status,
+                content_type,
+                body: &body,
+            });
             Answer { status, replayed, body }
         })
     }

@@ -27,6 +27,7 @@ use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{
     Address, Amount, Draft, Hash, Lock, Pointer, Record, Supplied, Time, request,
 };
+use webwallet_openapi::hold;
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_server::Blockstack;
 use webwallet_proto::graphstore::v1 as graph;
@@ -670,11 +671,21 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// What a router answers, which the OpenAPI document must promise.
 pub async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = router.oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
-    Answer { status: parts.status, headers: parts.headers, body }
+    let answer = Answer { status: parts.status, headers: parts.headers, body };
+    hold(&webwallet_openapi::Answer {
+        method: method.as_str(),
+        path: uri.path(),
+        status: answer.status.as_u16(),
+        content_type: answer.header("content-type"),
+        body: &answer.body,
+    });
+    answer
 }
 
 impl Answer {

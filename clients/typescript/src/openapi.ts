@@ -307,7 +307,8 @@ export interface paths {
         };
         /**
          * What a refusal means
-         * @description Cause, cure and an example of one code: the page that the `type` of a refusal names.
+         * @description Cause, cure and an example of one code: the page that the `type` of a refusal names. Browsers, and whoever else asks
+         *     for `text/html`, get it as a page to read.
          */
         get: operations["get_problem"];
         put?: never;
@@ -1606,6 +1607,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     get_address: {
@@ -1788,6 +1798,13 @@ export interface operations {
                     "application/json": components["schemas"]["StateProofAnswer"];
                 };
             };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The log did not answer */
             503: {
                 headers: {
@@ -1879,6 +1896,13 @@ export interface operations {
                     "application/json": components["schemas"]["BlockRecordsAnswer"];
                 };
             };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The log did not answer */
             503: {
                 headers: {
@@ -1923,6 +1947,13 @@ export interface operations {
                     "application/json": components["schemas"]["BlockAnswer"];
                 };
             };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The log did not answer */
             503: {
                 headers: {
@@ -1961,8 +1992,8 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description There is no block yet */
-            404: {
+            /** @description The log did not answer */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1970,8 +2001,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The log did not answer */
-            503: {
+            /** @description There is no block yet, or another refusal */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2004,6 +2035,13 @@ export interface operations {
                 content: {
                     "text/plain": string;
                 };
+            };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The log did not answer */
             503: {
@@ -2258,6 +2296,15 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     get_problem: {
@@ -2279,10 +2326,11 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Explanation"];
+                    "text/html": string;
                 };
             };
-            /** @description No refusal has this code */
-            404: {
+            /** @description No refusal has this code, or another refusal */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2317,6 +2365,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Consistency"];
                 };
+            };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The log did not answer */
             503: {
@@ -2366,6 +2421,13 @@ export interface operations {
                     "application/json": components["schemas"]["Inclusion"];
                 };
             };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The log did not answer */
             503: {
                 headers: {
@@ -2413,6 +2475,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Refused */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     get_stack: {
@@ -2438,6 +2509,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StackAnswer"];
                 };
+            };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The log did not answer */
             503: {
@@ -2482,6 +2560,13 @@ export interface operations {
                 content: {
                     "application/octet-stream": number[];
                 };
+            };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The log did not answer */
             503: {
@@ -2660,6 +2745,13 @@ export interface operations {
                     "application/json": components["schemas"]["NotSealed"];
                 };
             };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The log did not answer */
             503: {
                 headers: {
@@ -2794,6 +2886,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StateProofAnswer"];
                 };
+            };
+            /** @description `If-None-Match` named the answer's `ETag` */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The log did not answer */
             503: {
