@@ -4,11 +4,12 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use webwallet_ledger::limits;
 
-use crate::answer;
+use crate::answer::{self, Form};
 use crate::gateway::Gateway;
+use crate::media;
 use crate::problem::{Kind, Other, Problem};
 use crate::query::{self, LIMIT_MAX, Query};
 use crate::schema;
@@ -25,6 +26,7 @@ const RULES: &str = "1";
     tag = "server",
     responses(
         (status = 200, description = "The server's card", body = schema::Server),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -73,7 +75,10 @@ fn positive<N: Default + PartialEq>(limit: N) -> Option<N> {
     get,
     path = "/livez",
     tag = "server",
-    responses((status = 200, description = "It does", body = schema::Health))
+    responses(
+        (status = 200, description = "It does", body = schema::Health),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
     health(&gateway, "alive")
@@ -88,6 +93,7 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
     tag = "server",
     responses(
         (status = 200, description = "They can", body = schema::Health),
+        (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "They cannot: what is missing", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -106,23 +112,31 @@ pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Respons
 
 /// What a refusal means
 ///
-/// Cause, cure and an example of one code: the page that the `type` of a refusal names.
+/// Cause, cure and an example of one code: the page that the `type` of a refusal names. Browsers, and whoever else asks
+/// for `text/html`, get it as a page to read.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
     tag = "server",
     params(("code" = schema::ProblemCode, Path, description = "`code` of a refusal")),
     responses(
-        (status = 200, description = "Its meaning", body = schema::Explanation),
-        (status = 404, description = "No refusal has this code", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Its meaning", content(
+            (schema::Explanation = "application/json"),
+            (String = "text/html"),
+        )),
+        (status = "4XX", description = "No refusal has this code, or another refusal", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_problem(
     code: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let code = query::segment(code)?;
     let kind = Kind::named(&code)
         .ok_or_else(|| Problem::new(Other::NotFound, "no refusal has this code"))?;
+    if media::prefers_html(&headers) {
+        return Ok(answer::now(StatusCode::OK, Form::Html, page(kind)));
+    }
     let explanation = schema::Explanation {
         code: kind.code().to_owned(),
         title: kind.title().to_owned(),
@@ -133,6 +147,23 @@ pub(crate) async fn get_problem(
         example: kind.example().to_owned(),
     };
     Ok(answer::current(StatusCode::OK, answer::json(&explanation)))
+}
+
+/// The same for people.
+fn page(kind: Kind) -> String {
+    // Nothing but our own words stands here; they name keys such as `a < b`.
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+    let parts = [("Cause", kind.cause()), ("Cure", kind.cure()), ("Example", kind.example())];
+    let parts = parts.map(|(name, text)| format!("<h2>{name}</h2>\n<p>{}</p>\n", escaped(text)));
+    let (code, title) = (kind.code(), escaped(kind.title()));
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{code}</title>\n\
+         <h1>{code}</h1>\n<p>{title}</p>\n<p>Status {}; retry: {}.</p>\n{}</html>\n",
+        kind.status().as_u16(),
+        kind.retry(),
+        parts.concat()
+    )
 }
 
 fn health(gateway: &Gateway, status: &str) -> Response {

@@ -13,6 +13,8 @@ use webwallet_ledger::Hash;
 pub(crate) enum Form {
     Json,
     Text,
+    /// A page that a browser shows.
+    Html,
     Bytes,
     /// JSON, a document a line.
     Lines,
@@ -25,6 +27,7 @@ impl Form {
         HeaderValue::from_static(match self {
             Form::Json => "application/json",
             Form::Text => "text/plain; charset=utf-8",
+            Form::Html => "text/html; charset=utf-8",
             Form::Bytes => "application/octet-stream",
             Form::Lines => "application/x-ndjson",
             Form::Events => "text/event-stream",

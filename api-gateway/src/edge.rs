@@ -44,7 +44,7 @@ impl Edge {
 }
 
 /// Where answers are not JSON, the client's wish is not asked.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/docs",
     "/metrics",
     "/checkpoint",
@@ -52,6 +52,7 @@ const PAGES: [&str; 7] = [
     "/transaction/{name}/receipt",
     "/events",
     "/batch",
+    "/problems",
 ];
 
 /// Wraps every route, and the answers for none.

@@ -83,6 +83,11 @@ pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     names(headers, "application/json") && accepts_json(headers)
 }
 
+/// Whether a page for people is asked for, as browsers do.
+pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
+    names(headers, "text/html")
+}
+
 /// Whether a stream of events is asked for.
 pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
     names(headers, "text/event-stream")

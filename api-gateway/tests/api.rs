@@ -417,6 +417,13 @@ async fn what_is_not_there_is_said_in_the_right_words() {
         let page = server.get(&format!("/problems/{code}")).await;
         documented::<schema::Explanation>(&page);
         assert_eq!(page.json()["code"], code);
+        let browser = Request::get(format!("/problems/{code}"))
+            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+            .body(Body::empty());
+        let shown = server.send(browser.expect("a request")).await;
+        assert_eq!(shown.header("content-type"), Some("text/html; charset=utf-8"));
+        let (shown, cure) = (String::from_utf8_lossy(&shown.body), page.json()["cure"].clone());
+        assert!(shown.contains(code) && shown.contains(cure.as_str().expect("a text")), "{shown}");
     }
     assert_eq!(server.get("/problems/x").await.code(), "not_found");
 }
