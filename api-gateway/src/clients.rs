@@ -15,9 +15,9 @@ use crate::limits::Limits;
 
 /// How often those who are gone are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Who asks again and again for more than he may is answered so much later: each
-/// of his connections then costs next to nothing.
-pub(crate) const SLOWED: Duration = Duration::from_secs(1);
+/// Who asks again and again for more than he may is answered so much later, more
+/// or less: each of his connections then costs next to nothing.
+const SLOWED: Duration = Duration::from_secs(1);
 
 /// The clients of one listener.
 #[derive(Clone)]
@@ -38,6 +38,19 @@ struct Client {
     requests: Bucket,
     /// As many as it may send are refused at once.
     refusals: Bucket,
+    /// How many were answered late.
+    slowed: u32,
+}
+
+impl Client {
+    /// From half of [`SLOWED`] to one and a half. All after the same time would ask again at the
+    /// same time, and whoever asks just then would wait for all of them.
+    fn late(&mut self) -> Duration {
+        self.slowed = self.slowed.wrapping_add(1);
+        // The golden ratio spreads any number of them evenly.
+        let spread = self.slowed.wrapping_mul(0x9e37_79b9);
+        SLOWED / 2 + SLOWED.mul_f64(f64::from(spread) / f64::from(u32::MAX))
+    }
 }
 
 /// What becomes of one more request of a client.
@@ -45,8 +58,8 @@ struct Client {
 pub(crate) enum Admission {
     Admitted,
     Refused,
-    /// Refused, and answered only after [`SLOWED`].
-    Slowed,
+    /// Refused, and answered only after this long.
+    Slowed(Duration),
 }
 
 impl Clients {
@@ -68,6 +81,7 @@ impl Clients {
                 connections: 0,
                 requests: Bucket::full(self.requests_per_second, now),
                 refusals: Bucket::full(self.requests_per_second, now),
+                slowed: 0,
             });
             if self.connections_max > 0 && entry.connections >= self.connections_max {
                 return None;
@@ -120,7 +134,7 @@ impl Connected {
             } else if client.refusals.take(1, now) {
                 Admission::Refused
             } else {
-                Admission::Slowed
+                Admission::Slowed(client.late())
             }
         });
         admission.unwrap_or(Admission::Admitted)
@@ -217,12 +231,16 @@ mod tests {
         for of in [&first, &second, &first] {
             is(of, start, Admission::Refused);
         }
-        is(&second, start, Admission::Slowed);
+        let slowed = |of: &Connected, now| match of.admit(now) {
+            Admission::Slowed(late) => assert!((SLOWED / 2..=SLOWED * 3 / 2).contains(&late)),
+            other => panic!("{other:?}"),
+        };
+        slowed(&second, start);
         // A third of a second later there is one more, and only one.
         let later = start + Duration::from_millis(334);
         is(&second, later, Admission::Admitted);
         is(&first, later, Admission::Refused);
-        is(&first, later, Admission::Slowed);
+        slowed(&first, later);
         // However long it was away, the burst stays what it is; and going away
         // and coming back at once does not fill it.
         let much_later = start + Duration::from_secs(60);

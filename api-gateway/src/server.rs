@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::answer::Lasting;
-use crate::clients::{Admission, Clients, Connected, SLOWED};
+use crate::clients::{Admission, Clients, Connected};
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
 
@@ -254,8 +254,8 @@ async fn answer(
             }),
         });
     }
-    if admission == Admission::Slowed {
-        sleep(SLOWED).await;
+    if let Admission::Slowed(late) = admission {
+        sleep(late).await;
     }
     let limit = client.requests_per_second();
     let detail = format!("this address sends more than the {limit} requests a second that it may");
