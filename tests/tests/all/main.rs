@@ -17,6 +17,7 @@ mod proofs;
 mod readme;
 mod scenarios;
 mod server;
+mod suggestions;
 mod swap;
 mod trace;
 mod typescript;
