@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use webwallet_audit::{Audit, Report, Source};
@@ -34,9 +35,10 @@ pub fn address(name: &str) -> Address {
 }
 
 /// What a block will be asked to hold before it is written.
-pub type Edit = Box<dyn Fn(&mut Header)>;
+pub type Edit = Rc<dyn Fn(&mut Header)>;
 
 /// The log while it is written.
+#[derive(Clone)]
 pub struct Log {
     /// Every leaf so far.
     pub leaves: Vec<Vec<u8>>,

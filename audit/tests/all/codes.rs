@@ -2,6 +2,8 @@
 //! tiles, blocks and checkpoints are right, only the meaning is not. That each
 //! is found is for `tests/corruption/`; here is what else is said of them.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use webwallet_audit::{Audit, Code, Report};
 use webwallet_ledger::draft::add_signature;
@@ -141,7 +143,7 @@ fn state() {
     ] {
         let mut log = begun();
         log.pay("bob", "carol", "1", "alice");
-        log.edit = Some(Box::new(edit));
+        log.edit = Some(Rc::new(edit));
         log.seal();
         log.seal();
         let report = audited(&log);
@@ -170,7 +172,7 @@ fn from_a_checkpoint_on_all_is_checked_and_before_it_all_but_signatures() {
     assert_eq!(first(&ask(&from(3), place)).0, "accepted", "the record comes before it");
     // A false state before it is found all the same.
     let mut log = begun();
-    log.edit = Some(Box::new(|header| header.state[0] ^= 1));
+    log.edit = Some(Rc::new(|header| header.state[0] ^= 1));
     log.seal();
     log.seal();
     let directory = written(&log);

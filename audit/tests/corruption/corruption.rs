@@ -2,6 +2,8 @@
 //! first, at its place, by both auditors. What one of them overlooks, or names
 //! otherwise, leaves users with two experts who disagree.
 
+use std::rc::Rc;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
@@ -100,7 +102,7 @@ fn tell(code: &str, lie: &Lie, liar: &mut Liar<'_>) -> Found {
         Lie::Header(change) => {
             let (change, seed) = (*change, liar.random.random());
             let edit = move |header: &mut Header| change(header, &mut StdRng::seed_from_u64(seed));
-            liar.life.log.edit = Some(Box::new(edit));
+            liar.life.log.edit = Some(Rc::new(edit));
             before
         }
         Lie::Begun(tell) => {
@@ -185,12 +187,21 @@ fn lies(records: u64, seeds: u64, second: Option<Second>) {
     let (events, truth) = life(records, records);
     let moments = Moments::of(&events);
     let honest = truth.log.checkpoints.last().expect("one");
-    for seed in 0..seeds {
-        let which = pick(seed, seeds, all.len());
+    let mut told: Vec<_> = (0..seeds)
+        .map(|seed| {
+            let mut random = StdRng::seed_from_u64(seed);
+            let which = pick(seed, seeds, all.len());
+            (moments.pick(&all[which].1, &mut random), seed, which, random)
+        })
+        .collect();
+    told.sort_by_key(|(at, seed, ..)| (*at, *seed));
+    // What went before a lie is lived once for all that come later.
+    let (mut before, mut lived) = (Life::new(), 0);
+    for (at, seed, which, mut random) in told {
         let (code, lie) = all[which];
-        let mut random = StdRng::seed_from_u64(seed);
-        let (mut life, at) = (Life::new(), moments.pick(lie, &mut random));
-        events[..at].iter().for_each(|event| life.live(event));
+        events[lived..at].iter().for_each(|event| before.live(event));
+        lived = at;
+        let mut life = before.clone();
         let mut audit = question(&truth.log);
         let random = &mut random;
         let mut liar = Liar { life: &mut life, random, audit: &mut audit, honest };

@@ -64,6 +64,7 @@ pub enum Event {
 }
 
 /// A server as it lives.
+#[derive(Clone)]
 pub struct Life {
     pub log: Log,
     /// Checkpoints whose partial tiles were left behind.
