@@ -124,8 +124,8 @@ pub fn check(answer: &Answer<'_>) -> Result<(), String> {
         return if answer.body.is_empty() { Ok(()) } else { Err("it has a body".to_owned()) };
     }
     if pointer.contains("ndjson") {
-        let lines = answer.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        return lines.map(|line| fits(&pointer, line)).collect();
+        let mut lines = answer.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        return lines.try_for_each(|line| fits(&pointer, line));
     }
     if pointer.contains("json") || pointer.ends_with("/Problem") {
         return fits(&pointer, answer.body);
