@@ -151,7 +151,7 @@ pub(crate) async fn get_problem(
 
 /// The same for people.
 fn page(kind: Kind) -> String {
-    // Nothing but our own words stands here; they name keys such as `a < b`.
+    // Only our own words stand here; a `<` among them is no tag all the same.
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
     let parts = [("Cause", kind.cause()), ("Cure", kind.cure()), ("Example", kind.example())];
     let parts = parts.map(|(name, text)| format!("<h2>{name}</h2>\n<p>{}</p>\n", escaped(text)));

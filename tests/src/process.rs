@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use http::{Method, response};
 use serde_json::Value;
 use ureq::{Agent, ResponseExt as _};
 use webwallet_openapi::hold;
@@ -133,6 +134,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub(crate) fn new(head: &response::Parts, body: Vec<u8>) -> Answer {
+        let replayed = head.headers.contains_key("idempotent-replayed");
+        Answer { status: head.status.as_u16(), replayed, body }
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -146,17 +152,15 @@ impl Answer {
 }
 
 fn answer(
-    method: &str,
+    method: Method,
     response: Result<http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<Answer, ureq::Error> {
-    let mut response = response?;
-    let replayed = response.headers().get("idempotent-replayed").is_some();
-    let status = response.status().as_u16();
-    let body = response.body_mut().read_to_vec()?;
-    let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
-    let path = response.get_uri().path();
-    hold(&webwallet_openapi::Answer { method, path, status, content_type, body: &body });
-    Ok(Answer { status, replayed, body })
+    let response = response?;
+    let uri = response.get_uri().clone();
+    let (head, mut body) = response.into_parts();
+    let body = body.read_to_vec()?;
+    hold(&method, &uri, &head, &body);
+    Ok(Answer::new(&head, body))
 }
 
 /// Posts a request body; an error means that no answer came.
@@ -167,10 +171,10 @@ pub fn post(agent: &Agent, url: &str, body: &[u8]) -> Result<Answer, ureq::Error
 /// Posts a body to a path.
 pub fn post_to(agent: &Agent, url: &str, path: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
     let request = agent.post(format!("{url}{path}")).content_type("application/json");
-    answer("POST", request.send(body))
+    answer(Method::POST, request.send(body))
 }
 
 /// Reads a path.
 pub fn get(agent: &Agent, url: &str, path: &str) -> Answer {
-    answer("GET", agent.get(format!("{url}{path}")).call()).expect("an answer")
+    answer(Method::GET, agent.get(format!("{url}{path}")).call()).expect("an answer")
 }

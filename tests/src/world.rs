@@ -404,19 +404,10 @@ impl InProcess {
         self.runtime.block_on(async {
             let (method, uri) = (request.method().clone(), request.uri().clone());
             let response = self.router.clone().oneshot(request).await.expect("infallible");
-            let (response, body) = response.into_parts();
-            let status = response.status.as_u16();
-            let replayed = response.headers.contains_key("idempotent-replayed");
+            let (head, body) = response.into_parts();
             let body = body.collect().await.expect("a body").to_bytes().to_vec();
-            let content_type = response.headers.get("content-type").and_then(|k| k.to_str().ok());
-            hold(&webwallet_openapi::Answer {
-                method: method.as_str(),
-                path: uri.path(),
-                status,
-                content_type,
-                body: &body,
-            });
-            Answer { status, replayed, body }
+            hold(&method, &uri, &head, &body);
+            Answer::new(&head, body)
         })
     }
 }

@@ -677,15 +677,8 @@ pub async fn answer(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
-    let answer = Answer { status: parts.status, headers: parts.headers, body };
-    hold(&webwallet_openapi::Answer {
-        method: method.as_str(),
-        path: uri.path(),
-        status: answer.status.as_u16(),
-        content_type: answer.header("content-type"),
-        body: &answer.body,
-    });
-    answer
+    hold(&method, &uri, &parts, &body);
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 impl Answer {

@@ -206,9 +206,9 @@ async fn a_server_that_hangs_is_an_error_and_then_goes_on() {
     server.pause();
     let begun = Instant::now();
     store.get(&[]).await.expect_err("not ready");
-    assert!(begun.elapsed() < Duration::from_secs(10), "readiness took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "readiness took {:?}", begun.elapsed());
     store.put(vec![record(2)]).await.expect_err("no answer");
-    assert!(begun.elapsed() < Duration::from_secs(30), "a put took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "a put took {:?}", begun.elapsed());
     server.resume();
     while store.get(&[]).await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it does not come back");

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
+use http::{Method, Uri, response};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -20,17 +21,12 @@ static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> =
 
 /// An answer, and what was asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
-    /// Of the request, in capitals.
-    pub method: &'a str,
-    /// Of the request, without query.
-    pub path: &'a str,
-    /// HTTP status.
-    pub status: u16,
-    /// `Content-Type`, if there was one.
-    pub content_type: Option<&'a str>,
-    /// The whole body.
-    pub body: &'a [u8],
+struct Answer<'a> {
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    content_type: Option<&'a str>,
+    body: &'a [u8],
 }
 
 /// The operation's template and itself, or nothing for a path that is not of the document.
@@ -110,11 +106,7 @@ fn promised(answer: &Answer<'_>) -> Result<Option<String>, String> {
 }
 
 /// Whether the document promises this answer; if not, why.
-///
-/// # Errors
-///
-/// What the document says otherwise, in words.
-pub fn check(answer: &Answer<'_>) -> Result<(), String> {
+fn check(answer: &Answer<'_>) -> Result<(), String> {
     // What browsers ask before they ask; no client is made for it.
     if answer.method == "OPTIONS" {
         return Ok(());
@@ -133,14 +125,16 @@ pub fn check(answer: &Answer<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// [`check`], for tests.
+/// Holds an answer, whole, against what was asked.
 ///
 /// # Panics
 ///
 /// With the answer, when the document does not promise it.
-pub fn hold(answer: &Answer<'_>) {
-    if let Err(why) = check(answer) {
-        let Answer { method, path, status, content_type, body } = answer;
+pub fn hold(method: &Method, uri: &Uri, head: &response::Parts, body: &[u8]) {
+    let content_type = head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
+    let (method, path, status) = (method.as_str(), uri.path(), head.status.as_u16());
+    let answer = Answer { method, path, status, content_type, body };
+    if let Err(why) = check(&answer) {
         let body = String::from_utf8_lossy(body);
         panic!(
             "openapi.json does not promise this: {why}\n{method} {path}: {status}, {content_type:?}\n{body}"
