@@ -1,5 +1,6 @@
 //! The admin listener: what it shows, and to whom.
 
+#[path = "all/standin.rs"]
 mod standin;
 
 use axum::body::Body;

@@ -1,6 +1,7 @@
 //! Every limit at its boundary, over real sockets: exactly at it is served, one
 //! over is not. A limit that is off by one is found here and not by an attacker.
 
+#[path = "all/standin.rs"]
 mod standin;
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What an engine promises. The conformance suite in `tests/conformance.rs`
+//! What an engine promises. The conformance suite in `tests/all/conformance.rs`
 //! shows each promise on every engine.
 
 use std::collections::HashMap;

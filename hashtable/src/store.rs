@@ -1,6 +1,6 @@
 //! What every engine of Hashtable promises.
 //!
-//! `tests/conformance.rs` shows it for each engine; a promise that is not shown
+//! `tests/all/conformance.rs` shows it for each engine; a promise that is not shown
 //! there is not one.
 
 use std::future::Future;

@@ -2,7 +2,7 @@
 //!
 //! A [`Link`] is either a socket to another process or the server object of
 //! this one. Callers cannot tell which: the same statuses, the same deadline,
-//! the same limits, the same end when a call is dropped. `tests/link.rs` runs
+//! the same limits, the same end when a call is dropped. `tests/all/link.rs` runs
 //! one list of cases on both.
 //!
 //! In-process, a call is a function call: the handler runs in its caller's

@@ -1,12 +1,12 @@
 //! What Neo4j alone can get wrong: its address, its constraints, its answers
 //! that get lost. What every engine promises is in `conformance.rs`.
 
-#[path = "../graph/mod.rs"]
+#[path = "../all/graph.rs"]
 mod graph;
-#[path = "../life/mod.rs"]
+#[path = "../all/life.rs"]
 mod life;
 mod lost;
-#[path = "../payments/mod.rs"]
+#[path = "../all/payments.rs"]
 mod payments;
 mod proxy;
 mod races;

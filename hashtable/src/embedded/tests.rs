@@ -1,5 +1,5 @@
 //! What is particular to this engine: groups, failing writes, damage on disk,
-//! the index by number. What every engine promises is in `tests/conformance.rs`.
+//! the index by number. What every engine promises is in `tests/all/conformance.rs`.
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! What is particular to Redis: settings that lose documents, kills, an emptied
 //! server, damage, and everything that can be wrong with an address.
 //!
-//! What every engine promises is in `tests/conformance.rs`.
+//! What every engine promises is in `tests/all/conformance.rs`.
 
 mod cluster;
 mod refused;

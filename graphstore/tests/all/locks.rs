@@ -7,7 +7,7 @@ use std::sync::Arc;
 use webwallet_graphstore::store::{Batch, Committed, Loaded, Page, Store};
 use webwallet_ledger::{Lock, Locker, Pointer, Request, Solver};
 
-use crate::Engine;
+use crate::conformance::Engine;
 use crate::payments::{account, batch, cleared, draft, loaded, pay, signed};
 
 fn lock(from: &str, to: &str, amount: &str, note: &str) -> Request {

@@ -1,15 +1,13 @@
 //! Units, holders and documents, as a client reads and supplies them.
 
-mod standin;
-
 use std::collections::BTreeSet;
 
+use crate::standin::{Answer, Deployment, issue, person};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use standin::{Answer, Deployment, issue, person};
 use webwallet_api_gateway::{Limits, schema};
 use webwallet_ledger::hash::Types;
 

@@ -3,13 +3,11 @@
 //! What would be lost if this failed: a checkpoint that somebody holds would be
 //! of a log that nobody can show any more.
 
-mod standin;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use standin::{DOMAIN, Fault, Running, Stores};
+use crate::standin::{DOMAIN, Fault, Running, Stores};
 use webwallet_blockstack::rebuild::{self, LogFolder};
 use webwallet_blockstack::{Folder, Head as _, Seal};
 use webwallet_ledger::block::Block;

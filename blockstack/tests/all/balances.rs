@@ -1,14 +1,12 @@
 //! Balances proved at any height. If one were wrong, somebody could be shown a
 //! proof, good under a signed head, of money that is not there.
 
-mod standin;
-
 use std::collections::BTreeMap;
 
+use crate::standin::{DOMAIN, Running, Stores, address, secret};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use standin::{DOMAIN, Running, Stores, address, secret};
 use webwallet_ledger::block::Block;
 use webwallet_ledger::state::{Proof, account_key, unit_key};
 use webwallet_ledger::{AccountId, Address, Draft, Locker, Record, Solver};

@@ -1,21 +1,16 @@
 //! What every engine of Graphstore promises, shown on each of them. A new
 //! engine is one more line at the end of this file.
 
-mod graph;
-mod life;
-mod locks;
-mod payments;
-mod units;
-
 use std::sync::Arc;
 
-use locks::{
+use crate::graph::Alone;
+use crate::locks::{
     a_lock_is_used_once_whatever_a_writer_believes,
     an_open_lock_is_there_for_both_and_a_used_one_for_nobody,
     of_racing_batches_exactly_one_uses_a_lock,
 };
-use payments::{DOMAIN, account, address, batch, pay, time};
-use units::{
+use crate::payments::{DOMAIN, account, address, batch, pay, time};
+use crate::units::{
     a_unit_comes_to_what_its_accounts_and_locks_do,
     the_holders_of_a_unit_are_listed_once_in_order_under_inserts,
 };
@@ -24,7 +19,7 @@ use webwallet_ledger::clear::History;
 use webwallet_ledger::{Address, Hash, Record, Request, Time};
 
 /// An engine for a test, and the way to open it again.
-trait Engine: Sized {
+pub trait Engine: Sized {
     type Store: Store;
     async fn start() -> Self;
     async fn open(&self) -> Self::Store;
@@ -365,14 +360,14 @@ impl Engine for Embedded {
 every_case!(embedded, Embedded);
 
 struct Neo4j {
-    alone: graph::Alone,
+    alone: Alone,
 }
 
 impl Engine for Neo4j {
     type Store = webwallet_graphstore::Neo4j;
 
     async fn start() -> Self {
-        Neo4j { alone: graph::Alone::start().await }
+        Neo4j { alone: Alone::start().await }
     }
 
     async fn open(&self) -> Self::Store {

@@ -1,14 +1,12 @@
 //! The API as a client sees it, without a socket: what each resource answers,
 //! and what it says no to.
 
-mod standin;
-
+use crate::standin::{self, DOMAIN, Deployment, body, draft, issue, person, time};
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use standin::{DOMAIN, Deployment, body, draft, issue, person, time};
 use webwallet_api_gateway::{Limits, schema};
 use webwallet_ledger::{Hash, document};
 

@@ -1,9 +1,7 @@
 //! What is answered about the log, each answer checked as a stranger would: by
 //! the checkpoint and the log's keys, and by nothing that the server says.
 
-mod standin;
-
-use standin::{DOMAIN, Running, Stores};
+use crate::standin::{DOMAIN, Running, Stores};
 use webwallet_ledger::Hash;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;

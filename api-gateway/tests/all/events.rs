@@ -1,13 +1,11 @@
 //! Following what clears. If this failed, a shop would not see a payment, or
 //! would see it twice.
 
-mod standin;
-
+use crate::standin::{Answer, Deployment, body, draft, issue, person};
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt as _;
 use http::{Request, StatusCode};
 use serde_json::Value;
-use standin::{Answer, Deployment, body, draft, issue, person};
 use webwallet_api_gateway::schema;
 
 /// So many payments, one after another.

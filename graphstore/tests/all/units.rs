@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use webwallet_graphstore::store::{Committed, Store, Totals};
 use webwallet_ledger::{Address, Amount};
 
-use crate::Engine;
+use crate::conformance::Engine;
 use crate::life::{Life, UNITS};
 use crate::payments::{address, batch, pay};
 

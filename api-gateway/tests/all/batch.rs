@@ -1,17 +1,15 @@
 //! Batches, without a socket. If these failed, somebody who sends a thousand
 //! payments would not know which of them have cleared.
 
-mod standin;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::standin::{Deployment, body, draft, issue, person};
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use standin::{Deployment, body, draft, issue, person};
 use tower::ServiceExt as _;
 use webwallet_api_gateway::schema;
 

@@ -1,16 +1,14 @@
 //! The OpenAPI document: what is committed is what the code says, and what it
 //! says is there.
 
-mod standin;
-
+use crate::standin::Deployment;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
-use standin::Deployment;
 use webwallet_api_gateway::openapi_text;
 use webwallet_api_gateway::problem::Kind;
 
-const COMMITTED: &str = include_str!("../openapi.json");
+const COMMITTED: &str = include_str!("../../openapi.json");
 
 #[test]
 fn the_committed_document_is_the_one_of_the_code() {

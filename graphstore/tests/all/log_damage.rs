@@ -1,16 +1,13 @@
 //! Crashes and bad disks of the embedded engine. If these failed, a payment
 //! that was answered could be gone, or a damaged history go on unnoticed.
 
-mod life;
-mod payments;
-
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::life::{Life, UNITS};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use life::{Life, UNITS};
 use webwallet_graphstore::store::{Batch, Committed, Store};
 use webwallet_graphstore::{Embedded, Loaded, Sizes};
 use webwallet_ledger::clear::{Cleared, clear};
@@ -251,7 +248,7 @@ async fn units_are_right(dir: &Path, life: &Life, case: &str) {
     let store = Embedded::open_sized(dir, small()).expect(case);
     for name in UNITS {
         let (unit, holders) = life.recount(name);
-        let address = payments::address(name);
+        let address = crate::payments::address(name);
         assert_eq!(store.unit(address).await.expect("unit"), unit, "{name}, {case}");
         let listed = store.holders(address, None, 0, 100).await.expect("holders");
         assert_eq!(listed, holders, "{name}, {case}");

@@ -1,0 +1,4 @@
+//! Hashtable: its engines, and what callers of the service are told.
+
+mod conformance;
+mod service;
