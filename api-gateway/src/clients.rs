@@ -18,6 +18,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Who asks again and again for more than he may is answered so much later, more
 /// or less: each of his connections then costs next to nothing.
 const SLOWED: Duration = Duration::from_secs(1);
+/// A second's worth of requests may come at once, and is begun over this part of a second:
+/// whoever else asks at that moment is served in between, not after all of them.
+const BURST_SPREAD: Duration = Duration::from_millis(100);
 
 /// The clients of one listener.
 #[derive(Clone)]
@@ -40,9 +43,18 @@ struct Client {
     refusals: Bucket,
     /// How many were answered late.
     slowed: u32,
+    /// When its next request may begin, at the earliest.
+    next: Instant,
 }
 
 impl Client {
+    /// How long a request waits for those before it to have begun.
+    fn pace(&mut self, per_second: u32, now: Instant) -> Duration {
+        let begin = self.next.max(now);
+        self.next = begin + BURST_SPREAD / per_second;
+        begin - now
+    }
+
     /// From half of [`SLOWED`] to one and a half. All after the same time would ask again at the
     /// same time, and whoever asks just then would wait for all of them.
     fn late(&mut self) -> Duration {
@@ -53,13 +65,11 @@ impl Client {
     }
 }
 
-/// What becomes of one more request of a client.
+/// What becomes of one more request of a client, after so long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Admission {
-    Admitted,
-    Refused,
-    /// Refused, and answered only after this long.
-    Slowed(Duration),
+    Admitted(Duration),
+    Refused(Duration),
 }
 
 impl Clients {
@@ -82,6 +92,7 @@ impl Clients {
                 requests: Bucket::full(self.requests_per_second, now),
                 refusals: Bucket::full(self.requests_per_second, now),
                 slowed: 0,
+                next: now,
             });
             if self.connections_max > 0 && entry.connections >= self.connections_max {
                 return None;
@@ -128,16 +139,17 @@ pub(crate) struct Connected {
 impl Connected {
     /// Whether the client may send one more request now.
     pub(crate) fn admit(&self, now: Instant) -> Admission {
+        let per_second = self.clients.requests_per_second;
         let admission = self.clients.of(self.client, |client| {
             if client.requests.take(1, now) {
-                Admission::Admitted
+                Admission::Admitted(client.pace(per_second, now))
             } else if client.refusals.take(1, now) {
-                Admission::Refused
+                Admission::Refused(client.pace(per_second, now))
             } else {
-                Admission::Slowed(client.late())
+                Admission::Refused(client.late())
             }
         });
-        admission.unwrap_or(Admission::Admitted)
+        admission.unwrap_or(Admission::Admitted(Duration::ZERO))
     }
 
     /// Requests a second that the client may send.
@@ -149,12 +161,15 @@ impl Connected {
     pub(crate) async fn turn(&self) {
         let wait = |now| {
             self.clients.of(self.client, |client| match client.requests.take(1, now) {
-                true => Duration::ZERO,
-                false => client.requests.wait(1, now),
+                true => Ok(client.pace(self.clients.requests_per_second, now)),
+                false => Err(client.requests.wait(1, now)),
             })
         };
-        while let Some(wait) = wait(Instant::now()).filter(|wait| !wait.is_zero()) {
-            tokio::time::sleep(wait).await;
+        while let Some(turn) = wait(Instant::now()) {
+            tokio::time::sleep(turn.unwrap_or_else(|wait| wait)).await;
+            if turn.is_ok() {
+                break;
+            }
         }
     }
 }
@@ -223,34 +238,40 @@ mod tests {
         let (clients, start) = (clients(0, 3), Instant::now());
         let first = clients.connect(ip("10.0.0.1"), start).expect("admitted");
         let second = clients.connect(ip("10.0.0.1"), start).expect("admitted");
-        let is = |of: &Connected, now, expected| assert_eq!(of.admit(now), expected);
-        for of in [&first, &second, &first] {
-            is(of, start, Admission::Admitted);
+        // Each begins a third of a tenth of a second after the one before.
+        let nth = |n| (BURST_SPREAD / 3) * n;
+        let admitted = |of: &Connected, now, wait| {
+            assert_eq!(of.admit(now), Admission::Admitted(wait));
+        };
+        let refused =
+            |of: &Connected, now, wait| assert_eq!(of.admit(now), Admission::Refused(wait));
+        for (n, of) in (0..).zip([&first, &second, &first]) {
+            admitted(of, start, nth(n));
         }
-        // As many are refused at once, and those after them later.
-        for of in [&first, &second, &first] {
-            is(of, start, Admission::Refused);
+        // As many are refused soon, and those after them later.
+        for (n, of) in (3..).zip([&first, &second, &first]) {
+            refused(of, start, nth(n));
         }
         let slowed = |of: &Connected, now| match of.admit(now) {
-            Admission::Slowed(late) => assert!((SLOWED / 2..=SLOWED * 3 / 2).contains(&late)),
+            Admission::Refused(late) => assert!((SLOWED / 2..=SLOWED * 3 / 2).contains(&late)),
             other => panic!("{other:?}"),
         };
         slowed(&second, start);
         // A third of a second later there is one more, and only one.
         let later = start + Duration::from_millis(334);
-        is(&second, later, Admission::Admitted);
-        is(&first, later, Admission::Refused);
+        admitted(&second, later, nth(0));
+        refused(&first, later, nth(1));
         slowed(&first, later);
         // However long it was away, the burst stays what it is; and going away
         // and coming back at once does not fill it.
         let much_later = start + Duration::from_secs(60);
-        for _ in 0..3 {
-            is(&first, much_later, Admission::Admitted);
+        for n in 0..3 {
+            admitted(&first, much_later, nth(n));
         }
-        is(&first, much_later, Admission::Refused);
+        refused(&first, much_later, nth(3));
         drop((first, second));
         let back = clients.connect(ip("10.0.0.1"), much_later).expect("admitted");
-        is(&back, much_later, Admission::Refused);
+        refused(&back, much_later, nth(4));
     }
 
     /// A batch would be a way around the limit, if its lines were free.

@@ -28,10 +28,11 @@ pub struct Limits {
     /// Open connections of one IP address; 0 = as many as there are. Behind a
     /// reverse proxy all clients share the proxy's address.
     pub connections_per_client_max: usize,
-    /// Requests a second of one IP address, with a burst of the same size;
-    /// 0 = as many as come. One more is refused as `rate_limited`; from twice as
-    /// many on the refusal takes a second. A line of a batch after the first is
-    /// a request, and waits for its turn.
+    /// Requests a second of one IP address, with a burst of the same size, which
+    /// is begun over a tenth of a second, evenly; 0 = as many as come. One more
+    /// is refused as `rate_limited`; from twice as many on the refusal takes a
+    /// second. A line of a batch after the first is a request, and waits for its
+    /// turn.
     pub requests_per_second_per_client_max: u32,
     /// IOUs a second that clear, or would in a rehearsal, of one source, with a
     /// burst of the same size; 0 = as many as come. One more is refused as

@@ -239,8 +239,14 @@ async fn answer(
     mut request: Request<Incoming>,
     busy: Busy,
 ) -> Result<Response, Infallible> {
-    let admission = client.admit(Instant::now());
-    if admission == Admission::Admitted {
+    let (admitted, wait) = match client.admit(Instant::now()) {
+        Admission::Admitted(wait) => (true, wait),
+        Admission::Refused(wait) => (false, wait),
+    };
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+    if admitted {
         // For what is many requests in one.
         request.extensions_mut().insert(client);
         let response = router.oneshot(request).await?;
@@ -253,9 +259,6 @@ async fn answer(
                 }))
             }),
         });
-    }
-    if let Admission::Slowed(late) = admission {
-        sleep(late).await;
     }
     let limit = client.requests_per_second();
     let detail = format!("this address sends more than the {limit} requests a second that it may");

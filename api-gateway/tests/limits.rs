@@ -260,9 +260,9 @@ async fn silence_ends_a_connection() {
     };
     let server = listen(limits).await;
     let silent = async |sent: &[u8]| {
+        let began = Instant::now();
         let mut stream = server.connect().await;
         stream.write_all(sent).await.expect("sent");
-        let began = Instant::now();
         let answer = read_to_end(&mut stream).await;
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         assert!(began.elapsed() > Duration::from_millis(200), "{:?}", began.elapsed());
@@ -286,7 +286,7 @@ async fn silence_ends_a_connection() {
 #[tokio::test]
 async fn a_request_is_answered_in_time_or_told_to_come_again() {
     let server = listen(Limits { request_timeout_ms: 300, ..Limits::default() }).await;
-    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 5_000;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 600_000;
     let answer = server.exchange(&post(&issue(person(1), person(2), "1", 1))).await;
     assert_eq!((status(&answer), code(&answer).as_str()), (503, "unavailable"));
     *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 0;
@@ -359,20 +359,19 @@ async fn one_iou_too_many_of_a_source_or_in_a_unit_is_refused() {
     for (limits, member, whose) in [(of_source, "source", alice), (in_unit, "symbol", alice)] {
         let server = Deployment::with(limits);
         let began = Instant::now();
-        let requests: Vec<_> = (1..=5).map(|n| issue(alice, bob, "1", n)).collect();
-        let mut cleared = 0;
-        let mut refused = Vec::new();
-        for request in &requests {
+        let mut cleared = Vec::new();
+        let (request, answer) = loop {
+            let request = issue(alice, bob, "1", cleared.len() as u64);
             let answer = server.post(request.clone()).await;
             match answer.status {
-                StatusCode::CREATED => cleared += 1,
-                _ => refused.push((request, answer)),
+                StatusCode::CREATED => cleared.push(request),
+                _ => break (request, answer),
             }
-        }
-        // As many more as time has passed, on a machine that is busy.
-        let more = began.elapsed().as_secs() as usize * 3 + 1;
-        assert!((3..=3 + more).contains(&cleared), "{cleared} of {member}");
-        let (request, answer) = refused.first().expect("one is too many");
+            // As many more as time has passed, on a machine that is busy.
+            let more = (began.elapsed().as_secs_f64() * 3.0).ceil() as usize;
+            assert!(cleared.len() <= 3 + more, "{} of {member}", cleared.len());
+        };
+        assert!(cleared.len() >= 3, "{} of {member}", cleared.len());
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
         let problem = answer.json();
         assert_eq!(problem["pointer"], format!("/data/inputs/0/data/{member}"));
@@ -382,13 +381,13 @@ async fn one_iou_too_many_of_a_source_or_in_a_unit_is_refused() {
         // Somebody else, in another unit, is none the worse.
         assert_eq!(server.post(issue(carol, bob, "1", 1)).await.status, StatusCode::CREATED);
         // What has cleared is answered again, however little is left.
-        for request in &requests[..cleared.min(3)] {
-            let again = server.post(request.clone()).await;
+        for request in cleared {
+            let again = server.post(request).await;
             assert_eq!(again.status, StatusCode::OK, "{:?}", again.json());
         }
         // The refused one was stored nowhere: in time, it clears for the first time.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(server.post((*request).clone()).await.status, StatusCode::CREATED);
+        assert_eq!(server.post(request).await.status, StatusCode::CREATED);
     }
 }
 
@@ -435,7 +434,8 @@ async fn rehearsals_batches_and_crowds_have_no_more_than_single_requests() {
         codes.push(u64::from(answer.status.as_u16()));
     }
     let more = began.elapsed().as_secs() as usize * 4 + 4;
-    assert!((12 - 4 - more..=12 - 4).contains(&refused_of(&codes)), "rehearsals: {codes:?}");
+    let cleared = 12 - refused_of(&codes);
+    assert!((4..=4 + more).contains(&cleared), "rehearsals: {codes:?}");
 
     for mode in ["", "?mode=stop"] {
         let server = Deployment::with(limits.clone());
@@ -659,7 +659,7 @@ async fn bodies_in_flight_are_bounded_together() {
     for (over, expected) in [(0, 201), (1, 503)] {
         let limits = Limits { body_bytes_in_flight_max: 2 * BODY_MAX, ..Limits::default() };
         let server = listen(limits).await;
-        *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 2_000;
+        *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 600_000;
         let mut large = [(2, BODY_MAX), (3, BODY_MAX - small.len() + over)].map(|(n, size)| {
             let (address, bytes) = (server.address, post(&grown(n, size)));
             tokio::spawn(async move {
@@ -677,6 +677,7 @@ async fn bodies_in_flight_are_bounded_together() {
         if expected == 503 {
             assert_eq!(code(&answer), "overloaded");
         }
+        server.deployment.stores.go_on.notify_waiters();
         for large in &mut large {
             assert_eq!(status(&large.await.expect("sent")), 201);
         }
@@ -687,8 +688,8 @@ async fn bodies_in_flight_are_bounded_together() {
 
 #[tokio::test]
 async fn shutting_down_lets_what_is_in_flight_end() {
-    let server = listen(Limits { drain_timeout_ms: 5_000, ..Limits::default() }).await;
-    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 500;
+    let server = listen(Limits { drain_timeout_ms: 600_000, ..Limits::default() }).await;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 600_000;
     let mut busy = server.connect().await;
     let body = issue(person(1), person(2), "1", 1);
     let head =
@@ -698,27 +699,24 @@ async fn shutting_down_lets_what_is_in_flight_end() {
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     read_one(&mut idle).await;
     server.deployment.stores.clearing.notified().await;
-    let began = Instant::now();
     server.shutdown.cancel();
     assert_eq!(read_to_end(&mut idle).await, "");
+    server.deployment.stores.go_on.notify_waiters();
     let answer = read_to_end(&mut busy).await;
     assert_eq!(status(&answer), 201);
-    server.served.await.expect("served");
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    timeout(PATIENCE, server.served).await.expect("in time").expect("served");
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 
 #[tokio::test]
 async fn shutting_down_does_not_wait_for_ever() {
     let server = listen(Limits { drain_timeout_ms: 300, ..Limits::default() }).await;
-    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 4_000;
+    *server.deployment.stores.clear_delay_ms.lock().expect("lock") = 600_000;
     let mut busy = server.connect().await;
     busy.write_all(&post(&issue(person(1), person(2), "1", 1))).await.expect("sent");
     server.deployment.stores.clearing.notified().await;
-    let began = Instant::now();
     server.shutdown.cancel();
-    server.served.await.expect("served");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    timeout(PATIENCE, server.served).await.expect("in time").expect("served");
 }
 
 /// What is no HTTP is refused, and the next connection is served.

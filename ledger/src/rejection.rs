@@ -137,7 +137,7 @@ codes! {
         "The public key does not belong to the signer's address."
         cause: "signer is not base58check(0x87, ripemd160(sha256(x))), where x is public or, beside script, the canonical JSON of data of the puzzle in meta.scripts that script names. The compressed and the uncompressed form of one key have different addresses."
         cure: "Give the public key in the form the address was made from; for a puzzle, carry its document in meta.scripts and name its hash in script."
-        example: "signer is alice, and public is the key of bob; pointer /data/inputs/0/meta/signatures/0."
+        example: "signer is alice, and public is the key of bob; pointer /data/inputs/0/meta/signatures/0/public."
     SignatureMissing "signature_missing" "missing-signature" 422 Rebuild
         "Nobody signed for the source."
         cause: "meta.signatures holds no signature of the source's address."
@@ -147,7 +147,7 @@ codes! {
         "A signature does not verify."
         cause: "The signature is not one of this key over this hash, is malleable or of small order, comes from somebody who is neither the source nor an identity of the puzzle it names, or is there twice."
         cure: "Sign the 32 bytes of hash.value with the source's key, or with keys of its puzzle, each once."
-        example: "The signature was made over the text of hash.value instead of its 32 bytes; pointer /data/inputs/0/meta/signatures/0/string."
+        example: "The signature was made over the text of hash.value instead of its 32 bytes; pointer /data/inputs/0/meta/signatures/0."
     PuzzleUnsolved "puzzle_unsolved" "puzzle-unsolved" 422 Rebuild
         "The signatures weigh less than the puzzle needs."
         cause: "The source is a puzzle, and the identities that signed weigh less together than its threshold."

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct Stores {
     pub read_only: Mutex<Option<String>>,
     /// Told when `Clear` has begun.
     pub clearing: Notify,
+    /// Ends the delays of those `Clear` that wait now.
+    pub go_on: Notify,
 }
 
 #[derive(Default)]
@@ -171,11 +174,11 @@ impl Graphstore for Shared {
         call: tonic::Request<graph::ClearRequest>,
     ) -> Result<Response<graph::ClearReply>, Status> {
         self.0.works("clear")?;
+        let delay = Duration::from_millis(*self.0.clear_delay_ms.lock().expect("lock"));
+        let mut go_on = pin!(self.0.go_on.notified());
+        go_on.as_mut().enable();
         self.0.clearing.notify_one();
-        let delay = *self.0.clear_delay_ms.lock().expect("lock");
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
-        }
+        let _ = tokio::time::timeout(delay, go_on).await;
         let reply = self.0.books.lock().expect("lock").clear(&call.into_inner().inputs, false);
         Ok(Response::new(reply))
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod documents;
+mod examples;
 mod locks;
 mod party;
 mod properties;
