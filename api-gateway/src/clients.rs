@@ -18,9 +18,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Who asks again and again for more than he may is answered so much later, more
 /// or less: each of his connections then costs next to nothing.
 const SLOWED: Duration = Duration::from_secs(1);
-/// A second's worth of requests may come at once, and is begun over this part of a second:
+/// A second's worth may come at once, and is begun over this part of a second:
 /// whoever else asks at that moment is served in between, not after all of them.
-const BURST_SPREAD: Duration = Duration::from_millis(100);
+const BURST_SPREAD: Duration = Duration::from_millis(500);
 
 /// The clients of one listener.
 #[derive(Clone)]
@@ -38,23 +38,38 @@ struct Known {
 
 struct Client {
     connections: usize,
-    requests: Bucket,
-    /// As many as it may send are refused at once.
-    refusals: Bucket,
+    requests: Paced,
+    /// As many as it may send are refused without further delay.
+    refusals: Paced,
     /// How many were answered late.
     slowed: u32,
-    /// When its next request may begin, at the earliest.
+}
+
+/// So many a second; those that come at once are begun one after the other.
+struct Paced {
+    bucket: Bucket,
+    between: Duration,
+    /// When the next may begin, at the earliest.
     next: Instant,
 }
 
-impl Client {
-    /// How long a request waits for those before it to have begun.
-    fn pace(&mut self, per_second: u32, now: Instant) -> Duration {
-        let begin = self.next.max(now);
-        self.next = begin + BURST_SPREAD / per_second;
-        begin - now
+impl Paced {
+    fn new(per_second: u32, now: Instant) -> Paced {
+        let between = BURST_SPREAD / per_second.max(1);
+        Paced { bucket: Bucket::full(per_second, now), between, next: now }
     }
 
+    /// One more, and how long it waits before it begins; none if it may not come now.
+    fn take(&mut self, now: Instant) -> Option<Duration> {
+        self.bucket.take(1, now).then(|| {
+            let begin = self.next.max(now);
+            self.next = begin + self.between;
+            begin - now
+        })
+    }
+}
+
+impl Client {
     /// From half of [`SLOWED`] to one and a half. All after the same time would ask again at the
     /// same time, and whoever asks just then would wait for all of them.
     fn late(&mut self) -> Duration {
@@ -89,10 +104,9 @@ impl Clients {
             known.sweep(now);
             let entry = known.clients.entry(client).or_insert_with(|| Client {
                 connections: 0,
-                requests: Bucket::full(self.requests_per_second, now),
-                refusals: Bucket::full(self.requests_per_second, now),
+                requests: Paced::new(self.requests_per_second, now),
+                refusals: Paced::new(self.requests_per_second, now),
                 slowed: 0,
-                next: now,
             });
             if self.connections_max > 0 && entry.connections >= self.connections_max {
                 return None;
@@ -125,7 +139,8 @@ impl Known {
         }
         self.swept = Some(now);
         self.clients.retain(|_, client| {
-            client.connections > 0 || !client.requests.is_full(now) || !client.refusals.is_full(now)
+            let full = client.requests.bucket.is_full(now) && client.refusals.bucket.is_full(now);
+            client.connections > 0 || !full
         });
     }
 }
@@ -139,15 +154,9 @@ pub(crate) struct Connected {
 impl Connected {
     /// Whether the client may send one more request now.
     pub(crate) fn admit(&self, now: Instant) -> Admission {
-        let per_second = self.clients.requests_per_second;
-        let admission = self.clients.of(self.client, |client| {
-            if client.requests.take(1, now) {
-                Admission::Admitted(client.pace(per_second, now))
-            } else if client.refusals.take(1, now) {
-                Admission::Refused(client.pace(per_second, now))
-            } else {
-                Admission::Refused(client.late())
-            }
+        let admission = self.clients.of(self.client, |client| match client.requests.take(now) {
+            Some(wait) => Admission::Admitted(wait),
+            None => Admission::Refused(client.refusals.take(now).unwrap_or_else(|| client.late())),
         });
         admission.unwrap_or(Admission::Admitted(Duration::ZERO))
     }
@@ -160,9 +169,8 @@ impl Connected {
     /// Waits until the client may send one more request.
     pub(crate) async fn turn(&self) {
         let wait = |now| {
-            self.clients.of(self.client, |client| match client.requests.take(1, now) {
-                true => Ok(client.pace(self.clients.requests_per_second, now)),
-                false => Err(client.requests.wait(1, now)),
+            self.clients.of(self.client, |client| {
+                client.requests.take(now).ok_or_else(|| client.requests.bucket.wait(1, now))
             })
         };
         while let Some(turn) = wait(Instant::now()) {
@@ -238,7 +246,7 @@ mod tests {
         let (clients, start) = (clients(0, 3), Instant::now());
         let first = clients.connect(ip("10.0.0.1"), start).expect("admitted");
         let second = clients.connect(ip("10.0.0.1"), start).expect("admitted");
-        // Each begins a third of a tenth of a second after the one before.
+        // Each begins a third of half a second after the one before.
         let nth = |n| (BURST_SPREAD / 3) * n;
         let admitted = |of: &Connected, now, wait| {
             assert_eq!(of.admit(now), Admission::Admitted(wait));
@@ -249,7 +257,7 @@ mod tests {
             admitted(of, start, nth(n));
         }
         // As many are refused soon, and those after them later.
-        for (n, of) in (3..).zip([&first, &second, &first]) {
+        for (n, of) in (0..).zip([&first, &second, &first]) {
             refused(of, start, nth(n));
         }
         let slowed = |of: &Connected, now| match of.admit(now) {
@@ -258,9 +266,10 @@ mod tests {
         };
         slowed(&second, start);
         // A third of a second later there is one more, and only one.
-        let later = start + Duration::from_millis(334);
-        admitted(&second, later, nth(0));
-        refused(&first, later, nth(1));
+        let third = Duration::from_millis(334);
+        let later = start + third;
+        admitted(&second, later, nth(3) - third);
+        refused(&first, later, nth(3) - third);
         slowed(&first, later);
         // However long it was away, the burst stays what it is; and going away
         // and coming back at once does not fill it.
@@ -268,10 +277,10 @@ mod tests {
         for n in 0..3 {
             admitted(&first, much_later, nth(n));
         }
-        refused(&first, much_later, nth(3));
+        refused(&first, much_later, nth(0));
         drop((first, second));
         let back = clients.connect(ip("10.0.0.1"), much_later).expect("admitted");
-        refused(&back, much_later, nth(4));
+        refused(&back, much_later, nth(1));
     }
 
     /// A batch would be a way around the limit, if its lines were free.

@@ -29,7 +29,7 @@ pub struct Limits {
     /// reverse proxy all clients share the proxy's address.
     pub connections_per_client_max: usize,
     /// Requests a second of one IP address, with a burst of the same size, which
-    /// is begun over a tenth of a second, evenly; 0 = as many as come. One more
+    /// is begun over half a second, evenly; 0 = as many as come. One more
     /// is refused as `rate_limited`; from twice as many on the refusal takes a
     /// second. A line of a batch after the first is a request, and waits for its
     /// turn.
