@@ -15,7 +15,9 @@ fn one_synced_write_of_the_log_and_one_of_the_documents_before_the_answer() {
     strace.args(["-e", "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg"]);
     strace.arg(binary());
     let folder = data.path().join("data");
-    let arguments = ["--admin", "127.0.0.1:0", "--data", folder.to_str().expect("UTF-8")];
+    let folder = folder.to_str().expect("UTF-8");
+    // A block of the first would be written while the second is on its way.
+    let arguments = ["--admin", "127.0.0.1:0", "--data", folder, "--seal", "manual"];
     let server = Process::start_by(strace, &arguments);
     let agent = agent();
     // The first request may still make files; the second is like all later ones.
