@@ -80,11 +80,13 @@ impl Client {
     }
 }
 
-/// What becomes of one more request of a client, after so long.
+/// What becomes of one more request of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Admission {
-    Admitted(Duration),
-    Refused(Duration),
+pub(crate) struct Admission {
+    /// Or it is refused.
+    pub admitted: bool,
+    /// How long it waits for that.
+    pub wait: Duration,
 }
 
 impl Clients {
@@ -155,10 +157,13 @@ impl Connected {
     /// Whether the client may send one more request now.
     pub(crate) fn admit(&self, now: Instant) -> Admission {
         let admission = self.clients.of(self.client, |client| match client.requests.take(now) {
-            Some(wait) => Admission::Admitted(wait),
-            None => Admission::Refused(client.refusals.take(now).unwrap_or_else(|| client.late())),
+            Some(wait) => Admission { admitted: true, wait },
+            None => {
+                let wait = client.refusals.take(now).unwrap_or_else(|| client.late());
+                Admission { admitted: false, wait }
+            }
         });
-        admission.unwrap_or(Admission::Admitted(Duration::ZERO))
+        admission.unwrap_or(Admission { admitted: true, wait: Duration::ZERO })
     }
 
     /// Requests a second that the client may send.
@@ -168,15 +173,15 @@ impl Connected {
 
     /// Waits until the client may send one more request.
     pub(crate) async fn turn(&self) {
-        let wait = |now| {
-            self.clients.of(self.client, |client| {
+        loop {
+            let now = Instant::now();
+            let turn = self.clients.of(self.client, |client| {
                 client.requests.take(now).ok_or_else(|| client.requests.bucket.wait(1, now))
-            })
-        };
-        while let Some(turn) = wait(Instant::now()) {
-            tokio::time::sleep(turn.unwrap_or_else(|wait| wait)).await;
-            if turn.is_ok() {
-                break;
+            });
+            match turn {
+                None => return,
+                Some(Ok(pace)) => return tokio::time::sleep(pace).await,
+                Some(Err(lack)) => tokio::time::sleep(lack).await,
             }
         }
     }
@@ -249,10 +254,11 @@ mod tests {
         // Each begins a third of half a second after the one before.
         let nth = |n| (BURST_SPREAD / 3) * n;
         let admitted = |of: &Connected, now, wait| {
-            assert_eq!(of.admit(now), Admission::Admitted(wait));
+            assert_eq!(of.admit(now), Admission { admitted: true, wait });
         };
-        let refused =
-            |of: &Connected, now, wait| assert_eq!(of.admit(now), Admission::Refused(wait));
+        let refused = |of: &Connected, now, wait| {
+            assert_eq!(of.admit(now), Admission { admitted: false, wait });
+        };
         for (n, of) in (0..).zip([&first, &second, &first]) {
             admitted(of, start, nth(n));
         }
@@ -260,9 +266,9 @@ mod tests {
         for (n, of) in (0..).zip([&first, &second, &first]) {
             refused(of, start, nth(n));
         }
-        let slowed = |of: &Connected, now| match of.admit(now) {
-            Admission::Refused(late) => assert!((SLOWED / 2..=SLOWED * 3 / 2).contains(&late)),
-            other => panic!("{other:?}"),
+        let slowed = |of: &Connected, now| {
+            let Admission { admitted, wait } = of.admit(now);
+            assert!(!admitted && (SLOWED / 2..=SLOWED * 3 / 2).contains(&wait), "{wait:?}");
         };
         slowed(&second, start);
         // A third of a second later there is one more, and only one.

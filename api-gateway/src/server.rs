@@ -239,10 +239,7 @@ async fn answer(
     mut request: Request<Incoming>,
     busy: Busy,
 ) -> Result<Response, Infallible> {
-    let (admitted, wait) = match client.admit(Instant::now()) {
-        Admission::Admitted(wait) => (true, wait),
-        Admission::Refused(wait) => (false, wait),
-    };
+    let Admission { admitted, wait } = client.admit(Instant::now());
     if !wait.is_zero() {
         sleep(wait).await;
     }

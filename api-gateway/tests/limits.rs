@@ -329,6 +329,11 @@ async fn one_connection_too_many_of_a_client_is_closed() {
     assert_eq!(status(&read_one(&mut open[0]).await), 200);
 }
 
+/// How many more may come through, beside the burst, on a machine that is busy: as many as time has passed for.
+fn refilled(began: Instant, per_second: u32) -> usize {
+    (began.elapsed().as_secs_f64() * f64::from(per_second)).ceil() as usize
+}
+
 #[tokio::test]
 async fn one_request_too_many_of_a_client_is_refused() {
     let server =
@@ -344,9 +349,7 @@ async fn one_request_too_many_of_a_client_is_refused() {
     });
     let answers = futures::future::join_all(asked).await;
     let answered = answers.iter().filter(|answer| answer.status == 200).count();
-    // As many more as time has passed, on a machine that is busy.
-    let more = (began.elapsed().as_secs_f64() * 3.0).ceil() as usize;
-    assert!((3..=3 + more).contains(&answered), "{answered} of 12");
+    assert!((3..=3 + refilled(began, 3)).contains(&answered), "{answered} of 12");
     let refused = answers.iter().find(|answer| answer.status != 200).expect("one too many");
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "rate_limited"));
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -369,9 +372,7 @@ async fn one_iou_too_many_of_a_source_or_in_a_unit_is_refused() {
                 StatusCode::CREATED => cleared.push(request),
                 _ => break (request, answer),
             }
-            // As many more as time has passed, on a machine that is busy.
-            let more = (began.elapsed().as_secs_f64() * 3.0).ceil() as usize;
-            assert!(cleared.len() <= 3 + more, "{} of {member}", cleared.len());
+            assert!(cleared.len() <= 3 + refilled(began, 3), "{} of {member}", cleared.len());
         };
         assert!(cleared.len() >= 3, "{} of {member}", cleared.len());
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
@@ -435,9 +436,8 @@ async fn rehearsals_batches_and_crowds_have_no_more_than_single_requests() {
         let answer = server.send(request.body(body).expect("a request")).await;
         codes.push(u64::from(answer.status.as_u16()));
     }
-    let more = began.elapsed().as_secs() as usize * 4 + 4;
     let cleared = 12 - refused_of(&codes);
-    assert!((4..=4 + more).contains(&cleared), "rehearsals: {codes:?}");
+    assert!((4..=4 + refilled(began, 4)).contains(&cleared), "rehearsals: {codes:?}");
 
     for mode in ["", "?mode=stop"] {
         let server = Deployment::with(limits.clone());
@@ -452,9 +452,8 @@ async fn rehearsals_batches_and_crowds_have_no_more_than_single_requests() {
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let codes: Vec<u64> =
             lines.iter().map(|line| line["status"].as_u64().expect("a status")).collect();
-        let more = began.elapsed().as_secs() as usize * 4 + 4;
         let cleared = codes.iter().filter(|code| **code == 201).count();
-        assert!((4..=4 + more).contains(&cleared), "{mode} {codes:?}");
+        assert!((4..=4 + refilled(began, 4)).contains(&cleared), "{mode} {codes:?}");
         let refused = lines.iter().find(|line| line["status"] == 429).expect("one too many");
         assert_eq!(refused["problem"]["code"], "rate_limited");
         assert_eq!(refused["problem"]["pointer"], "/data/inputs/0/data/source");
@@ -476,9 +475,8 @@ async fn rehearsals_batches_and_crowds_have_no_more_than_single_requests() {
     for post in posts.collect::<Vec<_>>() {
         codes.push(u64::from(post.await.expect("answered")));
     }
-    let more = began.elapsed().as_secs() as usize * 4 + 4;
     let cleared = codes.iter().filter(|code| **code == 201).count();
-    assert!((4..=4 + more).contains(&cleared), "crowd: {codes:?}");
+    assert!((4..=4 + refilled(began, 4)).contains(&cleared), "crowd: {codes:?}");
     assert_eq!(cleared + refused_of(&codes), 40, "{codes:?}");
 }
 

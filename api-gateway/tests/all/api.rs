@@ -1,21 +1,13 @@
 //! The API as a client sees it, without a socket: what each resource answers,
 //! and what it says no to.
 
-use crate::standin::{self, DOMAIN, Deployment, body, draft, issue, person, time};
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use webwallet_api_gateway::{Limits, schema};
 use webwallet_ledger::{Hash, document};
 
-/// Reads an answer as the documented type and writes it out again: what the
-/// document does not show would be lost, what it wrongly promises would fail.
-fn documented<T: DeserializeOwned + Serialize>(answer: &standin::Answer) {
-    let read: T = serde_json::from_slice(&answer.body).expect("the documented type");
-    assert_eq!(serde_json::to_value(&read).expect("JSON"), answer.json());
-}
+use crate::standin::{self, DOMAIN, Deployment, body, documented, draft, issue, person, time};
 
 #[tokio::test]
 async fn a_request_clears_and_its_repeat_is_answered_with_the_same_bytes() {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::standin::{Deployment, body, draft, issue, person};
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
 use futures::channel::mpsc;
@@ -12,6 +11,8 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webwallet_api_gateway::schema;
+
+use crate::standin::{Deployment, body, draft, issue, person};
 
 async fn send(server: &Deployment, query: &str, body: Body) -> BodyDataStream {
     let request =

@@ -1,12 +1,13 @@
 //! Following what clears. If this failed, a shop would not see a payment, or
 //! would see it twice.
 
-use crate::standin::{Answer, Deployment, body, draft, issue, person};
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt as _;
 use http::{Request, StatusCode};
 use serde_json::Value;
 use webwallet_api_gateway::schema;
+
+use crate::standin::{Answer, Deployment, body, draft, issue, person};
 
 /// So many payments, one after another.
 async fn pay(server: &Deployment, from: u64, count: u64) {

@@ -1,12 +1,13 @@
 //! The OpenAPI document: what is committed is what the code says, and what it
 //! says is there.
 
-use crate::standin::Deployment;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 use webwallet_api_gateway::openapi_text;
 use webwallet_api_gateway::problem::Kind;
+
+use crate::standin::Deployment;
 
 const COMMITTED: &str = include_str!("../../openapi.json");
 

@@ -2,20 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::standin::{Answer, Deployment, issue, person};
 use axum::body::Body;
 use http::{Request, StatusCode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use webwallet_api_gateway::{Limits, schema};
 use webwallet_ledger::hash::Types;
 
-/// The answer reads into the type that the document shows, and loses nothing.
-fn documented<T: DeserializeOwned + Serialize>(answer: &Answer) {
-    let read: T = serde_json::from_slice(&answer.body).expect("the documented type");
-    assert_eq!(serde_json::to_value(read).expect("JSON"), answer.json());
-}
+use crate::standin::{Answer, Deployment, documented, issue, person};
 
 async fn put(server: &Deployment, name: &str, body: impl Into<Body>) -> Answer {
     let request = Request::put(format!("/document/{name}"));

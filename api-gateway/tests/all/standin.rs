@@ -17,6 +17,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tonic::{Response, Status, async_trait};
@@ -682,6 +684,13 @@ pub async fn answer(router: Router, request: Request<Body>) -> Answer {
     let body = body.collect().await.expect("a whole body").to_bytes();
     hold(&method, &uri, &parts, &body);
     Answer { status: parts.status, headers: parts.headers, body }
+}
+
+/// Reads an answer as the documented type and writes it out again: what the
+/// document does not show would be lost, what it wrongly promises would fail.
+pub fn documented<T: DeserializeOwned + Serialize>(answer: &Answer) {
+    let read: T = serde_json::from_slice(&answer.body).expect("the documented type");
+    assert_eq!(serde_json::to_value(&read).expect("JSON"), answer.json());
 }
 
 impl Answer {

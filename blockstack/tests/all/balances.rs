@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::standin::{DOMAIN, Running, Stores, address, secret};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -12,6 +11,8 @@ use webwallet_ledger::state::{Proof, account_key, unit_key};
 use webwallet_ledger::{AccountId, Address, Draft, Locker, Record, Solver};
 use webwallet_proto::blockstack::v1::block_request::Key;
 use webwallet_proto::blockstack::v1::*;
+
+use crate::standin::{DOMAIN, Running, Stores, address, secret};
 
 const PROOFS: usize = 10_000;
 /// Questions in a row about one height.

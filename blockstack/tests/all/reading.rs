@@ -1,7 +1,6 @@
 //! What is answered about the log, each answer checked as a stranger would: by
 //! the checkpoint and the log's keys, and by nothing that the server says.
 
-use crate::standin::{DOMAIN, Running, Stores};
 use webwallet_ledger::Hash;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
@@ -12,6 +11,8 @@ use webwallet_ledger::tile::{self, Level, TileId, parse_bundle};
 use webwallet_proto::blockstack::v1::block_request::Key;
 use webwallet_proto::blockstack::v1::inclusion_request::Leaf;
 use webwallet_proto::blockstack::v1::*;
+
+use crate::standin::{DOMAIN, Running, Stores};
 
 /// Blocks of 1, 2, 3, ... records, a change of key and stacks between them.
 async fn history(stores: &Stores, running: &mut Running, blocks: u64) {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::standin::{DOMAIN, Fault, Running, Stores};
 use webwallet_blockstack::rebuild::{self, LogFolder};
 use webwallet_blockstack::{Folder, Head as _, Seal};
 use webwallet_ledger::block::Block;
@@ -18,6 +17,8 @@ use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
 use webwallet_proto::blockstack::v1::{
     RotateLogKeyRequest, SealReply, SealRequest, StatusReply, StatusRequest,
 };
+
+use crate::standin::{DOMAIN, Fault, Running, Stores};
 
 async fn seal(running: &mut Running, stack: bool) -> Result<SealReply, tonic::Status> {
     Ok(running.client.seal(SealRequest { stack }).await?.into_inner())

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
+use webwallet_ledger::clear::History;
+use webwallet_ledger::{Address, Hash, Record, Request, Time};
+
 use crate::graph::Alone;
 use crate::locks::{
     a_lock_is_used_once_whatever_a_writer_believes,
@@ -14,9 +18,6 @@ use crate::units::{
     a_unit_comes_to_what_its_accounts_and_locks_do,
     the_holders_of_a_unit_are_listed_once_in_order_under_inserts,
 };
-use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
-use webwallet_ledger::clear::History;
-use webwallet_ledger::{Address, Hash, Record, Request, Time};
 
 /// An engine for a test, and the way to open it again.
 pub trait Engine: Sized {

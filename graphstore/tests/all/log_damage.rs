@@ -6,13 +6,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::life::{Life, UNITS};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use webwallet_graphstore::store::{Batch, Committed, Store};
 use webwallet_graphstore::{Embedded, Loaded, Sizes};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Address, Draft, Hash, Request};
+
+use crate::life::{Life, UNITS};
+use crate::payments;
 
 /// Batches of one payment each; the last frame is what a crash may tear.
 fn batches(count: u64) -> Vec<Batch> {
@@ -248,7 +250,7 @@ async fn units_are_right(dir: &Path, life: &Life, case: &str) {
     let store = Embedded::open_sized(dir, small()).expect(case);
     for name in UNITS {
         let (unit, holders) = life.recount(name);
-        let address = crate::payments::address(name);
+        let address = payments::address(name);
         assert_eq!(store.unit(address).await.expect("unit"), unit, "{name}, {case}");
         let listed = store.holders(address, None, 0, 100).await.expect("holders");
         assert_eq!(listed, holders, "{name}, {case}");

@@ -8,9 +8,9 @@ use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of, sign_eddsa};
-use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Time};
+use webwallet_ledger::{Change, Code, Draft, Hash, Pointer, Rejection, Time};
 
-use crate::party::{Ledger, Party, body, draft, now, party};
+use crate::party::{Ledger, Party, body, draft, now, party, time};
 
 /// Who stands in the examples, and what has happened before.
 struct Stage {
@@ -20,10 +20,6 @@ struct Stage {
     ledger: Ledger,
     /// When everything that is posted comes.
     time: Time,
-}
-
-fn time(text: &str) -> Time {
-    text.parse().expect("time")
 }
 
 /// The IOU with another text in it, signed before or after as it is.
@@ -120,7 +116,7 @@ fn acted(code: Code) -> Option<Rejection> {
             s.refuses(with(&iou, &before.to_string(), &after.to_string()))
         }
         Code::KeyAddressMismatch => {
-            let [alice, bob] = [&s.alice, &s.bob].map(|who| hex(&public_of(&who.secret)));
+            let [alice, bob] = [&s.alice, &s.bob].map(|who| hex::encode(public_of(&who.secret)));
             s.refuses(with(&fine, &alice, &bob))
         }
         Code::SignatureMissing => {
@@ -130,7 +126,7 @@ fn acted(code: Code) -> Option<Rejection> {
         Code::SignatureInvalid => {
             let hash = Hash::sha3(data_of(&fine).as_bytes());
             let [right, wrong] = [&hash.0[..], hash.to_string().as_bytes()]
-                .map(|message| hex(&sign_eddsa(&s.alice.secret, message)));
+                .map(|message| hex::encode(sign_eddsa(&s.alice.secret, message)));
             s.refuses(with(&fine, &right, &wrong))
         }
         Code::PuzzleUnsolved => {
@@ -223,10 +219,6 @@ fn acted(code: Code) -> Option<Rejection> {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What an example says: pointers, numbers and what is suggested. A limit or a value
 /// that is told in words is compared above.
 fn told(example: &str) -> BTreeMap<&'static str, Value> {
@@ -259,7 +251,7 @@ fn every_example_is_refused_as_it_says() {
         let Some(rejection) = acted(*code) else { continue };
         assert_eq!(rejection.code, *code, "{rejection}");
         let changes = &rejection.suggestion;
-        let change = |change: &webwallet_ledger::Change| json!({ "pointer": change.pointer, "value": change.value });
+        let change = |change: &Change| json!({ "pointer": change.pointer, "value": change.value });
         for (what, said) in told(code.example()) {
             let is = match what {
                 "pointer" => json!(rejection.pointer),

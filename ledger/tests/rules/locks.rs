@@ -5,13 +5,9 @@ use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::state::State;
-use webwallet_ledger::{Amount, Code, Draft, Pointer, Record, Rejection, Time};
+use webwallet_ledger::{Amount, Code, Draft, Pointer, Record, Rejection};
 
-use crate::party::{Ledger, Party, body, draft, now, party};
-
-fn time(text: &str) -> Time {
-    text.parse().expect("time")
-}
+use crate::party::{Ledger, Party, body, draft, now, party, time};
 
 /// The last moment of a lock's target, and the first of its source again.
 const END: &str = "2026-02-01T00:00:00.000Z";

@@ -12,8 +12,12 @@ use webwallet_ledger::{
 
 pub const DOMAIN: &str = "example.net";
 
+pub fn time(text: &str) -> Time {
+    text.parse().expect("time")
+}
+
 pub fn now() -> Time {
-    "2026-01-01T00:00:00.000Z".parse().expect("time")
+    time("2026-01-01T00:00:00.000Z")
 }
 
 pub struct Party {
@@ -36,7 +40,7 @@ pub fn draft(source: &Party, target: &Party, issuer: &Party, amount: &str, note:
         symbol: issuer.address,
         amount: amount.into(),
         random: format!("random-{note}"),
-        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        expiry: time("2027-01-01T00:00:00.000Z"),
         active: None,
         credit: None,
         locker: None,

@@ -95,7 +95,7 @@ fn no_signature_counts_twice_and_no_stranger_counts() {
     let bob = text(&signed(&unsigned(&puzzle), &["bob"]));
     let (head, tail) = bob.split_once("\"signatures\":[").expect("signatures");
     let one = tail.trim_end_matches("]}}");
-    let public = hex(&public_of(&party("bob").secret));
+    let public = hex::encode(public_of(&party("bob").secret));
     let loud = one.replace(&public, &public.to_uppercase());
     for list in [[one, one, one].join(","), [one, &loud].join(",")] {
         let twice = format!("{head}\"signatures\":[{list}]}}}}").into_bytes();
@@ -112,7 +112,7 @@ fn no_signature_counts_twice_and_no_stranger_counts() {
     let twice = format!("{head}\"signatures\":[{one},{again}]}}}}").into_bytes();
     assert_eq!(refused(twice), (Code::SignatureInvalid, "/meta/signatures/1".into()));
     // A stranger in a member's place.
-    let dave = hex(&public_of(&party("dave").secret));
+    let dave = hex::encode(public_of(&party("dave").secret));
     let stranger = bob.replace(
         &format!("\"public\":\"{public}\",\"scheme\":\"eddsa-ed25519\",\"script\""),
         &format!("\"public\":\"{dave}\",\"scheme\":\"eddsa-ed25519\",\"script\""),
@@ -140,8 +140,8 @@ fn a_stranger_cannot_add_a_signature() {
 fn what_is_wrong_with_a_puzzle_has_its_code() {
     let puzzle = board();
     let iou = text(&signed(&unsigned(&puzzle), &["alice", "bob"]));
-    let bob = hex(&public_of(&party("bob").secret));
-    let carol = hex(&public_of(&party("carol").secret));
+    let bob = hex::encode(public_of(&party("bob").secret));
+    let carol = hex::encode(public_of(&party("carol").secret));
     let edit = |from: &str, to: &str| {
         assert!(iou.contains(from), "{from}");
         iou.replacen(from, to, 1).into_bytes()
@@ -207,8 +207,4 @@ fn carrying(puzzles: &str) -> Vec<u8> {
     let [alice, bob] = ["alice", "bob"].map(party);
     let iou = text(&draft(&alice, &bob, &alice, "1", "own").sign(&alice.secret));
     iou.replacen("\"meta\":{", &format!("\"meta\":{{\"scripts\":[{puzzles}],"), 1).into_bytes()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

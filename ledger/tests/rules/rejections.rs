@@ -11,7 +11,7 @@ use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request};
 
-use crate::party::{Ledger, Party, body, draft, now, party};
+use crate::party::{Ledger, Party, body, draft, now, party, time};
 
 struct Cast {
     alice: Party,
@@ -46,7 +46,7 @@ fn begun(cast: &Cast) -> Ledger {
     let first = draft(&cast.alice, &cast.bob, &cast.alice, "10", "first").sign(&cast.alice.secret);
     ledger.post(&body(&[first]), now()).expect("the first payment clears");
     let mut lock = draft(&cast.carol, &cast.bob, &cast.carol, "5", "lock");
-    let expiry = "2026-06-01T00:00:00.000Z".parse().expect("time");
+    let expiry = time("2026-06-01T00:00:00.000Z");
     let puzzle = Some(puzzle_of("sesame"));
     lock.locker = Some(Locker { active: None, expiry, puzzle, script: None });
     ledger.post(&body(&[lock.sign(&cast.carol.secret)]), now()).expect("the lock clears");
@@ -65,7 +65,6 @@ const UNUSED: Code = Code::UnsupportedField;
 #[test]
 fn every_code_has_its_row() {
     let c = cast();
-    let time = |text: &str| text.parse().expect("time");
     let first = draft(&c.alice, &c.bob, &c.alice, "10", "first").sign(&c.alice.secret);
     let other = draft(&c.alice, &c.bob, &c.alice, "1", "other").sign(&c.alice.secret);
     let by_bob = |credit: &str| {
@@ -167,19 +166,14 @@ fn the_earliest_code_over_all_inputs_answers() {
     let c = cast();
     let wrong_domain = issued(&c, |d| d.domain = "example.org".into());
     let bad_hash = altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\"");
-    let expired = issued(&c, |d| d.expiry = "2020-01-01T00:00:00.000Z".parse().expect("time"));
+    let expired = issued(&c, |d| d.expiry = time("2020-01-01T00:00:00.000Z"));
     let bad_signature = altered(&c, "\"string\":\"", "\"string\":\"00");
     let two = |a: &Vec<u8>, b: &Vec<u8>| refused(&c, &body(&[a.clone(), b.clone()]));
     let pairs = [
         (&wrong_domain, &bad_hash, Code::HashMismatch, 1),
         (&expired, &wrong_domain, Code::WrongDomain, 1),
         (&expired, &bad_signature, Code::SignatureInvalid, 1),
-        (
-            &expired,
-            &issued(&c, |d| d.expiry = "2020-01-02T00:00:00.000Z".parse().expect("time")),
-            Code::Expired,
-            0,
-        ),
+        (&expired, &issued(&c, |d| d.expiry = time("2020-01-02T00:00:00.000Z")), Code::Expired, 0),
     ];
     for (a, b, code, input) in pairs {
         let rejection = two(a, b);
@@ -196,7 +190,7 @@ fn a_repeat_is_recognised_in_any_order_after_expiry_and_with_other_signatures() 
     let a = draft(&c.alice, &c.bob, &c.alice, "1", "a").sign(&c.alice.secret);
     let b = draft(&c.alice, &c.carol, &c.alice, "2", "b").sign(&c.alice.secret);
     let record = ledger.post(&body(&[a.clone(), b.clone()]), now()).expect("clears");
-    let late = "2030-01-01T00:00:00.000Z".parse().expect("time");
+    let late = time("2030-01-01T00:00:00.000Z");
     assert_eq!(ledger.post(&body(&[b.clone(), a.clone()]), late).expect("the same record"), record);
     let part = ledger.post(&body(std::slice::from_ref(&a)), late).expect_err("only a part of it");
     assert_eq!((part.code, part.record), (Code::IouAlreadyCleared, Some(record.hash)));

@@ -10,7 +10,7 @@ use webwallet_ledger::lock::{Locker, Solver};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Amount, Change, Code, Draft, Pointer, Record, Rejection, Request};
 
-use crate::party::{DOMAIN, Ledger, Party, body, draft, now, party};
+use crate::party::{DOMAIN, Ledger, Party, body, draft, now, party, time};
 
 const CODES: [Code; 4] =
     [Code::CreditNotGranted, Code::BalanceBelowMin, Code::BalanceAboveMax, Code::AmountOverflow];
@@ -62,7 +62,7 @@ impl Crowd {
         let note = self.drafts.to_string();
         let [from_party, to_party, issuer] = [from, to, unit].map(|i| &self.people[i]);
         let mut iou = draft(from_party, to_party, issuer, &amount, &note);
-        let expiry = "2026-06-01T00:00:00.000Z".parse().expect("time");
+        let expiry = time("2026-06-01T00:00:00.000Z");
         match self.below(12) {
             0 | 1 if from == unit => {
                 let sign = if self.below(2) == 0 { "-" } else { "" };
@@ -91,7 +91,7 @@ impl Crowd {
         match self.below(4) {
             0 => iou.amount = "0".into(),
             1 => {
-                let expiry = "2026-07-01T00:00:00.000Z".parse().expect("time");
+                let expiry = time("2026-07-01T00:00:00.000Z");
                 iou.locker = Some(Locker { active: None, expiry, puzzle: None, script: None });
             }
             _ => {}
@@ -347,7 +347,7 @@ fn a_table_of_suggestions() {
     let held = draft(&alice, &bob, &alice, "6", "held").sign(&alice.secret);
     ledger.post(&body(&[held]), now()).expect("issued");
     let mut locked = draft(&carol, &bob, &carol, "5", "lock");
-    let expiry = "2026-06-01T00:00:00.000Z".parse().expect("time");
+    let expiry = time("2026-06-01T00:00:00.000Z");
     locked.locker = Some(Locker { active: None, expiry, puzzle: None, script: None });
     let record = ledger.post(&body(&[locked.sign(&carol.secret)]), now()).expect("locked").hash;
     let lock = Pointer { record, index: 1 };

@@ -44,8 +44,15 @@ enum Event {
 
 /// A server that does what the first bytes of a request tell it to.
 #[derive(Clone)]
-struct Puppet {
+pub struct Puppet {
     events: mpsc::UnboundedSender<Event>,
+}
+
+impl Puppet {
+    /// One that nobody listens to.
+    pub fn obedient() -> Puppet {
+        Puppet { events: mpsc::unbounded_channel().0 }
+    }
 }
 
 /// Tells when a handler or a stream was dropped before its end.

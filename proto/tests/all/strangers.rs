@@ -8,64 +8,19 @@ use std::{fs, future::pending, path::Path, time::Duration};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Status};
 use webwallet_proto::{
-    hashtable::{
-        self,
-        v1::{
-            Document, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
-            StatusReply, StatusRequest, hashtable_server::Hashtable,
-        },
-    },
+    hashtable::{self, v1::PutRequest},
     link::Link,
     serve::Services,
     tls::Tls,
     token::{Guarded, Token},
 };
 
+use crate::link::Puppet;
+
 /// Long enough that a case which waits for it has failed.
 const AMPLE: Duration = Duration::from_secs(30);
-
-/// A service that does anything for anybody who gets through.
-#[derive(Clone)]
-struct Obedient;
-
-#[tonic::async_trait]
-impl Hashtable for Obedient {
-    async fn put(&self, _: Request<PutRequest>) -> Result<Response<PutReply>, Status> {
-        Ok(Response::new(PutReply {}))
-    }
-    async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetReply>, Status> {
-        Ok(Response::new(GetReply { documents: Vec::new() }))
-    }
-
-    type NumberedStream = tokio_stream::Empty<Result<Document, Status>>;
-
-    async fn numbered(
-        &self,
-        _: Request<NumberedRequest>,
-    ) -> Result<Response<Self::NumberedStream>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-    async fn supply(
-        &self,
-        _: Request<hashtable::v1::SupplyRequest>,
-    ) -> Result<Response<hashtable::v1::SupplyReply>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-    async fn supplied(
-        &self,
-        _: Request<hashtable::v1::SuppliedRequest>,
-    ) -> Result<Response<hashtable::v1::Found>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-    async fn names(&self, _: Request<NumberedRequest>) -> Result<Response<NamesReply>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-}
 
 fn token(text: &str) -> Token {
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -119,7 +74,7 @@ async fn serve(tls: Tls, token: Option<Token>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let mut services = Services::new().with_tls(tls);
-    services.add(Guarded::new(hashtable::server(Obedient), token)).await;
+    services.add(Guarded::new(hashtable::server(Puppet::obedient()), token)).await;
     tokio::spawn(async move { services.serve(listener, pending()).await.is_ok() });
     port
 }
@@ -136,7 +91,7 @@ async fn only_the_right_token_or_certificate_gets_through() {
     let (right, wrong) = (token("0123456789abcdef"), token("0123456789abcdeF"));
 
     // A token asked for: in this process, on a socket, and on one with TLS.
-    let embedded = Guarded::new(hashtable::server(Obedient), Some(right.clone()));
+    let embedded = Guarded::new(hashtable::server(Puppet::obedient()), Some(right.clone()));
     let plain = serve(Tls::default(), Some(right.clone())).await;
     let own = ours.sign("localhost");
     let only_own = Tls::read(Some((&own.0, &own.1)), None).unwrap_or_else(|e| panic!("{e}"));
