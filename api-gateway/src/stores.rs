@@ -6,6 +6,7 @@
 //! known of the outcome, and the same bytes may be sent again.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -124,8 +125,9 @@ impl Stores {
         held: Held,
         rehearsal: bool,
     ) -> Result<Outcome, Problem> {
-        let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
-        let call = graph::ClearRequest { inputs };
+        let inputs = request.inputs.iter().map(|iou| Bytes::copy_from_slice(&iou.bytes)).collect();
+        let mut call = Call::new(graph::ClearRequest { inputs });
+        call.extensions_mut().insert(Arc::new(request));
         let mut graphstore = self.graphstore.clone();
         let apart = held.is_some();
         let decided = async move {

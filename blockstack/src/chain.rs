@@ -4,6 +4,8 @@
 //! The same function makes a block, makes it again after a crash, and checks
 //! what is read from disk: recovery has no code of its own.
 
+use std::sync::Arc;
+
 use webwallet_ledger::block::{Block, Header, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
@@ -60,14 +62,14 @@ pub(crate) struct Parts {
 /// A record on its way into a block.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) record: Record,
+    pub(crate) record: Arc<Record>,
     /// Its leaf in the log's tree and in the block's.
     log: Node,
     block: Node,
 }
 
 impl Entry {
-    pub(crate) fn new(record: Record) -> Entry {
+    pub(crate) fn new(record: Arc<Record>) -> Entry {
         let (log, block) = (Sha256::leaf(&record.bytes), Sha3::leaf(&record.bytes));
         Entry { record, log, block }
     }

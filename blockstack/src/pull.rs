@@ -1,6 +1,7 @@
 //! Taking in what has cleared, and asking stores until they answer.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use webwallet_ledger::Record;
 use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX};
 
 use crate::chain::Entry;
-use crate::remote::record;
+use crate::remote::{Records, record};
 use crate::sealing::{Sealing, Stop};
 use crate::store::{Files, Head};
 
@@ -44,12 +45,12 @@ impl<S: Files + Head> Sealing<S> {
     /// Records after a number, in order.
     pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Entry>, Stop> {
         let what = "reading cleared records";
-        let fetched = self.patiently(what, || self.remote.records(after, limit)).await?;
-        let mut entries = Vec::with_capacity(fetched.len());
-        for (number, bytes) in (after + 1..).zip(&fetched) {
-            let record = Record::parse(bytes).map_err(|why| {
-                Stop::ReadOnly(format!("record {number} of Graphstore cannot be read: {why}; run `webwallet rebuild graphstore`"))
-            })?;
+        let records = match self.patiently(what, || self.remote.records(after, limit)).await? {
+            Records::Made(records) => records.to_vec(),
+            Records::Bytes(all) => (after + 1..).zip(&all).map(parsed).collect::<Result<_, _>>()?,
+        };
+        let mut entries = Vec::with_capacity(records.len());
+        for (number, record) in (after + 1..).zip(records) {
             if record.number != number {
                 return Err(Stop::ReadOnly(format!(
                     "Graphstore answers record {} where {number} belongs; run `webwallet rebuild graphstore`",
@@ -139,4 +140,10 @@ impl<S: Files + Head> Sealing<S> {
             wait = (wait * 2).min(RETRY_MAX);
         }
     }
+}
+
+fn parsed((number, bytes): (u64, &Bytes)) -> Result<Arc<Record>, Stop> {
+    Record::parse(bytes).map(Arc::new).map_err(|why| {
+        Stop::ReadOnly(format!("record {number} of Graphstore cannot be read: {why}; run `webwallet rebuild graphstore`"))
+    })
 }

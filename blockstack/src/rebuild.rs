@@ -133,7 +133,10 @@ impl LogFolder {
             Ok(LoggedBlock {
                 block: *block,
                 documents: parts.documents.iter().map(|leaf| leaf.bytes().to_vec()).collect(),
-                records: parts.records.into_iter().map(|entry| entry.record).collect(),
+                records: {
+                    let records = parts.records.into_iter();
+                    records.map(|entry| Arc::unwrap_or_clone(entry.record)).collect()
+                },
             })
         })
     }

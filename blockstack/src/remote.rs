@@ -1,5 +1,7 @@
 //! What Blockstack asks of Graphstore and Hashtable.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
@@ -20,6 +22,14 @@ const FETCH_BYTES: usize = 4 << 20;
 const PUT_DOCUMENTS_MAX: usize = 500;
 const PUT_BYTES: usize = 2 << 20;
 
+/// Records in order, as they were given.
+pub(crate) enum Records {
+    /// By a Graphstore of this process: as its writer made them.
+    Made(Arc<[Arc<Record>]>),
+    /// As they are stored.
+    Bytes(Vec<Bytes>),
+}
+
 /// The two other stores. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Remote {
@@ -39,16 +49,22 @@ impl Remote {
 
     /// Records after a number, at most so many: from Graphstore or, where those
     /// were trimmed, from Hashtable.
-    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
+    pub(crate) async fn records(&self, after: u64, limit: u64) -> Result<Records, Status> {
         match self.cleared(after, limit).await {
-            Err(status) if status.code() == Code::OutOfRange => self.numbered(after, limit).await,
+            Err(status) if status.code() == Code::OutOfRange => {
+                self.numbered(after, limit).await.map(Records::Bytes)
+            }
             outcome => outcome,
         }
     }
 
-    async fn cleared(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
+    async fn cleared(&self, after: u64, limit: u64) -> Result<Records, Status> {
         let asked = ClearedRequest { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
-        let mut stream = self.graphstore.clone().cleared(asked).await?.into_inner();
+        let reply = self.graphstore.clone().cleared(asked).await?;
+        if let Some(made) = reply.extensions().get() {
+            return Ok(Records::Made(Arc::clone(made)));
+        }
+        let mut stream = reply.into_inner();
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < FETCH_BYTES
             && let Some(record) = stream.next().await
@@ -63,7 +79,7 @@ impl Remote {
                 Err(status) => return Err(status),
             }
         }
-        Ok(records)
+        Ok(Records::Bytes(records))
     }
 
     async fn numbered(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {

@@ -38,7 +38,7 @@ impl<F: Files> Iterator for Blocks<'_, F> {
             let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
             if document::is_record(&bytes) {
                 match Record::parse(&bytes) {
-                    Ok(record) => parts.records.push(Entry::new(record)),
+                    Ok(record) => parts.records.push(Entry::new(record.into())),
                     Err(why) => return Some(Err(damaged(why.to_string()))),
                 }
                 continue;

@@ -11,6 +11,7 @@ pub mod embedded;
 mod index;
 mod log;
 pub mod neo4j;
+mod recent;
 pub mod service;
 pub mod store;
 mod unit;

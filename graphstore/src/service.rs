@@ -108,14 +108,17 @@ impl<S: Store> Graphstore<S> {
         call: Call<ClearRequest>,
         rehearsal: bool,
     ) -> Result<Response<ClearReply>, Status> {
-        let request = match self.request(call.get_ref()) {
-            Ok(request) => Arc::new(request),
-            Err(rejected) => return Ok(Response::new(rejected)),
+        let request = match handed(&call, &self.domain) {
+            Some(request) => request,
+            None => match self.request(call.get_ref()) {
+                Ok(request) => Arc::new(request),
+                Err(rejected) => return Ok(Response::new(rejected)),
+            },
         };
-        match self.writer.clear(request.clone(), rehearsal).await {
-            None => Err(Status::resource_exhausted("the writer's queue is full")),
-            Some(verdict) => self.reply(&request, verdict).await.map(Response::new),
-        }
+        let verdict = self.writer.clear(request.clone(), rehearsal).await;
+        let verdict =
+            verdict.ok_or_else(|| Status::resource_exhausted("the writer's queue is full"))?;
+        self.reply(&request, verdict).await.map(Response::new)
     }
 
     /// The caller has verified signatures; everything else is looked at again.
@@ -128,11 +131,7 @@ impl<S: Store> Graphstore<S> {
         match verdict {
             Verdict::Unavailable(why) => Err(Status::unavailable(why)),
             Verdict::Rejected(refused) => Ok(rejected(&refused.explained(request))),
-            Verdict::Cleared(record) => {
-                let body = record.bytes.clone().into();
-                let hash = record.hash.0.to_vec().into();
-                Ok(cleared(Record { number: record.number, hash, body }, false))
-            }
+            Verdict::Cleared(record) => Ok(cleared(wire_record(&record), false)),
             Verdict::Before(number) => {
                 let lost = || Status::data_loss(format!("record {number} cannot be found"));
                 Ok(cleared(self.record(number).await?.ok_or_else(lost)?, true))
@@ -186,6 +185,12 @@ impl<S: Store> Graphstore<S> {
     }
 }
 
+/// The request that a gateway of this process and domain has read the message's
+/// bytes as. See [`webwallet_proto::link`].
+fn handed(call: &Call<ClearRequest>, domain: &str) -> Option<Arc<Request>> {
+    call.extensions().get::<Arc<Request>>().filter(|request| *request.domain == *domain).cloned()
+}
+
 fn rejected(rejection: &Rejection) -> ClearReply {
     let outcome = Some(clear_reply::Outcome::Rejected(rejection.into()));
     ClearReply { outcome, replayed: false }
@@ -193,6 +198,11 @@ fn rejected(rejection: &Rejection) -> ClearReply {
 
 fn cleared(record: Record, replayed: bool) -> ClearReply {
     ClearReply { outcome: Some(clear_reply::Outcome::Cleared(record)), replayed }
+}
+
+fn wire_record(record: &webwallet_ledger::Record) -> Record {
+    let (hash, body) = (record.hash.0.to_vec().into(), record.bytes.clone().into());
+    Record { number: record.number, hash, body }
 }
 
 fn wire(stored: Stored) -> Record {
@@ -286,6 +296,16 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     ) -> Result<Response<Self::ClearedStream>, Status> {
         let ClearedRequest { mut after, limit } = *call.get_ref();
         let mut left = if limit == 0 { u32::MAX } else { limit };
+        let recent = self.writer.recent(after, left);
+        if !recent.is_empty() {
+            // They go on to the last there is.
+            let handed = recent.clone();
+            let records = (0..recent.len()).map(move |i| Ok(wire_record(&recent[i])));
+            let mut response: Response<Self::ClearedStream> =
+                Response::new(Box::pin(tokio_stream::iter(records)));
+            response.extensions_mut().insert(handed);
+            return Ok(response);
+        }
         let store = self.store.clone();
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {

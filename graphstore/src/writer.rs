@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use webwallet_ledger::clear::{Cleared, Refused, decide};
 use webwallet_ledger::{AccountId, Hash, Record, Request, Time};
 
+use crate::recent::Recent;
 use crate::store::{Batch, Committed, Error, Head, Intended, Intent, Store};
 
 /// The server's clock; fails when it cannot be read.
@@ -64,6 +65,7 @@ struct Job {
 pub(crate) struct Entrance {
     work: mpsc::Sender<Work>,
     newest: watch::Receiver<u64>,
+    recent: Arc<Recent>,
 }
 
 impl Entrance {
@@ -109,6 +111,11 @@ impl Entrance {
         *newest.borrow()
     }
 
+    /// The newest records after a number; see [`Recent::after`].
+    pub(crate) fn recent(&self, after: u64, limit: u32) -> Arc<[Arc<Record>]> {
+        self.recent.after(after, limit)
+    }
+
     /// Stores an intent after the batch that is being committed.
     pub(crate) async fn intend(&self, intent: Intent, quiet: bool) -> Result<Intended, Error> {
         let stopped = || Error::Unavailable("the writer has stopped".into());
@@ -137,12 +144,14 @@ pub(crate) fn start<S: Store>(
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
     let (number, time) = (head.number, head.time);
     let (told, newest) = watch::channel(number);
-    let writer = Writer { store, domain, clock, number, time, stale: false, told };
+    let recent = Arc::new(Recent::default());
+    let writer =
+        Writer { store, domain, clock, number, time, stale: false, told, recent: recent.clone() };
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || runtime.block_on(writer.run(inbox)))
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
-    Ok(Entrance { work, newest })
+    Ok(Entrance { work, newest, recent })
 }
 
 struct Writer<S> {
@@ -158,6 +167,7 @@ struct Writer<S> {
     stale: bool,
     /// Who waits for the next number is told here.
     told: watch::Sender<u64>,
+    recent: Arc<Recent>,
 }
 
 /// The verdicts of a batch, before it is committed.
@@ -306,6 +316,7 @@ impl<S: Store> Writer<S> {
             match committed? {
                 Committed::Yes => {
                     self.number += count;
+                    self.recent.push(&batch.records);
                     self.told.send_replace(self.number);
                     self.time = Some(time);
                     metrics::counter!("webwallet_graphstore_cleared_total").increment(count);

@@ -13,6 +13,8 @@ use crate::shape::{Object, Path, array};
 /// A request of right shape, hashes, domain and addresses.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The server that it is for.
+    pub domain: Box<str>,
     /// Its IOUs, in the order they were sent.
     pub inputs: Vec<Iou>,
 }
@@ -53,7 +55,7 @@ impl Request {
         let at = data_at.key("inputs");
         let inputs = array(inputs, &at).map_err(unread)?;
         reading.take(inputs, domain, &at).map_err(unread)?;
-        reading.finish(&at)
+        reading.finish(domain, &at)
     }
 
     /// Reads the IOUs of a request one by one, as they travel between services.
@@ -78,7 +80,7 @@ impl Request {
             })?);
         }
         reading.take(&values, domain, &at).map_err(unread)?;
-        reading.finish(&at)
+        reading.finish(domain, &at)
     }
 
     /// The IOUs of a record, whose size bounds their values.
@@ -90,7 +92,7 @@ impl Request {
         let unread = |rejection| Refusal { rejection, ious: None };
         let mut reading = Reading::default();
         reading.take(inputs, domain, at).map_err(unread)?;
-        reading.finish(at)
+        reading.finish(domain, at)
     }
 
     /// The body to send.
@@ -170,7 +172,7 @@ impl Reading {
         Ok(())
     }
 
-    fn finish(mut self, at: &Path<'_>) -> Result<Request, Refusal> {
+    fn finish(mut self, domain: &str, at: &Path<'_>) -> Result<Request, Refusal> {
         if self.ious.is_empty() {
             let rejection = at.malformed("at least one input");
             return Err(Refusal { rejection, ious: None });
@@ -184,7 +186,7 @@ impl Reading {
             }
         }
         match self.found.into_result() {
-            Ok(()) => Ok(Request { inputs: self.inputs }),
+            Ok(()) => Ok(Request { domain: domain.into(), inputs: self.inputs }),
             Err(rejection) => {
                 let verified = rejection.code > Code::HashMismatch;
                 Err(Refusal { rejection, ious: verified.then_some(self.ious) })

@@ -110,7 +110,7 @@ pub(crate) fn smallest(
     };
     let changes = changes(request, &left);
     let shortfall = Shortfall { used, accounts: shortfall.accounts };
-    match clears(&Request { inputs }, &shortfall) {
+    match clears(&Request { domain: request.domain.clone(), inputs }, &shortfall) {
         true => changes,
         false => Vec::new(),
     }

@@ -6,7 +6,10 @@
 //! one list of cases on both.
 //!
 //! In-process, a call is a function call: the handler runs in its caller's
-//! task, there is no buffer, no queue and no other task.
+//! task, there is no buffer, no queue and no other task. And what a message was
+//! made of may come with it, as an extension of the request or the response: the
+//! receiver need not read again what this process has just read. No socket ever
+//! carries one, so whoever looks for it does without where there is none.
 //!
 //! What a caller sees:
 //! - **Deadline.** Every link has one, and a request may carry a shorter one

@@ -18,7 +18,8 @@ pub struct Page {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000), default_value_t = 100)]
     limit: u16,
     /// Where an earlier answer ended (its `next`)
-    #[arg(long)]
+    // One in 64 begins with a hyphen.
+    #[arg(long, allow_hyphen_values = true)]
     cursor: Option<String>,
 }
 

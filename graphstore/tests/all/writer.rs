@@ -7,16 +7,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio_stream::StreamExt as _;
 use webwallet_graphstore::store::{
     Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored, Unit,
 };
 use webwallet_graphstore::{Clock, Embedded, Graphstore};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Account, AccountId, Address, Draft, Hash, Lock, Pointer, Time};
+use webwallet_ledger::{
+    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Request, Time,
+};
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{
-    ClearReply, ClearRequest, NewestRequest, StatusRequest, clear_reply,
+    ClearReply, ClearRequest, ClearedRequest, NewestRequest, StatusRequest, clear_reply,
 };
 
 /// What the engine does with the next commits, one after another.
@@ -154,10 +157,14 @@ impl Store for Unreliable {
 }
 
 fn payment(note: &str) -> ClearRequest {
+    ClearRequest { inputs: vec![iou("example.net", note).into()] }
+}
+
+fn iou(domain: &str, note: &str) -> Vec<u8> {
     let secret = [7; 32];
     let issuer = Address::of_public(&public_of(&secret));
     let draft = Draft {
-        domain: "example.net".into(),
+        domain: domain.into(),
         source: issuer,
         target: Address::of_public(b"ben"),
         symbol: issuer,
@@ -169,7 +176,7 @@ fn payment(note: &str) -> ClearRequest {
         locker: None,
         solver: None,
     };
-    ClearRequest { inputs: vec![draft.sign(&secret).into()] }
+    draft.sign(&secret)
 }
 
 async fn graphstore(dir: &tempfile::TempDir, acts: &[Act]) -> Graphstore<Unreliable> {
@@ -242,6 +249,52 @@ async fn the_next_number_is_told_as_soon_as_it_is_given() {
     assert_eq!(clear(&graphstore, "one").await, Ok((1, true)));
     assert_eq!(clear(&graphstore, "two").await, Err(tonic::Code::Unavailable));
     assert_eq!((newest(1, 1).await, newest(0, 5_000).await), (1, 1));
+}
+
+/// Blockstack would seal what nobody can read again, or balances that differ
+/// after a restart.
+#[tokio::test]
+async fn what_has_just_cleared_is_handed_over_as_it_is_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let acts = [Act::Well, Act::LostWith, Act::Well, Act::Fails];
+    let graphstore = graphstore(&dir, &acts).await;
+    for (note, outcome) in [
+        ("one", Ok((1, false))),
+        ("two", Ok((2, false))),
+        ("three", Err(tonic::Code::Unavailable)),
+        ("four", Ok((3, false))),
+    ] {
+        assert_eq!(clear(&graphstore, note).await, outcome);
+    }
+    for (after, limit, expected) in [(0, 0, 1..4), (1, 1, 2..3), (2, 9, 3..4), (3, 9, 4..4)] {
+        let call = tonic::Request::new(ClearedRequest { after, limit });
+        let reply = graphstore.cleared(call).await.expect("begun");
+        let made = reply.extensions().get::<Arc<[Arc<Record>]>>().cloned().unwrap_or_default();
+        let sent: Vec<_> = reply.into_inner().map(|record| record.expect("sent")).collect().await;
+        assert_eq!(sent.iter().map(|r| r.number).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!(made.len(), sent.len());
+        for (made, sent) in made.iter().zip(&sent) {
+            assert_eq!((made.number, &made.hash.0[..]), (sent.number, &sent.hash[..]));
+            assert_eq!(Record::parse(&sent.body).as_ref(), Ok(&**made));
+        }
+    }
+}
+
+/// A gateway of the same process that was set up for another domain would have
+/// its payments cleared here, in records that no auditor accepts.
+#[tokio::test]
+async fn a_request_that_was_read_for_another_domain_is_read_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let graphstore = graphstore(&dir, &[]).await;
+    for (domain, clears) in [("example.org", false), ("example.net", true)] {
+        let inputs = [iou(domain, "one")];
+        let request = Request::from_inputs(&inputs, domain).expect("good for its domain");
+        let mut call =
+            tonic::Request::new(ClearRequest { inputs: inputs.map(Into::into).to_vec() });
+        call.extensions_mut().insert(Arc::new(request));
+        let outcome = graphstore.clear(call).await.expect("a verdict").into_inner().outcome;
+        assert_eq!(matches!(outcome, Some(clear_reply::Outcome::Cleared(_))), clears, "{domain}");
+    }
 }
 
 /// A rehearsal that said yes where nothing clears any more would be a promise

@@ -86,10 +86,18 @@ impl hashtable::v1::hashtable_server::Hashtable for Puppet {
         }
     }
 
-    /// Answers every hash with itself as a document; with `[n]` as the only hash, with n MiB.
+    /// Answers every hash with itself as a document; with `[n]` as the only hash, with n MiB;
+    /// with none, with what the message was made of. Its own is made of "an answer".
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetReply>, Status> {
+        let made_of = request.extensions().get::<Arc<str>>().cloned();
         let hashes = request.into_inner().hashes;
         let documents = match &hashes[..] {
+            [] => {
+                let body = made_of.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+                let mut response = Response::new(GetReply { documents: vec![Found { body }] });
+                response.extensions_mut().insert(Arc::<str>::from("an answer"));
+                return Ok(response);
+            }
             [one] if one.len() == 1 => {
                 vec![Found { body: Some(vec![0; usize::from(one[0]) << 20].into()) }]
             }
@@ -360,6 +368,23 @@ async fn a_call_is_answered<F: Future<Output = Stage>>(stage: impl Fn(Duration) 
     let mut stage = stage(AMPLE).await;
     let reply = stage.hashtable.put(put("anything")).await.expect("answered");
     assert_eq!(reply.into_inner(), PutReply {});
+}
+
+/// In-process it saves reading the bytes again. If it came over a socket, a
+/// stranger could say that his bytes mean something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_message_was_made_of_arrives_in_the_process_and_never_by_a_socket() {
+    for (mut stage, arrives) in
+        [(Stage::embedded(AMPLE).await, true), (Stage::remote(AMPLE).await, false)]
+    {
+        let mut call = Request::new(GetRequest { hashes: Vec::new() });
+        call.extensions_mut().insert(Arc::<str>::from("a question"));
+        let reply = stage.hashtable.get(call).await.expect("answered");
+        let answer = reply.extensions().get::<Arc<str>>().map(|text| text.to_string());
+        assert_eq!(answer, arrives.then(|| "an answer".to_owned()));
+        let body = arrives.then(|| Bytes::from("a question"));
+        assert_eq!(reply.into_inner().documents, [Found { body }]);
+    }
 }
 
 async fn a_stream_is_answered_to_its_end<F: Future<Output = Stage>>(stage: impl Fn(Duration) -> F) {

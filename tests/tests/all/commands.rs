@@ -120,6 +120,9 @@ fn a_unit_its_holders_and_a_document_are_read_back() {
     }
     nets.sort();
     assert_eq!(nets, ["-10.5", "0.5", "10"]);
+    // A cursor may begin with a hyphen; whether it is one, the server says.
+    let output = run(&["unit", "alice", "--holders", "--cursor", "-no"], b"", &at);
+    assert!(text(&output.stdout).contains("cursor"), "{}", text(&output.stderr));
 
     let data = r#"{"for":"bread"}"#;
     let name = webwallet_ledger::Hash::sha3(data.as_bytes());
