@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use faster_hex::hex_string;
 use serde::{Deserialize, Serialize};
 use webwallet_ledger::Hash;
 use webwallet_ledger::merkle::{Node, Range, TreeHash};
@@ -69,7 +70,7 @@ impl Snapshots {
         let (Some(last), Some(genesis)) = (&chain.last, chain.genesis) else { return Ok(()) };
         let unfinished = self.dir.join("unfinished");
         let mut file = BufWriter::new(File::create(&unfinished)?);
-        let hex_of = |roots: &[Node]| roots.iter().map(hex::encode).collect();
+        let hex_of = |roots: &[Node]| roots.iter().map(|root| hex_string(root)).collect();
         serde_json::to_writer(
             &mut file,
             &Header {

@@ -31,9 +31,9 @@ use crate::log::Place;
 use crate::store::Error;
 use crate::unit::{Totals, Unit};
 
-/// Entries in memory that are worth merging: about ten megabytes, and what a
-/// start replays at most twice over.
-pub(crate) const MERGE_ENTRIES: usize = 65_536;
+/// Entries in memory that are worth merging: some ten megabytes, those of 15,000
+/// payments, and what a start replays at most twice over.
+pub(crate) const MERGE_ENTRIES: usize = 131_072;
 /// Entries in memory, in such merges, at which a writer waits for the disk.
 const MERGES_WAITING_MAX: usize = 4;
 /// Small tables keep a compaction, which holds what it rewrites in memory, small.

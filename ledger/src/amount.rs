@@ -117,8 +117,25 @@ impl Amount {
 impl fmt::Display for Amount {
     /// The shortest form: no exponent, no trailing zero, no `-0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.normalized().to_plain_string())
+        let plain = || self.0.normalized().to_plain_string();
+        f.pad(&short(&self.0).unwrap_or_else(plain))
     }
+}
+
+/// The same form of a number whose digits fit 64 bits, in a quarter of the time:
+/// every payment writes some twenty balances and limits, and nearly all fit.
+fn short(number: &BigDecimal) -> Option<String> {
+    let (digits, scale) = number.as_bigint_and_scale();
+    let digits = i64::try_from(&*digits).ok()?;
+    let scale = usize::try_from(scale).ok()?;
+    let one = 10u64.checked_pow(u32::try_from(scale).ok()?)?;
+    let sign = if digits < 0 { "-" } else { "" };
+    let (whole, fraction) = (digits.unsigned_abs() / one, digits.unsigned_abs() % one);
+    if fraction == 0 {
+        return Some(format!("{sign}{whole}"));
+    }
+    let text = format!("{sign}{whole}.{fraction:0scale$}");
+    Some(text.trim_end_matches('0').to_owned())
 }
 
 impl fmt::Debug for Amount {
@@ -159,6 +176,24 @@ mod tests {
         assert_eq!(ten.negated().to_string(), "-10");
         assert_eq!(ten.minus(&ten).negated().to_string(), "0");
         assert_eq!(Amount::parse_signed("-0.50").expect("decimal").to_string(), "-0.5");
+    }
+
+    /// Short numbers are written in a way of their own.
+    #[test]
+    fn short_results_are_written_as_long_ones() {
+        let mut digits: Vec<i64> = vec![i64::MIN, i64::MAX, 0];
+        for power in 0..19 {
+            let ten = 10i64.pow(power);
+            digits.extend([ten, -ten, ten - 1, ten + 1, 7 * (ten / 2), -ten / 3]);
+        }
+        let mut short_ones = 0;
+        for (digits, scale) in digits.iter().flat_map(|n| (-2..22).map(move |scale| (*n, scale))) {
+            let number = BigDecimal::new(digits.into(), scale);
+            let plain = number.normalized().to_plain_string();
+            short_ones += usize::from(short(&number).is_some());
+            assert_eq!(Amount(number).to_string(), plain, "{digits} {scale}");
+        }
+        assert!(short_ones > 2_000, "{short_ones}");
     }
 
     /// A sign or exponent taken for a number would move what nobody signed.

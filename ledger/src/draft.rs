@@ -1,6 +1,8 @@
 //! Drafts: IOUs before anybody signed them, and the adding of signatures, one
 //! party after the other.
 
+use faster_hex::hex_string;
+
 use crate::address::Address;
 use crate::claim::LINKER;
 use crate::hash::{Hash, Types};
@@ -129,12 +131,12 @@ pub(crate) fn document(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Ve
 /// for a puzzle.
 fn signed_by(hash: &Hash, secret: &[u8; 32], puzzle: Option<&Puzzle>) -> String {
     let public = signature::public_of(secret);
-    let string = hex::encode(signature::sign_eddsa(secret, &hash.0));
+    let string = hex_string(&signature::sign_eddsa(secret, &hash.0));
     let signer = puzzle.map_or_else(|| Address::of_public(&public), Puzzle::address);
     let script = puzzle.map(|puzzle| format!("\"script\":\"{}\",", puzzle.hash));
     format!(
         "{{\"linker\":\"{LINKER}\",\"public\":\"{}\",\"scheme\":\"{}\",{}\"signer\":\"{signer}\",\"string\":\"{string}\"}}",
-        hex::encode(public),
+        hex_string(&public),
         Scheme::EddsaEd25519.as_str(),
         script.unwrap_or_default()
     )
@@ -181,7 +183,7 @@ pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection
         let detail = "this key is not the source's, and no puzzle in meta.scripts names it";
         return Err(signatures_at.rejection(Code::SignatureInvalid, detail));
     }
-    let ours = hex::encode(signature::public_of(secret));
+    let ours = hex_string(&signature::public_of(secret));
     let mut out = Vec::with_capacity(iou.len() + 512);
     out.extend_from_slice(b"{\"data\":");
     out.extend_from_slice(&data);

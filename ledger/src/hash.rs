@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use faster_hex::{CheckCase, hex_decode_with_case, hex_encode};
 use sha2::Sha256;
 use sha3::{Digest, Sha3_256};
 
@@ -26,8 +27,7 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(hex_encode(&self.0, &mut text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -46,12 +46,13 @@ impl FromStr for Hash {
     type Err = NotAHash;
 
     fn from_str(text: &str) -> Result<Hash, NotAHash> {
-        // The hex crate takes upper case too; names have one spelling only.
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        if text.len() != 64 {
             return Err(NotAHash);
         }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAHash)?;
+        // Names have one spelling only.
+        let decoded = hex_decode_with_case(text.as_bytes(), &mut bytes, CheckCase::Lower);
+        decoded.map_err(|_| NotAHash)?;
         Ok(Hash(bytes))
     }
 }

@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 
+use faster_hex::hex_string;
+
 use crate::address::Address;
 use crate::claim::{note_scheme, read_hex};
 use crate::draft;
@@ -57,7 +59,7 @@ impl Puzzle {
             "{{\"conditions\":{{\"multisig\":{{\"threshold\":{threshold}}}}},\"identities\":["
         );
         for (i, Identity { scheme, public, weight }) in identities.iter().enumerate() {
-            let (comma, public) = (if i > 0 { "," } else { "" }, hex::encode(public));
+            let (comma, public) = (if i > 0 { "," } else { "" }, hex_string(public));
             data += &format!("{comma}{{\"public\":\"{public}\",\"scheme\":\"{scheme}\"");
             data += &if *weight == 1 { "}".into() } else { format!(",\"weight\":{weight}}}") };
         }

@@ -23,15 +23,12 @@ pub fn verify(
     keys: &Keys,
     random: &mut impl CryptoRng,
 ) -> Vec<Result<(), Rejection>> {
-    let claims = |request: &Request| -> Vec<Check> {
-        let claims = request.inputs.iter().flat_map(|iou| &iou.claims.list);
-        let checks = claims.filter_map(|claim| match claim {
-            Claim::Check(check) => Some(check.clone()),
-            Claim::Bad(_) => None,
-        });
-        checks.collect()
-    };
-    let checks: Vec<Check> = requests.iter().flat_map(|request| claims(request)).collect();
+    let ious = requests.iter().flat_map(|request| &request.inputs);
+    let checks = ious.flat_map(|iou| &iou.claims.list).filter_map(|claim| match claim {
+        Claim::Check(check) => Some(check),
+        Claim::Bad(_) => None,
+    });
+    let checks: Vec<&Check> = checks.collect();
     let mut verdicts = signature::verify(&checks, keys, random).into_iter();
     let judge = |request: &&Request| {
         let mut outcome = Ok(());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use faster_hex::hex_string;
 use rand::RngExt as _;
 use serde::Deserialize;
 use serde_json::json;
@@ -148,7 +149,7 @@ impl Stage {
             target: self.keys.address(to)?,
             symbol: self.keys.address("alice")?,
             amount: amount.to_owned(),
-            random: hex::encode(rand::rng().random::<[u8; 16]>()),
+            random: hex_string(&rand::rng().random::<[u8; 16]>()),
             expiry: self.expiry,
             active: None,
             credit: None,

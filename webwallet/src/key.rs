@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use faster_hex::{hex_decode_vec, hex_string};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
@@ -131,15 +132,13 @@ impl Key {
 
     /// The 32 secret bytes.
     pub fn secret(&self) -> anyhow::Result<[u8; 32]> {
-        let mut secret = [0; 32];
-        hex::decode_to_slice(&self.secret, &mut secret)
-            .context("its secret is not 64 hex digits")?;
-        Ok(secret)
+        let secret = hex_decode_vec(self.secret.as_bytes()).unwrap_or_default();
+        secret.try_into().ok().context("its secret is not 64 hex digits")
     }
 
     /// Its public key.
     pub fn public(&self) -> anyhow::Result<Vec<u8>> {
-        hex::decode(&self.public).context("its public key is not hex")
+        hex_decode_vec(self.public.as_bytes()).context("its public key is not hex")
     }
 
     fn shown(self, file: PathBuf) -> Shown {
@@ -186,9 +185,9 @@ impl Keys {
         let key = Key {
             name: name.to_owned(),
             address: Address::of_public(&public).to_string(),
-            public: hex::encode(public),
+            public: hex_string(&public),
             scheme,
-            secret: hex::encode(secret),
+            secret: hex_string(&secret),
         };
         let file = self.name(name, &serde_json::to_vec_pretty(&key)?)?;
         Ok(key.shown(file))
@@ -231,7 +230,7 @@ impl Keys {
             let key: Key = serde_json::from_slice(&bytes)?;
             let public = public_of(&key.secret()?);
             let fits = key.name == name
-                && key.public == hex::encode(public)
+                && key.public == hex_string(&public)
                 && key.address == Address::of_public(&public).as_str();
             ensure!(fits, "its name, address, public key and secret do not belong together");
             Ok(Holder::Key(key))

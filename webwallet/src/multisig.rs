@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use faster_hex::{hex_decode_vec, hex_string};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use webwallet_ledger::address::Address;
@@ -128,7 +129,7 @@ impl Multisig {
     pub fn shown(self, file: PathBuf) -> anyhow::Result<Shown> {
         Ok(Shown {
             address: self.puzzle.address().to_string(),
-            public: hex::encode(&self.puzzle.data),
+            public: hex_string(&self.puzzle.data),
             scheme: SCHEME,
             file,
             puzzle: Some(self.kept()?.puzzle),
@@ -159,7 +160,7 @@ fn identity(text: &str, keys: &Keys) -> anyhow::Result<Identity> {
         }
     };
     let identity = |scheme, public| Identity { scheme, public, weight };
-    match (member.len(), hex::decode(member)) {
+    match (member.len(), hex_decode_vec(member.as_bytes())) {
         (64, Ok(public)) => return Ok(identity(Scheme::EddsaEd25519, public)),
         (66 | 130, Ok(public)) => return Ok(identity(Scheme::EcdsaEd25519, public)),
         _ => {}

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use webwallet_ledger::address::Address;
@@ -341,7 +342,7 @@ pub fn send(
 pub fn random() -> anyhow::Result<String> {
     let mut random = [0; 16];
     SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
-    Ok(hex::encode(random))
+    Ok(hex_string(&random))
 }
 
 /// Prints what a request would leave.

@@ -451,6 +451,39 @@ async fn forms_are_negotiated_before_anything_is_done() {
     assert_eq!(server.get("/transaction/4").await.status, StatusCode::OK);
 }
 
+/// An example that is not so sends its reader the wrong way. Those of a listener's
+/// other codes take more than one request, and are in tests of their own.
+#[tokio::test]
+async fn what_a_listener_refuses_is_refused_as_its_example_says() {
+    let server = Deployment::new();
+    let alice = person(1);
+    server.post(issue(alice, person(2), "1", 1)).await;
+    for (code, shown) in [
+        ("not_found", ""),
+        ("method_not_allowed", "GET"),
+        ("not_acceptable", ""),
+        ("media_type", ""),
+        ("parameter_invalid", "limit is a number from 1 to 1000"),
+    ] {
+        // METHOD PATH [with HEADER: VALUE | ...][: what the answer says].
+        let page = server.get(&format!("/problems/{code}")).await.json();
+        let example = page["example"].as_str().expect("a text").trim_end_matches('.');
+        let (asked, rest) = example.split_once(": ").unwrap_or((example, ""));
+        let asked = asked.replace("ADDRESS", &alice.address.to_string());
+        let mut words = asked.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        let mut request = Request::builder().method(word()).uri(word());
+        match word() {
+            "with" => request = request.header(word(), rest),
+            _ => assert!(rest.ends_with(shown), "{example}"),
+        }
+        let answer = server.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.code(), code, "{example}");
+        let told = format!("{:?} {}", answer.header("allow"), answer.json()["detail"]);
+        assert!(told.contains(shown), "{example}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn head_is_get_without_the_body() {
     let server = Deployment::new();

@@ -13,6 +13,8 @@ pub use genesis::Genesis;
 pub use keys::Keys;
 pub use stack::Stack;
 
+use faster_hex::hex_string;
+
 use crate::document::{self, Document};
 use crate::hash::Hash;
 use crate::leaf::{self, LeafError};
@@ -101,15 +103,15 @@ impl Block {
             ("height", &header.height.to_string()),
             ("kind", "block"),
             ("leaves", &header.leaves.to_string()),
-            ("log", &hex::encode(header.log)),
+            ("log", &hex_string(&header.log)),
             ("previous", &header.previous.to_string()),
             ("records", &header.records.to_string()),
-            ("root", &hex::encode(header.root)),
+            ("root", &hex_string(&header.root)),
             ("rules", RULES),
             ("signature", &header.signature),
-            ("state", &hex::encode(header.state)),
+            ("state", &hex_string(&header.state)),
             ("time", &header.time.to_string()),
-            ("units", &hex::encode(header.units)),
+            ("units", &hex_string(&header.units)),
         ]);
         Block { header, hash, bytes }
     }

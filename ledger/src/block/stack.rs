@@ -1,6 +1,8 @@
 //! A day of blocks, more or less, under one name: what is handed to an
 //! auditor and archived.
 
+use faster_hex::hex_string;
+
 use crate::block::header;
 use crate::document::{self, Document};
 use crate::hash::Hash;
@@ -53,7 +55,7 @@ impl Stack {
             ("height", &height.to_string()),
             ("kind", "stack"),
             ("previous", &previous.to_string()),
-            ("root", &hex::encode(root)),
+            ("root", &hex_string(&root)),
             ("time", &time.to_string()),
         ]);
         Stack { domain: domain.into(), height, time, previous, first, blocks, root, hash, bytes }

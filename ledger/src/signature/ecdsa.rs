@@ -10,6 +10,8 @@
 //! - e: the message as a big-endian integer, without its lowest 3 bits, mod n.
 //! - Valid if and only if x(e/s·B + r/s·Q) mod n = r.
 
+use std::borrow::Borrow;
+
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
 
@@ -36,9 +38,10 @@ impl Equation {
 
 /// Positions of the valid signatures among the ECDSA checks. None depends on
 /// another; together they only share the inversions.
-pub(super) fn verify(checks: &[Check], keys: &Keys) -> Vec<usize> {
+pub(super) fn verify(checks: &[impl Borrow<Check>], keys: &Keys) -> Vec<usize> {
     let equations: Vec<Equation> = checks
         .iter()
+        .map(Borrow::borrow)
         .enumerate()
         .filter(|(_, check)| check.scheme == Scheme::EcdsaEd25519)
         .filter_map(|(position, check)| Equation::parse(position, check, keys))

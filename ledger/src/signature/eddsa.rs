@@ -10,6 +10,7 @@
 //! of them accept. RFC 8032 leaves some of it open, so no library's `verify`
 //! will do, and neither will a batch verifier that multiplies by the cofactor.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
@@ -73,9 +74,14 @@ pub(super) fn is_valid(public: &[u8; 32], message: &[u8], signature: &[u8]) -> b
 }
 
 /// Positions of the valid signatures among the EdDSA checks.
-pub(super) fn verify(checks: &[Check], keys: &Keys, random: &mut impl CryptoRng) -> Vec<usize> {
+pub(super) fn verify(
+    checks: &[impl Borrow<Check>],
+    keys: &Keys,
+    random: &mut impl CryptoRng,
+) -> Vec<usize> {
     let equations: Vec<Equation> = checks
         .iter()
+        .map(Borrow::borrow)
         .enumerate()
         .filter(|(_, check)| check.scheme == Scheme::EddsaEd25519)
         .filter_map(|(position, check)| Equation::parse(position, check, keys))

@@ -11,6 +11,7 @@
 //! verdict is a `bool`; whatever is wrong with a signature, its IOU is refused
 //! with one code.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -100,7 +101,11 @@ pub struct Check {
 /// random numbers only make many EdDSA checks cheaper than the sum of single
 /// ones; whoever could foresee them could slip a false signature through, so
 /// they must come from a generator seeded by the operating system.
-pub fn verify(checks: &[Check], keys: &Keys, random: &mut impl CryptoRng) -> Vec<bool> {
+pub fn verify(
+    checks: &[impl Borrow<Check>],
+    keys: &Keys,
+    random: &mut impl CryptoRng,
+) -> Vec<bool> {
     let mut verdicts = vec![false; checks.len()];
     let valid = [eddsa::verify(checks, keys, random), ecdsa::verify(checks, keys)];
     for position in valid.into_iter().flatten() {

@@ -1,5 +1,7 @@
 //! Proofs of what is, or is not, under one key of a [`crate::state::Tree`].
 
+use faster_hex::hex_string;
+
 use crate::hash::Hash;
 use crate::json;
 use crate::limits::DEPTH_MAX;
@@ -76,10 +78,10 @@ impl Proof {
 
     /// `{key, other?: {key, valuehash}, siblings, value?}` in canonical JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = format!("{{\"key\":\"{}\"", hex::encode(self.key)).into_bytes();
+        let mut out = format!("{{\"key\":\"{}\"", hex_string(&self.key)).into_bytes();
         if let Some((key, value)) = self.other {
             out.extend_from_slice(b",\"other\":");
-            let members = [("key", &*hex::encode(key)), ("valuehash", &hex::encode(value))];
+            let members = [("key", &*hex_string(&key)), ("valuehash", &hex_string(&value))];
             json::write_texts(&members, &mut out);
         }
         out.extend_from_slice(b",\"siblings\":[");
@@ -87,7 +89,7 @@ impl Proof {
             if i > 0 {
                 out.push(b',');
             }
-            json::write_text(&hex::encode(sibling), &mut out);
+            json::write_text(&hex_string(sibling), &mut out);
         }
         out.push(b']');
         if let Some(value) = &self.value {

@@ -1,6 +1,7 @@
 //! Receipts. If one of these failed, a wallet could not prove its payment to a
 //! stranger, or a stranger would believe a payment that is not in the log.
 
+use faster_hex::hex_string;
 use proptest::prelude::*;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Node, Sha256, TreeHash, inclusion, root};
@@ -79,7 +80,7 @@ fn the_forms_are_those_of_the_documents() {
     assert_eq!((&json["index"], &json["number"]), (&"1".into(), &"1".into()));
     assert_eq!(json["hash"], json["record"]["hash"]["value"]);
     assert_eq!(json["checkpoint"], receipt.checkpoint.as_str());
-    assert_eq!(json["path"][0], hex::encode(receipt.path[0]));
+    assert_eq!(json["path"][0], hex_string(&receipt.path[0]));
 }
 
 #[test]

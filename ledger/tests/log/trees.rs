@@ -5,6 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use faster_hex::hex_string;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use webwallet_ledger::merkle::{
@@ -161,7 +162,7 @@ fn roots_are_those_of_pymerkle() {
         let roots = roots.as_object().expect("roots by size");
         for (size, expected) in roots {
             let ours = root::<H>(&hashes::<H>(size.parse().expect("a size")));
-            assert_eq!(hex::encode(ours), expected.as_str().expect("hex"), "size {size}");
+            assert_eq!(hex_string(&ours), expected.as_str().expect("hex"), "size {size}");
         }
         roots.len()
     }

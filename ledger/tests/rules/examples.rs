@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use faster_hex::hex_string;
 use serde_json::{Value, json};
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
@@ -116,7 +117,7 @@ fn acted(code: Code) -> Option<Rejection> {
             s.refuses(with(&iou, &before.to_string(), &after.to_string()))
         }
         Code::KeyAddressMismatch => {
-            let [alice, bob] = [&s.alice, &s.bob].map(|who| hex::encode(public_of(&who.secret)));
+            let [alice, bob] = [&s.alice, &s.bob].map(|who| hex_string(&public_of(&who.secret)));
             s.refuses(with(&fine, &alice, &bob))
         }
         Code::SignatureMissing => {
@@ -126,7 +127,7 @@ fn acted(code: Code) -> Option<Rejection> {
         Code::SignatureInvalid => {
             let hash = Hash::sha3(data_of(&fine).as_bytes());
             let [right, wrong] = [&hash.0[..], hash.to_string().as_bytes()]
-                .map(|message| hex::encode(sign_eddsa(&s.alice.secret, message)));
+                .map(|message| hex_string(&sign_eddsa(&s.alice.secret, message)));
             s.refuses(with(&fine, &right, &wrong))
         }
         Code::PuzzleUnsolved => {

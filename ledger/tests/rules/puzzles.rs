@@ -1,6 +1,7 @@
 //! Puzzles: what several people hold together moves when enough of them sign,
 //! and never before.
 
+use faster_hex::hex_string;
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::hash::Types;
 use webwallet_ledger::limits::{IDENTITIES_MAX, SCRIPTS_MAX};
@@ -95,7 +96,7 @@ fn no_signature_counts_twice_and_no_stranger_counts() {
     let bob = text(&signed(&unsigned(&puzzle), &["bob"]));
     let (head, tail) = bob.split_once("\"signatures\":[").expect("signatures");
     let one = tail.trim_end_matches("]}}");
-    let public = hex::encode(public_of(&party("bob").secret));
+    let public = hex_string(&public_of(&party("bob").secret));
     let loud = one.replace(&public, &public.to_uppercase());
     for list in [[one, one, one].join(","), [one, &loud].join(",")] {
         let twice = format!("{head}\"signatures\":[{list}]}}}}").into_bytes();
@@ -112,7 +113,7 @@ fn no_signature_counts_twice_and_no_stranger_counts() {
     let twice = format!("{head}\"signatures\":[{one},{again}]}}}}").into_bytes();
     assert_eq!(refused(twice), (Code::SignatureInvalid, "/meta/signatures/1".into()));
     // A stranger in a member's place.
-    let dave = hex::encode(public_of(&party("dave").secret));
+    let dave = hex_string(&public_of(&party("dave").secret));
     let stranger = bob.replace(
         &format!("\"public\":\"{public}\",\"scheme\":\"eddsa-ed25519\",\"script\""),
         &format!("\"public\":\"{dave}\",\"scheme\":\"eddsa-ed25519\",\"script\""),
@@ -140,8 +141,8 @@ fn a_stranger_cannot_add_a_signature() {
 fn what_is_wrong_with_a_puzzle_has_its_code() {
     let puzzle = board();
     let iou = text(&signed(&unsigned(&puzzle), &["alice", "bob"]));
-    let bob = hex::encode(public_of(&party("bob").secret));
-    let carol = hex::encode(public_of(&party("carol").secret));
+    let bob = hex_string(&public_of(&party("bob").secret));
+    let carol = hex_string(&public_of(&party("carol").secret));
     let edit = |from: &str, to: &str| {
         assert!(iou.contains(from), "{from}");
         iou.replacen(from, to, 1).into_bytes()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use faster_hex::hex_string;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use webwallet_ledger::clear::{Cleared, clear};
@@ -32,7 +33,7 @@ impl Crowd {
             (0..people).map(|i| party(&format!("one of a crowd {i}"))).collect();
         Crowd {
             random: StdRng::seed_from_u64(seed),
-            keys: people.iter().map(|party| hex::encode(public_of(&party.secret))).collect(),
+            keys: people.iter().map(|party| hex_string(&public_of(&party.secret))).collect(),
             people,
             units,
             ledger: Ledger::default(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use faster_hex::hex_decode_vec;
 use rand::SeedableRng;
 use serde_json::Value;
 use webwallet_ledger::hash::Types;
@@ -31,7 +32,7 @@ fn is_sound(iou: &Value) -> bool {
     let checks: Option<Vec<Check>> = signatures
         .iter()
         .map(|signature| {
-            let public = hex::decode(text(&signature["public"])).ok()?;
+            let public = hex_decode_vec(text(&signature["public"]).as_bytes()).ok()?;
             let derived = Address::of_public(&public).to_string();
             if derived != text(&signature["signer"]) || derived != source {
                 return None;
@@ -40,7 +41,7 @@ fn is_sound(iou: &Value) -> bool {
                 scheme: text(&signature["scheme"]).parse().ok()?,
                 public,
                 message: hash.0,
-                signature: hex::decode(text(&signature["string"])).ok()?,
+                signature: hex_decode_vec(text(&signature["string"]).as_bytes()).ok()?,
             })
         })
         .collect();
@@ -74,7 +75,7 @@ fn addresses_of_keys_and_addresses_mistyped() {
         assert_eq!(parsed.is_ok(), case["valid"] == Value::Bool(true), "{case}");
         match (&case["public"], parsed) {
             (Value::String(public), Ok(parsed)) => {
-                let public = hex::decode(public).expect("hex");
+                let public = hex_decode_vec(public.as_bytes()).expect("hex");
                 assert_eq!(Address::of_public(&public), parsed);
                 assert!(parsed.is_of_public(&public));
                 valid += 1;

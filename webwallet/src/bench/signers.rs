@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 
 use anyhow::Context as _;
+use faster_hex::hex_string;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use webwallet_ledger::address::Address;
@@ -109,7 +110,7 @@ impl Signers {
                 target: self.0[to].1,
                 symbol: *source,
                 amount: "1".to_owned(),
-                random: hex::encode(random.random::<[u8; 16]>()),
+                random: hex_string(&random.random::<[u8; 16]>()),
                 expiry: terms.expiry,
                 active: None,
                 credit: None,

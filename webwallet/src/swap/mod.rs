@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
@@ -136,7 +137,7 @@ impl Offer {
         let holder = keys.holder(&self.from)?;
         let mut preimage = [0; 32];
         SysRng.try_fill_bytes(&mut preimage).context("the system gave no random bytes")?;
-        let preimage = format!("0x{}", hex::encode(preimage));
+        let preimage = format!("0x{}", hex_string(&preimage));
         let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
         let party = Party { terms, keys, holder, json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use faster_hex::hex_string;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use hdrhistogram::Histogram;
 use neo4rs::{Graph, query};
@@ -122,7 +123,7 @@ pub async fn refill(redis: &Redis, documents: u64) -> anyhow::Result<f64> {
 
 /// A record of 1.3 KB, most of it without order, as hashes and signatures are.
 fn record(number: u64) -> anyhow::Result<Document> {
-    let hex = hex::encode((0..8_u8).flat_map(|n| mix(number, n)).collect::<Vec<u8>>());
+    let hex = hex_string(&(0..8_u8).flat_map(|n| mix(number, n)).collect::<Vec<u8>>());
     let data = format!(
         r#"{{"domain":"example.net","inputs":["{hex}"],"kind":"record","number":"{number}"}}"#
     );

@@ -4,6 +4,7 @@
 use std::thread;
 
 use anyhow::Context as _;
+use faster_hex::hex_string;
 use rand::{Rng, RngExt as _};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{AccountId, Address, Draft, Hash, Time};
@@ -72,7 +73,7 @@ impl Town {
             target: to.address,
             symbol: self.issuer.address,
             amount: amount.into(),
-            random: hex::encode(random.random::<[u8; 16]>()),
+            random: hex_string(&random.random::<[u8; 16]>()),
             expiry: self.expiry,
             active: None,
             credit: None,
