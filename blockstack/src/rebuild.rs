@@ -73,7 +73,7 @@ pub struct LoggedBlock {
     /// Its leaves before the records: genesis, stack, keys.
     pub documents: Vec<Vec<u8>>,
     /// Its records.
-    pub records: Vec<Record>,
+    pub records: Vec<Arc<Record>>,
 }
 
 impl LogFolder {
@@ -133,10 +133,7 @@ impl LogFolder {
             Ok(LoggedBlock {
                 block: *block,
                 documents: parts.documents.iter().map(|leaf| leaf.bytes().to_vec()).collect(),
-                records: {
-                    let records = parts.records.into_iter();
-                    records.map(|entry| Arc::unwrap_or_clone(entry.record)).collect()
-                },
+                records: parts.records.into_iter().map(|entry| entry.record).collect(),
             })
         })
     }

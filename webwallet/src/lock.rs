@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use faster_hex::hex_decode_vec;
+use faster_hex::hex_check;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::draft::{Draft, add_signature};
@@ -58,7 +58,7 @@ struct Use {
 impl Release {
     /// Takes what is locked for us.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let hex = |text: &&str| text.len() == 64 && hex_decode_vec(text.as_bytes()).is_ok();
+        let hex = |text: &&str| text.len() == 64 && hex_check(text.as_bytes());
         let hashee = self.preimage.as_deref().map(|text| match Some(text).filter(hex) {
             Some(hex) => format!("0x{}", hex.to_lowercase()),
             None => text.to_owned(),
