@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri, header};
 use serde_json::Value;
-use webwallet_ledger::Address;
+use webwallet_ledger::{Address, Hash, Pointer};
 use webwallet_proto::graphstore::v1 as graph;
 
 use crate::answer;
@@ -167,6 +167,8 @@ async fn outputs(
     let more = outputs.len() > limit as usize;
     outputs.truncate(limit as usize);
     let key = |last: &graph::Output| match unspent {
+        // The account's own output stands before every lock, whatever their names are.
+        true if last.number > 0 => list.cursor(before_locks().as_bytes()),
         true => list.cursor(last.pointer.as_bytes()),
         false => list.cursor(&last.number.to_be_bytes()),
     };
@@ -182,6 +184,11 @@ async fn outputs(
     }
     body.push(b']');
     Ok(page(body, uri, &query, next))
+}
+
+/// The name that no lock has, and every lock comes after.
+fn before_locks() -> String {
+    Pointer { record: Hash([0; 32]), index: 0 }.to_string()
 }
 
 pub(crate) fn address_of(place: &str, text: &str) -> Result<Address, Problem> {

@@ -96,12 +96,19 @@ fn exposition(text: String) -> Response {
 }
 
 async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
-    match token {
-        Some(token) if !bears(request.headers(), &token) => {
-            Problem::new(Other::Unauthorized, "the token is missing or wrong").into_response()
-        }
-        _ => next.run(request).await,
-    }
+    let refused = match token {
+        Some(token) if !bears(request.headers(), &token) => "the token is missing or wrong",
+        _ if comes_from_a_page(request.headers()) => "a page of a browser has no business here",
+        _ => return next.run(request).await,
+    };
+    Problem::new(Other::Unauthorized, refused).into_response()
+}
+
+/// Whether a page in the operator's browser sends it, who has a way to a loopback
+/// address that its author has not. What is typed as an address has neither header.
+fn comes_from_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+        || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
 }
 
 /// Whether the request bears the token. The time it takes says nothing of how

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{self, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt as _, unfold};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use webwallet_ledger::request::body_too_large;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use webwallet_ledger::request::{Refusal, Request, body_too_large};
 use webwallet_ledger::{Code, Rejection};
 use webwallet_proto::graphstore::v1::ClearReply;
 
@@ -29,9 +30,8 @@ use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
 use crate::split::{Piece, Splitter};
-use crate::stores::{Cleared, Refused};
+use crate::stores::{Cleared, Clearing, Refused};
 use crate::transaction;
-use crate::verifier::Verdict;
 
 /// Requests of one batch that are verified, decided and stored at a time.
 const UNDER_WAY: usize = 64;
@@ -59,7 +59,7 @@ const UNDER_WAY: usize = 64;
 )]
 pub(crate) async fn post_batch(
     State(gateway): State<Gateway>,
-    request: Request,
+    request: extract::Request,
 ) -> Result<Response, Problem> {
     let stop = match Query::parse(request.uri().query(), &["mode"])?.get("mode") {
         None | Some("independent") => false,
@@ -108,8 +108,9 @@ fn items(
     unfold(reading, |mut reading| async {
         loop {
             if reading.stopped.load(Ordering::Relaxed) {
-                // Who still sends hears why only if it is let send.
-                body::discard(reading.body.take()?, 0).await;
+                // Who still sends hears why only if it is let send; who does not, is not waited for.
+                let within = reading.gateway.limits().body_read_timeout();
+                let _ = timeout(within, body::discard(reading.body.take()?, 0)).await;
                 return None;
             }
             if let Some(piece) = reading.splitter.next() {
@@ -131,6 +132,8 @@ fn items(
                 reading.place.keep(reading.splitter.holds());
                 return Some((item, reading));
             }
+            // Blanks and what is too long are not held.
+            reading.place.keep(reading.splitter.holds());
             let within = reading.gateway.limits().body_read_timeout();
             let more = match timeout(within, body::next(reading.body.as_mut()?)).await {
                 Ok(Ok(Some(bytes))) => reading.place.take(bytes.len()).map(|()| Some(bytes)),
@@ -152,12 +155,14 @@ fn items(
     })
 }
 
-/// What the verifier says of an item; its bytes keep their place.
-type Verified = Result<(Verdict, Bytes, Place), Problem>;
+/// What the verifier says of an item. The bytes of what is to clear keep their
+/// place; those of what is refused are needed no more.
+type Verified = Result<Result<(Request, Bytes, Place), Refusal>, Problem>;
 
 async fn verified(gateway: Gateway, item: Item) -> Verified {
     let (body, place) = item?;
-    Ok((gateway.verifier().verify(body.clone()).await?, body, place))
+    let verdict = gateway.verifier().verify(body.clone()).await?;
+    Ok(verdict.map(|request| (request, body, place)))
 }
 
 type VerifiedItems = Pin<Box<dyn Stream<Item = Verified> + Send>>;
@@ -175,9 +180,10 @@ fn one_by_one(
             return None;
         }
         let outcome = match verified.next().await? {
-            Ok((verdict, body, _place)) => {
-                transaction::decide(&gateway, verdict, &body, false).await
+            Ok(Ok((request, body, _place))) => {
+                transaction::decide(&gateway, Ok(request), &body, false).await
             }
+            Ok(Err(refusal)) => transaction::refused(&gateway, refusal.into()).await,
             Err(problem) => Err(problem),
         };
         let line = stored(&gateway, outcome).await;
@@ -190,39 +196,55 @@ fn one_by_one(
 
 /// Many at once, decided in their order.
 fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Line> {
+    struct Submitting {
+        gateway: Gateway,
+        verified: VerifiedItems,
+        clearing: Clearing,
+        /// Cancelled when the last request so far is decided, and so all before it.
+        decided: CancellationToken,
+    }
+    let decided = CancellationToken::new();
+    decided.cancel();
     let clearing = gateway.stores().clearing();
     let finishing = gateway.clone();
-    let submitted =
-        unfold((gateway, verified, clearing), |(gateway, mut verified, mut clearing)| async {
-            let submitted = match verified.next().await? {
-                Ok((Ok(request), body, place)) => match gateway.allowances().hold(&request).await {
-                    Ok(held) => {
-                        Submitted::Clearing(clearing.clear(request, held).await, body, place)
-                    }
-                    Err(short) => Submitted::Refused(short, place),
-                },
-                Ok((Err(refusal), _, place)) => Submitted::Refused(refusal.into(), place),
-                Err(problem) => Submitted::Failed(problem),
-            };
-            Some((submitted, (gateway, verified, clearing)))
-        });
+    let submitting = Submitting { gateway, verified, clearing, decided };
+    let submitted = unfold(submitting, |mut submitting| async {
+        let Submitting { gateway, verified, clearing, decided } = &mut submitting;
+        let submitted = match verified.next().await? {
+            Ok(Ok((request, body, place))) => match gateway.allowances().hold(&request).await {
+                Ok(held) => {
+                    let reply = clearing.clear(request, held).await;
+                    *decided = CancellationToken::new();
+                    Submitted::Clearing(reply, body, place, decided.clone().drop_guard())
+                }
+                Err(short) => Submitted::Refused(short, decided.clone()),
+            },
+            Ok(Err(refusal)) => Submitted::Refused(refusal.into(), decided.clone()),
+            Err(problem) => Submitted::Failed(problem),
+        };
+        Some((submitted, submitting))
+    });
     submitted.map(move |submitted| finished(finishing.clone(), submitted)).buffered(UNDER_WAY)
 }
 
 enum Submitted {
-    Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Bytes, Place),
-    Refused(Refused, Place),
+    Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Bytes, Place, DropGuard),
+    /// It may be the repeat of a request before it, once that is decided.
+    Refused(Refused, CancellationToken),
     Failed(Problem),
 }
 
 async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
     let (outcome, _place) = match submitted {
         Submitted::Failed(problem) => (Err(problem), None),
-        Submitted::Refused(refused, place) => {
-            (transaction::refused(&gateway, refused).await, Some(place))
+        Submitted::Refused(refused, decided) => {
+            decided.cancelled().await;
+            (transaction::refused(&gateway, refused).await, None)
         }
-        Submitted::Clearing(reply, body, place) => {
-            let outcome = match reply.await {
+        Submitted::Clearing(reply, body, place, decided) => {
+            let reply = reply.await;
+            drop(decided);
+            let outcome = match reply {
                 Ok(Ok(reply)) => match gateway.stores().outcome(reply).await {
                     Ok(outcome) => transaction::decided(&gateway, outcome, &body).await,
                     Err(problem) => Err(problem),

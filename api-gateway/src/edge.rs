@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
 use tokio::time::timeout;
 
 use crate::media;
@@ -55,6 +56,10 @@ const PAGES: [&str; 8] = [
     "/problems",
 ];
 
+/// Where the client's wish decides between two forms of one answer, and so a cache
+/// must not give one for the other (RFC 9110, section 12.5.5).
+const NEGOTIATED: [&str; 3] = ["/transaction/{name}/receipt", "/events", "/problems"];
+
 /// Wraps every route, and the answers for none.
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -79,6 +84,9 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
             rendered.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
         response = rendered;
+    }
+    if NEGOTIATED.iter().any(|negotiated| route.starts_with(negotiated)) {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     }
     edge.count(route, &response, began.elapsed());
     response

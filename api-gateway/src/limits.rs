@@ -52,9 +52,11 @@ pub struct Limits {
     /// for HTTP/1 also the time a connection may be idle, if shorter than
     /// `idle_timeout_ms`.
     pub header_read_timeout_ms: u64,
-    /// Milliseconds from the headers of a request to the end of its body.
+    /// Milliseconds from the headers of a request to the end of its body; of a
+    /// batch, from one part of it to the next.
     pub body_read_timeout_ms: u64,
-    /// Milliseconds a connection stays open without a request.
+    /// Milliseconds a connection stays open without a request, or with an answer
+    /// that comes as it is made and is not read.
     pub idle_timeout_ms: u64,
     /// Milliseconds from the headers of a request to its answer.
     pub request_timeout_ms: u64,

@@ -116,7 +116,7 @@ others! {
         example: "A cursor of the history of alice, sent with the address of bob."
     Unauthorized "unauthorized" "unauthorized" 401 "never" None;
         "This needs a token."
-        cause: "The admin listener has a token configured, and the request did not bring it."
+        cause: "The admin listener has a token configured, and the request did not bring it; or a page in a browser sent it, which may send nothing there."
         cure: "Send Authorization: Bearer and the token."
         example: "POST /seal on an admin listener with a token: curl -H \"Authorization: Bearer $(cat FILE)\" ..."
     RateLimited "rate_limited" "rate-limited" 429 "same" Some(1);
@@ -299,6 +299,14 @@ impl Problem {
         self.0.kind
     }
 
+    /// Seconds to wait before the same is sent again.
+    fn retry_after(&self) -> Option<u32> {
+        self.0.retry_after.or(match self.0.kind {
+            Kind::Rejection(_) => None,
+            Kind::Other(other) => other.retry_after(),
+        })
+    }
+
     /// The document itself. `instance` is the path of the request.
     pub fn document(&self, instance: &str) -> Vec<u8> {
         let Facts { kind, detail, pointer, limit, actual, account, transaction, retry, .. } =
@@ -311,6 +319,7 @@ impl Problem {
             instance,
             code: kind.code(),
             retry,
+            retry_after: self.retry_after(),
             pointer: pointer.as_deref(),
             limit: limit.as_deref(),
             actual: actual.as_deref(),
@@ -320,7 +329,7 @@ impl Problem {
             conflict: self.0.conflict.as_ref(),
             error: Original { message: kind.original(), details: detail },
         };
-        // Strings and one integer: there is nothing in it that could fail to be written.
+        // Strings and small integers: there is nothing in it that could fail to be written.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
@@ -332,13 +341,11 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Kind::Other(other) = kind {
-            if let Some(seconds) = self.0.retry_after.or(other.retry_after()) {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            if other == Other::Unauthorized {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if kind == Kind::Other(Other::Unauthorized) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -382,6 +389,9 @@ struct Document<'a> {
     instance: &'a str,
     code: &'a str,
     retry: &'a str,
+    /// As in the header, which an answer among others does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -882,6 +882,10 @@ pub struct Problem {
     /// `never`, `same` (the same bytes again), `rebuild` (sign anew) or `later`.
     #[schema(example = "rebuild")]
     pub retry: String,
+    /// Seconds to wait before the same is sent again, where `Retry-After` would say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    pub retry_after: Option<u32>,
     /// JSON pointer to the guilty part of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/data/inputs/0")]

@@ -9,19 +9,22 @@
 //! What is no HTTP is answered by hyper itself (400, 414 or 431 without a body)
 //! before any of our code runs.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -249,12 +252,7 @@ async fn answer(
         let response = router.oneshot(request).await?;
         return Ok(match response.extensions().get::<Lasting>() {
             None => response,
-            Some(Lasting) => response.map(|body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _until_its_end = &busy;
-                    frame
-                }))
-            }),
+            Some(Lasting) => response.map(|body| Body::new(busy.until_the_end_of(body))),
         });
     }
     let limit = client.requests_per_second();
@@ -262,29 +260,46 @@ async fn answer(
     let problem = Problem::new(Other::RateLimited, detail).with_limit(limit);
     metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
         .increment(1);
-    Ok(problem.render(request.uri().path()))
+    let refusal = problem.render(request.uri().path());
+    // The router, which takes the body of an answer to HEAD away, has not seen it.
+    Ok(if request.method() == Method::HEAD { refusal.map(|_| Body::empty()) } else { refusal })
 }
 
 /// When a connection was last of use.
 struct Activity {
     in_flight: AtomicUsize,
     ended: Mutex<TokioInstant>,
+    /// Since when answers that come as they are made have not been asked to go on, by
+    /// a number of their own.
+    unread: Mutex<HashMap<u64, TokioInstant>>,
+    lasting: AtomicU64,
 }
 
 impl Activity {
     fn new() -> Activity {
-        Activity { in_flight: AtomicUsize::new(0), ended: Mutex::new(TokioInstant::now()) }
+        Activity {
+            in_flight: AtomicUsize::new(0),
+            ended: Mutex::new(TokioInstant::now()),
+            unread: Mutex::default(),
+            lasting: AtomicU64::new(0),
+        }
     }
 
-    /// When to look again; none if the connection has been idle for too long.
+    /// When to look again; none if the connection has been idle for too long, or
+    /// its peer does not read one of its answers, which holds what is to go into it.
     fn idle_until(&self, idle_timeout: Duration) -> Option<TokioInstant> {
         let now = TokioInstant::now();
-        if self.in_flight.load(Ordering::Acquire) > 0 {
-            return Some(now + idle_timeout);
-        }
-        let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = ended + idle_timeout;
+        let ended = match self.in_flight.load(Ordering::Acquire) {
+            0 => *self.ended.lock().unwrap_or_else(PoisonError::into_inner),
+            _ => now,
+        };
+        let unread = self.unread().values().min().copied();
+        let until = unread.map_or(ended, |unread| unread.min(ended)) + idle_timeout;
         (until > now).then_some(until)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, HashMap<u64, TokioInstant>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -295,6 +310,53 @@ impl Busy {
     fn new(activity: Arc<Activity>) -> Busy {
         activity.in_flight.fetch_add(1, Ordering::AcqRel);
         Busy(activity)
+    }
+
+    /// The same for an answer that comes as it is made.
+    fn until_the_end_of(self, body: Body) -> Lasts {
+        let number = self.0.lasting.fetch_add(1, Ordering::Relaxed);
+        Lasts { busy: self, number, body }
+    }
+}
+
+/// An answer that comes as it is made. Who has been given a piece and does not ask
+/// for the next one does not read; who asks, and there is none, waits for us.
+struct Lasts {
+    busy: Busy,
+    number: u64,
+    body: Body,
+}
+
+impl HttpBody for Lasts {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let mut unread = self.busy.0.unread();
+        match &polled {
+            Poll::Ready(_) => drop(unread.insert(self.number, TokioInstant::now())),
+            Poll::Pending => drop(unread.remove(&self.number)),
+        }
+        drop(unread);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Lasts {
+    fn drop(&mut self) {
+        self.busy.0.unread().remove(&self.number);
     }
 }
 

@@ -46,7 +46,7 @@ const WAIT_SECONDS_MAX: u64 = 8;
     tag = "transactions",
     params(
         ("dry_run" = Option<bool>, Query, description = "`true`: only say what would become of it"),
-        ("Prefer" = Option<String>, Header, description = "`wait=2`: wait so many seconds for the receipt"),
+        ("Prefer" = Option<String>, Header, description = "`wait=2`: wait so many seconds for the receipt, 8 at most"),
     ),
     request_body(content = schema::Transaction, description = "1 to 100 signed IOUs in at most 128 KiB"),
     responses(
@@ -67,7 +67,7 @@ pub(crate) async fn post_transaction(
 ) -> Result<Response, Problem> {
     let dry_run = Query::parse(request.uri().query(), &["dry_run"])?.flag("dry_run")?;
     media::check_body(request.headers())?;
-    let wait = wait(request.headers())?;
+    let wait = wait(request.headers());
     gateway.prover().permit().await?;
     // Its place is taken until the answer: what is made of a body is as large.
     let mut place = gateway.bodies().place();
@@ -82,9 +82,10 @@ pub(crate) async fn post_transaction(
     gateway.stores().put(&record).await?;
     let Some(wait) = wait else { return Ok(cleared(&record, replayed, None)) };
     // It has cleared, whatever becomes of the wait for its receipt.
-    let receipt = gateway.prover().receipt(record.number, wait).await.unwrap_or_default();
+    let receipt = gateway.prover().receipt(record.number, Duration::from_secs(wait)).await;
+    let receipt = receipt.unwrap_or_default();
     let mut response = cleared(&record, replayed, receipt.as_ref().map(|r| r.text.as_str()));
-    answer::insert(response.headers_mut(), PREFERENCE_APPLIED, "wait");
+    answer::insert(response.headers_mut(), PREFERENCE_APPLIED, &format!("wait={wait}"));
     Ok(response)
 }
 
@@ -136,22 +137,16 @@ pub(crate) async fn refused(
     }
 }
 
-/// How long the client would wait for the receipt: `Prefer: wait=2` (RFC 7240).
-fn wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+/// How long the client would wait for the receipt: `Prefer: wait=2`. What is not
+/// understood or cannot be done is passed over, not refused (RFC 7240, section 2).
+fn wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     let mut preferences = preferences.flat_map(|value| value.split([',', ';']));
-    // What is not known here is passed over, as RFC 7240 wants it.
     let wait = preferences.find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').to_owned())
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
     });
-    let Some(seconds) = wait else { return Ok(None) };
-    match query::decimal(&seconds).filter(|seconds| (1..=WAIT_SECONDS_MAX).contains(seconds)) {
-        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
-        None => Err(query::invalid(format!(
-            "Prefer: wait is a number of seconds from 1 to {WAIT_SECONDS_MAX}"
-        ))),
-    }
+    query::decimal(wait?).filter(|seconds| *seconds > 0).map(|it| it.min(WAIT_SECONDS_MAX))
 }
 
 fn cleared(record: &Cleared, replayed: bool, receipt: Option<&str>) -> Response {

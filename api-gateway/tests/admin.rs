@@ -53,6 +53,21 @@ async fn the_operator_sees_what_happened_and_nobody_else_does() {
     assert!(!text.contains("secret-path"));
 
     let open = server.gateway.admin_router(Access { token: None, ..access });
-    let request = Request::get("/metrics").body(Body::empty()).expect("a request");
-    assert_eq!(answer(open, request).await.status, 200);
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let request = Request::builder().method(method).uri(path);
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        answer(open.clone(), request.body(Body::empty()).expect("a request")).await
+    };
+    assert_eq!(ask("GET", "/metrics", &[]).await.status, 200);
+    // Whoever types the address into a browser; and a page that was opened in it.
+    assert_eq!(ask("GET", "/metrics", &[("sec-fetch-site", "none")]).await.status, 200);
+    for page in
+        [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
+        for (method, path) in [("POST", "/log-key"), ("POST", "/seal"), ("GET", "/metrics")] {
+            assert_eq!(ask(method, path, &[page]).await.code(), "unauthorized", "{method} {path}");
+        }
+    }
+    assert_eq!(ask("GET", "/livez", &[("origin", "http://evil.example")]).await.status, 200);
 }

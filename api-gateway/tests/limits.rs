@@ -456,6 +456,8 @@ async fn rehearsals_batches_and_crowds_have_no_more_than_single_requests() {
         assert!((4..=4 + refilled(began, 4)).contains(&cleared), "{mode} {codes:?}");
         let refused = lines.iter().find(|line| line["status"] == 429).expect("one too many");
         assert_eq!(refused["problem"]["code"], "rate_limited");
+        // A line has no headers of its own.
+        assert_eq!(refused["problem"]["retry_after"], 1);
         assert_eq!(refused["problem"]["pointer"], "/data/inputs/0/data/source");
         // Stopped at the first, or each answered for itself.
         let expected = if mode.is_empty() { 40 } else { cleared + 1 };
@@ -683,6 +685,79 @@ async fn bodies_in_flight_are_bounded_together() {
         }
         // Nothing of it lasts.
         assert_eq!(status(&server.exchange(&post(&grown(4, BODY_MAX))).await), 201);
+    }
+}
+
+/// The head of a batch, whose body comes in chunks.
+const BATCH: &[u8] = b"POST /batch HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+    content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// What is thrown away of a batch takes no room from everybody else.
+#[tokio::test]
+async fn what_a_batch_does_not_hold_takes_no_room() {
+    for (nothing, expected) in [(b'x', [413, 201].as_slice()), (b' ', &[201]), (b'\n', &[201])] {
+        let limits = Limits { body_bytes_in_flight_max: 2 * BODY_MAX, ..Limits::default() };
+        let server = listen(limits).await;
+        let mut bytes = BATCH.to_vec();
+        for _ in 0..64 {
+            bytes.extend(chunk(&[nothing; 16 * 1024]));
+        }
+        bytes.extend(chunk(&[b"\n", &issue(person(1), person(2), "1", 1)[..], b"\n"].concat()));
+        bytes.extend(chunk(b""));
+        let answer = server.exchange(&bytes).await;
+        let statuses = answer.split("\"status\":").skip(1).filter_map(|rest| rest.get(..3));
+        let lines: Vec<u16> = statuses.filter_map(|status| status.parse().ok()).collect();
+        // The document of a problem says its status as well.
+        assert_eq!(lines.first(), expected.first(), "{answer}");
+        assert_eq!(lines.last(), expected.last(), "{answer}");
+    }
+}
+
+/// Answers that nobody reads hold what is to go into them, and so room of others.
+#[tokio::test]
+async fn a_batch_whose_answers_are_not_read_is_cut() {
+    let limits = Limits { idle_timeout_ms: 300, drain_timeout_ms: 200, ..Limits::default() };
+    let server = listen(limits).await;
+    let mut stream = server.connect().await;
+    stream.write_all(BATCH).await.expect("sent");
+    let some = chunk("x\n".repeat(4_096).as_bytes());
+    let unread = async {
+        loop {
+            if let Err(cut) = stream.write_all(&some).await {
+                return cut;
+            }
+        }
+    };
+    timeout(PATIENCE, unread).await.expect("cut in time");
+}
+
+/// A client that waits for the end of the answer, before it ends its batch, gets it.
+#[tokio::test]
+async fn a_batch_that_has_stopped_is_not_waited_for() {
+    let server = listen(Limits { body_read_timeout_ms: 300, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    let stopping = String::from_utf8_lossy(BATCH).replace("/batch", "/batch?mode=stop");
+    stream.write_all(stopping.as_bytes()).await.expect("sent");
+    stream.write_all(&chunk(b"nonsense\n")).await.expect("sent");
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("\"code\":\"malformed\"") && answer.ends_with("0\r\n\r\n"), "{answer}");
+}
+
+/// Data after the head of an answer to HEAD breaks the stream for strict clients.
+#[tokio::test]
+async fn a_refusal_of_head_has_no_body() {
+    let server =
+        listen(Limits { requests_per_second_per_client_max: 1, ..Limits::default() }).await;
+    let mut sender = http2(&server).await;
+    for expected in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
+        let request = Request::head("http://x/livez").version(Version::HTTP_2);
+        let answer = send(&mut sender, request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status, expected);
+        assert!(answer.body.is_empty(), "{:?}", answer.body);
     }
 }
 

@@ -9,7 +9,7 @@ OVERFLOW = 10**DIGITS_BEFORE * ONE
 INFINITY = math.inf
 
 _DECIMAL = re.compile(r'(0|[1-9][0-9]*)(?:\.([0-9]+))?')
-_INFINITE = {'Infinity': INFINITY, '-Infinity': -INFINITY}
+_INFINITE = {('min', '-Infinity'): -INFINITY, ('max', 'Infinity'): INFINITY}
 
 
 def parse_amount(text):
@@ -23,10 +23,10 @@ def parse_amount(text):
     return int(before + after.ljust(DIGITS_AFTER, '0'))
 
 
-def parse_balance(text):
-    """As `parse_amount`, with a sign or infinite; None if neither."""
-    if text in _INFINITE:
-        return _INFINITE[text]
+def parse_balance(key, text):
+    """`net`, `min` or `max` of a balance: as `parse_amount`, with a sign, or the infinity that may stand there."""
+    if (key, text) in _INFINITE:
+        return _INFINITE[key, text]
     value = parse_amount(text.removeprefix('-'))
     return -value if value and text.startswith('-') else value
 

@@ -71,11 +71,15 @@ class Audit:
             note_faults += self._note_faults(checkpoint, self._key_now, 'checkpoint')
         if known:
             from_faults += self._note_faults(known, self._key_at(known.size), 'from')
-            if checkpoint and not any(fault.leaf < known.size for fault in tiles.faults) and (
-                    known.size > self._size or self._from_root != known.root):
+            damaged = any(fault.leaf < known.size for fault in tiles.faults)
+            if checkpoint and (known.size > self._size or self._from_root != known.root and not damaged):
                 from_faults.append(Fault('A-REWRITE', 'from', f'{known.size} {known.root.hex()}',
                                          f'{self._size} {self._from_root.hex() if self._from_root else None}'))
-        first = sorted((finding(fault) for fault in note_faults + from_faults), key=lambda f: TABLE.index(f['code']))
+        whole = note_faults + from_faults
+        if self._max_age_ms is not None and checkpoint and checkpoint.size == 0:
+            # Every log was empty once, and has signed that it was.
+            whole.append(Fault('A-STALE', 'size', 'a block', 'none'))
+        first = sorted((finding(fault) for fault in whole), key=lambda f: TABLE.index(f['code']))
         first += [self._tile_finding(fault) for fault in tiles.faults]
         if self._log.size and self._last_kind != 'block' and self._log.size == self._size:
             self._leaf_findings(self._size - 1, [Fault('A-HEADER', 'data.kind', 'block', self._last_kind)])
@@ -257,8 +261,7 @@ class Audit:
             faults.append(Fault('A-DOMAIN', 'data.domain', self._domain, record.domain))
         for iou in record.ious:
             faults += iou.domain_faults(self._domain)
-            if leaf >= self._before:
-                faults += iou.signature_faults()
+            faults += iou.signature_faults(known=leaf < self._before)
         return faults + self._state.clear(record)
 
     def _block(self, leaf, document):

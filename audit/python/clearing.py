@@ -15,31 +15,23 @@ INPUTS_MAX, REQUEST_SIGNATURES_MAX = 100, 128
 EXPIRY_MAX_MS = 3_660 * DAY_MS
 
 
-class Record:
-    """A well-shaped record; Unreadable says what is not."""
+class RecordData:
+    """What a well-shaped record says, whatever IOUs it carries; Unreadable says what is not."""
 
     def __init__(self, document):
-        data, meta = document['data'], document['meta']
+        data = document['data']
         self.hash, self.outputs = document['hash']['value'], data.get('outputs')
         members(data, 'data', ['domain', 'inputs', 'kind', 'number', 'outputs', 'time'])
         self.number, self.time = outline(document)
         texts({'domain': data['domain']}, 'data', ['domain'])
         self.domain = data['domain']
-        members(meta, 'meta', ['inputs'])
-        for field, items in (('data.inputs', data['inputs']), ('meta.inputs', meta['inputs'])):
-            if not isinstance(items, list) or not 1 <= len(items) <= INPUTS_MAX:
-                raise Unreadable(field, f'a list of 1 to {INPUTS_MAX}')
+        _check_inputs(data['inputs'], 'data.inputs')
         for index, item in enumerate(data['inputs']):
             texts(item, f'data.inputs.{index}', ['hash'])
             if not is_hash(item['hash']):
                 raise Unreadable(f'data.inputs.{index}.hash', '64 lower-case hex digits', item['hash'])
         self.named = [item['hash'] for item in data['inputs']]
-        self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(meta['inputs'])]
         self._read_outputs()
-        if len({iou.hash for iou in self.ious}) < len(self.ious):
-            raise Unreadable('meta.inputs', 'each IOU once')
-        if sum(len(iou.signatures) for iou in self.ious) > REQUEST_SIGNATURES_MAX:
-            raise Unreadable('meta.inputs', f'at most {REQUEST_SIGNATURES_MAX} signatures')
 
     def _read_outputs(self):
         """Outputs of accounts, then locked ones."""
@@ -54,13 +46,28 @@ class Record:
             members(output, field, ['address', 'balance', 'counter', 'sources'])
             texts(output['balance'], field + '.balance', ['max', 'min', 'net'])
             for key, text in output['balance'].items():
-                if parse_balance(text) is None or key == 'net' and text.endswith('Infinity'):
+                if parse_balance(key, text) is None:
                     raise Unreadable(f'{field}.balance.{key}', 'a decimal or a limit', text)
             for key in ('address', 'counter'):
                 if not isinstance(output[key], str) or not is_address(output[key]):
                     raise Unreadable(f'{field}.{key}', 'an address', output[key])
             if not isinstance(output['sources'], list) or not all(map(is_pointer, output['sources'])):
                 raise Unreadable(field + '.sources', 'a list of pointers')
+
+
+class Record(RecordData):
+    """A well-shaped record and its IOUs."""
+
+    def __init__(self, document):
+        super().__init__(document)
+        meta = document['meta']
+        members(meta, 'meta', ['inputs'])
+        _check_inputs(meta['inputs'], 'meta.inputs')
+        self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(meta['inputs'])]
+        if len({iou.hash for iou in self.ious}) < len(self.ious):
+            raise Unreadable('meta.inputs', 'each IOU once')
+        if sum(len(iou.signatures) for iou in self.ious) > REQUEST_SIGNATURES_MAX:
+            raise Unreadable('meta.inputs', f'at most {REQUEST_SIGNATURES_MAX} signatures')
 
     def hash_faults(self):
         """A-HASH in its inputs: their own hashes, and the list of them in `data`."""
@@ -69,6 +76,11 @@ class Record:
         if carried != self.named:
             faults.append(Fault('A-HASH', 'data.inputs', ' '.join(carried)[:200], ' '.join(self.named)[:200]))
         return faults
+
+
+def _check_inputs(items, field):
+    if not isinstance(items, list) or not 1 <= len(items) <= INPUTS_MAX:
+        raise Unreadable(field, f'a list of 1 to {INPUTS_MAX}')
 
 
 def outline(document):
@@ -219,7 +231,7 @@ class State:
             unit.accounts += 1
         account = self._accounts[unit_id, address]
         unit.sum -= account.net
-        account.net, account.min, account.max = (parse_balance(output['balance'][key]) for key in ('net', 'min', 'max'))
+        account.net, account.min, account.max = (parse_balance(key, output['balance'][key]) for key in ('net', 'min', 'max'))
         account.pointer, account.number = pointer, place
         unit.sum += account.net
         self._touched[unit_id, address] = output['balance']

@@ -17,7 +17,7 @@ STEPS = 'stringify:data'
 DAY_MS = 86_400_000
 
 _HASH = re.compile('[0-9a-f]{64}')
-_NUMBER = re.compile('0|[1-9][0-9]{0,18}')
+_NUMBER = re.compile('0|[1-9][0-9]{0,19}')
 _TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z', re.ASCII)
 
 HASHES = {
@@ -93,8 +93,11 @@ def is_hash(text):
 
 
 def number(text):
-    """The whole number a decimal string without leading zero stands for, or None."""
-    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None
+    """The whole number of at most 64 bits that a decimal string without leading zero stands for, or None."""
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        return None
+    value = int(text)
+    return value if value < 1 << 64 else None
 
 
 def hash_faults(document, field, allowed):

@@ -104,6 +104,8 @@ class Iou:
             raise Unreadable(field, 'no JSON numbers')
         if 'hash' in custom:
             texts(custom['hash'], field + '.hash', ['steps', 'types', 'value'])
+            if not is_hash(custom['hash']['value']):
+                raise Unreadable(field + '.hash.value', '64 lower-case hex digits', custom['hash']['value'])
 
     def hash_faults(self):
         """A-HASH: its own hash, and those of its puzzles and its custom data."""
@@ -131,8 +133,11 @@ class Iou:
                   for signature in self.signatures if 'script' in signature}
         return any(puzzle.hash == script and puzzle.weight(signed) >= puzzle.threshold for puzzle in self.puzzles)
 
-    def signature_faults(self):
-        """A-SIG: every signature in the list must be good, each by another key, and enough of them by the source."""
+    def signature_faults(self, known=False):
+        """A-SIG: every signature in the list must be good, each by another key, and enough of them by the source.
+
+        Of `known` ones, verified in an earlier audit, only schemes and addresses are asked again.
+        """
         field = self.field + 'meta.signatures'
         for key in ('source', 'target', 'symbol'):
             address = self.document['data'][key]
@@ -146,34 +151,46 @@ class Iou:
             return [Fault('A-SIG', field, 'a signature of the source', 'none')]
         seen = set()
         for index, signature in enumerate(self.signatures):
-            fault = self._signature_fault(signature, seen)
+            fault = self._claim_fault(signature) or (None if known else self._proof_fault(signature, seen))
             if fault:
                 part, expected = fault
                 return [Fault('A-SIG', f'{field}.{index}.{part}', expected, signature.get(part))]
+        if known:
+            return []
         for puzzle in self.puzzles:
             weight = puzzle.weight(seen)
             if puzzle.address == self.source and weight < puzzle.threshold:
                 return [Fault('A-SIG', field, f'signatures that weigh {puzzle.threshold}', str(weight))]
         return []
 
-    def _signature_fault(self, signature, seen):
+    def _puzzle_of(self, signature):
+        return next((one for one in self.puzzles if one.hash == signature['script'].lower()), None)
+
+    def _claim_fault(self, signature):
+        """(part, expected) if the signature cannot be of whom it names, whatever it verifies to."""
         scheme, signer, public = signature['scheme'], signature['signer'], bytes.fromhex(signature['public'])
         if scheme not in curve.SCHEMES:
             return 'scheme', '|'.join(sorted(curve.SCHEMES))
         if signature.get('linker', LINKER) != LINKER:
             return 'linker', LINKER
         if 'script' in signature:
-            puzzle = next((one for one in self.puzzles if one.hash == signature['script'].lower()), None)
+            puzzle = self._puzzle_of(signature)
             if puzzle is None:
                 return 'script', 'the hash of a puzzle in meta.scripts'
             if signer != puzzle.address:
                 return 'signer', puzzle.address
-            if not puzzle.has(scheme, public):
+        elif address_of(public) != signer:
+            return 'public', f'a key whose address is {signer}'
+        return None
+
+    def _proof_fault(self, signature, seen):
+        """(part, expected) if the signature is of nobody asked, of a key that was `seen`, or not good."""
+        scheme, signer, public = signature['scheme'], signature['signer'], bytes.fromhex(signature['public'])
+        if 'script' in signature:
+            if not self._puzzle_of(signature).has(scheme, public):
                 return 'public', 'a key of one of the identities of the puzzle'
         elif signer != self.source:
             return 'signer', self.source
-        elif address_of(public) != self.source:
-            return 'public', f'a key whose address is {self.source}'
         if (signer, scheme, public) in seen:
             return 'public', 'each key once'
         seen.add((signer, scheme, public))

@@ -8,7 +8,8 @@ import curve
 from document import number
 from tree import leaf_hash, root_from_path, sha256
 
-NOTE_BYTES_MAX = 65_536
+# As in Go's implementation of the format.
+NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX = 1_000_000, 100
 _ED25519 = b'\x01'
 _DASH = '\u2014 '
 
@@ -88,11 +89,13 @@ class Checkpoint:
         self.text, self.lines = text + '\n', lines.split('\n')
         if not mark or self.lines.pop() != '' or not self.lines or not all(map(signature_line, self.lines)):
             raise NoteError('note', 'a text, an empty line, and signature lines')
+        if len(self.lines) > NOTE_SIGNATURES_MAX:
+            raise NoteError('note', f'at most {NOTE_SIGNATURES_MAX} signatures')
         parts = text.split('\n')
         if len(parts) < 3 or '' in parts:
             raise NoteError('note', 'origin, size and root')
         self.origin, self.size, self.root = parts[0], number(parts[1]), decode(parts[2])
-        if self.size is None or self.size >= 2**63:
+        if self.size is None:
             raise NoteError('size', 'a decimal number', parts[1][:30])
         if self.root is None or len(self.root) != 32:
             raise NoteError('root', 'base64 of 32 bytes', parts[2][:60])

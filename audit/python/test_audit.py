@@ -183,6 +183,14 @@ class Honest(LogTest):
         self.accepted(forge, '--from', known)
         other = history(first=setting('number', '1'))
         self.assertEqual(self.first(other, '--from', known), ('A-REWRITE', None, None))
+        # What was cut off stays cut off, whatever else was done to the rest.
+        with open(known, 'wb') as file:
+            file.write(forge.checkpoints[2])
+        cut = Forge()
+        self.assertEqual(self.first(cut, '--from', known), ('A-REWRITE', None, None))
+        self.flip('tile/0/000.p/2', 40)
+        _, findings, _ = self.run_audit(self.directory, '--key', str(cut.signer.key), '--from', known)
+        self.assertEqual([(f['code'], f['leaf']) for f in findings][:2], [('A-REWRITE', None), ('A-TILE', '1')])
 
     def test_signatures_before_the_older_checkpoint_are_not_asked_again(self):
         forged = iou(ALICE, BOB, '1')
@@ -199,6 +207,44 @@ class Honest(LogTest):
         with open(known, 'wb') as file:
             file.write(forge.checkpoints[0])
         self.assertEqual(self.first(forge, '--from', known), ('A-SIG', '1', '1'))
+
+    def test_who_signs_is_asked_before_the_older_checkpoint_too(self):
+        board = Shared(puzzle(3, (ALICE, 2), (BOB, 1), (CAROL, 1)))
+
+        def signed(*more, made=None, **fields):
+            made = made or iou(ALICE, BOB, '1')
+            made['meta']['signatures'] += [{**one, **fields} for one in more]
+            return made
+
+        own, foreign = (iou(who, CAROL, '1')['meta']['signatures'][0] for who in (ALICE, BOB))
+        unsigned = iou(ALICE, BOB, '1')
+        unsigned['meta']['signatures'] = []
+        rows = [
+            (True, signed(foreign)),
+            (True, signed(own)),
+            (True, board.iou([ALICE], BOB, '1')),
+            (True, board.iou([ALICE, BOB, Signer('dave')], BOB, '1')),
+            (False, unsigned),
+            (False, signed(foreign, foreign, linker='md5')),
+            (False, signed(foreign, scheme='rsa')),
+            (False, signed(foreign, signer='nobody')),
+            (False, signed(foreign, public=ALICE.public.hex())),
+            (False, signed(foreign, script='0' * 64)),
+            (False, signed(foreign, made=board.iou([ALICE, BOB], CAROL, '1'), script=board.puzzle['hash']['value'])),
+        ]
+        known = self.path('known')
+        for passes, made in rows:
+            with self.subTest(f'{passes} {made["meta"]}'):
+                forge = Forge()
+                forge.record(made, time=SECOND)
+                forge.block()
+                self.assertEqual(self.first(forge), ('A-SIG', '1', '1'))
+                with open(known, 'wb') as file:
+                    file.write(forge.checkpoints[1])
+                if passes:
+                    self.accepted(forge, '--from', known)
+                else:
+                    self.assertEqual(self.first(forge, '--from', known), ('A-SIG', '1', '1'))
 
     def test_by_url(self):
         forge = history()
@@ -257,6 +303,9 @@ class Lies(LogTest):
             ('A-HASH', setting('inputs', [{'hash': '0' * 64}]), []),
             ('A-GAP', setting('number', '7'), []),
             ('A-GAP', setting('number', '4'), []),
+            ('A-GAP', setting('number', '10000000000000000000'), []),
+            ('A-ENCODING', setting('number', str(2**64)), []),
+            ('A-ENCODING', lambda data: data['outputs'][0]['balance'].update(min='Infinity'), []),
             ('A-TIME', setting('time', '2026-01-01T00:00:00.999Z'), []),
             ('A-DOMAIN', setting('domain', 'other.test'), []),
             ('A-DOMAIN', None, [iou(ALICE, BOB, '1', domain='other.test')]),
@@ -467,6 +516,12 @@ class Lies(LogTest):
         codes = {f['code'] for f in self.audit(forge)[1]}
         self.assertIn('A-TIME', codes)
         self.assertEqual(self.first(history(), '--max-age', '60'), ('A-STALE', '2', '4'))
+        # Every log was empty once, and has signed that it was.
+        forge = Forge()
+        forge.leaves, forge.log = [], Range(sha256)
+        forge.checkpoints.append(forge.checkpoint())
+        self.accepted(forge)
+        self.assertEqual(self.first(forge, '--max-age', '60'), ('A-STALE', None, None))
 
     def test_structure_leaves_meaning_alone(self):
         forge = history()
@@ -544,7 +599,7 @@ class Files(LogTest):
 
     def test_a_signed_size_without_end(self):
         forge = history()
-        text = f'wallet.test\n{2**62}\n{encode(bytes(32))}\n'
+        text = f'wallet.test\n{2**64 - 1}\n{encode(bytes(32))}\n'
         forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
         _, findings, _ = self.audit(forge)
         self.assertEqual(findings[0]['code'], 'A-TILE')
@@ -564,8 +619,15 @@ class Files(LogTest):
         forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
         self.assertEqual(self.first(forge), ('A-NOTE', None, None))
         # Witnesses may sign beside the log.
-        forge.checkpoints.append(good + '\u2014 witness.example AAAAAAAA\n'.encode())
-        self.accepted(forge)
+        witness = '\u2014 witness.example AAAAAAAA\n'.encode()
+        for lines in (1, 99):
+            forge.checkpoints.append(good + lines * witness)
+            self.accepted(forge)
+        forge.checkpoints.append(good + 100 * witness)
+        self.assertEqual(self.first(forge), ('A-NOTE', None, None))
+        for length, code in ((999_600, 0), (1_000_000, 1)):
+            forge.checkpoints.append(good + witness.replace(b'AAAAAAAA', b'A' * length))
+            self.assertEqual(self.audit(forge)[0], code)
 
     def test_what_cannot_run_is_2(self):
         for arguments in ([self.directory + '/none', '--key', str(Signer('log').key)], [self.directory, '--key', str(Signer('log').key)]):
@@ -594,6 +656,14 @@ class Receipts(LogTest):
         self.assertEqual(last['number'], '4')
         self.assertEqual(self.receipt(forge, 2, forge.leaves[3])[1][0]['code'], 'A-TILE')
         self.assertEqual(self.receipt(forge, 4)[1][0]['code'], 'A-ENCODING')
+        for data in [{'kind': 'record', 'domain': 'wallet.test'}, json.loads(forge.leaves[2])['data'] | {'number': '01'}]:
+            other = history()
+            other.put(data)
+            other.block()
+            self.assertEqual(self.receipt(other, 8)[1][0]['code'], 'A-ENCODING')
+        other.put(json.loads(forge.leaves[2])['data'] | {'domain': 'other.test'})
+        other.block()
+        self.assertEqual(self.receipt(other, 10)[1][0]['code'], 'A-DOMAIN')
         forge.signer = Signer('stranger')
         self.assertEqual(self.receipt(forge, 2)[1][0]['code'], 'A-NOTE')
 

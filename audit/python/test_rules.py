@@ -10,7 +10,7 @@ import unittest
 import curve
 from address import address_of, is_address, ripemd160
 from amount import parse_amount, parse_balance, write
-from document import Unreadable, time_ms
+from document import Unreadable, number, time_ms
 from iou import Iou
 from json_profile import ProfileError, canonical, parse, parse_canonical
 from tree import Range, SparseTree, leaf_hash, root, root_from_path, sha256, sha3
@@ -128,10 +128,19 @@ class Amounts(unittest.TestCase):
             self.assertIsNone(parse_amount(text), text)
         for text, short in [('10.50', '10.5'), ('0.0', '0'), ('9' * 60, '9' * 60), ('0.' + '0' * 39 + '1', '0.' + '0' * 39 + '1')]:
             self.assertEqual(write(parse_amount(text)), short)
-        self.assertEqual(write(parse_balance('-0')), '0')
-        self.assertEqual(write(parse_balance('-Infinity')), '-Infinity')
+        self.assertEqual(write(parse_balance('net', '-0')), '0')
+        self.assertEqual(write(parse_balance('min', '-Infinity')), '-Infinity')
+        self.assertEqual(write(parse_balance('max', 'Infinity')), 'Infinity')
+        for key, text in [('min', 'Infinity'), ('max', '-Infinity'), ('net', 'Infinity'), ('net', '-Infinity'), ('net', '--1')]:
+            self.assertIsNone(parse_balance(key, text), f'{key} {text}')
         third = parse_amount('0.1') * 3
         self.assertEqual(third, parse_amount('0.3'))
+
+    def test_numbers_have_64_bits(self):
+        for text in ['0', '9', '10000000000000000000', str(2**64 - 1)]:
+            self.assertEqual(number(text), int(text))
+        for text in ['', '00', '01', '+1', '-1', '1.0', '１', str(2**64), '1' * 21, 1, None]:
+            self.assertIsNone(number(text), text)
 
     def test_times(self):
         self.assertEqual(time_ms('1970-01-01T00:00:00.000Z'), 0)
@@ -216,6 +225,11 @@ class Shapes(unittest.TestCase):
             made['meta'] = {**self.good['meta'], 'custom': {'data': {'note': text}}}
             wrong = [fault.field for fault in Iou(made, 'iou').hash_faults() if 'custom' in fault.field]
             self.assertEqual(wrong, [] if good else ['iou.data.custom'])
+        for value in ['', 'ab', name.upper()]:
+            stated = {'steps': 'stringify:data', 'types': 'sha256:sha256', 'value': value}
+            made['meta']['custom'] = {'data': {'note': 'rent'}, 'hash': stated}
+            with self.subTest(value), self.assertRaises(Unreadable):
+                Iou(made, 'iou')
 
 
 if __name__ == '__main__':

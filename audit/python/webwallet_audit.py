@@ -10,6 +10,7 @@ import sys
 import time
 
 from audit import Audit, finding
+from clearing import RecordData
 from document import Fault, Unreadable, hash_faults, read_leaf
 from log import SourceError, read_checkpoint, source
 from note import NoteError, Receipt, VerifierKey
@@ -81,6 +82,8 @@ def check_receipt(options):
         if data.get('domain') != options.key.name:
             faults.append(Fault('A-DOMAIN', 'data.domain', options.key.name, str(data.get('domain'))))
         result.update(number=data.get('number'), time=data.get('time'), hash=document['hash']['value'])
+        if data['kind'] == 'record':
+            RecordData(document)
     except NoteError as error:
         faults.append(Fault('A-NOTE', error.field, error.expected, error.actual))
     except Unreadable as error:

@@ -108,6 +108,7 @@ impl Audit {
             None => None,
         };
         let (from_note, from) = from.unzip();
+        let from_note = from_note.zip(from.as_ref()).map(|(note, from)| (from.size, note));
         let size = checkpoint.size;
         let reader = Reader {
             source,
@@ -255,8 +256,9 @@ impl Log<'_> {
 
     /// At the size of the checkpoint seen before, its root must come out.
     fn look_back(&mut self) {
-        if let Some((_, root)) = self.from.take_if(|(size, _)| *size == self.tree.leaves()) {
+        if let Some((size, root)) = self.from.take_if(|(size, _)| *size == self.tree.leaves()) {
             self.rewritten = self.tree.root() != root;
+            self.chain.trust.look_back(size);
         }
     }
 
@@ -277,6 +279,10 @@ impl Log<'_> {
                 found.leaf(Finding::at(place, Code::Stale, "data.time", expected, time));
             }
         }
+        if audit.max_age_ms.is_some() && size == 0 && *root == Sha256::empty() {
+            // Every log was empty once, and has signed that it was.
+            found.whole(Finding::whole(Code::Stale, "size", "a block", "none"));
+        }
         if let Some(from) = &audit.from
             && let Ok((_, from)) = read_checkpoint(from, self.domain)
             && (from.size > size || self.rewritten && !found.damaged_below(from.size))
@@ -284,6 +290,10 @@ impl Log<'_> {
             let expected = format!("a log that extends size {} {}", from.size, Hash(from.root));
             let actual = format!("size {size} {}", Hash(*root));
             found.whole(Finding::whole(Code::Rewrite, "root", &expected, &actual));
+        }
+        if let Some((beyond, _)) = self.from {
+            // The log is shorter; its last key may tell that all the same.
+            self.chain.trust.look_back(beyond);
         }
         let records = self.chain.records;
         self.chain.trust.finish(note, found);

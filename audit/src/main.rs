@@ -115,8 +115,10 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             let text = read(&file)?;
             // The JSON form is an object; the text form begins with its name.
             let json_form = text.trim_ascii_start().starts_with(b"{");
-            let receipt =
-                if json_form { Receipt::parse_json(&text) } else { Receipt::parse(&text) };
+            let receipt = match json_form {
+                true => Receipt::parse_json(text.trim_ascii()),
+                false => Receipt::parse(&text),
+            };
             let verified = receipt.and_then(|receipt| Ok((receipt.verify(&key)?, receipt.index)));
             report::receipt(&verified, json)?;
             Ok(verified.is_ok())

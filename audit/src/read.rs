@@ -293,8 +293,8 @@ fn missing(outside: Node) -> Read {
     Read { outside, inside: [0; 32], content: Content::Missing }
 }
 
-/// Number and time of a record, without reading it as JSON: both stand at
-/// their places in the canonical form, and quotes in strings are escaped.
+/// Number and time of a record, whatever else is in it: both stand at their
+/// places in the canonical form, and quotes in strings are escaped.
 /// `None` if it is none, or anything about it is unusual.
 fn outline(bytes: &[u8]) -> Option<Content> {
     const NAME: &[u8] = b",\"hash\":{\"steps\":\"";
@@ -302,7 +302,7 @@ fn outline(bytes: &[u8]) -> Option<Content> {
     const TIME: &[u8] = b"],\"time\":\"";
     /// Bytes of a time.
     const LENGTH: usize = 24;
-    document::name(bytes).ok()?;
+    document::name_of_canonical(bytes).ok()?;
     let data = &bytes[..memmem::find(bytes, NAME)?];
     let number = &data[memmem::find(data, KIND)? + KIND.len()..];
     let number = std::str::from_utf8(&number[..memchr::memchr(b'"', number)?]).ok()?;

@@ -16,12 +16,13 @@ pub(crate) struct Trust {
     met: bool,
     /// The one in force after what was read; none before the genesis.
     current: Option<VerifierKey>,
-    /// The checkpoint that the log must extend, until a key is found for it.
-    from: Option<Note>,
+    /// The checkpoint that the log must extend and its size, until the key in
+    /// force there has been found to be its signer's.
+    from: Option<(u64, Note)>,
 }
 
 impl Trust {
-    pub fn new(caller: VerifierKey, from: Option<Note>) -> Trust {
+    pub fn new(caller: VerifierKey, from: Option<(u64, Note)>) -> Trust {
         Trust { caller, met: false, current: None, from }
     }
 
@@ -33,15 +34,24 @@ impl Trust {
     /// The log names a key that was in force before.
     pub fn meet(&mut self, key: &VerifierKey) {
         self.met |= *key == self.caller;
-        if self.from.as_ref().is_some_and(|note| note.open(std::slice::from_ref(key)).is_ok()) {
-            self.from = None;
-        }
+    }
+
+    /// The log has come to this size: has the key in force signed the checkpoint
+    /// that it must extend, if that is of this size?
+    pub fn look_back(&mut self, size: u64) {
+        let key = self.current().clone();
+        self.from.take_if(|(at, note)| *at == size && note.open(&[key]).is_ok());
     }
 
     /// The log goes on with this key.
     pub fn follow(&mut self, key: &VerifierKey) {
         self.meet(key);
+        let is_first = self.current.is_none();
         self.current = Some(key.clone());
+        if is_first {
+            // The checkpoint of the empty log is signed by the key that the genesis names.
+            self.look_back(0);
+        }
     }
 
     /// Judges the notes, when the whole log was read. Where files are damaged,

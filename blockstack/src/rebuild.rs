@@ -46,17 +46,19 @@ pub async fn log<S: Files + Head>(
     };
     let published = sealing.published().map_err(failed)?;
     if let Some((note, checkpoint)) = published {
+        // Before anything is written over: a log that does not pass through the published
+        // one would be a second history.
+        let end = sealing.intended_end(checkpoint.size).await.map_err(failed)?;
+        if end != checkpoint.size {
+            return Err(StartError::Refused(format!(
+                "the published log has {} leaves, and no block of Graphstore's ends there, but one at {end}; run `webwallet rebuild graphstore`",
+                checkpoint.size
+            )));
+        }
         (sealing.note, sealing.rebuilt) = (Some(note), Some(checkpoint));
     }
     sealing.catch_up().await.map_err(failed)?;
-    let size = sealing.chain.log.size();
-    match &sealing.rebuilt {
-        Some(before) if before.size > size => Err(StartError::Refused(format!(
-            "Graphstore's intents end at {size} leaves, the published log has {}; run `webwallet rebuild graphstore`",
-            before.size
-        ))),
-        _ => Ok(size),
-    }
+    Ok(sealing.chain.log.size())
 }
 
 /// A log that is read from its folder alone, as a stranger would.

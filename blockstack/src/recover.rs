@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use webwallet_ledger::block::Block;
+use webwallet_ledger::block::{Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::document;
 use webwallet_ledger::leaf::Leaf;
@@ -40,6 +40,17 @@ struct Taken<S> {
 /// What an operator is told when the log on disk is not what it says.
 fn damaged(why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
+}
+
+/// The same of an intent.
+fn unfit(height: u64, why: impl std::fmt::Display) -> Stop {
+    Stop::ReadOnly(format!(
+        "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
+    ))
+}
+
+fn intended(intent: &Intent) -> Result<Block, Stop> {
+    Block::parse(&intent.block).map_err(|why| unfit(intent.height, why))
 }
 
 impl<S: Files + Head> Sealing<S> {
@@ -169,6 +180,8 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Asks the other stores where they stand.
     async fn look(&self, published: Option<&Last>) -> Result<Stores, Stop> {
+        // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
+        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
         let status = self.patiently("Graphstore", || self.remote.status()).await?;
         if status.domain != self.chain.domain {
             return Err(Stop::ReadOnly(format!(
@@ -176,7 +189,6 @@ impl<S: Files + Head> Sealing<S> {
                 status.domain, self.chain.domain
             )));
         }
-        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
         let intent = |height| async move {
             let ask = || self.remote.intents(height, 1);
             let intents = self.patiently("reading intents", ask).await?;
@@ -225,6 +237,28 @@ impl<S: Files + Head> Sealing<S> {
         Ok(())
     }
 
+    /// Where the first intended block ends that reaches the size of a published log;
+    /// where the last one ends, if none does.
+    pub(crate) async fn intended_end(&self, published: u64) -> Result<u64, Stop> {
+        let (mut height, mut end) = (0, 0);
+        loop {
+            let ask = || self.remote.intents(height, INTENTS);
+            let intents = self.patiently("reading intents", ask).await?;
+            if intents.is_empty() {
+                return Ok(end);
+            }
+            for intent in intents {
+                let Header { first, leaves, .. } = intended(&intent)?.header;
+                // Its document comes after its leaves.
+                end = first.saturating_add(leaves).saturating_add(1);
+                if end >= published {
+                    return Ok(end);
+                }
+                height = intent.height + 1;
+            }
+        }
+    }
+
     /// Writes every block that was intended and not published.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Stop> {
         let status = self.patiently("Graphstore", || self.remote.status()).await?;
@@ -244,16 +278,12 @@ impl<S: Files + Head> Sealing<S> {
     /// Makes a block again as it was intended.
     async fn repeat(&mut self, intent: Intent) -> Result<(), Stop> {
         let height = intent.height;
-        let other = |why: &str| {
-            Stop::ReadOnly(format!(
-                "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
-            ))
-        };
-        let block = Block::parse(&intent.block).map_err(|why| other(&why.to_string()))?;
+        let other = |why: &str| unfit(height, why);
+        let block = intended(&intent)?;
         let mut parts = Parts::default();
         for document in &intent.documents {
             let leaf = Leaf::parse(document, &self.chain.domain);
-            parts.documents.push(leaf.map_err(|why| other(&why.to_string()))?);
+            parts.documents.push(leaf.map_err(|why| unfit(height, why))?);
         }
         let mut after = self.chain.cleared();
         while after < intent.cleared {

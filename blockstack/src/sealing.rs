@@ -210,7 +210,7 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Seals all that has cleared by now, and at least one block.
     async fn seal_all(&mut self, mut wish: Wish) -> Result<Result<Made, Status>, Stop> {
-        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        let mut upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
         let mut made = Made::default();
         if self.chain.last.is_none() {
             // It asks for no less than what it was asked at.
@@ -224,17 +224,23 @@ impl<S: Files + Head> Sealing<S> {
             return Ok(Err(Status::unavailable(error.to_string())));
         }
         loop {
-            self.pull(status.number).await?;
+            self.pull(upto).await?;
             let wanted = wish.stack || wish.change_key || !self.waiting.is_empty();
             if !wanted && made.blocks > 0 {
                 return Ok(Ok(made));
             }
             let height = self.chain.height();
-            if let Some(records) = self.make(wish).await? {
-                made.changed = made.changed.or(wish.change_key.then_some(height));
-                made.blocks += 1;
-                made.records += records;
-                wish = Wish::default();
+            match self.make(wish).await? {
+                Some(records) => {
+                    made.changed = made.changed.or(wish.change_key.then_some(height));
+                    made.blocks += 1;
+                    made.records += records;
+                    wish = Wish::default();
+                }
+                // It would be without records, but there is one now: it comes along.
+                None => {
+                    upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+                }
             }
         }
     }

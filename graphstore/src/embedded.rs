@@ -44,6 +44,7 @@ struct Inner {
     log: Log,
     index: Index,
     tip: Mutex<Tip>,
+    shown: Mutex<Shown>,
     /// What a writer was last told, for the commit that follows.
     told: Mutex<Told>,
 }
@@ -67,6 +68,14 @@ struct Tip {
     /// The last batch.
     batch: Option<Hash>,
     /// Why nothing may be written any more.
+    broken: Option<String>,
+}
+
+/// What of the tip everybody may see. Its own lock is never held while the disk is
+/// waited for: the tip's is, and a stalled disk must not stall whoever only asks.
+#[derive(Default)]
+struct Shown {
+    head: Head,
     broken: Option<String>,
 }
 
@@ -94,7 +103,8 @@ impl Embedded {
         let log = Log::open(&dir.join("log"), sizes.segment_bytes, from, known, |frame| {
             replay(&index, &mut tip, frame)
         })?;
-        let inner = Inner { log, index, tip: Mutex::default(), told: Mutex::default() };
+        let (tip_lock, shown, told) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let inner = Inner { log, index, tip: tip_lock, shown, told };
         // The last intent may be older than what was replayed.
         if tip.head.intent.is_none()
             && let Some(height) = inner.index.last_intent()?
@@ -103,6 +113,7 @@ impl Embedded {
             tip.intended(&intent);
         }
         tracing::info!(number = tip.head.number, from, "embedded Graphstore is open");
+        *lock(&inner.shown) = Shown::of(&tip);
         *lock(&inner.tip) = tip;
         Ok(Embedded { inner: Arc::new(inner) })
     }
@@ -154,6 +165,12 @@ fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
         tip.committed(frame.id, last);
     }
     Ok(())
+}
+
+impl Shown {
+    fn of(tip: &Tip) -> Shown {
+        Shown { head: tip.head.clone(), broken: tip.broken.clone() }
+    }
 }
 
 impl Tip {
@@ -285,13 +302,16 @@ impl Store for Embedded {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let tip = lock(&self.inner.tip);
-        tip.writable().map(|()| tip.head.clone())
+        let shown = lock(&self.inner.shown);
+        match &shown.broken {
+            None => Ok(shown.head.clone()),
+            Some(why) => Err(Error::Broken(why.clone())),
+        }
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         // Before anything is looked up: what is told must not be newer than that.
-        let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };
+        let mut told = Told { number: lock(&self.inner.shown).head.number, ..Told::default() };
         let mut loaded = Loaded::default();
         for id in accounts {
             let account = self.inner.index.account(id)?;
@@ -351,9 +371,12 @@ impl Store for Embedded {
                 batch.records.iter().map(|r| &**r).zip(places).collect();
             self.inner.index.write(&entries)
         });
-        tip.written(written)?;
-        tip.committed(batch.id, last);
-        Ok(Committed::Yes)
+        let written = tip.written(written);
+        if written.is_ok() {
+            tip.committed(batch.id, last);
+        }
+        *lock(&self.inner.shown) = Shown::of(&tip);
+        written.map(|()| Committed::Yes)
     }
 
     async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
@@ -456,11 +479,13 @@ impl Store for Embedded {
                 return Ok(Intended::Refused(why));
             }
             let written = inner.log.append_intent(&intent.encode(), tip.head.number + 1);
-            if let Some(place) = tip.written(written)? {
-                inner.index.write_intent(intent.height, place);
+            let written = tip.written(written);
+            if let Ok(place) = &written {
+                place.iter().for_each(|place| inner.index.write_intent(intent.height, *place));
+                tip.intended(&intent);
             }
-            tip.intended(&intent);
-            Ok(Intended::Stored(intent))
+            *lock(&inner.shown) = Shown::of(&tip);
+            written.map(|_| Intended::Stored(intent))
         })
         .await
     }
@@ -514,7 +539,7 @@ mod tests {
         };
         let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
         let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-        match clear(&request, "example.net", 1, time, &Loaded::default()).expect("clears") {
+        match clear(&request, 1, time, &Loaded::default()).expect("clears") {
             Cleared::Now(record) => Batch::new(vec![Arc::new(record)]),
             Cleared::Before(_) => panic!("nothing has cleared"),
         }

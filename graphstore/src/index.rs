@@ -373,16 +373,24 @@ impl Index {
                 recent.extend(layer.holders.range(range).map(|(key, open)| (*key, *open)));
             }
         }
-        let mut found: BTreeMap<HolderKey, bool> = BTreeMap::new();
+        // Both are in order; of one lock the newer word counts. No more is read than is asked for.
+        let (mut recent, mut found) = (recent.into_iter().peekable(), Vec::new());
         for entry in self.tables.holders.range(range) {
+            if found.len() >= limit {
+                break;
+            }
             let (key, open) = entry.into_inner()?;
             let key: HolderKey = key.as_ref().try_into().map_err(|_| damaged("holders"))?;
             let open = *open.first().ok_or_else(|| damaged("holders"))? == 1;
-            found.insert(key, open);
+            found.extend(
+                std::iter::from_fn(|| recent.next_if(|(newer, _)| *newer < key))
+                    .filter(|(_, open)| *open),
+            );
+            let open = recent.next_if(|(newer, _)| *newer == key).map_or(open, |(_, open)| open);
+            found.extend(open.then_some((key, open)));
         }
-        found.extend(recent);
-        let open = found.into_iter().filter(|(_, open)| *open).take(limit);
-        Ok(open.map(|(key, _)| pointer_of(&key)).collect())
+        found.extend(recent.filter(|(_, open)| *open));
+        Ok(found.iter().take(limit).map(|(key, _)| pointer_of(key)).collect())
     }
 
     pub(crate) fn record_of(&self, iou: &Hash) -> Result<Option<RecordOf>, Error> {
@@ -573,7 +581,11 @@ impl Tables {
         locks.finish()?;
         let mut holders = self.holders.start_ingestion()?;
         for (key, open) in &layer.holders {
-            holders.write(&key[..], [u8::from(*open)])?;
+            match open {
+                true => holders.write(&key[..], [1])?,
+                // Lists of what is open do not walk over all that ever was.
+                false => holders.write_tombstone(&key[..])?,
+            }
         }
         holders.finish()?;
         let mut members = self.members.start_ingestion()?;

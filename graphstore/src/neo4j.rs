@@ -61,6 +61,8 @@ struct Inner {
     chains: Cache<AccountId, Chain>,
     /// Why this process may not write any more.
     stopped: Mutex<Option<Stopped>>,
+    /// Held by whoever drops bytes.
+    trimming: tokio::sync::Mutex<()>,
 }
 
 /// Why a process may not write any more.
@@ -112,6 +114,7 @@ impl Neo4j {
             epoch: opened.epoch,
             chains: Cache::new(CACHED_ACCOUNTS),
             stopped: Mutex::default(),
+            trimming: tokio::sync::Mutex::default(),
         };
         // The first time, the server takes long to plan what health then asks in a hurry.
         inner.bolt.read(inner.head_query()).await?;

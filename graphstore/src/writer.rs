@@ -275,23 +275,21 @@ impl<S: Store> Writer<S> {
         let mut decided = Decided { records: Vec::new(), verdicts, time, rehearsed: 0 };
         let mut number = self.number;
         for job in jobs {
-            decided.verdicts.push(
-                match decide(&job.request, &self.domain, number + 1, time, &loaded) {
-                    Ok(Cleared::Now(record)) if job.rehearsal => {
-                        decided.rehearsed += 1;
-                        Verdict::Cleared(Arc::new(record))
-                    }
-                    Ok(Cleared::Now(record)) => {
-                        number += 1;
-                        loaded.apply(&record);
-                        let record = Arc::new(record);
-                        decided.records.push(record.clone());
-                        Verdict::Cleared(record)
-                    }
-                    Ok(Cleared::Before(record)) => Verdict::Before(record.number),
-                    Err(refused) => Verdict::Rejected(Box::new(refused)),
-                },
-            );
+            decided.verdicts.push(match decide(&job.request, number + 1, time, &loaded) {
+                Ok(Cleared::Now(record)) if job.rehearsal => {
+                    decided.rehearsed += 1;
+                    Verdict::Cleared(Arc::new(record))
+                }
+                Ok(Cleared::Now(record)) => {
+                    number += 1;
+                    loaded.apply(&record);
+                    let record = Arc::new(record);
+                    decided.records.push(record.clone());
+                    Verdict::Cleared(record)
+                }
+                Ok(Cleared::Before(record)) => Verdict::Before(record.number),
+                Err(refused) => Verdict::Rejected(Box::new(refused)),
+            });
         }
         Ok(decided)
     }

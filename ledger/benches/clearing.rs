@@ -50,13 +50,11 @@ fn benches(c: &mut Criterion) {
     for (name, body) in [("clear 1", &one), ("clear 32", &many)] {
         let request = Request::parse(body, "example.net").unwrap();
         c.bench_function(name, |b| {
-            b.iter(|| clear(black_box(&request), "example.net", 1, time, &Nothing).is_ok());
+            b.iter(|| clear(black_box(&request), 1, time, &Nothing).is_ok());
         });
     }
     let request = Request::parse(&one, "example.net").unwrap();
-    if let Ok(webwallet_ledger::clear::Cleared::Now(record)) =
-        clear(&request, "example.net", 1, time, &Nothing)
-    {
+    if let Ok(webwallet_ledger::clear::Cleared::Now(record)) = clear(&request, 1, time, &Nothing) {
         c.bench_function("read a record", |b| {
             b.iter(|| Record::parse(black_box(&record.bytes)).is_ok())
         });

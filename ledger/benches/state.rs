@@ -58,7 +58,7 @@ fn leaf() -> Vec<u8> {
     };
     let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").unwrap();
     let time = "2026-01-01T00:00:00.000Z".parse().unwrap();
-    match clear(&request, "example.net", 1, time, &Nothing).unwrap() {
+    match clear(&request, 1, time, &Nothing).unwrap() {
         Cleared::Now(record) => record.bytes,
         Cleared::Before(_) => unreachable!("nothing was before"),
     }

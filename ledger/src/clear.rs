@@ -83,12 +83,11 @@ pub fn replay(ious: &[Hash], history: &impl History) -> Option<RecordOf> {
 /// last of all `too_large` when the record would not fit a leaf of the log.
 pub fn clear(
     request: &Request,
-    domain: &str,
     number: u64,
     time: Time,
     history: &impl History,
 ) -> Result<Cleared, Rejection> {
-    decide(request, domain, number, time, history).map_err(|refused| refused.explained(request))
+    decide(request, number, time, history).map_err(|refused| refused.explained(request))
 }
 
 /// The same for whoever has others waiting: what could be suggested instead is
@@ -98,7 +97,6 @@ pub fn clear(
 /// As [`clear`]; [`Refused::explained`] is its rejection.
 pub fn decide(
     request: &Request,
-    domain: &str,
     number: u64,
     time: Time,
     history: &impl History,
@@ -113,14 +111,12 @@ pub fn decide(
     let left = settle(request, &used, |id| history.account(id), &mut found);
     if let Err(rejection) = found.into_result() {
         let shortfall = Shortfall::of(rejection.code, request, used, history);
-        return Err(Refused { rejection, shortfall, number, time, domain: domain.to_owned() });
+        return Err(Refused { rejection, shortfall, number, time });
     }
-    let record = Record::new(domain, number, time, request, left);
+    let record = Record::new(number, time, request, left);
     match fits(&record) {
         Ok(()) => Ok(Cleared::Now(record)),
-        Err(rejection) => {
-            Err(Refused { rejection, shortfall: None, number, time, domain: domain.to_owned() })
-        }
+        Err(rejection) => Err(Refused { rejection, shortfall: None, number, time }),
     }
 }
 
@@ -140,21 +136,19 @@ pub struct Refused {
     shortfall: Option<Shortfall>,
     number: u64,
     time: Time,
-    domain: String,
 }
 
 impl Refused {
     /// The rejection, with its suggestion if there is one. `request` is the one
     /// that was refused.
     pub fn explained(self, request: &Request) -> Rejection {
-        let Refused { mut rejection, shortfall, number, time, domain } = self;
+        let Refused { mut rejection, shortfall, number, time } = self;
         let clears = |changed: &Request, shortfall: &Shortfall| {
             let mut found = Earliest::default();
             let account = |id: &AccountId| shortfall.accounts.get(id).cloned();
             let left = settle(changed, &shortfall.used, account, &mut found);
             let judged = found.into_result().map(|()| left);
-            judged
-                .is_ok_and(|left| fits(&Record::new(&domain, number, time, changed, left)).is_ok())
+            judged.is_ok_and(|left| fits(&Record::new(number, time, changed, left)).is_ok())
         };
         if let Some(shortfall) = shortfall {
             rejection.suggestion = suggestion::smallest(request, shortfall, clears);

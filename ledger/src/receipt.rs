@@ -42,6 +42,14 @@ pub enum ReceiptError {
     /// What is proved to be in the log is not a record.
     #[error("the receipt's record: {0}")]
     Record(Rejection),
+    /// It is a record, of another server than the log's.
+    #[error("the receipt's record is of {actual:?}, its log of {expected:?}")]
+    Domain {
+        /// Who cleared it, as it says.
+        actual: String,
+        /// Whose log it is in.
+        expected: String,
+    },
 }
 
 /// A receipt, read but not verified.
@@ -77,6 +85,10 @@ impl Receipt {
         let (size, root) = (checkpoint.size, &checkpoint.root);
         merkle::check_inclusion::<Sha256>(leaf, self.index, size, &self.path, root)?;
         let record = Record::parse(&self.record).map_err(ReceiptError::Record)?;
+        if record.domain() != checkpoint.origin {
+            let (actual, expected) = (record.domain().to_owned(), checkpoint.origin);
+            return Err(ReceiptError::Domain { actual, expected });
+        }
         Ok(Verified { record, checkpoint })
     }
 

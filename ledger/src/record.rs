@@ -176,13 +176,7 @@ impl Record {
     }
 
     /// The record of this request with these outputs.
-    pub(crate) fn new(
-        domain: &str,
-        number: u64,
-        time: Time,
-        request: &Request,
-        left: Left,
-    ) -> Record {
+    pub(crate) fn new(number: u64, time: Time, request: &Request, left: Left) -> Record {
         let Left { outputs, locks } = left;
         let ious: usize = request.inputs.iter().map(|iou| iou.bytes.len() + 80).sum();
         let room = ious + (outputs.len() + locks.len()) * 320 + 400;
@@ -190,7 +184,7 @@ impl Record {
         bytes.extend_from_slice(b"{\"data\":");
         let data_start = bytes.len();
         bytes.extend_from_slice(b"{\"domain\":");
-        write_text(domain, &mut bytes);
+        write_text(&request.domain, &mut bytes);
         bytes.extend_from_slice(b",\"inputs\":[");
         for (i, iou) in request.inputs.iter().enumerate() {
             bytes.extend_from_slice(if i > 0 { b",{\"hash\":" } else { b"{\"hash\":" });

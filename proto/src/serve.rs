@@ -23,7 +23,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
 
 use crate::{
-    FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX,
+    FILE_DESCRIPTOR_SET,
     link::{
         CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, Link, PING_ANSWERED_WITHIN, PING_EVERY,
         STREAM_WINDOW_BYTES,
@@ -41,6 +41,10 @@ pub async fn is_serving(link: Link, service: &str) -> Result<bool, Status> {
     let reply = HealthClient::new(link).check(request).await?.into_inner();
     Ok(reply.status() == ServingStatus::Serving)
 }
+
+/// Bytes of a question about health or services. Anybody who connects may ask
+/// them, without a token: a name is all there is in them.
+const QUESTION_BYTES_MAX: usize = 4 * 1024;
 
 /// Calls in flight on one connection; more wait in their client.
 pub const STREAMS_MAX: u32 = 1024;
@@ -114,7 +118,7 @@ impl Services {
         let health = tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(self.health),
         )
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(QUESTION_BYTES_MAX);
         let mut reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -124,7 +128,8 @@ impl Services {
         for name in self.names {
             reflection = reflection.with_service_name(name);
         }
-        self.routes.add_service(health).add_service(reflection.build_v1()?);
+        let reflection = reflection.build_v1()?.max_decoding_message_size(QUESTION_BYTES_MAX);
+        self.routes.add_service(health).add_service(reflection);
 
         let incoming =
             TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING_EVERY));

@@ -148,7 +148,7 @@ impl World for Rules {
         let number = self.records.len() as u64 + 1;
         // As the writer gives it: never before the last time given.
         let last = self.records.last().map_or(self.now, |record| record.time);
-        match clear(&request, DOMAIN, number, self.now.max(last), self) {
+        match clear(&request, number, self.now.max(last), self) {
             Err(rejection) => rejected(rejection),
             Ok(Cleared::Before(at)) => Outcome::Replayed(at.number, at.hash),
             Ok(Cleared::Now(record)) => {
@@ -204,16 +204,20 @@ fn nets(answer: &Answer) -> Vec<String> {
     outputs.iter().map(net).collect()
 }
 
-/// Of what can be spent, the locks.
-fn locks(answer: &Answer) -> Vec<String> {
-    let json = answer.json();
-    let outputs = json["data"]["outputs"].as_array().expect("outputs").clone();
-    let locks = outputs.iter().filter(|output| output["content"]["locker"].is_object());
-    locks.map(|lock| lock["pointer"].as_str().expect("a pointer").to_owned()).collect()
-}
-
-fn unspent_path(account: &AccountId) -> String {
-    format!("/address/{}/outputs/unspent?counter={}&limit=1000", account.address, account.unit)
+/// Of what can be spent, the locks: in pages of one, of which none may be left out.
+fn locks(account: &AccountId, mut get: impl FnMut(&str) -> Answer) -> Vec<String> {
+    let AccountId { address, unit } = account;
+    let first = format!("/address/{address}/outputs/unspent?counter={unit}&limit=1");
+    let (mut found, mut page) = (Vec::new(), Some(first.clone()));
+    while let Some(path) = page {
+        let json = get(&path).json();
+        let outputs = json["data"]["outputs"].as_array().expect("outputs").clone();
+        assert!(outputs.len() <= 1, "{outputs:?}");
+        let locks = outputs.iter().filter(|output| output["content"]["locker"].is_object());
+        found.extend(locks.map(|lock| lock["pointer"].as_str().expect("a pointer").to_owned()));
+        page = json["data"]["next"].as_str().map(|cursor| format!("{first}&cursor={cursor}"));
+    }
+    found
 }
 
 fn history_path(account: &AccountId) -> String {
@@ -465,8 +469,9 @@ impl World for InProcess {
     }
 
     fn locks(&mut self, account: &AccountId) -> Vec<String> {
-        let request = http::Request::get(unspent_path(account));
-        locks(&self.call(request.body(Body::empty()).expect("a request")))
+        locks(account, |path| {
+            self.call(http::Request::get(path).body(Body::empty()).expect("a request"))
+        })
     }
 }
 
@@ -579,6 +584,6 @@ impl World for Sockets {
     }
 
     fn locks(&mut self, account: &AccountId) -> Vec<String> {
-        locks(&process::get(&self.agent, &self.url, &unspent_path(account)))
+        locks(account, |path| process::get(&self.agent, &self.url, path))
     }
 }

@@ -356,15 +356,19 @@ fn layers(
     Ok(figment.merge(variables).merge(Layer::of("flag", flags)?))
 }
 
-fn extract(figment: &Figment) -> anyhow::Result<Config> {
-    let config: Config = figment.extract()?;
-    let domain = config.domain.as_bytes();
+/// Is it a domain that IOUs may name?
+pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:".contains(b);
     ensure!(
-        (1..=100).contains(&domain.len()) && domain.iter().all(letter),
-        "`{}` is no domain: 1 to 100 lower-case letters, digits, `.`, `-`, `:`",
-        config.domain
+        (1..=100).contains(&domain.len()) && domain.as_bytes().iter().all(letter),
+        "{domain:?} is no domain: 1 to 100 lower-case letters, digits, `.`, `-`, `:`"
     );
+    Ok(())
+}
+
+fn extract(figment: &Figment) -> anyhow::Result<Config> {
+    let config: Config = figment.extract()?;
+    check_domain(&config.domain)?;
     let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
     // A Redis is given back what it lost, from what Graphstore and the log have.
     let asks = config.role == Role::Hashtable && config.redis.is_some();

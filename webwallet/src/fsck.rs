@@ -247,8 +247,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         if Some(record.time) < self.books.time {
             self.find("F-TIME", Some(number), "its time is before that of the record before it");
         }
-        let again = request
-            .and_then(|request| clear(&request, self.domain, number, record.time, &self.books));
+        let again = request.and_then(|request| clear(&request, number, record.time, &self.books));
         match again {
             Ok(Cleared::Now(again)) if again.bytes == bytes => {}
             Ok(Cleared::Now(_)) => {

@@ -138,7 +138,7 @@ fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
     let body = body_of([iou.as_bytes()]);
     let request = Request::parse(&body, domain).map_err(|refusal| refusal.rejection)?;
     verified(&request)?;
-    match clear(&request, domain, 1, at, &Nothing) {
+    match clear(&request, 1, at, &Nothing) {
         Err(rejection)
             if (Code::NotYetActive..=Code::CreditNotByIssuer).contains(&rejection.code) =>
         {

@@ -10,7 +10,7 @@ use webwallet_hashtable::Store as Documents;
 use webwallet_proto::link::Link;
 
 use crate::command::Outcome;
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags, Role};
 use crate::data::Data;
 use crate::{engine, fsck, logs, output, rebuild, safety, serve};
 
@@ -68,6 +68,16 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     Runtime::new()?.block_on(async {
         let opened = async {
             safety::check(&config)?;
+            let services = [&config.hashtable, &config.graphstore, &config.blockstack];
+            anyhow::ensure!(
+                config.role == Role::All && services.iter().all(|service| service.is_none()),
+                "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
+            );
+            anyhow::ensure!(
+                config.data.join("version").exists(),
+                "there is no data directory of a server at {}: name it with `--data`",
+                config.data.display()
+            );
             // Its lock comes first: it says that no server runs.
             let apart = config.redis.is_some() && config.neo4j.is_some();
             let needed = !apart || matches!(work, Work::Rebuild { .. });

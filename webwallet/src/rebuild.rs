@@ -83,7 +83,7 @@ pub async fn graphstore(
         let height = block.header.height;
         for piece in records.chunks(PIECE) {
             let entries = piece.iter().map(|record| read(&record.bytes, domain));
-            commit(graph, entries.collect::<anyhow::Result<_>>()?, domain).await?;
+            commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
             piece.iter().for_each(|record| state.apply(record));
         }
         let (accounts, units) = state.roots();
@@ -97,10 +97,16 @@ pub async fn graphstore(
         let head = graph.head().await?.number;
         let beyond = documents.numbered(head, PIECE as u32).await?;
         if beyond.is_empty() {
+            let highest = documents.highest().await?;
+            ensure!(
+                highest <= head,
+                "Hashtable has record {highest}, but record {} is in no store: restore a backup that has it, of Hashtable or of Graphstore",
+                head + 1
+            );
             return Ok(head);
         }
         let entries = beyond.iter().map(|document| read(document.bytes(), domain));
-        commit(graph, entries.collect::<anyhow::Result<_>>()?, domain).await?;
+        commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
     }
 }
 
@@ -113,7 +119,7 @@ fn read(bytes: &[u8], domain: &str) -> anyhow::Result<Entry> {
 }
 
 /// Commits those records that Graphstore does not have, after clearing them again.
-async fn commit(graph: &impl Graph, entries: Vec<Entry>, domain: &str) -> anyhow::Result<()> {
+async fn commit(graph: &impl Graph, entries: Vec<Entry>) -> anyhow::Result<()> {
     let head = graph.head().await?.number;
     let mut requests: Vec<(Entry, Request)> = Vec::new();
     for entry in entries {
@@ -143,7 +149,7 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>, domain: &str) -> anyhow
     let mut records = Vec::new();
     for (entry, request) in requests {
         let record = entry.record;
-        match clear(&request, domain, record.number, record.time, &loaded) {
+        match clear(&request, record.number, record.time, &loaded) {
             Ok(Cleared::Now(again)) if again.bytes == record.bytes => {
                 loaded.apply(&again);
                 records.push(Arc::new(again));
@@ -187,5 +193,57 @@ async fn intend(
                 .map_or_else(|_| "unreadable".to_owned(), |n| n.to_string())
         ),
         Intended::Refused(why) => bail!("Graphstore refuses it: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use webwallet_graphstore::Embedded;
+    use webwallet_ledger::signature::public_of;
+    use webwallet_ledger::{Address, Draft, Time};
+
+    use super::*;
+
+    /// "Rebuilt", an operator reads, and the payments behind a gap are gone without a word.
+    #[tokio::test]
+    async fn a_gap_in_what_is_left_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let documents = webwallet_hashtable::Embedded::open(&folder.path().join("documents"));
+        let documents = documents.expect("a hashtable");
+        let graph = |name: &str| Embedded::open(&folder.path().join(name)).expect("a graphstore");
+        let whole = graph("whole");
+        let time: Time = "2026-06-01T12:00:00.000Z".parse().expect("a time");
+        let [alice, bob] = [[1; 32], [2; 32]].map(|key| Address::of_public(&public_of(&key)));
+        for number in 1..=3 {
+            let draft = Draft {
+                domain: "example.net".into(),
+                source: alice,
+                target: bob,
+                symbol: alice,
+                amount: "1".into(),
+                random: format!("payment {number}"),
+                expiry: time.plus_days(1),
+                active: None,
+                credit: None,
+                locker: None,
+                solver: None,
+            };
+            let request = Request::from_inputs(&[draft.sign(&[1; 32])], "example.net");
+            let request = request.expect("a request");
+            let accounts = [alice, bob].map(|address| AccountId { unit: alice, address });
+            let loaded = whole.load(&accounts, &request.ious()).await.expect("loaded");
+            let Ok(Cleared::Now(record)) = clear(&request, number, time, &loaded) else {
+                panic!("it clears")
+            };
+            if number != 2 {
+                let (name, bytes) = (record.hash, record.bytes.clone().into());
+                let document = Document::new(name, bytes, number).expect("a document");
+                documents.put(vec![document]).await.expect("put");
+            }
+            whole.commit(&Batch::new(vec![Arc::new(record)])).await.expect("committed");
+        }
+        let rebuilt = graphstore(&graph("rebuilt"), &documents, None, "example.net").await;
+        let why = rebuilt.expect_err("not all of it").to_string();
+        assert!(why.contains("has record 3, but record 2 is in no store"), "{why}");
     }
 }

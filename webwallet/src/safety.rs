@@ -114,7 +114,12 @@ fn links(config: &Config) -> Result<(), Unsafe> {
 }
 
 /// `scheme://user:password@host`: is there anything after a colon before the `@`?
-fn holds_password(url: &str) -> bool {
+fn holds_password(urls: &str) -> bool {
+    // Of a Redis Cluster there may be several addresses. A password may hold a comma.
+    urls.split(",redis").any(one_holds_password)
+}
+
+fn one_holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     // A password may itself hold an `@`, or a `/` that nobody escaped.
@@ -200,10 +205,15 @@ mod tests {
             "bolt://neo4j:sec/ret@host",
             "neo4j:secret@host",
             "redis://:@host",
+            "redis://app@a:6379,rediss://app:secret@b:6379",
+            "redis://app:se,cret@host:1",
         ] {
             assert!(holds_password(url), "{url}");
         }
-        for url in ["redis://host:1", "bolt://neo4j@host:1", "redis://[::1]:1/0", "host:1", ""] {
+        let several = "redis://app@a:6379,redis://app@b:6379";
+        for url in
+            ["redis://host:1", "bolt://neo4j@host:1", "redis://[::1]:1/0", "host:1", "", several]
+        {
             assert!(!holds_password(url), "{url}");
         }
         let config = Config { neo4j: Some("bolt://a:b@c".into()), ..Config::default() };

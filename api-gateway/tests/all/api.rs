@@ -612,15 +612,21 @@ async fn a_record_that_is_not_sealed_yet_says_so() {
     };
     let waited = server.send(request("respond-async, wait=1", issue(alice, bob, "10", 1))).await;
     assert_eq!(waited.status, StatusCode::CREATED);
-    assert_eq!(waited.header("preference-applied"), Some("wait"));
+    assert_eq!(waited.header("preference-applied"), Some("wait=1"));
     documented::<schema::ClearedAnswer>(&waited);
     assert!(waited.json().get("receipt").is_none());
-    for wait in ["wait=0", "wait=9", "wait=soon"] {
-        let refused = server.send(request(wait, issue(alice, bob, "10", 2))).await;
-        assert_eq!(refused.code(), "parameter_invalid", "{wait}");
+    // A wish is no condition: a payment does not fail for it.
+    for (n, wait, applied) in
+        [(2, "wait=0", None), (3, "wait=soon", None), (4, "wait=3600", Some("wait=8"))]
+    {
+        let paid = server.send(request(wait, issue(alice, bob, "10", n))).await;
+        assert_eq!(paid.status, StatusCode::CREATED, "{wait}");
+        assert_eq!(paid.header("preference-applied"), applied, "{wait}");
     }
     let receipt = server.get("/transaction/1/receipt").await;
+    // A cache must not give the JSON of one reader to another who wants the text.
+    assert_eq!(receipt.header("vary"), Some("Accept"));
     assert_eq!((receipt.status, receipt.header("retry-after")), (StatusCode::ACCEPTED, Some("1")));
     documented::<schema::NotSealed>(&receipt);
-    assert_eq!(server.get("/transaction/2/receipt").await.code(), "not_found");
+    assert_eq!(server.get("/transaction/9/receipt").await.code(), "not_found");
 }

@@ -99,6 +99,21 @@ async fn each_request_is_answered_as_if_it_were_alone() {
     }
 }
 
+/// Told to sign anew what the line before has just paid, somebody pays twice.
+#[tokio::test]
+async fn a_refused_line_that_repeats_one_on_its_way_is_answered_with_its_record() {
+    let server = Deployment::new();
+    *server.stores.clear_delay_ms.lock().expect("lock") = 100;
+    let [alice, bob] = [1, 2].map(person);
+    let good = issue(alice, bob, "10", 1);
+    let mut bare: Value = serde_json::from_slice(&good).expect("JSON");
+    bare["data"]["inputs"][0]["meta"]["signatures"] = json!([]);
+    let text = [good, bare.to_string().into_bytes(), issue(alice, bob, "1", 2)];
+    let answered = lines(send(&server, "", text.join(&b'\n').into()).await).await;
+    assert_eq!(statuses(&answered), [201, 200, 201]);
+    assert_eq!(json!(answered[0].data), json!(answered[1].data));
+}
+
 #[tokio::test]
 async fn stop_ends_at_the_first_refusal_and_clears_nothing_after_it() {
     let server = Deployment::new();

@@ -101,7 +101,7 @@ impl Books {
         use graph::clear_reply::Outcome;
         let request = request::Request::from_inputs(inputs, DOMAIN).expect("a gateway verifies");
         let (number, time) = (self.records.len() as u64 + 1, NOW.parse().expect("a time"));
-        let (outcome, replayed) = match clear::clear(&request, DOMAIN, number, time, self) {
+        let (outcome, replayed) = match clear::clear(&request, number, time, self) {
             Ok(Cleared::Before(before)) => {
                 (Outcome::Cleared(self.wire(before.number).expect("a record")), true)
             }
@@ -152,6 +152,15 @@ impl Stores {
         documents.insert(hash.0.to_vec(), Bytes::from_static(body));
     }
 
+    /// The delay of a `Clear`, unless it is ended.
+    async fn delay(&self) {
+        let delay = Duration::from_millis(*self.clear_delay_ms.lock().expect("lock"));
+        let mut go_on = pin!(self.go_on.notified());
+        go_on.as_mut().enable();
+        self.clearing.notify_one();
+        let _ = tokio::time::timeout(delay, go_on).await;
+    }
+
     fn works(&self, call: &'static str) -> Result<(), Status> {
         match self.failing.lock().expect("lock").get(call) {
             Some(code) => Err(Status::new(*code, "secret: /var/lib/store is on fire")),
@@ -176,11 +185,7 @@ impl Graphstore for Shared {
         call: tonic::Request<graph::ClearRequest>,
     ) -> Result<Response<graph::ClearReply>, Status> {
         self.0.works("clear")?;
-        let delay = Duration::from_millis(*self.0.clear_delay_ms.lock().expect("lock"));
-        let mut go_on = pin!(self.0.go_on.notified());
-        go_on.as_mut().enable();
-        self.0.clearing.notify_one();
-        let _ = tokio::time::timeout(delay, go_on).await;
+        self.0.delay().await;
         let reply = self.0.books.lock().expect("lock").clear(&call.into_inner().inputs, false);
         Ok(Response::new(reply))
     }
@@ -192,9 +197,13 @@ impl Graphstore for Shared {
         call: tonic::Request<tonic::Streaming<graph::ClearRequest>>,
     ) -> Result<Response<Self::ClearAllStream>, Status> {
         let stores = self.0.clone();
-        let replies = call.into_inner().map(move |request| {
-            stores.works("clear")?;
-            Ok(stores.books.lock().expect("lock").clear(&request?.inputs, false))
+        let replies = call.into_inner().then(move |request| {
+            let stores = stores.clone();
+            async move {
+                stores.works("clear")?;
+                stores.delay().await;
+                Ok(stores.books.lock().expect("lock").clear(&request?.inputs, false))
+            }
         });
         Ok(Response::new(replies.boxed()))
     }

@@ -151,7 +151,7 @@ impl Log {
     pub fn cleared(&self, ious: &[Vec<u8>]) -> Record {
         let request = Request::from_inputs(ious, DOMAIN).expect("a request");
         let history = Accounts(&self.state);
-        match clear::clear(&request, DOMAIN, self.number + 1, self.time(), &history) {
+        match clear::clear(&request, self.number + 1, self.time(), &history) {
             Ok(Cleared::Now(record)) => record,
             other => panic!("does not clear: {other:?}"),
         }

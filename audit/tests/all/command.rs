@@ -158,7 +158,10 @@ fn a_receipt_is_verified_offline() {
     let name = file.to_str().expect("a path");
     let key = log.key().to_string();
     let record = receipt(&log, 300);
-    for text in [record.to_text().into_bytes(), record.to_json().expect("JSON")] {
+    let json = record.to_json().expect("JSON");
+    // As `webwallet receipt --json` prints it, too.
+    let printed = [&json[..], b"\n"].concat();
+    for text in [record.to_text().into_bytes(), json, printed] {
         std::fs::write(&file, text).expect("written");
         let output = command(&["receipt", name, "--key", &key, "--json"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -131,6 +131,14 @@ fn rewrite() {
     let forged =
         Checkpoint { origin: DOMAIN.into(), size: 2, root: [0; 32] }.sign(&secret("thief"));
     assert_eq!(first(&ask(&from(&forged), place)), ("A-NOTE", None, None));
+    // Nor does one of the right root by a key that had given way by then.
+    let last = log.checkpoints.last().expect("one");
+    assert_eq!(first(&ask(&from(last), place)).0, "accepted");
+    let note = Note::parse(last.as_bytes()).expect("a note");
+    let old = Checkpoint::parse(&note.text).expect("a checkpoint").sign(&secret("log key 1"));
+    assert_eq!(first(&ask(&from(&old), place)), ("A-NOTE", None, None));
+    // Every log was empty once, by the key of its genesis.
+    assert_eq!(first(&ask(&from(&log.checkpoints[0]), place)).0, "accepted");
 }
 
 /// Structure alone says nothing of what records mean, and everything of the rest.
@@ -155,4 +163,14 @@ fn structure_alone_finds_what_is_structure() {
     log.record(document(json!({"kind": "record", "number": "2"}), json!({})));
     log.seal();
     assert_eq!(structure(&log), "A-ENCODING");
+    // Also where its name covers nothing: no JSON at all, or more than a leaf may have.
+    for meta in
+        ["{ ".to_owned(), "{true".to_owned(), format!("{{\"x\":\"{}\",", "x".repeat(61_440))]
+    {
+        let mut log = begun();
+        let record = String::from_utf8(paid(&mut log, |_| {})).expect("UTF-8");
+        log.record(record.replacen("\"meta\":{", &format!("\"meta\":{meta}"), 1).into_bytes());
+        log.seal();
+        assert_eq!(structure(&log), "A-ENCODING", "{}", &meta[..2]);
+    }
 }

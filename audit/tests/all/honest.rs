@@ -97,4 +97,12 @@ fn age_is_judged_only_when_asked_for() {
     let audit = Audit { max_age_ms: Some(3_599_999), ..audit };
     let blocks = log.checkpoints.len() as u64 - 1;
     assert_eq!(first(&ask(&audit, place)), ("A-STALE", Some(blocks - 1), Some(log.number)));
+    // Who shows the beginning, which everybody has, hides all the rest.
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("checkpoint"), &log.checkpoints[0]).expect("written");
+    let place = directory.path().to_str().expect("a path");
+    let beginning = Audit { key: Log::first_key(), ..question(&log) };
+    assert_eq!(first(&ask(&beginning, place)).0, "accepted");
+    let audit = Audit { max_age_ms: Some(3_600_000), ..beginning };
+    assert_eq!(first(&ask(&audit, place)), ("A-STALE", None, None));
 }

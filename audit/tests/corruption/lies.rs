@@ -86,6 +86,8 @@ pub const LIES: &[(&str, Lie)] = &[
     ("A-ENCODING", Lie::Data(|data, _| data["domain"] = json!("x".repeat(61_000)))),
     ("A-ENCODING", Lie::Data(|data, _| data["inputs"] = json!([]))),
     ("A-ENCODING", Lie::Outputs(|outputs, _| outputs[0]["balance"]["net"] = json!("1e3"))),
+    ("A-ENCODING", Lie::Outputs(|outputs, _| outputs[0]["balance"]["min"] = json!("Infinity"))),
+    ("A-ENCODING", Lie::Outputs(|outputs, _| outputs[0]["balance"]["max"] = json!("-Infinity"))),
     (
         "A-HASH",
         Lie::Record(|liar| {
@@ -220,6 +222,7 @@ pub const LIES: &[(&str, Lie)] = &[
             data["number"] = json!(other.to_string());
         }),
     ),
+    ("A-GAP", Lie::Data(|data, _| data["number"] = json!("10000000000000000000"))),
     ("A-KEYS", Lie::Begun(|liar| liar.hand_over("thief", "log key by theft"))),
     (
         "A-KEYS",

@@ -130,7 +130,7 @@ impl Life {
             return;
         };
         let (number, known) = (self.log.number + 1, Known(&self.log.state, &self.ious));
-        match clear::clear(&request, DOMAIN, number, self.log.time(), &known) {
+        match clear::clear(&request, number, self.log.time(), &known) {
             Ok(Cleared::Now(record)) => {
                 let inputs = request.inputs.len() as u32;
                 let of = RecordOf { number, hash: record.hash, inputs };

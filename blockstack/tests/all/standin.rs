@@ -74,6 +74,8 @@ pub struct Inner {
     /// Every checkpoint that was signed: size and whole note, in order.
     pub signed: Vec<String>,
     pub unavailable: bool,
+    /// What happens right after Graphstore has next said where it stands.
+    pub meanwhile: Option<fn(&Stores)>,
 }
 
 impl History for Inner {
@@ -159,7 +161,7 @@ impl Stores {
         let mut inner = self.lock();
         let request = Request::from_inputs(ious, DOMAIN).expect("IOUs");
         let (number, time) = (inner.records.len() as u64 + 1, inner.now());
-        let Ok(Cleared::Now(record)) = clear(&request, DOMAIN, number, time, &*inner) else {
+        let Ok(Cleared::Now(record)) = clear(&request, number, time, &*inner) else {
             return false;
         };
         inner.accounts.extend(record.accounts());
@@ -432,16 +434,20 @@ impl Graphstore for Stores {
         &self,
         _: Call<graphstore::StatusRequest>,
     ) -> Result<Response<graphstore::StatusReply>, Status> {
-        let inner = self.lock();
+        let mut inner = self.lock();
         alive(&inner)?;
-        Ok(Response::new(graphstore::StatusReply {
+        let reply = graphstore::StatusReply {
             number: inner.records.len() as u64,
             time: inner.time.map(|time| time.to_string()).unwrap_or_default(),
             domain: DOMAIN.into(),
             engine: "stand-in".into(),
             now: inner.now().to_string(),
             intent_height: (inner.intents.len() as u64).checked_sub(1),
-        }))
+        };
+        let meanwhile = inner.meanwhile.take();
+        drop(inner);
+        meanwhile.into_iter().for_each(|happens| happens(self));
+        Ok(Response::new(reply))
     }
 }
 

@@ -11,6 +11,7 @@ import type { HashOf, Iou, IouData, ProblemCode, Puzzle, PuzzleData, Signature }
 
 const LINKER = 'sha256:ripemd160'
 const YEAR_MS = 365 * 86_400_000
+const CUSTOM_KEYS_MAX = 10
 
 /** What an IOU says, with what can be left to this client: `random` (128 random bits) and `expiry` (in 365 days). */
 export type Draft = Omit<IouData, 'random' | 'expiry'> & Partial<Pick<IouData, 'random' | 'expiry'>>
@@ -66,11 +67,14 @@ async function digest (types: string, data: unknown): Promise<string | null> {
   }
 }
 
-/** Why hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order; null if they are.
+/** Why custom data, hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order;
+ * null if they are. `malformed` and `too_large` are said of custom data and its name alone: nothing else is asked for its shape.
  *
  * Not judged, because only a server can: its domain, its time, balances and locks. */
 export async function flaw (iou: Iou): Promise<ProblemCode | null> {
-  const documents: Array<{ hash: HashOf, data: unknown }> = [iou, ...(iou.meta.scripts ?? [])]
+  const shape = flawOfCustom(iou)
+  if (shape !== null) return shape
+  const documents: Array<{ hash: HashOf, data: unknown }> = [iou, ...(iou.meta.scripts ?? []), ...customOf(iou)]
   for (const { hash } of documents) {
     if (hash.steps !== 'stringify:data' || await digest(hash.types, null) === null) return 'unsupported_hash'
   }
@@ -90,6 +94,30 @@ export async function flaw (iou: Iou): Promise<ProblemCode | null> {
   return await flawOfSignatures(iou)
 }
 
+/** What is wrong with custom data before its hash is asked. Its name in `data` may come without it, not it without its name. */
+function flawOfCustom ({ data: { custom: name }, meta: { custom } }: Iou): ProblemCode | null {
+  const isHash = (text: string) => /^[0-9a-f]{64}$/.test(text)
+  if (name !== undefined && !isHash(name)) return 'malformed'
+  if (custom === undefined) return null
+  const { data, hash } = custom
+  if (name === undefined || (hash !== undefined && !isHash(hash.value))) return 'malformed'
+  if (!isOfTexts(data) || typeof data === 'string' || Array.isArray(data)) return 'malformed'
+  return Object.keys(data).length > CUSTOM_KEYS_MAX ? 'too_large' : null
+}
+
+/** Whether a value is a text, or a list or object of such values: numbers stand in puzzles alone. */
+function isOfTexts (value: unknown): boolean {
+  if (typeof value === 'string') return true
+  return typeof value === 'object' && value !== null && Object.values(value).every(isOfTexts)
+}
+
+/** Custom data under its name in `data`, and under the one it states itself: both must be right. */
+function customOf ({ data: { custom: name }, meta: { custom } }: Iou): Array<{ hash: HashOf, data: unknown }> {
+  if (custom === undefined || name === undefined) return []
+  const { data, hash = { steps: 'stringify:data', types: 'sha256:sha256', value: name } } = custom
+  return [{ hash: { ...hash, value: name }, data }, { hash, data }]
+}
+
 async function addressOfSigner (signature: Signature, iou: Iou): Promise<string | null> {
   if (signature.script === undefined) return await addressOfPublic(signature.public)
   const script = scriptOf(signature, iou)
@@ -100,6 +128,12 @@ function scriptOf ({ script }: Signature, iou: Iou): Puzzle | undefined {
   return iou.meta.scripts?.find(({ hash }) => hash.value === script?.toLowerCase())
 }
 
+/** The identity of a puzzle that a signature is by. A key is its bytes, in whichever case their hex is written. */
+function identityOf (signature: Signature, { data }: Puzzle): PuzzleData['identities'][number] | undefined {
+  return data.identities.find((identity) =>
+    identity.scheme === signature.scheme && identity.public.toLowerCase() === signature.public.toLowerCase())
+}
+
 async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
   const { signatures } = iou.meta
   const bySource = signatures.filter(({ signer }) => signer === iou.data.source)
@@ -107,20 +141,19 @@ async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
   const seen = new Set<string>()
   for (const signature of signatures) {
     const { scheme, signer } = signature
-    const publicKey = signature.public.toLowerCase()
-    const name = [signer, scheme, publicKey].join()
+    const name = [signer, scheme, signature.public.toLowerCase()].join()
     const script = scriptOf(signature, iou)
     const isEntitled = script === undefined
       ? signer === iou.data.source
-      : script.data.identities.some((identity) => identity.scheme === scheme && identity.public === publicKey)
+      : identityOf(signature, script) !== undefined
     if (!isEntitled || seen.has(name) || !await holds(signature, unhex(iou.hash.value))) return 'signature_invalid'
     seen.add(name)
   }
   const script = scriptOf(bySource[0]!, iou)
-  const weights = bySource.map((signature) => script?.data.identities.find((identity) =>
-    identity.scheme === signature.scheme && identity.public === signature.public.toLowerCase())?.weight ?? 1)
+  if (script === undefined) return null
+  const weights = bySource.map((signature) => identityOf(signature, script)?.weight ?? 1)
   const weight = weights.reduce((sum, weight) => sum + weight, 0)
-  return script !== undefined && weight < script.data.conditions.multisig.threshold ? 'puzzle_unsolved' : null
+  return weight < script.data.conditions.multisig.threshold ? 'puzzle_unsolved' : null
 }
 
 async function holds (signature: Signature, hash: Bytes): Promise<boolean> {

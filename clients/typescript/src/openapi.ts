@@ -1161,6 +1161,12 @@ export interface components {
             retry: "never" | "same" | "rebuild" | "later";
             /**
              * Format: int32
+             * @description Seconds to wait before the same is sent again, where `Retry-After` would say so.
+             * @example 1
+             */
+            retry_after?: number;
+            /**
+             * Format: int32
              * @description HTTP status.
              * @example 422
              */
@@ -2595,7 +2601,7 @@ export interface operations {
                 dry_run?: boolean;
             };
             header?: {
-                /** @description `wait=2`: wait so many seconds for the receipt */
+                /** @description `wait=2`: wait so many seconds for the receipt, 8 at most */
                 Prefer?: string;
             };
             path?: never;

@@ -31,7 +31,10 @@ export class Refusal extends Error {
   get retry (): string { return this.problem.retry }
 }
 
-/** A server. Every method throws a `Refusal` for a refusal, and what `fetch` throws where no answer came. */
+/** A server. Every method throws a `Refusal` for a refusal, and what `fetch` throws where no answer came.
+ *
+ * In a browser, page and server must share one origin (a proxy that puts both under one name): servers answer no CORS
+ * preflight, and browsers show their answers to no page of another origin. */
 export class Server {
   constructor (
     /** Such as `https://wallet.example.com`. */

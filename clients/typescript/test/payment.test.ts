@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 
-import { base64, unbase64, utf8 } from '../src/bytes.js'
+import { base64, hex, unbase64, utf8 } from '../src/bytes.js'
+import { sha256 } from '../src/hash.js'
 import {
   addressOfPuzzle, canonical, flaw, type Iou, Key, openCheckpoint, puzzle, Refusal, Server, sign, verifyReceipt, write
 } from '../src/index.js'
@@ -90,6 +91,12 @@ test('a puzzle pays once enough of it has signed, one after the other', async ()
   assert.equal((await refused(server.clear([half]))).code, await flaw(half))
   const { record } = await server.clear([await sign(JSON.parse(JSON.stringify(half)) as Iou, alice, board)])
   assert.deepEqual(record.data.outputs.map(({ balance }) => balance.net), ['-1', '1'])
+
+  const shouted = await puzzle(1, identities.map((identity) => ({ ...identity, public: identity.public.toUpperCase() })))
+  const from = await addressOfPuzzle(shouted)
+  const loud = await sign(await write({ domain, source: from, target: bob.address, symbol: from, amount: '1' }), bob, shouted)
+  assert.equal(await flaw(loud), null)
+  assert.equal((await server.clear([loud])).replayed, false)
 })
 
 test('what this client finds wrong, the server refuses by the same word', async () => {
@@ -111,6 +118,47 @@ test('what this client finds wrong, the server refuses by the same word', async 
     assert.ok(found !== null)
     assert.equal((await refused(server.clear([bad]))).code, found)
   }
+})
+
+test('what this client says of custom data, the server says', async () => {
+  const [alice, bob] = await keys()
+  const named = async (data: object) => hex(await sha256(await sha256(utf8(canonical(data)))))
+  const said = { note: 'rent' }
+  const name = await named(said)
+  const hash = { steps: 'stringify:data', types: 'sha256:sha256', value: name }
+  const wide = Object.fromEntries(Array.from({ length: 11 }, (_, i) => [`key ${i}`, 'x']))
+  const rows: Array<[string | undefined, unknown]> = [
+    [name, undefined],
+    [name, { data: said }],
+    [name, { data: said, hash }],
+    [await named({}), { data: {} }],
+    [undefined, { data: said }],
+    ['ab', undefined],
+    [name, { data: said, hash: { ...hash, types: 'md5', value: 'ab' } }],
+    [name, { data: { ...wide, number: 1 } }],
+    [name, { data: ['rent'] }],
+    [name, { data: wide, hash: { ...hash, types: 'md5' } }],
+    ['0'.repeat(64), { data: said, hash: { ...hash, types: 'md5' } }],
+    [name, { data: said, hash: { ...hash, steps: 'stringify' } }],
+    [name, { data: { note: 'gift' } }],
+    [name, { data: said, hash: { ...hash, types: 'sha256' } }],
+    [name, { data: said, hash: { ...hash, value: '0'.repeat(64) } }]
+  ]
+  const seen = []
+  for (const [custom, carried] of rows) {
+    const draft = { domain, source: alice.address, target: bob.address, symbol: alice.address, amount: '1' }
+    const signed = await sign(await write({ ...draft, ...(custom === undefined ? {} : { custom }) }), alice)
+    const iou = carried === undefined ? signed : { ...signed, meta: { ...signed.meta, custom: carried } } as Iou
+    const found = await flaw(iou)
+    const code = found === null ? null : (await refused(server.clear([iou]))).code
+    if (found === null) await server.clear([iou])
+    assert.equal(code, found, JSON.stringify([custom, carried]))
+    seen.push(code)
+  }
+  assert.deepEqual(seen, [
+    ...Array(4).fill(null), ...Array(5).fill('malformed'), 'too_large', 'unsupported_hash', 'unsupported_hash',
+    ...Array(3).fill('hash_mismatch')
+  ])
 })
 
 test('a receipt proves its record to who has the key, and nothing once a part of it was changed', async () => {

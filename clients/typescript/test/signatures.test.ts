@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { base64, type Bytes, unbase64, unhex } from '../src/bytes.js'
+import { base64, type Bytes, hex, unbase64, unhex, utf8 } from '../src/bytes.js'
 import { add, decodeEcdsa, GENERATOR, invert, isNeutral, isOfPrimeOrder, L, multiply, type Point } from '../src/curve.js'
-import { sha3 } from '../src/hash.js'
-import { addressOfPuzzle, flaw, type Iou, Key, puzzle, sign, verify, write } from '../src/index.js'
+import { sha256, sha3 } from '../src/hash.js'
+import { addressOfPuzzle, canonical, flaw, type Iou, Key, puzzle, sign, verify, write } from '../src/index.js'
 import { isConsistent, isIncluded } from '../src/merkle.js'
 import { vectors, vectorsBelow } from './vectors.js'
 
@@ -102,8 +102,63 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   assert.equal(await flaw(await sign(half, bob, both)), null)
   assert.equal(await flaw(await sign(half, carol, both)), 'signature_invalid')
 
+  // A puzzle may be somebody else's, and hex is of any case there.
+  const upper = await puzzle(2, identities.map((identity) => ({ ...identity, public: identity.public.toUpperCase() })))
+  const heavy = await puzzle(2, [{ ...upper.data.identities[0]!, weight: 2 }, upper.data.identities[1]!])
+  for (const [shouted, one, two] of [[upper, 'puzzle_unsolved', null], [heavy, null, null]] as const) {
+    const first = await sign(await write({ ...data, source: await addressOfPuzzle(shouted), target: carol.address }), alice, shouted)
+    assert.equal(await flaw(first), one)
+    assert.equal(await flaw(await sign(first, bob, shouted)), two)
+  }
+
   await assert.rejects(write({ ...data, amount: '1e3' }))
   await assert.rejects(write({ ...data, target: bob.address + 'x' }))
+})
+
+test('custom data must be of its name in the IOU, by the functions it says', async () => {
+  const [alice, bob] = await Promise.all([Key.generate(), Key.generate()])
+  const said = { note: 'rent', of: ['May', { year: '2026' }] }
+  const bytes = utf8(canonical(said))
+  const names = {
+    'sha3-256': hex(sha3(bytes)), sha256: hex(await sha256(bytes)), 'sha256:sha256': hex(await sha256(await sha256(bytes)))
+  }
+  const name = names['sha256:sha256']
+  const hash = { steps: 'stringify:data', types: 'sha256:sha256', value: name }
+  const wide = Object.fromEntries(Array.from({ length: 11 }, (_, i) => [`key ${i}`, 'x']))
+  const bad = { ...hash, types: 'md5' }
+  const rows: Array<[unknown, string | undefined, unknown]> = [
+    [null, name, undefined],
+    [null, name, { data: said }],
+    [null, name, { data: said, hash }],
+    ...Object.entries(names).map(([types, value]): [null, string, unknown] =>
+      [null, value, { data: said, hash: { ...hash, types, value } }]),
+    [null, hex(await sha256(await sha256(utf8('{}')))), { data: {} }],
+    ['malformed', undefined, { data: said }],
+    ['malformed', 'ab', undefined],
+    ['malformed', name.toUpperCase(), { data: said }],
+    ['malformed', name, { data: said, hash: { ...bad, value: 'ab' } }],
+    ['malformed', name, { data: { ...wide, number: 1 } }],
+    ['malformed', name, { data: { list: [{ of: null }] } }],
+    ['malformed', name, { data: ['rent'] }],
+    ['malformed', name, { data: 'rent' }],
+    ['too_large', name, { data: wide, hash: bad }],
+    ['unsupported_hash', '0'.repeat(64), { data: said, hash: bad }],
+    ['unsupported_hash', name, { data: said, hash: { ...hash, steps: 'stringify' } }],
+    ['hash_mismatch', name, { data: { ...said, note: 'gift' } }],
+    ['hash_mismatch', names.sha256, { data: said }],
+    ['hash_mismatch', '0'.repeat(64), { data: said, hash }],
+    ['hash_mismatch', name, { data: said, hash: { ...hash, value: '0'.repeat(64) } }],
+    ['hash_mismatch', names.sha256, { data: said, hash: { ...hash, value: names.sha256 } }]
+  ]
+  const data = { domain: 'example.net', source: alice.address, target: bob.address, amount: '1', symbol: alice.address }
+  for (const [expected, custom, carried] of rows) {
+    const signed = await sign(await write({ ...data, ...(custom === undefined ? {} : { custom }) }), alice)
+    const iou = carried === undefined ? signed : { ...signed, meta: { ...signed.meta, custom: carried } } as Iou
+    assert.equal(await flaw(iou), expected, JSON.stringify([custom, carried]))
+    // Signatures come after all of it.
+    const unsigned = { ...iou, meta: { ...iou.meta, signatures: [] } }
+    assert.equal(await flaw(unsigned), expected ?? 'signature_missing')
+  }
 })
 
 test('proofs are judged as by transparency-dev', async () => {

@@ -136,6 +136,14 @@ pub(super) struct Bolt {
 impl Bolt {
     /// Nothing is sent yet.
     pub(super) fn new(settings: &Settings) -> Result<Bolt, Error> {
+        // `neo4j://` asks a cluster who writes and reads elsewhere, perhaps what is old: there is one server here.
+        let scheme = settings.url.split_once("://").map(|(scheme, _)| scheme);
+        if !matches!(scheme, None | Some("bolt" | "bolt+s" | "bolt+ssc")) {
+            return Err(Error::Unavailable(format!(
+                "{} is no address of one Neo4j server; write it as bolt://host:7687, or bolt+s:// for TLS",
+                settings.url
+            )));
+        }
         let config = ConfigBuilder::default()
             .uri(&settings.url)
             .user(&settings.user)
@@ -290,4 +298,23 @@ pub(super) fn list(values: Vec<BoltType>) -> BoltType {
 /// A number for a parameter. None of ours comes near 2^63.
 pub(super) fn integer(number: u64) -> BoltType {
     BoltType::from(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Through a cluster's routing, a server that is away for a moment would stop the
+    /// writer for good, and a balance could be an old one.
+    #[test]
+    fn one_server_is_spoken_to_and_no_cluster() {
+        let bolt = |url: &str| {
+            let text = |text: &str| text.to_owned();
+            Bolt::new(&Settings { url: text(url), user: text("neo4j"), password: text("x") })
+        };
+        for url in ["neo4j://host:7687", "neo4j+s://host:7687", "http://host:7474"] {
+            let refused = bolt(url).err().expect("refused").to_string();
+            assert!(refused.contains("write it as bolt://host:7687"), "{refused}");
+        }
+    }
 }

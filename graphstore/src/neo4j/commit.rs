@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Numbers in one transaction that drops bytes: at most 4 MiB of the largest
 /// records, which the server must hold in memory.
 const TRIM_NUMBERS: u64 = 64;
+/// Such transactions in one call: more than a block needs, and less than a caller
+/// waits. The call of the next block goes on.
+const TRIM_STEPS: u64 = 128;
 
 /// How a try ended.
 enum Tried {
@@ -256,11 +259,13 @@ impl Inner {
 
     pub(super) async fn trim(&self, upto: u64) -> Result<(), Error> {
         self.writable()?;
+        // One that its caller no longer waits for is still at it.
+        let Ok(_turn) = self.trimming.try_lock() else { return Ok(()) };
         let trimmed = query(&self.statements.trimmed).param("shard", SHARD);
         let rows = self.bolt.read(trimmed).await?;
         let row = first(&rows)?;
         let mut after = get::<u64>(row, "trimmed")?;
-        let upto = upto.min(get(row, "n")?);
+        let upto = upto.min(get(row, "n")?).min(after + TRIM_STEPS * TRIM_NUMBERS);
         while after < upto {
             let next = upto.min(after + TRIM_NUMBERS);
             let trim = query(&self.statements.trim)

@@ -45,7 +45,7 @@ impl Life {
         while cleared.len() < records {
             let request = self.request();
             // Many are refused: who has nothing tries to pay too.
-            let record = clear(&request, DOMAIN, self.number + 1, time(), &self.loaded);
+            let record = clear(&request, self.number + 1, time(), &self.loaded);
             if let Ok(Cleared::Now(record)) = record {
                 self.number += 1;
                 self.loaded.apply(&record);

@@ -37,7 +37,7 @@ fn batches(count: u64) -> Vec<Batch> {
         };
         let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
         let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-        match clear(&request, "example.net", number, time, &loaded).expect("clears") {
+        match clear(&request, number, time, &loaded).expect("clears") {
             Cleared::Now(record) => {
                 loaded.apply(&record);
                 Batch::new(vec![Arc::new(record)])

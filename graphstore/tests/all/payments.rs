@@ -70,7 +70,7 @@ pub async fn loaded(store: &impl Store, more: &[AccountId], requests: &[Request]
 pub fn cleared(loaded: &mut Loaded, first: u64, requests: &[Request]) -> Vec<Record> {
     let mut records = Vec::new();
     for (number, request) in (first..).zip(requests) {
-        match clear(request, DOMAIN, number, time(), loaded).expect("clears") {
+        match clear(request, number, time(), loaded).expect("clears") {
             Cleared::Now(record) => {
                 loaded.apply(&record);
                 records.push(record);

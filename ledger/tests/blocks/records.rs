@@ -39,7 +39,7 @@ fn the_request_in_a_record_clears_to_the_same_record() {
     assert_eq!(entry.record, record);
     let request = entry.request.expect("a request");
     assert_eq!(request.ious(), record.inputs);
-    let again = clear(&request, DOMAIN, record.number, record.time, &Nothing).expect("clears");
+    let again = clear(&request, record.number, record.time, &Nothing).expect("clears");
     assert_eq!(again, Cleared::Now(record));
 }
 

@@ -25,7 +25,7 @@ fn post(body: &[u8], keys: &Keys) -> Result<(), Rejection> {
     let mut random = rand::rngs::StdRng::seed_from_u64(1);
     verify::verify(&[&request], keys, &mut random).remove(0)?;
     let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-    match clear(&request, "example.net", 1, time, &Nothing)? {
+    match clear(&request, 1, time, &Nothing)? {
         Cleared::Now(_) | Cleared::Before(_) => Ok(()),
     }
 }

@@ -84,7 +84,7 @@ impl Ledger {
         let mut random = rand::rngs::StdRng::seed_from_u64(1);
         verify::verify(&[&request], keys, &mut random).remove(0)?;
         let number = self.records.len() as u64 + 1;
-        match clear(&request, DOMAIN, number, time, self)? {
+        match clear(&request, number, time, self)? {
             Cleared::Before(record) => Ok(self.records[record.number as usize - 1].clone()),
             Cleared::Now(record) => {
                 self.take(&record);

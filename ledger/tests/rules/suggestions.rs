@@ -117,7 +117,7 @@ impl Crowd {
         let request = Request::parse(&body(&claimed), DOMAIN);
         let request = request.map_err(|refusal| refusal.rejection)?;
         let number = self.ledger.records.len() as u64 + 1;
-        match clear(&request, DOMAIN, number, now(), &self.ledger)? {
+        match clear(&request, number, now(), &self.ledger)? {
             Cleared::Now(record) => Ok(record),
             Cleared::Before(_) => panic!("sent for the first time"),
         }
@@ -387,7 +387,7 @@ fn a_table_of_suggestions() {
         let signed: Vec<Vec<u8>> = ious.iter().map(|(iou, secret)| iou.sign(secret)).collect();
         let request = Request::parse(&body(&signed), DOMAIN).expect(what);
         let number = ledger.records.len() as u64 + 1;
-        let rejection = clear(&request, DOMAIN, number, now(), &ledger).expect_err(what);
+        let rejection = clear(&request, number, now(), &ledger).expect_err(what);
         let written = |change: &Change| match &change.value {
             Some(value) => format!("{{\"pointer\":\"{}\",\"value\":\"{value}\"}}", change.pointer),
             None => format!("{{\"pointer\":\"{}\"}}", change.pointer),

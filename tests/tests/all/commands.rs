@@ -275,6 +275,24 @@ fn a_conflict_is_verified_without_a_server() {
     }
 }
 
+/// Told that stores are sound which nobody uses, an operator stops looking.
+#[test]
+fn stores_that_nobody_uses_are_neither_made_nor_sound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = folder.path().join("nowhere");
+    let data = nowhere.to_str().expect("UTF-8");
+    let service = ["--role", "blockstack", "--graphstore", "http://127.0.0.1:1", "--hashtable"];
+    let service = [&service[..], &["http://127.0.0.1:1"]].concat();
+    for (more, why) in [(&[][..], "no data directory"), (&service, "the stores themselves")] {
+        for command in [&["fsck"][..], &["rebuild", "log"], &["rebuild", "graphstore"]] {
+            let output = run(&[command, &["--data", data], more].concat(), b"", &[]);
+            assert_eq!(output.status.code(), Some(2), "{command:?}: {}", text(&output.stdout));
+            assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+            assert!(!nowhere.exists(), "{command:?} made {data}");
+        }
+    }
+}
+
 /// Whoever takes a server for tests for a real one would trust its times.
 #[test]
 fn health_tells_of_a_test_clock() {

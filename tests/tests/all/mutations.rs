@@ -182,7 +182,7 @@ fn mutants(seed: u64) -> impl Iterator<Item = Vec<u8>> {
 fn cleared(body: &[u8], keys: &Keys, now: Time) -> Result<Vec<Hash>, Rejection> {
     let request = Request::parse(body, DOMAIN).map_err(|refusal| refusal.rejection)?;
     verify::verify(&[&request], keys, &mut StdRng::seed_from_u64(1)).remove(0)?;
-    match clear(&request, DOMAIN, 1, now, &Nothing)? {
+    match clear(&request, 1, now, &Nothing)? {
         Cleared::Now(record) => Ok(record.inputs),
         Cleared::Before(_) => unreachable!("nothing has cleared"),
     }

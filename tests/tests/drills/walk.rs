@@ -87,7 +87,7 @@ impl Lists {
             ];
             let request = Request::from_inputs(&ious, DOMAIN).expect("good IOUs");
             let time = "2026-01-01T00:00:00.000Z".parse().expect("a time");
-            let cleared = clear(&request, DOMAIN, number, time, self).expect("it clears");
+            let cleared = clear(&request, number, time, self).expect("it clears");
             let Cleared::Now(record) = cleared else { panic!("it is new") };
             self.hub = record.accounts().next().map(|(_, account)| account);
             self.number = number;

@@ -418,7 +418,9 @@ impl Show {
     }
 }
 
-/// What a lock holds, and where.
+/// What a lock holds, and where: also at which address, since whoever answers
+/// there is believed.
 fn what(leg: &Leg, labels: &Labels) -> String {
-    format!("{} (unit of {}) on {}", leg.amount, labels.of(leg.unit.as_str()), leg.domain)
+    let Leg { amount, unit, domain, url, .. } = leg;
+    format!("{amount} (unit of {}) on {domain} at {url}", labels.of(unit.as_str()))
 }

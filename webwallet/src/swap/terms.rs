@@ -23,6 +23,7 @@ use webwallet_ledger::record::Pointer;
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, data};
+use crate::config;
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
 
@@ -116,7 +117,13 @@ impl Terms {
                 (first.source, first.target) == (second.target, second.source),
                 "each of the two must be paid by the other"
             );
-            [first, second].into_iter().try_for_each(|leg| leg.amount().map(drop))?;
+            for leg in [first, second] {
+                leg.amount()?;
+                // Both are shown before anything is signed, and are somebody else's text.
+                config::check_domain(&leg.domain)?;
+                let is_shown_as_it_is = leg.url.bytes().all(|byte| byte.is_ascii_graphic());
+                ensure!(is_shown_as_it_is, "{:?} is no address of a server", leg.url);
+            }
             terms.check()?;
             Ok(terms)
         };
