@@ -53,7 +53,7 @@ class Audit:
         self._block_time, self._stacks, self._stack_previous = None, 0, ''
         self._stack_first, self._stack_hashes = 0, []
         self._open = _OpenBlock(0, self._log.root(), key)
-        self._last_kind = None
+        self._last_kind, self._last_block = None, None
         self._at_blocks, self._at_numbers = array('Q'), array('Q')
         self._findings, self._unlisted = [], 0
 
@@ -76,13 +76,18 @@ class Audit:
                 from_faults.append(Fault('A-REWRITE', 'from', f'{known.size} {known.root.hex()}',
                                          f'{self._size} {self._from_root.hex() if self._from_root else None}'))
         whole = note_faults + from_faults
-        if self._max_age_ms is not None and checkpoint and checkpoint.size == 0:
+        if self._max_age_ms is not None and checkpoint and checkpoint.size == 0 and checkpoint.root == self._log.root():
             # Every log was empty once, and has signed that it was.
             whole.append(Fault('A-STALE', 'size', 'a block', 'none'))
         first = sorted((finding(fault) for fault in whole), key=lambda f: TABLE.index(f['code']))
         first += [self._tile_finding(fault) for fault in tiles.faults]
         if self._log.size and self._last_kind != 'block' and self._log.size == self._size:
             self._leaf_findings(self._size - 1, [Fault('A-HEADER', 'data.kind', 'block', self._last_kind)])
+        if self._max_age_ms is not None and self._block_time and self._now - self._block_time[1] > self._max_age_ms:
+            self._leaf_findings(self._last_block, [Fault('A-STALE', 'data.time', f'at most {self._max_age_ms // 1000} seconds old',
+                                                         self._block_time[0])])
+        # What is known only after all leaves stands where its leaf does, after earlier codes there.
+        self._findings.sort(key=lambda f: (int(f['leaf']), TABLE.index(f['code'])))
         return first + self._findings, self._size
 
     def _key_at(self, size):
@@ -105,7 +110,8 @@ class Audit:
         try:
             checkpoint.check(self._domain, key)
         except NoteError as error:
-            if error.field != 'signature' or checkpoint.names(key) or not hidden:
+            # Which key was in force at an older size may be hidden as well: of that checkpoint no line proves anything then.
+            if error.field != 'signature' or not hidden or field == 'checkpoint' and checkpoint.names(key):
                 faults.append(Fault('A-NOTE', f'{field}.{error.field}', error.expected, error.actual))
         return faults
 
@@ -264,7 +270,7 @@ class Audit:
             faults += iou.signature_faults(known=leaf < self._before)
         return faults + self._state.clear(record)
 
-    def _block(self, leaf, document):
+    def _block(self, _leaf, document):
         data, opened = document['data'], self._open
         expected = {'domain': self._domain, 'rules': RULES, 'height': str(self.blocks), 'previous': self.head,
                     'first': str(opened.first), 'leaves': str(len(opened.hashes)), 'records': str(opened.records),
@@ -288,8 +294,6 @@ class Audit:
                 faults.append(Fault('A-HEADER', 'data.kind', 'a stack as first leaf of a new day', 'none'))
             if not self._structure:
                 faults += self._block_time_faults(time, data['time'])
-            if self._max_age_ms is not None and leaf == self._size - 1 and self._now - time > self._max_age_ms:
-                faults.append(Fault('A-STALE', 'data.time', f'at most {self._max_age_ms // 1000} seconds old', data['time']))
         if not self._structure:
             state, units, sums = self._state.roots()
             faults += [Fault('A-STATE', f'data.{field}', value.hex(), str(data.get(field)))
@@ -314,7 +318,7 @@ class Audit:
         else:
             self._block_time = None
         self._stack_hashes.append(bytes.fromhex(self.head) if self.head else b'')
-        self.blocks += 1
+        self.blocks, self._last_block = self.blocks + 1, leaf
         self._open = _OpenBlock(leaf + 1, self._log.root(), self._key_now)
 
 

@@ -14,11 +14,11 @@ from functools import partial
 
 import webwallet_audit
 from document import Unreadable
-from forge import EXPIRY, Forge, Shared, Signer, document, iou, puzzle
+from forge import DOMAIN, EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
 from log import WIDTH
-from note import encode
+from note import checkpoint_text, decode, encode
 from tree import Range, leaf_hash, sha256
 
 ALICE, BOB, CAROL = Signer('alice'), Signer('bob'), Signer('carol')
@@ -191,6 +191,36 @@ class Honest(LogTest):
         self.flip('tile/0/000.p/2', 40)
         _, findings, _ = self.run_audit(self.directory, '--key', str(cut.signer.key), '--from', known)
         self.assertEqual([(f['code'], f['leaf']) for f in findings][:2], [('A-REWRITE', None), ('A-TILE', '1')])
+
+    def test_an_older_checkpoint_that_its_key_did_not_sign(self):
+        """Damage may hide which key was in force then, but never that the head is badly signed."""
+        forge, known = history(), self.path('known')
+
+        def badly_signed(checkpoint):
+            text, line = checkpoint.decode().split('\n\n')
+            name, signature = line.rsplit(' ', 1)
+            raw = decode(signature.strip())
+            return f'{text}\n\n{name} {encode(raw[:-1] + bytes([raw[-1] ^ 1]))}\n'.encode()
+
+        stranger = Signer('stranger').line(checkpoint_text(DOMAIN, 8, forge.log.root()))
+        unnamed = f'{checkpoint_text(DOMAIN, 8, forge.log.root())}\n{stranger}\n'.encode()
+        good, bad = forge.checkpoints[-1], badly_signed(forge.checkpoints[-1])
+        rows = [
+            (good, badly_signed(forge.checkpoints[1]), 'A-NOTE', 'A-TILE'),
+            (good, bad, 'A-NOTE', 'A-TILE'),
+            (good, unnamed, 'A-NOTE', 'A-TILE'),
+            (bad, good, 'A-NOTE', 'A-NOTE'),
+            (unnamed, good, 'A-NOTE', 'A-TILE'),
+        ]
+        for head, older, whole, damaged in rows:
+            with self.subTest(f'{head} {older}'):
+                forge.checkpoints.append(head)
+                with open(known, 'wb') as file:
+                    file.write(older)
+                self.assertEqual(self.first(forge, '--from', known)[0], whole)
+                self.flip('tile/0/000.p/8', 40)
+                _, findings, _ = self.run_audit(self.directory, '--key', str(forge.signer.key), '--from', known)
+                self.assertEqual(findings[0]['code'], damaged)
 
     def test_signatures_before_the_older_checkpoint_are_not_asked_again(self):
         forged = iou(ALICE, BOB, '1')
@@ -522,6 +552,35 @@ class Lies(LogTest):
         forge.checkpoints.append(forge.checkpoint())
         self.accepted(forge)
         self.assertEqual(self.first(forge, '--max-age', '60'), ('A-STALE', None, None))
+        # Of a root that no empty log has, not even its age is known.
+        text = checkpoint_text(DOMAIN, 0, bytes(32))
+        forge.checkpoints.append(f'{text}\n{forge.signer.line(text)}\n'.encode())
+        _, findings, _ = self.audit(forge, '--max-age', '60')
+        self.assertEqual([(f['code'], f['block'], f['number']) for f in findings], [('A-TILE', '0', '1')])
+
+    def test_the_age_is_that_of_the_last_block_whatever_follows_it(self):
+        """Leaves that nobody seals would keep a stopped log young."""
+        def last(state=None, unsealed=None):
+            forge = history()
+            forge.block(change=state and setting('state', state))
+            if unsealed:
+                forge.record(unsealed)
+                forge.checkpoints.append(forge.checkpoint())
+            return forge
+
+        block, after = ('3', '4', '8'), ('4', '5', '9')
+        stale, unended = ('A-STALE', *block), ('A-HEADER', *after)
+        rows = [
+            (last(), [stale]),
+            (last(unsealed=iou(ALICE, BOB, '1')), [stale, unended]),
+            (last(unsealed=iou(CAROL, BOB, '100', ALICE)), [stale, unended, ('A-LIMIT', *after)]),
+            (last(state='0' * 64), [('A-STATE', *block), stale]),
+            (last('0' * 64, iou(ALICE, BOB, '1')), [('A-STATE', *block), stale, unended]),
+        ]
+        for forge, expected in rows:
+            with self.subTest(f'{expected}'):
+                _, findings, _ = self.audit(forge, '--max-age', '60')
+                self.assertEqual([(f['code'], f['block'], f['number'], f['leaf']) for f in findings], expected)
 
     def test_structure_leaves_meaning_alone(self):
         forge = history()

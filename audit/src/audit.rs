@@ -258,7 +258,9 @@ impl Log<'_> {
     fn look_back(&mut self) {
         if let Some((size, root)) = self.from.take_if(|(size, _)| *size == self.tree.leaves()) {
             self.rewritten = self.tree.root() != root;
-            self.chain.trust.look_back(size);
+            if size > 0 {
+                self.chain.trust.look_back(size);
+            }
         }
     }
 

@@ -139,6 +139,9 @@ fn rewrite() {
     assert_eq!(first(&ask(&from(&old), place)), ("A-NOTE", None, None));
     // Every log was empty once, by the key of its genesis.
     assert_eq!(first(&ask(&from(&log.checkpoints[0]), place)).0, "accepted");
+    let note = Note::parse(log.checkpoints[0].as_bytes()).expect("a note");
+    let later = Checkpoint::parse(&note.text).expect("a checkpoint").sign(&secret("log key 2"));
+    assert_eq!(first(&ask(&from(&later), place)), ("A-NOTE", None, None));
 }
 
 /// Structure alone says nothing of what records mean, and everything of the rest.

@@ -81,9 +81,10 @@ export async function flaw (iou: Iou): Promise<ProblemCode | null> {
   for (const { hash, data } of documents) {
     if (await digest(hash.types, data) !== hash.value) return 'hash_mismatch'
   }
-  const { signatures } = iou.meta
-  const isKnown = ({ scheme, linker = LINKER }: Signature) => SCHEMES.includes(scheme) && linker === LINKER
-  if (!signatures.every(isKnown)) return 'unsupported_scheme'
+  const { signatures, scripts = [] } = iou.meta
+  const schemes = [...signatures, ...scripts.flatMap(({ data }) => data.identities)].map(({ scheme }) => scheme)
+  if (!schemes.every((scheme) => SCHEMES.includes(scheme))) return 'unsupported_scheme'
+  if (signatures.some(({ linker = LINKER }) => linker !== LINKER)) return 'unsupported_scheme'
   const { source, target, symbol } = iou.data
   for (const address of [source, target, symbol, ...signatures.map(({ signer }) => signer)]) {
     if (!await isAddress(address)) return 'address_invalid'

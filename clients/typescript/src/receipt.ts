@@ -11,6 +11,8 @@ const HEADER = 'c2sp.org/tlog-proof@v1'
 const ED25519 = 1
 /** Bytes of a note at most, as in Go's implementation of the format. */
 const NOTE_BYTES_MAX = 1_000_000
+/** Signature lines of a note at most, as in Go's implementation of the format. */
+const NOTE_SIGNATURES_MAX = 100
 
 /** The head of a log, once it is known who signed it. */
 export interface Checkpoint {
@@ -56,12 +58,14 @@ function readRecord (leaf: Bytes, origin: string): Record {
 
 /** The checkpoint in a signed note (c2sp.org/tlog-checkpoint), once it is known that the log of this key signed it. */
 export async function openCheckpoint (note: string, key: string): Promise<Checkpoint> {
-  if (note.length > NOTE_BYTES_MAX) throw new Error('not a signed note: too long')
+  if (utf8(note).length > NOTE_BYTES_MAX) throw new Error('not a signed note: too long')
   const verifier = await readKey(key)
   const [body, lines] = split(note, note.lastIndexOf('\n\n'))
   if (lines === undefined || !lines.endsWith('\n')) throw new Error('not a signed note')
+  const signatures = lines.slice(0, -1).split('\n', NOTE_SIGNATURES_MAX + 1)
+  if (signatures.length > NOTE_SIGNATURES_MAX) throw new Error('not a signed note: too many signatures')
   const text = body + '\n'
-  await checkSigned(text, lines.slice(0, -1).split('\n'), verifier)
+  await checkSigned(text, signatures, verifier)
   const [origin, size, root, ...extensions] = text.slice(0, -1).split('\n')
   if (origin !== verifier.name) throw new Error(`a checkpoint of ${origin}, not of ${verifier.name}`)
   if (extensions.includes('')) throw new Error('not a checkpoint: an empty line')

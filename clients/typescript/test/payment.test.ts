@@ -111,7 +111,8 @@ test('what this client finds wrong, the server refuses by the same word', async 
     changed({ signer: alice.address.slice(0, -1) + (alice.address.endsWith('1') ? '2' : '1') }),
     changed({ public: bob.publicKey }),
     changed({ string: signature!.string.replace(/^../, (byte) => byte === '00' ? '01' : '00') }),
-    await sign(iou, bob)
+    await sign(iou, bob),
+    { ...iou, meta: { ...iou.meta, scripts: [await puzzle(1, [{ scheme: 'rsa' as 'eddsa-ed25519', public: bob.publicKey }])] } }
   ]
   for (const bad of bads) {
     const found = await flaw(bad)

@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { base64, type Bytes, hex, unbase64, unhex, utf8 } from '../src/bytes.js'
+import { base64, type Bytes, concat, hex, unbase64, unhex, utf8 } from '../src/bytes.js'
 import { add, decodeEcdsa, GENERATOR, invert, isNeutral, isOfPrimeOrder, L, multiply, type Point } from '../src/curve.js'
 import { sha256, sha3 } from '../src/hash.js'
-import { addressOfPuzzle, canonical, flaw, type Iou, Key, puzzle, sign, verify, write } from '../src/index.js'
+import {
+  addressOfPuzzle, canonical, flaw, type Iou, Key, openCheckpoint, type Puzzle, puzzle, sign, verify, write
+} from '../src/index.js'
 import { isConsistent, isIncluded } from '../src/merkle.js'
 import { vectors, vectorsBelow } from './vectors.js'
 
@@ -102,6 +104,17 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   assert.equal(await flaw(await sign(half, bob, both)), null)
   assert.equal(await flaw(await sign(half, carol, both)), 'signature_invalid')
 
+  // Every puzzle is judged, also one that nobody has signed for.
+  const foreign = await puzzle(1, [...identities, { scheme: 'rsa' as 'eddsa-ed25519', public: carol.publicKey }])
+  const beside = (puzzle: object, change: object = {}): Iou =>
+    ({ ...signed, meta: { scripts: [both, puzzle] as Puzzle[], signatures: [{ ...signature!, ...change }] } })
+  assert.equal(await flaw(beside(both)), null)
+  assert.equal(await flaw(beside(foreign)), 'unsupported_scheme')
+  assert.equal(await flaw(beside(foreign, { signer: 'nobody' })), 'unsupported_scheme')
+  assert.equal(await flaw(beside({ ...foreign, hash: both.hash })), 'hash_mismatch')
+  const theirs = await write({ ...data, source: await addressOfPuzzle(foreign), target: carol.address })
+  assert.equal(await flaw(await sign(theirs, alice, foreign)), 'unsupported_scheme')
+
   // A puzzle may be somebody else's, and hex is of any case there.
   const upper = await puzzle(2, identities.map((identity) => ({ ...identity, public: identity.public.toUpperCase() })))
   const heavy = await puzzle(2, [{ ...upper.data.identities[0]!, weight: 2 }, upper.data.identities[1]!])
@@ -159,6 +172,24 @@ test('custom data must be of its name in the IOU, by the functions it says', asy
     const unsigned = { ...iou, meta: { ...iou.meta, signatures: [] } }
     assert.equal(await flaw(unsigned), expected ?? 'signature_missing')
   }
+})
+
+test('a checkpoint may be countersigned by others, up to 100 lines and 1,000,000 bytes', async () => {
+  const key = await Key.generate()
+  const [name, bytes] = ['wallet.test', concat(Uint8Array.of(1), unhex(key.publicKey))]
+  const id = (await sha256(concat(utf8(name + '\n'), bytes))).slice(0, 4)
+  const text = `${name}\n8\n${base64(new Uint8Array(32))}\n`
+  const note = `${text}\n\u2014 ${name} ${base64(concat(id, unhex(await key.sign(utf8(text)))))}\n`
+  const opened = async (note: string) => await openCheckpoint(note, `${name}+${hex(id)}+${base64(bytes)}`)
+  const witness = (name: string) => `\u2014 ${name} AAAAAAAA\n`
+  assert.equal((await opened(note)).size, 8n)
+  assert.equal((await opened(note + witness('witness').repeat(99))).size, 8n)
+  await assert.rejects(opened(note + witness('witness').repeat(100)), /too many signatures/)
+  // A letter may be more bytes than one.
+  const room = 1_000_000 - utf8(note + witness('')).length
+  const [even, odd] = ['\u00e9'.repeat(Math.floor(room / 2)), room % 2 === 0 ? '' : 'e']
+  assert.equal((await opened(note + witness(even + odd))).size, 8n)
+  await assert.rejects(opened(note + witness(even + odd + 'e')), /too long/)
 })
 
 test('proofs are judged as by transparency-dev', async () => {
