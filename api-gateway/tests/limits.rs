@@ -741,8 +741,9 @@ async fn a_batch_that_has_stopped_is_not_waited_for() {
     let server = listen(Limits { body_read_timeout_ms: 300, ..Limits::default() }).await;
     let mut stream = server.connect().await;
     let stopping = String::from_utf8_lossy(BATCH).replace("/batch", "/batch?mode=stop");
-    stream.write_all(stopping.as_bytes()).await.expect("sent");
-    stream.write_all(&chunk(b"nonsense\n")).await.expect("sent");
+    // At once: the head alone might be waited for too long.
+    let bytes = [stopping.as_bytes(), &chunk(b"nonsense\n")].concat();
+    stream.write_all(&bytes).await.expect("sent");
     let answer = read_to_end(&mut stream).await;
     assert!(answer.contains("\"code\":\"malformed\"") && answer.ends_with("0\r\n\r\n"), "{answer}");
 }
@@ -753,11 +754,13 @@ async fn a_refusal_of_head_has_no_body() {
     let server =
         listen(Limits { requests_per_second_per_client_max: 1, ..Limits::default() }).await;
     let mut sender = http2(&server).await;
-    for expected in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
+    let mut refused = false;
+    // On a busy machine a second may pass between two.
+    while !refused {
         let request = Request::head("http://x/livez").version(Version::HTTP_2);
         let answer = send(&mut sender, request.body(Body::empty()).expect("a request")).await;
-        assert_eq!(answer.status, expected);
         assert!(answer.body.is_empty(), "{:?}", answer.body);
+        refused = answer.status == StatusCode::TOO_MANY_REQUESTS;
     }
 }
 
