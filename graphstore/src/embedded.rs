@@ -43,8 +43,11 @@ impl Default for Sizes {
 struct Inner {
     log: Log,
     index: Index,
+    /// Held by whoever writes, also while the disk is waited for.
+    turn: Mutex<()>,
+    /// Never held while the disk is waited for: a stalled one must not stall whoever
+    /// only asks. It changes in somebody's turn alone.
     tip: Mutex<Tip>,
-    shown: Mutex<Shown>,
     /// What a writer was last told, for the commit that follows.
     told: Mutex<Told>,
 }
@@ -68,14 +71,6 @@ struct Tip {
     /// The last batch.
     batch: Option<Hash>,
     /// Why nothing may be written any more.
-    broken: Option<String>,
-}
-
-/// What of the tip everybody may see. Its own lock is never held while the disk is
-/// waited for: the tip's is, and a stalled disk must not stall whoever only asks.
-#[derive(Default)]
-struct Shown {
-    head: Head,
     broken: Option<String>,
 }
 
@@ -103,8 +98,8 @@ impl Embedded {
         let log = Log::open(&dir.join("log"), sizes.segment_bytes, from, known, |frame| {
             replay(&index, &mut tip, frame)
         })?;
-        let (tip_lock, shown, told) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let inner = Inner { log, index, tip: tip_lock, shown, told };
+        let turn = Mutex::default();
+        let inner = Inner { log, index, turn, tip: Mutex::default(), told: Mutex::default() };
         // The last intent may be older than what was replayed.
         if tip.head.intent.is_none()
             && let Some(height) = inner.index.last_intent()?
@@ -113,7 +108,6 @@ impl Embedded {
             tip.intended(&intent);
         }
         tracing::info!(number = tip.head.number, from, "embedded Graphstore is open");
-        *lock(&inner.shown) = Shown::of(&tip);
         *lock(&inner.tip) = tip;
         Ok(Embedded { inner: Arc::new(inner) })
     }
@@ -165,12 +159,6 @@ fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
         tip.committed(frame.id, last);
     }
     Ok(())
-}
-
-impl Shown {
-    fn of(tip: &Tip) -> Shown {
-        Shown { head: tip.head.clone(), broken: tip.broken.clone() }
-    }
 }
 
 impl Tip {
@@ -302,16 +290,13 @@ impl Store for Embedded {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let shown = lock(&self.inner.shown);
-        match &shown.broken {
-            None => Ok(shown.head.clone()),
-            Some(why) => Err(Error::Broken(why.clone())),
-        }
+        let tip = lock(&self.inner.tip);
+        tip.writable().map(|()| tip.head.clone())
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         // Before anything is looked up: what is told must not be newer than that.
-        let mut told = Told { number: lock(&self.inner.shown).head.number, ..Told::default() };
+        let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };
         let mut loaded = Loaded::default();
         for id in accounts {
             let account = self.inner.index.account(id)?;
@@ -357,13 +342,17 @@ impl Store for Embedded {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
-        let mut tip = lock(&self.inner.tip);
-        tip.writable()?;
-        if tip.batch == Some(batch.id) {
-            return Ok(Committed::Yes);
-        }
+        let _turn = lock(&self.inner.turn);
+        let head = {
+            let tip = lock(&self.inner.tip);
+            tip.writable()?;
+            if tip.batch == Some(batch.id) {
+                return Ok(Committed::Yes);
+            }
+            tip.head.clone()
+        };
         let Some(last) = batch.records.last() else { return Ok(Committed::Deposed) };
-        if self.inner.is_deposed(&tip.head, batch)? {
+        if self.inner.is_deposed(&head, batch)? {
             return Ok(Committed::Deposed);
         }
         let written = self.inner.log.append(batch).and_then(|places| {
@@ -371,12 +360,10 @@ impl Store for Embedded {
                 batch.records.iter().map(|r| &**r).zip(places).collect();
             self.inner.index.write(&entries)
         });
-        let written = tip.written(written);
-        if written.is_ok() {
-            tip.committed(batch.id, last);
-        }
-        *lock(&self.inner.shown) = Shown::of(&tip);
-        written.map(|()| Committed::Yes)
+        let mut tip = lock(&self.inner.tip);
+        tip.written(written)?;
+        tip.committed(batch.id, last);
+        Ok(Committed::Yes)
     }
 
     async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
@@ -470,22 +457,25 @@ impl Store for Embedded {
     async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
         let intent = intent.clone();
         self.aside(move |inner| {
-            let mut tip = lock(&inner.tip);
-            tip.writable()?;
+            let _turn = lock(&inner.turn);
+            lock(&inner.tip).writable()?;
             if let Some(earlier) = inner.intent(intent.height)? {
                 return Ok(Intended::Stored(earlier));
             }
-            if let Some(why) = tip.refuses(&intent, quiet) {
+            let (refused, number) = {
+                let tip = lock(&inner.tip);
+                (tip.refuses(&intent, quiet), tip.head.number)
+            };
+            if let Some(why) = refused {
                 return Ok(Intended::Refused(why));
             }
-            let written = inner.log.append_intent(&intent.encode(), tip.head.number + 1);
-            let written = tip.written(written);
-            if let Ok(place) = &written {
-                place.iter().for_each(|place| inner.index.write_intent(intent.height, *place));
-                tip.intended(&intent);
+            let written = inner.log.append_intent(&intent.encode(), number + 1);
+            let mut tip = lock(&inner.tip);
+            if let Some(place) = tip.written(written)? {
+                inner.index.write_intent(intent.height, place);
             }
-            *lock(&inner.shown) = Shown::of(&tip);
-            written.map(|_| Intended::Stored(intent))
+            tip.intended(&intent);
+            Ok(Intended::Stored(intent))
         })
         .await
     }
