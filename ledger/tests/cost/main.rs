@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use cap::Cap;
@@ -308,14 +309,35 @@ const PENNILESS_ROWS: [&str; 4] = [
     "nothing, in stars",
 ];
 
-/// 20 ms and 1 ms, in strict single verifications of 37.5 us each: the same
-/// bound on a slow machine and with debug assertions.
+/// 20 ms in strict single verifications of 37.5 us each: the same bound on a slow
+/// machine and with debug assertions.
 const SIGNED: f64 = 20_000.0 / 37.5;
-const UNSIGNED: f64 = 1_000.0 / 37.5;
+/// What is refused before its signatures is read and hashed only, and a busy neighbour
+/// can make hashing half as slow again as curves: in verifications and hashes of 16 KiB,
+/// one of each 84 us on the same machine. 0.84 ms; 1 ms is promised.
+const UNSIGNED: f64 = 10.0;
 
-/// Puzzles are hashed and their keys read before any signature is: 1.5 ms.
+/// Puzzles are hashed and their keys read before any signature is: 1.34 ms.
 const PUZZLED_ROW: &str = "as many puzzles as fit";
-const PUZZLED: f64 = 1_500.0 / 37.5;
+const PUZZLED: f64 = 16.0;
+
+/// The least CPU of fifty runs.
+fn least(mut run: impl FnMut()) -> Duration {
+    let runs = (0..50).map(|_| {
+        let started = ThreadTime::now();
+        run();
+        started.elapsed()
+    });
+    runs.min().expect("fifty runs")
+}
+
+/// CPU of one hash of 16 KiB, as it is right now.
+fn one_hash() -> Duration {
+    let bytes = vec![7; 16 * 1024];
+    least(|| {
+        black_box(Hash::sha3(black_box(&bytes)));
+    })
+}
 
 /// CPU of verifying one signature whose key is known, as it is right now.
 fn one_signature() -> Duration {
@@ -327,12 +349,7 @@ fn one_signature() -> Duration {
         signature: sign_eddsa(&secret, &[7; 32]).to_vec(),
     };
     let (keys, mut random) = (Keys::new(10), rand::rngs::StdRng::seed_from_u64(1));
-    let runs = (0..50).map(|_| {
-        let started = ThreadTime::now();
-        assert!(signature::verify(std::slice::from_ref(&check), &keys, &mut random)[0]);
-        started.elapsed()
-    });
-    runs.min().expect("fifty runs")
+    least(|| assert!(signature::verify(std::slice::from_ref(&check), &keys, &mut random)[0]))
 }
 
 /// Rounds of a body that is over its limit, before it is believed: some seconds.
@@ -342,7 +359,7 @@ const ROUNDS_MAX: usize = 150;
 #[test]
 fn no_body_takes_more_memory_or_time_than_allowed() {
     let bodies = hostile();
-    println!("one signature: {:?}", one_signature());
+    println!("one signature: {:?}, one hash: {:?}", one_signature(), one_hash());
     // Once around: tables that are made on first use belong to nobody.
     for (_, body) in &bodies {
         let _ = post(body, &Keys::new(1_000));
@@ -358,17 +375,17 @@ fn no_body_takes_more_memory_or_time_than_allowed() {
         MEMORY.set_limit(MEMORY.allocated() + allowed).expect("what is in use is below it");
         let outcome = post(body, &keys);
         MEMORY.set_limit(usize::MAX).expect("no limit");
-        let limit = match *what {
-            PUZZLED_ROW => PUZZLED,
-            what if SIGNED_ROWS.contains(&what) => SIGNED,
-            _ => UNSIGNED,
+        let allowed_now = || match *what {
+            what if SIGNED_ROWS.contains(&what) => one_signature().mul_f64(SIGNED),
+            PUZZLED_ROW => (one_signature() + one_hash()).mul_f64(PUZZLED),
+            _ => (one_signature() + one_hash()).mul_f64(UNSIGNED),
         };
         // The best of many runs: what the work costs, not what the machine was
         // doing; and beside a signature of the same moment, since a neighbour can
         // slow all of this down for seconds.
         let mut best = (f64::MAX, Duration::MAX, Duration::ZERO);
         for _ in 0..ROUNDS_MAX {
-            let allowed = one_signature().mul_f64(limit);
+            let allowed = allowed_now();
             let runs = (0..20).map(|_| {
                 let keys = Keys::new(1_000);
                 let started = ThreadTime::now();
@@ -386,7 +403,12 @@ fn no_body_takes_more_memory_or_time_than_allowed() {
         }
         let (part, cpu, limit) = best;
         let code = outcome.as_ref().err().map_or("cleared", |rejection| rejection.code.as_str());
-        println!("{:6} bytes {code:18} {:6.2} ms", body.len(), cpu.as_secs_f64() * 1000.0);
+        println!(
+            "{:6} bytes {code:18} {:6.2} ms, {:3.0} % of what is allowed",
+            body.len(),
+            cpu.as_secs_f64() * 1000.0,
+            part * 100.0
+        );
         if part > 1.0 {
             over.push(format!("{what}: {cpu:?} of CPU where {limit:?} is allowed"));
         }
