@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri, header};
 use serde_json::Value;
-use webwallet_ledger::{Address, Hash, Pointer};
+use webwallet_ledger::{Address, Pointer};
 use webwallet_proto::graphstore::v1 as graph;
 
 use crate::answer;
@@ -168,7 +168,7 @@ async fn outputs(
     outputs.truncate(limit as usize);
     let key = |last: &graph::Output| match unspent {
         // The account's own output stands before every lock, whatever their names are.
-        true if last.number > 0 => list.cursor(before_locks().as_bytes()),
+        true if last.number > 0 => list.cursor(Pointer::LOWEST.to_string().as_bytes()),
         true => list.cursor(last.pointer.as_bytes()),
         false => list.cursor(&last.number.to_be_bytes()),
     };
@@ -184,11 +184,6 @@ async fn outputs(
     }
     body.push(b']');
     Ok(page(body, uri, &query, next))
-}
-
-/// The name that no lock has, and every lock comes after.
-fn before_locks() -> String {
-    Pointer { record: Hash([0; 32]), index: 0 }.to_string()
 }
 
 pub(crate) fn address_of(place: &str, text: &str) -> Result<Address, Problem> {

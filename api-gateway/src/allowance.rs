@@ -23,8 +23,7 @@ use webwallet_ledger::{Address, Request};
 
 use crate::bucket::Bucket;
 use crate::limits::Limits;
-use crate::problem::{Other, Problem};
-use crate::stores::Refused;
+use crate::problem::{Other, Problem, Refused};
 
 /// How often full buckets are forgotten: so many IOUs as come in this time may
 /// each leave one.

@@ -26,11 +26,11 @@ use crate::body::{self, Place};
 use crate::clients::Connected;
 use crate::gateway::Gateway;
 use crate::media;
-use crate::problem::{Other, Problem};
+use crate::problem::{Other, Problem, Refused};
 use crate::query::{self, Query};
 use crate::schema;
 use crate::split::{Piece, Splitter};
-use crate::stores::{Cleared, Clearing, Refused};
+use crate::stores::{Cleared, Clearing};
 use crate::transaction;
 
 /// Requests of one batch that are verified, decided and stored at a time.

@@ -5,22 +5,12 @@
 //! not believe this server. `webwallet verify-conflict` verifies them offline.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::{Code, Rejection, Request};
 
 use crate::gateway::Gateway;
-use crate::problem::Problem;
+use crate::problem::{Conflict, Problem};
 use crate::stores::Key;
-
-/// Both sides of a conflict.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Conflict {
-    /// The request that is refused, in canonical JSON.
-    sent: Box<RawValue>,
-    /// The record that holds an IOU of it.
-    cleared: Box<RawValue>,
-}
 
 /// The problem of a rejection, with both requests where it is a conflict.
 pub(crate) async fn explained(gateway: &Gateway, rejection: Rejection, sent: &Bytes) -> Problem {

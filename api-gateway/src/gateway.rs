@@ -1,31 +1,23 @@
-//! One gateway: its configuration, its parts, its routes.
+//! One gateway: its configuration and its parts.
 //!
 //! It holds no state that matters: run as many copies as wanted, in front of
 //! the same stores.
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::allowance::Allowances;
-use crate::edge::{self, Edge};
+use crate::body;
 use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
-use crate::{
-    about, address, admin, batch, block, body, document, events, iou, log, openapi, receipt, state,
-    transaction, unit,
-};
 
 /// What a gateway is told by whoever starts it.
 #[derive(Clone)]
@@ -92,26 +84,6 @@ impl Gateway {
         })))
     }
 
-    /// The public API.
-    pub fn router(&self) -> Router {
-        let (router, document) = routes().split_for_parts();
-        let router = router.merge(openapi::router(&document)).with_state(self.clone());
-        self.edged(router, "public")
-    }
-
-    /// What only the operator may see. See [`admin::Access`].
-    pub fn admin_router(&self, access: admin::Access) -> Router {
-        self.edged(admin::router(self, access), "admin")
-    }
-
-    fn edged(&self, router: Router, listener: &'static str) -> Router {
-        let edge = Edge { listener, request_timeout: self.limits().request_timeout() };
-        router
-            .fallback(edge::not_found)
-            .method_not_allowed_fallback(edge::method_not_allowed)
-            .layer(from_fn_with_state(edge, edge::pass))
-    }
-
     /// From now on `/readyz` says no, so that nobody sends more, and streams of
     /// events end. Requests are still served: stopping is the listener's part.
     pub fn drain(&self) {
@@ -162,44 +134,6 @@ impl Gateway {
     pub(crate) fn verifier(&self) -> &Verifier {
         &self.0.verifier
     }
-}
-
-/// The routes of the API and their documentation: one list, so that neither can
-/// have what the other has not.
-pub(crate) fn routes() -> OpenApiRouter<Gateway> {
-    let mut routes = OpenApiRouter::with_openapi(openapi::frame())
-        .routes(routes!(transaction::post_transaction))
-        .routes(routes!(transaction::get_transaction))
-        .routes(routes!(batch::post_batch))
-        .routes(routes!(events::get_events))
-        .routes(routes!(iou::get_iou))
-        .routes(routes!(address::get_address))
-        .routes(routes!(address::get_unspent))
-        .routes(routes!(address::get_history))
-        .routes(routes!(unit::get_unit))
-        .routes(routes!(unit::get_holders))
-        .routes(routes!(document::put_document, document::get_document))
-        .routes(routes!(receipt::get_receipt))
-        .routes(routes!(state::get_account_proof))
-        .routes(routes!(state::get_unit_proof))
-        .routes(routes!(block::get_block))
-        .routes(routes!(block::get_block_transactions))
-        .routes(routes!(block::get_stack))
-        .routes(routes!(log::get_checkpoint))
-        .routes(routes!(log::get_checkpoint_at))
-        .routes(routes!(log::get_tile))
-        .routes(routes!(log::get_inclusion))
-        .routes(routes!(log::get_consistency))
-        .routes(routes!(about::get_server))
-        .routes(routes!(about::get_problem))
-        .routes(routes!(about::get_livez))
-        .routes(routes!(about::get_readyz));
-    // OpenAPI has no word for a parameter that spans segments.
-    let paths = &mut routes.get_openapi_mut().paths.paths;
-    if let Some(tile) = paths.remove("/tile/{*path}") {
-        paths.insert("/tile/{path}".to_owned(), tile);
-    }
-    routes
 }
 
 fn describe_metrics() {

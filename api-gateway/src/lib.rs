@@ -7,7 +7,7 @@
 //! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
 //! No rule about money is here; those are `webwallet_ledger`'s.
 //!
-//! Where to look: [`gateway`] lists the routes; `transaction`, `batch`, `events`, `iou`, `address`,
+//! Where to look: `router` lists the routes; `transaction`, `batch`, `events`, `iou`, `address`,
 //! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
 //! place with threads; [`server`] listens; [`limits`] says how much.
 
@@ -38,6 +38,7 @@ pub mod problem;
 mod prover;
 mod query;
 mod receipt;
+mod router;
 pub mod schema;
 pub mod server;
 mod split;
@@ -49,6 +50,6 @@ mod verifier;
 
 pub use gateway::{Config, Gateway};
 pub use limits::Limits;
-pub use openapi::{document as openapi, text as openapi_text};
+pub use router::{document as openapi, text as openapi_text};
 pub use server::serve;
 pub use verifier::Randomness;

@@ -21,7 +21,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::answer;
 use crate::forms;
-use crate::gateway::{self, Gateway};
+use crate::gateway::Gateway;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
@@ -55,20 +55,11 @@ pub(crate) fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// The OpenAPI 3.1 document of the public API.
-pub fn document() -> Value {
-    formed(&gateway::routes().into_openapi())
-}
-
-fn formed(document: &OpenApi) -> Value {
+/// The document with what its types cannot say.
+pub(crate) fn formed(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     forms::add(&mut document);
     document
-}
-
-/// The document as it is committed: indented JSON and a newline.
-pub fn text() -> String {
-    format!("{:#}\n", document())
 }
 
 /// `/openapi.json` and `/docs`. They are about the API, not of it, and so not

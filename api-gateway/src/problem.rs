@@ -12,9 +12,9 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::value::RawValue;
+use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Change, Code, Hash, Rejection};
-
-use crate::conflict::Conflict;
 
 /// The media type of every refusal.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -250,6 +250,28 @@ struct Facts {
     retry_after: Option<u32>,
     suggestion: Vec<Change>,
     conflict: Option<Conflict>,
+}
+
+/// A request that no store was asked about, and which record it might repeat.
+pub(crate) struct Refused {
+    pub(crate) problem: Problem,
+    /// See [`Refusal::ious`].
+    pub(crate) ious: Option<Vec<Hash>>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused { problem: refusal.rejection.into(), ious: refusal.ious }
+    }
+}
+
+/// Both sides of a conflict.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Conflict {
+    /// The request that is refused, in canonical JSON.
+    pub(crate) sent: Box<RawValue>,
+    /// The record that holds an IOU of it.
+    pub(crate) cleared: Box<RawValue>,
 }
 
 impl Problem {

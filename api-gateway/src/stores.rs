@@ -15,7 +15,6 @@ use futures::{SinkExt as _, Stream, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tonic::{Code as Status, Request as Call};
-use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -66,19 +65,6 @@ pub(crate) enum Key {
 pub(crate) enum Outcome {
     Cleared { record: Cleared, replayed: bool },
     Rejected(Rejection),
-}
-
-/// A request that no store was asked about, and which record it might repeat.
-pub(crate) struct Refused {
-    pub(crate) problem: Problem,
-    /// See [`Refusal::ious`].
-    pub(crate) ious: Option<Vec<Hash>>,
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Refused {
-        Refused { problem: refusal.rejection.into(), ious: refusal.ious }
-    }
 }
 
 /// Requests on their way to be decided, one after the other. After a failure

@@ -17,10 +17,10 @@ use crate::body;
 use crate::conflict;
 use crate::gateway::Gateway;
 use crate::media;
-use crate::problem::{Other, Problem};
+use crate::problem::{Other, Problem, Refused};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key, Outcome, Refused};
+use crate::stores::{Cleared, Key, Outcome};
 use crate::verifier::Verdict;
 
 /// Tells a repeat from the first time: the record was there before.

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::block::Header;
-use webwallet_ledger::clear::{self, History, RecordOf};
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::leaf::Entry;
 use webwallet_ledger::lock::Lock;
-use webwallet_ledger::record::{Left, Output, Pointer, Record};
+use webwallet_ledger::record::{Left, Output, Record};
 use webwallet_ledger::rejection::{Code as Refused, Rejection};
 use webwallet_ledger::request::Request;
 use webwallet_ledger::state::State;
+use webwallet_ledger::{History, Pointer, RecordOf, clear};
 
 use crate::finding::{Code, Finding, Findings, Place};
 use crate::seen::Seen;

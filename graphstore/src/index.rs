@@ -24,8 +24,9 @@ use fjall::compaction::Leveled;
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record};
+use webwallet_ledger::{
+    Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, RecordOf,
+};
 
 use crate::log::Place;
 use crate::store::Error;
@@ -359,11 +360,10 @@ impl Index {
         after: Option<Pointer>,
         limit: usize,
     ) -> Result<Vec<Pointer>, Error> {
-        let zero = Pointer { record: Hash([0; 32]), index: 0 };
         let last = Pointer { record: Hash([0xff; 32]), index: u32::MAX };
         let first = match after {
             Some(after) => Bound::Excluded(holder_key(account, &after)),
-            None => Bound::Included(holder_key(account, &zero)),
+            None => Bound::Included(holder_key(account, &Pointer::LOWEST)),
         };
         let range = (first, Bound::Included(holder_key(account, &last)));
         let mut recent: BTreeMap<HolderKey, bool> = BTreeMap::new();

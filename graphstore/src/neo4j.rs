@@ -35,7 +35,7 @@ use crate::store::{
 use crate::unit::Unit;
 use bolt::Bolt;
 pub use bolt::Settings;
-use plan::Chain;
+use read::Chain;
 use schema::Opened;
 use statements::Statements;
 

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::clear::{History, replay};
-use webwallet_ledger::{AccountId, Address, Hash, Rejection, Request};
+use webwallet_ledger::clear::replay;
+use webwallet_ledger::{AccountId, Address, Hash, History, Rejection, Request};
 use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{

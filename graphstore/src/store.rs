@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::clear::{History, RecordOf};
-use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record, Time};
+use webwallet_ledger::{
+    Account, AccountId, Address, Hash, History, Lock, Output, Pointer, Record, RecordOf, Time,
+};
 use webwallet_proto::graphstore::v1;
 
 pub use crate::unit::{Totals, Unit};

@@ -4,10 +4,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use webwallet_ledger::clear::{Nothing, clear};
+use webwallet_ledger::clear::clear;
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::public_of;
-use webwallet_ledger::{Address, Draft, Hash, Record, Request, json};
+use webwallet_ledger::{Address, Draft, Hash, Nothing, Record, Request, json};
 
 fn iou(n: usize) -> Vec<u8> {
     let secret = Hash::sha3(&n.to_be_bytes()).0;

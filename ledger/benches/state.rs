@@ -5,11 +5,13 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use webwallet_ledger::clear::{Cleared, Nothing, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::state::State;
-use webwallet_ledger::{AccountId, Address, Amount, Balance, Draft, Hash, Output, Record, Request};
+use webwallet_ledger::{
+    AccountId, Address, Amount, Balance, Draft, Hash, Nothing, Output, Record, Request,
+};
 
 const ACCOUNTS: usize = 10_000;
 const RECORDS: usize = 1_000;

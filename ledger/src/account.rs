@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::address::Address;
 use crate::amount::{Amount, NotAnAmount};
-use crate::record::Pointer;
+use crate::pointer::Pointer;
 
 /// Which account: a unit and who holds in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

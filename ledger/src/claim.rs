@@ -3,16 +3,13 @@
 //! Whose signature each is, for which key or puzzle, and what the puzzles come
 //! to if every signature verifies; one that does not spoils the IOU anyway.
 
-use faster_hex::hex_decode;
-
 use crate::address::Address;
 use crate::hash::Hash;
-use crate::iou::{Extent, read_address};
 use crate::json::Value;
 use crate::limits::IOU_SIGNATURES_MAX;
 use crate::puzzle::Puzzle;
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path};
+use crate::shape::{Extent, Object, Path, address, check_hex, hex, scheme};
 use crate::signature::{Check, Scheme};
 
 /// `linker` of every signature: how an address is made from a public key.
@@ -163,12 +160,9 @@ impl<'v> Signature<'v> {
         at: &Path<'_>,
         found: &mut Earliest,
     ) -> Result<Claim, Rejection> {
-        let public = read_hex(self.public, &at.key("public"))?;
-        let string = read_hex(self.string, &at.key("string"))?;
-        let scheme: Option<Scheme> = self.scheme.parse().ok();
-        if scheme.is_none() {
-            note_scheme(at, found);
-        }
+        let public = hex(self.public, &at.key("public"))?;
+        let string = hex(self.string, &at.key("string"))?;
+        let scheme = scheme(self.scheme, &at.key("scheme"), found);
         if self.linker.is_some_and(|linker| linker != LINKER) {
             found.note_with(Code::UnsupportedScheme, || {
                 let detail = "the one linker is sha256:ripemd160";
@@ -178,7 +172,7 @@ impl<'v> Signature<'v> {
         let by_source = self.signer == signing.source_text;
         let signer = match by_source {
             true => signing.source,
-            false => read_address(self.signer, &at.key("signer"), found),
+            false => address(self.signer, &at.key("signer"), found),
         };
         let (Some(scheme), Some(signer)) = (scheme, signer) else {
             return Ok(Claim::Bad("unknown scheme or signer"));
@@ -246,38 +240,8 @@ fn by_puzzle<'a>(
     }
 }
 
-/// Says that `scheme` is outside the list.
-pub(crate) fn note_scheme(at: &Path<'_>, found: &mut Earliest) {
-    found.note_with(Code::UnsupportedScheme, || {
-        let detail = "known are eddsa-ed25519 and ecdsa-ed25519";
-        at.key("scheme").rejection(Code::UnsupportedScheme, detail)
-    });
-}
-
 /// The name of a puzzle. In `meta` hex is of any case.
 fn read_script(text: &str, at: &Path<'_>) -> Result<Hash, Rejection> {
-    let hash = Hash::from_slice(&read_hex(text, at)?);
+    let hash = Hash::from_slice(&hex(text, at)?);
     hash.ok_or_else(|| at.malformed("expected the 64 hex digits of a puzzle's hash"))
-}
-
-/// Hex of any case; never empty.
-pub(crate) fn read_hex(text: &str, at: &Path<'_>) -> Result<Vec<u8>, Rejection> {
-    let mut bytes = vec![0; text.len() / 2];
-    match hex_decode(text.as_bytes(), &mut bytes) {
-        Ok([_, ..]) => Ok(bytes),
-        _ => Err(not_hex(at)),
-    }
-}
-
-/// [`read_hex`] where nobody wants the bytes.
-fn check_hex(text: &str, at: &Path<'_>) -> Result<(), Rejection> {
-    let pairs = !text.is_empty() && text.len().is_multiple_of(2);
-    match pairs && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        true => Ok(()),
-        false => Err(not_hex(at)),
-    }
-}
-
-fn not_hex(at: &Path<'_>) -> Rejection {
-    at.malformed("expected pairs of hex digits")
 }

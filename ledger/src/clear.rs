@@ -9,53 +9,16 @@ use std::collections::{HashMap, HashSet};
 use crate::account::{Account, AccountId, Balance};
 use crate::amount::Amount;
 use crate::hash::Hash;
+use crate::history::{History, RecordOf};
 use crate::iou::Iou;
 use crate::limits::{RECORD_BYTES_MAX, WHOLE_DIGITS_MAX};
 use crate::lock::{Lock, Solver, Use};
-use crate::record::{Left, Output, Pointer, Record};
+use crate::pointer::Pointer;
+use crate::record::{Left, Output, Record};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::request::Request;
 use crate::suggestion::{self, Shortfall};
 use crate::time::Time;
-
-/// What clearing needs to know of everything cleared before.
-pub trait History {
-    /// The account as the last clearing left it; `None` if never touched.
-    fn account(&self, account: &AccountId) -> Option<Account>;
-    /// The record that holds this IOU.
-    fn record_of(&self, iou: &Hash) -> Option<RecordOf>;
-    /// The lock that stands there, if nobody has used it.
-    fn lock(&self, pointer: &Pointer) -> Option<Lock>;
-}
-
-/// The history before the first payment: nobody has touched anything.
-#[derive(Clone, Copy, Debug)]
-pub struct Nothing;
-
-impl History for Nothing {
-    fn account(&self, _: &AccountId) -> Option<Account> {
-        None
-    }
-
-    fn record_of(&self, _: &Hash) -> Option<RecordOf> {
-        None
-    }
-
-    fn lock(&self, _: &Pointer) -> Option<Lock> {
-        None
-    }
-}
-
-/// Where an IOU was cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordOf {
-    /// The record's number.
-    pub number: u64,
-    /// The record's name.
-    pub hash: Hash,
-    /// How many IOUs it holds.
-    pub inputs: u32,
-}
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,18 @@
 //! named by SHA3-256 of their `data`.
 
 use crate::hash::{Hash, Types};
-use crate::iou::STEPS;
 use crate::json::{self, Value, write_texts};
 use crate::limits::{DEPTH_MAX, RECORD_BYTES_MAX};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path};
+
+/// `hash.steps` of every document.
+pub(crate) const STEPS: &str = "stringify:data";
+
+/// The keys of every document.
+pub(crate) const KEYS: &[&str] = &["data", "hash", "meta"];
+/// The keys of its `hash`.
+pub(crate) const HASH_KEYS: &[&str] = &["steps", "types", "value"];
 
 /// What stands between `data` and the name, in canonical form.
 const BEFORE_NAME: &[u8] = br#","hash":{"steps":"stringify:data","types":"sha3-256","value":""#;
@@ -80,7 +87,7 @@ impl<'a> Document<'a> {
         let count = json::Count::new(RECORD_BYTES_MAX / 2);
         let value = json::parse_part(bytes, DEPTH_MAX, &count)?;
         let mut written = Vec::with_capacity(bytes.len() + 16);
-        let object = Object::new(&value, &root, &["data", "hash", "meta"])?;
+        let object = Object::new(&value, &root, KEYS)?;
         written.extend_from_slice(b"{\"data\":");
         object.required("data", &root)?.write(&mut written);
         let data = 8..written.len();
@@ -92,7 +99,7 @@ impl<'a> Document<'a> {
         if written != bytes {
             return Err(root.malformed("not in canonical form"));
         }
-        let (hash, named) = read_hash(object.required("hash", &root)?, &bytes[data])?;
+        let (hash, named) = read_name(object.required("hash", &root)?, &bytes[data])?;
         // All three keys are there, in their order.
         let Value::Object(members) = value else {
             return Err(root.malformed("expected an object"));
@@ -104,10 +111,10 @@ impl<'a> Document<'a> {
 }
 
 /// The name that `hash` claims, and whether it is that of the data.
-fn read_hash(hash: &Value<'_>, data: &[u8]) -> Result<(Hash, Result<(), Rejection>), Rejection> {
+fn read_name(hash: &Value<'_>, data: &[u8]) -> Result<(Hash, Result<(), Rejection>), Rejection> {
     let root = Path::ROOT;
     let at = root.key("hash");
-    let object = Object::new(hash, &at, &["steps", "types", "value"])?;
+    let object = Object::new(hash, &at, HASH_KEYS)?;
     let (steps, types) = (object.text("steps", &at)?, object.text("types", &at)?);
     let value: Hash = object.parsed("value", &at)?;
     let unsupported = |key, only: &str| {
@@ -123,6 +130,37 @@ fn read_hash(hash: &Value<'_>, data: &[u8]) -> Result<(Hash, Result<(), Rejectio
         () => Ok(()),
     };
     Ok((value, named))
+}
+
+/// `hash.types` and `hash.steps`; `None` when outside the list.
+pub(crate) fn read_types(
+    hash: &Object<'_, '_>,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) -> Result<Option<Types>, Rejection> {
+    let types = Types::from_name(hash.text("types", at)?);
+    if types.is_none() {
+        found.note(
+            at.key("types")
+                .rejection(Code::UnsupportedHash, "known are sha3-256, sha256 and sha256:sha256"),
+        );
+    }
+    if hash.text("steps", at)? != STEPS {
+        found.note(
+            at.key("steps").rejection(Code::UnsupportedHash, "the one known is stringify:data"),
+        );
+        return Ok(None);
+    }
+    Ok(types)
+}
+
+/// The document of canonical data and meta.
+pub(crate) fn write(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Vec<u8> {
+    let name = format!(
+        ",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{}\",\"value\":\"{hash}\"}},\"meta\":",
+        types.as_str()
+    );
+    [b"{\"data\":", data, name.as_bytes(), meta, b"}"].concat()
 }
 
 /// Goes on where `data` ends: writes its hash and the key `meta`, whose value is

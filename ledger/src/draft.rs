@@ -5,14 +5,15 @@ use faster_hex::hex_string;
 
 use crate::address::Address;
 use crate::claim::LINKER;
+use crate::document::{self, HASH_KEYS, KEYS, read_types};
 use crate::hash::{Hash, Types};
-use crate::iou::{DATA_KEYS, Extent, HASH_KEYS, KEYS, META_KEYS, STEPS, read_hash, read_types};
+use crate::iou::{DATA_KEYS, META_KEYS};
 use crate::json::{self, Value};
 use crate::limits::DEPTH_MAX;
 use crate::lock::{Locker, Solver};
 use crate::puzzle::{self, Puzzle};
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path, array};
+use crate::shape::{Extent, Object, Path, array};
 use crate::signature::{self, Scheme};
 use crate::time::Time;
 
@@ -114,17 +115,8 @@ impl Draft {
 
     fn with_meta(&self, meta: &[u8]) -> Vec<u8> {
         let data = self.data();
-        document(&data, Types::Sha3, Hash::sha3(&data), meta)
+        document::write(&data, Types::Sha3, Hash::sha3(&data), meta)
     }
-}
-
-/// The document of canonical data and meta.
-pub(crate) fn document(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Vec<u8> {
-    let name = format!(
-        ",\"hash\":{{\"steps\":\"{STEPS}\",\"types\":\"{}\",\"value\":\"{hash}\"}},\"meta\":",
-        types.as_str()
-    );
-    [b"{\"data\":", data, name.as_bytes(), meta, b"}"].concat()
 }
 
 /// One entry of `meta.signatures`, canonical: for the key's own address, or
@@ -158,7 +150,7 @@ pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection
     let mut found = Earliest::default();
     let named = Object::new(hash_value, &hash_at, HASH_KEYS)?;
     let types = read_types(&named, &hash_at, &mut found)?;
-    let hash = read_hash(&named, &hash_at)?;
+    let hash = named.parsed("value", &hash_at)?;
     let data = document.required("data", &at)?.to_vec();
     if types.is_some_and(|types| types.digest(&data) != hash) {
         let detail = "this is not the hash of the canonical JSON of data";

@@ -7,17 +7,15 @@
 use crate::address::Address;
 use crate::amount::{Amount, NotAnAmount};
 use crate::claim::{Claims, Signing};
+use crate::document::{HASH_KEYS, KEYS, read_types};
 use crate::hash::{Hash, Types};
 use crate::json::Value;
 use crate::limits::{CUSTOM_KEYS_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
 use crate::lock::{Locker, Solver};
 use crate::puzzle;
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path, array};
+use crate::shape::{Extent, Object, Path, address, array};
 use crate::time::Time;
-
-/// `hash.steps` of every document.
-pub(crate) const STEPS: &str = "stringify:data";
 
 /// An IOU whose shape, hash, domain and addresses are right. Whether its
 /// signatures verify is for [`crate::verify::verify`] to say.
@@ -49,23 +47,12 @@ pub struct Iou {
     pub(crate) claims: Claims,
 }
 
-pub(crate) const KEYS: &[&str] = &["data", "hash", "meta"];
 pub(crate) const DATA_KEYS: &[&str] = &[
     "active", "amount", "credit", "custom", "domain", "expiry", "locker", "random", "solver",
     "source", "symbol", "target",
 ];
-pub(crate) const HASH_KEYS: &[&str] = &["steps", "types", "value"];
 pub(crate) const META_KEYS: &[&str] = &["custom", "scripts", "signatures"];
 const CUSTOM_KEYS: &[&str] = &["data", "hash"];
-
-/// How much of an IOU is worth reading.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Everything.
-    Whole,
-    /// Codes up to `unsupported_hash` only: no address, no hash.
-    Shape,
-}
 
 /// What reading an IOU gives even when it is to be refused.
 pub(crate) struct Read {
@@ -95,7 +82,7 @@ impl Iou {
 
         let hash = Object::new(hash_value, &hash_at, HASH_KEYS)?;
         let types = read_types(&hash, &hash_at, found)?;
-        let claimed = read_hash(&hash, &hash_at)?;
+        let claimed = hash.parsed("value", &hash_at)?;
 
         let amount = read_decimal(data.text("amount", &data_at)?, &data_at.key("amount"), found)?;
         let credit = match data.optional_text("credit", &data_at)? {
@@ -122,11 +109,8 @@ impl Iou {
             let detail = "zero only with credit or solver, never with locker";
             return Err(data_at.key("amount").malformed(detail));
         }
-        let active = match data.optional_text("active", &data_at)? {
-            Some(text) => Some(read_time(text, &data_at.key("active"))?),
-            None => None,
-        };
-        let expiry = read_time(data.text("expiry", &data_at)?, &data_at.key("expiry"))?;
+        let active = data.optional_parsed("active", &data_at)?;
+        let expiry = data.parsed("expiry", &data_at)?;
         read_random(data.text("random", &data_at)?, &data_at.key("random"), found)?;
         if data.text("domain", &data_at)? != domain {
             let rejection = data_at.key("domain").rejection(
@@ -145,12 +129,12 @@ impl Iou {
         let (source, target, symbol) = match extent {
             Extent::Shape => (None, None, None),
             Extent::Whole => {
-                let source = read_address(source_text, &data_at.key("source"), found);
-                let target = read_address(target_text, &data_at.key("target"), found);
+                let source = address(source_text, &data_at.key("source"), found);
+                let target = address(target_text, &data_at.key("target"), found);
                 let symbol = match symbol_text {
                     same if same == source_text => source,
                     same if same == target_text => target,
-                    other => read_address(other, &data_at.key("symbol"), found),
+                    other => address(other, &data_at.key("symbol"), found),
                 };
                 (source, target, symbol)
             }
@@ -161,7 +145,7 @@ impl Iou {
             Some(scripts) => puzzle::read_all(scripts, extent, &meta_at.key("scripts"), found)?,
             None => Vec::new(),
         };
-        let custom = data.optional_text("custom", &data_at)?;
+        let custom = data.optional_parsed("custom", &data_at)?;
         read_custom(custom, meta.optional("custom"), extent, at, found)?;
         let signatures_at = meta_at.key("signatures");
         let signatures = array(meta.required("signatures", &meta_at)?, &signatures_at)?;
@@ -252,38 +236,6 @@ impl Iou {
     }
 }
 
-/// `hash.types` and `hash.steps`; `None` when outside the list.
-pub(crate) fn read_types(
-    hash: &Object<'_, '_>,
-    at: &Path<'_>,
-    found: &mut Earliest,
-) -> Result<Option<Types>, Rejection> {
-    let types = Types::from_name(hash.text("types", at)?);
-    if types.is_none() {
-        found.note(
-            at.key("types")
-                .rejection(Code::UnsupportedHash, "known are sha3-256, sha256 and sha256:sha256"),
-        );
-    }
-    if hash.text("steps", at)? != STEPS {
-        found.note(
-            at.key("steps").rejection(Code::UnsupportedHash, "the one known is stringify:data"),
-        );
-        return Ok(None);
-    }
-    Ok(types)
-}
-
-/// `hash.value`.
-pub(crate) fn read_hash(hash: &Object<'_, '_>, at: &Path<'_>) -> Result<Hash, Rejection> {
-    let value = hash.text("value", at)?;
-    value.parse().map_err(|e: crate::hash::NotAHash| at.key("value").malformed(e.to_string()))
-}
-
-pub(crate) fn read_time(text: &str, at: &Path<'_>) -> Result<Time, Rejection> {
-    text.parse().map_err(|e: crate::time::NotATime| at.malformed(e.to_string()))
-}
-
 fn read_decimal(
     text: &str,
     at: &Path<'_>,
@@ -329,17 +281,6 @@ fn read_random(text: &str, at: &Path<'_>, found: &mut Earliest) -> Result<(), Re
     Ok(())
 }
 
-pub(crate) fn read_address(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Address> {
-    match text.parse() {
-        Ok(address) => Some(address),
-        Err(error) => {
-            let error: crate::address::NotAnAddress = error;
-            found.note(at.rejection(Code::AddressInvalid, error.to_string()));
-            None
-        }
-    }
-}
-
 /// Integers occur in puzzles only: weights and thresholds.
 fn without_integers(value: &Value<'_>, at: &Path<'_>) -> Result<(), Rejection> {
     match value {
@@ -375,7 +316,7 @@ pub(crate) fn check_custom(
 
 /// `data.custom` is a hash; what it is the hash of may travel in `meta.custom`.
 fn read_custom(
-    named: Option<&str>,
+    named: Option<Hash>,
     carried: Option<&Value<'_>>,
     extent: Extent,
     iou: &Path<'_>,
@@ -383,23 +324,17 @@ fn read_custom(
 ) -> Result<(), Rejection> {
     let (data_at, meta_at) = (iou.key("data"), iou.key("meta"));
     let (named_at, at) = (data_at.key("custom"), meta_at.key("custom"));
-    let named: Option<Hash> = match named {
-        Some(text) => Some(
-            text.parse().map_err(|e: crate::hash::NotAHash| named_at.malformed(e.to_string()))?,
-        ),
-        None => None,
-    };
     let Some(carried) = carried else { return Ok(()) };
     let custom = Object::new(carried, &at, CUSTOM_KEYS)?;
     let data = custom.required("data", &at)?;
     check_custom(data, &at.key("data"), found)?;
     let mut types = Some(Types::Sha256Twice);
-    let mut value = None;
+    let mut value: Option<Hash> = None;
     if let Some(hash_value) = custom.optional("hash") {
         let hash_at = at.key("hash");
         let hash = Object::new(hash_value, &hash_at, HASH_KEYS)?;
         types = read_types(&hash, &hash_at, found)?;
-        value = Some(read_hash(&hash, &hash_at)?);
+        value = Some(hash.parsed("value", &hash_at)?);
     }
     let Some(named) = named else {
         return Err(at.malformed("meta.custom without data.custom"));

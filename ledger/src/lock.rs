@@ -12,10 +12,9 @@ use crate::account::AccountId;
 use crate::address::Address;
 use crate::amount::Amount;
 use crate::hash::Hash;
-use crate::iou::read_time;
 use crate::json::{Value, write_text};
 use crate::limits::HASHEE_CHARS_MAX;
-use crate::record::Pointer;
+use crate::pointer::Pointer;
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Object, Path, array};
 use crate::time::Time;
@@ -64,21 +63,17 @@ impl Locker {
     /// `Err` is always `malformed`.
     pub(crate) fn read(value: &Value<'_>, at: &Path<'_>) -> Result<Locker, Rejection> {
         let locker = Object::new(value, at, LOCKER_KEYS)?;
-        let hash = |key| -> Result<Option<Hash>, Rejection> {
-            locker.optional(key).map(|_| locker.parsed(key, at)).transpose()
-        };
         let (timers, timers_at) = (locker.required("timers", at)?, at.key("timers"));
         let timers = Object::new(timers, &timers_at, TIMER_KEYS)?;
-        let expiry_at = timers_at.key("expiry");
-        let expiry = read_time(timers.text("expiry", &timers_at)?, &expiry_at)?;
-        let active = match timers.optional_text("active", &timers_at)? {
-            Some(text) => Some(read_time(text, &timers_at.key("active"))?),
-            None => None,
-        };
-        if active.is_some_and(|active| active >= expiry) {
-            return Err(expiry_at.malformed("the lock would end before it begins"));
+        let expiry: Time = timers.parsed("expiry", &timers_at)?;
+        let active = timers.optional_parsed("active", &timers_at)?;
+        if active.is_some_and(|active: Time| active >= expiry) {
+            let at = timers_at.key("expiry");
+            return Err(at.malformed("the lock would end before it begins"));
         }
-        Ok(Locker { active, expiry, puzzle: hash("puzzle")?, script: hash("script")? })
+        let puzzle = locker.optional_parsed("puzzle", at)?;
+        let script = locker.optional_parsed("script", at)?;
+        Ok(Locker { active, expiry, puzzle, script })
     }
 
     /// Appends its canonical JSON.

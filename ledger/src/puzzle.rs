@@ -10,14 +10,12 @@ use std::collections::HashSet;
 use faster_hex::hex_string;
 
 use crate::address::Address;
-use crate::claim::{note_scheme, read_hex};
-use crate::draft;
+use crate::document::{self, HASH_KEYS, KEYS, read_types};
 use crate::hash::{Hash, Types};
-use crate::iou::{Extent, HASH_KEYS, KEYS, read_hash, read_types};
 use crate::json::{self, Value};
 use crate::limits::{DEPTH_MAX, IDENTITIES_MAX, SCRIPTS_MAX};
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path, array};
+use crate::shape::{Extent, Object, Path, array, hex, scheme};
 use crate::signature::Scheme;
 
 /// Who may sign, how much it weighs, and what is needed.
@@ -65,7 +63,7 @@ impl Puzzle {
         }
         data += "]}";
         let (types, hash) = (Types::Sha3, Hash::sha3(data.as_bytes()));
-        Puzzle::parse(&draft::document(data.as_bytes(), types, hash, b"{}"))
+        Puzzle::parse(&document::write(data.as_bytes(), types, hash, b"{}"))
     }
 
     /// Reads a puzzle's document, formatted as it may be.
@@ -87,7 +85,7 @@ impl Puzzle {
 
     /// Canonical JSON of the whole document.
     pub fn to_bytes(&self) -> Vec<u8> {
-        draft::document(&self.data, self.types, self.hash, b"{}")
+        document::write(&self.data, self.types, self.hash, b"{}")
     }
 
     /// The identity with this key.
@@ -113,7 +111,7 @@ impl Puzzle {
         let (hash_value, hash_at) = (document.required("hash", at)?, at.key("hash"));
         let hash = Object::new(hash_value, &hash_at, HASH_KEYS)?;
         let types = read_types(&hash, &hash_at, found)?;
-        let claimed = read_hash(&hash, &hash_at)?;
+        let claimed = hash.parsed("value", &hash_at)?;
         Object::new(document.required("meta", at)?, &at.key("meta"), &[])?;
         let (data_value, data_at) = (document.required("data", at)?, at.key("data"));
         let data = Object::new(data_value, &data_at, DATA_KEYS)?;
@@ -201,20 +199,17 @@ fn read_identities(
     for (i, item) in items.iter().enumerate() {
         let at = at.index(i);
         let item = Object::new(item, &at, IDENTITY_KEYS)?;
-        let scheme = item.text("scheme", &at)?;
-        let public = read_hex(item.text("public", &at)?, &at.key("public"))?;
+        let name = item.text("scheme", &at)?;
+        let public = hex(item.text("public", &at)?, &at.key("public"))?;
         let weight = match item.optional("weight") {
             Some(weight) => integer(weight, &at.key("weight"))?,
             None => 1,
         };
-        let known: Option<Scheme> = scheme.parse().ok();
-        if known.is_none() {
-            note_scheme(&at, found);
-        }
-        written.push((scheme, public, known, weight));
+        let scheme = scheme(name, &at.key("scheme"), found);
+        written.push((name, public, scheme, weight));
     }
     // Two spellings of one key are one key.
-    let mut keys: Vec<_> = written.iter().map(|(scheme, public, ..)| (*scheme, public)).collect();
+    let mut keys: Vec<_> = written.iter().map(|(name, public, ..)| (*name, public)).collect();
     keys.sort_unstable();
     if keys.windows(2).any(|two| two[0] == two[1]) {
         return Err(at.malformed("an identity is there twice"));

@@ -1,61 +1,21 @@
 //! Records: what a cleared request leaves, and the outputs in it that later
 //! requests consume.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::account::{Account, AccountId, Balance};
 use crate::address::Address;
 use crate::amount::Amount;
-use crate::clear::RecordOf;
 use crate::document::{self, Document};
 use crate::hash::Hash;
+use crate::history::RecordOf;
 use crate::iou::Iou;
 use crate::json::{Value, member, write_text};
 use crate::limits::INPUTS_MAX;
 use crate::lock::Lock;
+use crate::pointer::{NotAPointer, Pointer};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
 use crate::time::Time;
-
-/// A reference to one output of one record: `hash::index`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pointer {
-    /// The record.
-    pub record: Hash,
-    /// Place in its outputs, from 0.
-    pub index: u32,
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::{}", self.record, self.index)
-    }
-}
-
-impl fmt::Debug for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The text is not `hash::index`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a pointer is a hash, two colons and a decimal index")]
-pub struct NotAPointer;
-
-impl FromStr for Pointer {
-    type Err = NotAPointer;
-
-    fn from_str(text: &str) -> Result<Pointer, NotAPointer> {
-        let (record, index) = text.split_once("::").ok_or(NotAPointer)?;
-        let record = record.parse().map_err(|_| NotAPointer)?;
-        let pointer = Pointer { record, index: index.parse().map_err(|_| NotAPointer)? };
-        // "+1" and "01" parse as numbers too.
-        if pointer.index.to_string() == index { Ok(pointer) } else { Err(NotAPointer) }
-    }
-}
 
 /// What a clearing leaves for one account.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,7 +8,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::hash::Hash;
-use crate::suggestion::Change;
+
+/// One change of a request. Pointers are those of the request as it was sent,
+/// whatever else of it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// JSON pointer to an IOU, its amount or its credit.
+    pub pointer: String,
+    /// What stands there instead; without it, the part is left out.
+    pub value: Option<String>,
+}
 
 /// What a client may do after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

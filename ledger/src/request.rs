@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use crate::hash::Hash;
-use crate::iou::{Extent, Iou};
+use crate::iou::Iou;
 use crate::json;
 use crate::limits::{BODY_BYTES_MAX, DEPTH_MAX, INPUTS_MAX, SIGNATURES_MAX, VALUES_MAX};
-use crate::record::Pointer;
+use crate::pointer::Pointer;
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path, array};
+use crate::shape::{Extent, Object, Path, array};
 
 /// A request of right shape, hashes, domain and addresses.
 #[derive(Clone, Debug)]

@@ -3,8 +3,21 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use faster_hex::hex_decode;
+
+use crate::address::{Address, NotAnAddress};
 use crate::json::{Value, segment};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::{Code, Earliest, Rejection};
+use crate::signature::Scheme;
+
+/// How much of an IOU is worth reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything.
+    Whole,
+    /// Codes up to `unsupported_hash` only: no address, no hash.
+    Shape,
+}
 
 /// Where a value stands: a list from the inside out, built on the stack, made
 /// into a JSON pointer only when something is wrong.
@@ -99,6 +112,14 @@ impl<'v, 'a> Object<'v, 'a> {
         self.text(key, at)?.parse().map_err(|e: T::Err| at.key(key).malformed(e.to_string()))
     }
 
+    pub(crate) fn optional_parsed<T: FromStr<Err: Display>>(
+        &self,
+        key: &str,
+        at: &Path<'_>,
+    ) -> Result<Option<T>, Rejection> {
+        self.optional(key).map(|_| self.parsed(key, at)).transpose()
+    }
+
     /// A decimal from 0 to 2^64-1 without leading zero.
     pub(crate) fn number(&self, key: &str, at: &Path<'_>) -> Result<u64, Rejection> {
         let text = self.text(key, at)?;
@@ -148,4 +169,50 @@ pub(crate) fn array<'v, 'a>(
         Value::Array(items) => Ok(items),
         _ => Err(at.malformed("expected an array")),
     }
+}
+
+/// An address; an invalid one is noted.
+pub(crate) fn address(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Address> {
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(error) => {
+            let error: NotAnAddress = error;
+            found.note(at.rejection(Code::AddressInvalid, error.to_string()));
+            None
+        }
+    }
+}
+
+/// A scheme of signatures; one outside the list is noted.
+pub(crate) fn scheme(text: &str, at: &Path<'_>, found: &mut Earliest) -> Option<Scheme> {
+    let scheme = text.parse().ok();
+    if scheme.is_none() {
+        found.note_with(Code::UnsupportedScheme, || {
+            let detail = "known are eddsa-ed25519 and ecdsa-ed25519";
+            at.rejection(Code::UnsupportedScheme, detail)
+        });
+    }
+    scheme
+}
+
+/// Hex of any case; never empty.
+pub(crate) fn hex(text: &str, at: &Path<'_>) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = vec![0; text.len() / 2];
+    match hex_decode(text.as_bytes(), &mut bytes) {
+        Ok([_, ..]) => Ok(bytes),
+        _ => Err(not_hex(at)),
+    }
+}
+
+/// [`hex`] where nobody wants the bytes.
+pub(crate) fn check_hex(text: &str, at: &Path<'_>) -> Result<(), Rejection> {
+    let pairs = !text.is_empty() && text.len().is_multiple_of(2);
+    match pairs && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(not_hex(at)),
+    }
+}
+
+fn not_hex(at: &Path<'_>) -> Rejection {
+    at.malformed("expected pairs of hex digits")
 }

@@ -13,25 +13,15 @@ use std::collections::HashMap;
 
 use crate::account::{Account, AccountId, Balance};
 use crate::amount::Amount;
-use crate::clear::History;
 use crate::cut::{Arc, Network, Place};
+use crate::history::History;
 use crate::iou::Iou;
-use crate::rejection::Code;
+use crate::rejection::{Change, Code};
 use crate::request::Request;
 
 /// How often it is begun anew without an IOU, at most: each time costs as much as
 /// the first, and none but locks of sixty digits take more than two.
 const ROUNDS_MAX: usize = 8;
-
-/// One change of a request. Pointers are those of the request as it was sent,
-/// whatever else of it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// JSON pointer to an IOU, its amount or its credit.
-    pub pointer: String,
-    /// What stands there instead; without it, the part is left out.
-    pub value: Option<String>,
-}
 
 /// What the accounts and locks were like that a refused request names.
 #[derive(Debug)]

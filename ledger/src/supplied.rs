@@ -4,13 +4,14 @@
 //! well, under their own name. That such a document is kept says nothing: whoever
 //! has it may have made it up.
 
+use crate::document::{HASH_KEYS, KEYS, read_types};
 use crate::hash::Hash;
-use crate::iou::{Extent, HASH_KEYS, KEYS, check_custom, read_hash, read_types};
+use crate::iou::check_custom;
 use crate::json::{self, Value, member};
 use crate::limits::DEPTH_MAX;
 use crate::puzzle::{DATA_KEYS, Puzzle};
 use crate::rejection::{Code, Earliest, Rejection};
-use crate::shape::{Object, Path};
+use crate::shape::{Extent, Object, Path};
 
 /// The kinds of documents that servers make; nobody supplies one.
 const KINDS: [&str; 5] = ["record", "genesis", "block", "stack", "keys"];
@@ -91,7 +92,7 @@ fn read_custom(
     }
     let hash = Object::new(document.required("hash", at)?, &hash_at, HASH_KEYS)?;
     let types = read_types(&hash, &hash_at, found)?;
-    let name = read_hash(&hash, &hash_at)?;
+    let name = hash.parsed("value", &hash_at)?;
     Object::new(document.required("meta", at)?, &at.key("meta"), &[])?;
     if types.is_some_and(|types| types.digest(&data.to_vec()) != name) {
         let detail = "this is not the hash of the canonical JSON of data";

@@ -19,9 +19,11 @@ use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
 use webwallet_engines::{Neo4j, Redis};
 use webwallet_graphstore::Graphstore;
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear, replay};
+use webwallet_ledger::clear::{Cleared, clear, replay};
 use webwallet_ledger::signature::Keys;
-use webwallet_ledger::{Account, AccountId, Hash, Lock, Pointer, Record, Request, Time, verify};
+use webwallet_ledger::{
+    Account, AccountId, Hash, History, Lock, Pointer, Record, RecordOf, Request, Time, verify,
+};
 use webwallet_openapi::hold;
 use webwallet_proto::blockstack::v1::SealRequest;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;

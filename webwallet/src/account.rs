@@ -6,9 +6,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::client::{Answer, Url, data};
-use crate::command::Outcome;
 use crate::key::Home;
-use crate::output;
+use crate::output::{self, Outcome};
 use crate::transaction::{Balance, Output, row, segment};
 
 /// Which part of a list.

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::{Answer, Server, Url};
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
+use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{output, transaction};
 

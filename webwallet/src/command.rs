@@ -4,8 +4,9 @@
 //! problem or the findings on standard output; 2 could not run (usage, file,
 //! network), the reason on standard error.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::output::Outcome;
 use crate::{
     account, batch, bench, config, conflict, demo, document, events, explain, health, iou, key,
     lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
@@ -20,15 +21,6 @@ pub struct Cli {
     json: bool,
     #[command(subcommand)]
     command: Command,
-}
-
-/// How a command that could run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// Exit code 0.
-    Done,
-    /// Exit code 1.
-    Refused,
 }
 
 const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet config show. Each has a \
@@ -162,8 +154,8 @@ impl Cli {
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
             Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),
-            Command::Completions(completions) => completions.run(),
-            Command::Man(man) => man.run(),
+            Command::Completions(completions) => completions.run(Cli::command()),
+            Command::Man(man) => man.run(Cli::command()),
             Command::BenchFixed(fixed) => fixed.run(),
         }
     }

@@ -18,8 +18,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 use webwallet_api_gateway::Limits;
 
-use crate::command::Outcome;
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// Variables of other commands, which `serve` passes over.
 const OTHER_VARIABLES: [&str; 3] = ["config", "home", "url"];

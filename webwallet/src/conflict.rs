@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::{Hash, Record, Request};
 
-use crate::command::Outcome;
+use crate::output::Outcome;
 use crate::{iou, output};
 
 /// `webwallet verify-conflict`

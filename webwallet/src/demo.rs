@@ -25,9 +25,9 @@ use webwallet_ledger::request::body_of;
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, data};
-use crate::command::Outcome;
 use crate::config::Config;
 use crate::key::{Keys, Labels, Scheme};
+use crate::output::Outcome;
 use crate::{clock, logs, output, serve, transaction};
 
 /// `webwallet demo`

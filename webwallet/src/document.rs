@@ -8,9 +8,8 @@ use clap::{Args, Subcommand};
 use webwallet_ledger::Supplied;
 
 use crate::client::{Answer, Url, data};
-use crate::command::Outcome;
 use crate::key::Labels;
-use crate::output;
+use crate::output::{self, Outcome};
 use crate::transaction::segment;
 
 /// `webwallet document ...`

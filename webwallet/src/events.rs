@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::{Answer, Server, Stream, Url};
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
+use crate::output::Outcome;
 use crate::{output, transaction};
 
 /// The wait before a server that cut the stream is asked again.

@@ -5,8 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use webwallet_api_gateway::problem::Kind;
 
-use crate::command::Outcome;
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// `webwallet explain`
 #[derive(Args)]

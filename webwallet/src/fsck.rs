@@ -14,9 +14,11 @@ use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Page, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, Time};
+use webwallet_ledger::{
+    Account, AccountId, Address, Amount, Hash, History, Lock, Pointer, Record, RecordOf, Time,
+};
 
 /// Records and accounts asked for at a time.
 const PAGE: usize = 500;

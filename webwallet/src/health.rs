@@ -15,9 +15,8 @@ use webwallet_proto::tls::Tls;
 use webwallet_proto::{blockstack, graphstore, hashtable, serve};
 
 use crate::client::{Answer, Server};
-use crate::command::Outcome;
 use crate::config::{self, Config, Role};
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// Longer than a server takes that is ready; shorter than a supervisor waits.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use webwallet_ledger::clear::{Nothing, clear};
+use webwallet_ledger::clear::clear;
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
-use webwallet_ledger::signature;
 use webwallet_ledger::time::Time;
 use webwallet_ledger::verify::verify;
+use webwallet_ledger::{Nothing, signature};
 
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
+use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, output};
 

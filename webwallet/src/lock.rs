@@ -8,17 +8,17 @@ use clap::Args;
 use faster_hex::hex_check;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use webwallet_ledger::Pointer;
 use webwallet_ledger::draft::{Draft, add_signature};
 use webwallet_ledger::lock::{Lock, Solver};
 use webwallet_ledger::puzzle::Puzzle;
-use webwallet_ledger::record::Pointer;
 use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::clock;
-use crate::command::Outcome;
 use crate::key::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
+use crate::output::Outcome;
 use crate::pay::{self, EXPIRY_DAYS};
 use crate::problem::Problem;
 

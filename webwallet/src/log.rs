@@ -9,9 +9,8 @@ use serde_json::Value;
 use webwallet_proto::token::Token;
 
 use crate::client::{Answer, Server, Url, data};
-use crate::command::Outcome;
 use crate::key::Labels;
-use crate::output;
+use crate::output::{self, Outcome};
 use crate::transaction::segment;
 
 /// `webwallet block`

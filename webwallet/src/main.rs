@@ -44,7 +44,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use command::{Cli, Outcome};
+use command::Cli;
+use output::Outcome;
 
 /// Requests, records and index entries are made on one thread and freed on
 /// another, some thirty small pieces for a payment. The system's allocator took

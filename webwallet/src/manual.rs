@@ -5,11 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::command::{Cli, Outcome};
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// `webwallet man`
 #[derive(Args)]
@@ -21,8 +20,7 @@ pub struct Man {
 
 impl Man {
     /// Prints the page of `webwallet`, or writes all pages.
-    pub fn run(&self) -> anyhow::Result<Outcome> {
-        let command = Cli::command();
+    pub fn run(&self, command: Command) -> anyhow::Result<Outcome> {
         match &self.dir {
             Some(dir) => {
                 fs::create_dir_all(dir)
@@ -48,9 +46,9 @@ pub struct Completions {
 
 impl Completions {
     /// Prints the script that a shell reads.
-    pub fn run(&self) -> anyhow::Result<Outcome> {
+    pub fn run(&self, mut command: Command) -> anyhow::Result<Outcome> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "webwallet", &mut script);
+        clap_complete::generate(self.shell, &mut command, "webwallet", &mut script);
         output::line(script.trim_ascii_end())?;
         Ok(Outcome::Done)
     }

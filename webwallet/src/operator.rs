@@ -9,9 +9,9 @@ use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_proto::link::Link;
 
-use crate::command::Outcome;
 use crate::config::{self, Config, Flags, Role};
 use crate::data::Data;
+use crate::output::Outcome;
 use crate::{engine, fsck, logs, output, rebuild, safety, serve};
 
 /// `webwallet fsck`

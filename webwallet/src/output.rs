@@ -6,6 +6,15 @@
 
 use std::io::{self, Write as _};
 
+/// How a command that could run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1.
+    Refused,
+}
+
 /// Writes one line to standard output and flushes it: a script waits for it.
 pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -20,8 +20,8 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::command::Outcome;
 use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, iou, output, transaction};
 

@@ -13,9 +13,8 @@ use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, ReceiptError};
 
 use crate::client::{Answer, Url};
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
-use crate::output;
+use crate::output::{self, Outcome};
 use crate::transaction::segment;
 
 /// How often a record that is not sealed yet is asked for again.

@@ -31,9 +31,9 @@ use webwallet_proto::tls::Tls;
 use webwallet_proto::token::{Guarded, Token};
 use webwallet_proto::{blockstack, graphstore, hashtable};
 
-use crate::command::Outcome;
 use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
+use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
 use crate::{engine, logs, output, refill};
 

@@ -6,9 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::client::{Answer, Url, data};
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// `webwallet transaction`
 #[derive(Args)]

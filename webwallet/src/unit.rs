@@ -6,9 +6,8 @@ use serde::Deserialize;
 
 use crate::account::{Page, more};
 use crate::client::{Answer, Url, data};
-use crate::command::Outcome;
 use crate::key::{Home, Labels};
-use crate::output;
+use crate::output::{self, Outcome};
 use crate::transaction::Balance;
 
 /// `webwallet unit`

@@ -25,11 +25,12 @@ use tonic::{Response, Status, async_trait};
 use tower::ServiceExt as _;
 use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_ledger::account::{Account, AccountId};
-use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::clear::{self, Cleared};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{
     Address, Amount, Draft, Hash, Lock, Pointer, Record, Supplied, Time, request,
 };
+use webwallet_ledger::{History, RecordOf};
 use webwallet_openapi::hold;
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_server::Blockstack;

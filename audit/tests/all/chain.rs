@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use webwallet_audit::{Audit, Report, Source};
 use webwallet_ledger::block::{Block, Genesis, Header, Keys, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
-use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::clear::{self, Cleared};
 use webwallet_ledger::merkle::{Node, Range, Sha3, Sha256, TreeHash};
 use webwallet_ledger::note::{self, Note, VerifierKey};
 use webwallet_ledger::state::State;
@@ -18,6 +18,7 @@ use webwallet_ledger::tile::{self, Level, TileId};
 use webwallet_ledger::{
     Account, AccountId, Address, Draft, Hash, Record, Request, Time, signature,
 };
+use webwallet_ledger::{History, RecordOf};
 
 /// The log's origin.
 pub const DOMAIN: &str = "audit.example";

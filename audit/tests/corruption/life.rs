@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use webwallet_ledger::clear::{self, Cleared, History, RecordOf};
+use webwallet_ledger::clear::{self, Cleared};
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::lock::puzzle_of;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
@@ -19,6 +19,7 @@ use webwallet_ledger::{
     Account, AccountId, Address, Draft, Hash, Lock, Locker, Pointer, Request, Solver, Time,
     signature,
 };
+use webwallet_ledger::{History, RecordOf};
 
 use crate::chain::{DOMAIN, Log, address, canonical, secret};
 

@@ -16,12 +16,13 @@ use bytes::Bytes;
 use tokio_stream::Stream;
 use tonic::{Request as Call, Response, Status};
 use webwallet_blockstack::{Blockstack, Config, Files, Folder, Head, LogKey, Published, Seal};
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::tile::TileId;
 use webwallet_ledger::{
     Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Request, Time,
 };
+use webwallet_ledger::{History, RecordOf};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 use webwallet_proto::graphstore::v1::{self as graphstore, IntendRequest, Intent};

@@ -300,6 +300,16 @@ pub(super) fn integer(number: u64) -> BoltType {
     BoltType::from(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
+/// The only row of an answer.
+pub(super) fn first(rows: &[Row]) -> Result<&Row, Failure> {
+    rows.first().ok_or_else(|| Failure::Unexplained("an answer without a row".into()))
+}
+
+/// A column of a row.
+pub(super) fn get<'a, T: serde::Deserialize<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
+    row.get(name).map_err(|e| Failure::Unexplained(format!("the column {name} of an answer: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

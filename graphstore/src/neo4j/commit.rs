@@ -6,10 +6,10 @@ use std::time::Duration;
 use neo4rs::query;
 use webwallet_ledger::{AccountId, Address};
 
-use super::bolt::{Failure, Transaction, integer};
-use super::plan::{Chain, Known, changed, plan, touched, used};
-use super::read::{lock, parsed, totals};
-use super::schema::{SHARD, first, get};
+use super::bolt::{Failure, Transaction, first, get, integer};
+use super::plan::{Known, changed, plan, touched, used};
+use super::read::{Chain, lock, parsed, totals};
+use super::statements::SHARD;
 use super::{Inner, Stopped};
 use crate::store::{Batch, Committed, Error, Intended, Intent};
 use crate::unit::Totals;

@@ -11,10 +11,9 @@ use neo4rs::{BoltType, Query, query};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Address, Lock};
 
-use super::bolt::{Bolt, Failure, integer, list, packed};
-use super::read::parsed;
-use super::schema::{FORMAT, SHARD, get};
-use super::statements::Statements;
+use super::bolt::{Bolt, Failure, get, integer, list, packed};
+use super::read::{lock, parsed};
+use super::statements::{FORMAT, SHARD, Statements};
 use crate::unit::Totals;
 
 /// Accounts or locks read at a time.
@@ -109,7 +108,7 @@ async fn count_locks(
         after = get(last, "id")?;
         for row in &rows {
             if get(row, "open")? {
-                let Lock { account, amount, .. } = super::read::lock(row)?;
+                let Lock { account, amount, .. } = lock(row)?;
                 let totals = units.entry(account.unit).or_default();
                 totals.locked = totals.locked.plus(&amount);
             }

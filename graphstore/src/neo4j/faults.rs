@@ -3,8 +3,9 @@
 use neo4rs::query;
 
 use super::Inner;
-use super::bolt::Failure;
-use super::schema::{SHARD, get, missing};
+use super::bolt::{Failure, get};
+use super::schema::missing;
+use super::statements::SHARD;
 use crate::store::Error;
 
 impl Inner {

@@ -13,31 +13,10 @@ use webwallet_ledger::{Account, AccountId, Address, Lock, Output, Pointer, Recor
 
 use super::bolt::{integer, list, packed};
 use super::count;
-use super::schema::SHARD;
-use super::statements::Statements;
+use super::read::{CHAIN_MAX, Chain};
+use super::statements::{SHARD, Statements};
 use crate::store::{Batch, Error};
 use crate::unit::Totals;
-
-/// Outputs of one account at most: they share the number's lower half.
-pub(super) const CHAIN_MAX: u64 = 1 << 31;
-
-/// An account in the graph.
-#[derive(Clone)]
-pub(super) struct Chain {
-    /// Its number.
-    pub(super) no: u64,
-    /// How many outputs it has had, which is the place of its unspent one.
-    pub(super) s: u64,
-    /// What the last one left.
-    pub(super) account: Account,
-}
-
-impl Chain {
-    /// Position of the unspent output.
-    fn position(&self) -> u64 {
-        self.no * CHAIN_MAX + self.s
-    }
-}
 
 /// What a batch finds, behind the fence.
 pub(super) struct Known {

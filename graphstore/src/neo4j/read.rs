@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use neo4rs::{BoltType, Query, Row, query};
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::clear::RecordOf;
-use webwallet_ledger::{Account, AccountId, Address, Amount, Hash, Lock, Output, Pointer, Time};
+use webwallet_ledger::{
+    Account, AccountId, Address, Amount, Hash, Lock, Output, Pointer, RecordOf, Time,
+};
 
 use super::Inner;
-use super::bolt::{Failure, integer, packed};
-use super::plan::Chain;
-use super::schema::{SHARD, first, get};
+use super::bolt::{Failure, first, get, integer, packed};
+use super::statements::SHARD;
 use crate::store::{Error, Head, Intent, Loaded, Page, Placed, Stored};
 use crate::unit::{Totals, Unit};
 
@@ -21,6 +21,27 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(1);
 const ANSWER_BYTES: usize = 4 << 20;
 /// Records or intents fetched at a time: the largest records are 60 KiB.
 const STEP: u32 = 64;
+
+/// Outputs of one account at most: they share the number's lower half.
+pub(super) const CHAIN_MAX: u64 = 1 << 31;
+
+/// An account in the graph.
+#[derive(Clone)]
+pub(super) struct Chain {
+    /// Its number.
+    pub(super) no: u64,
+    /// How many outputs it has had, which is the place of its unspent one.
+    pub(super) s: u64,
+    /// What the last one left.
+    pub(super) account: Account,
+}
+
+impl Chain {
+    /// Position of the unspent output.
+    pub(super) fn position(&self) -> u64 {
+        self.no * CHAIN_MAX + self.s
+    }
+}
 
 impl Inner {
     /// Where the graph stands.

@@ -14,7 +14,7 @@ use webwallet_ledger::{AccountId, Address, Hash, Pointer};
 
 use super::Inner;
 use super::bolt::{Failure, Transaction, list, packed};
-use super::plan::CHAIN_MAX;
+use super::read::CHAIN_MAX;
 use crate::store::{Error, Page};
 
 /// How often it is tried: what has been planned stays so, and each try that the

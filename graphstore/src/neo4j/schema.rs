@@ -4,17 +4,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use neo4rs::{Row, query};
+use neo4rs::query;
 
-use super::bolt::{Bolt, Failure, Settings, Transaction, statement};
+use super::bolt::{Bolt, Failure, Settings, Transaction, first, get, statement};
 use super::count;
+use super::statements::{FORMAT, SHARD};
 use crate::store::Error;
 
-/// The only Shard: one writer numbers everything.
-pub(super) const SHARD: &str = "main";
-/// The form of the data: from 2 on each unit says what it comes to. A graph of a
-/// newer form is not touched.
-pub(super) const FORMAT: i64 = 2;
 /// The first answer of all. A server that gives it is there, however busy.
 const FIRST_DEADLINE: Duration = Duration::from_secs(4);
 /// Oldest version whose answers these statements were tried on.
@@ -268,14 +264,4 @@ async fn taken(transaction: &mut Transaction, domain: &str) -> Result<u64, Refus
     // Another start may have made it meanwhile.
     is_ours(&get::<String>(row, "domain")?, get(row, "format")?, domain)?;
     get(row, "epoch").map_err(Refusal::Failed)
-}
-
-/// The only row of an answer.
-pub(super) fn first(rows: &[Row]) -> Result<&Row, Failure> {
-    rows.first().ok_or_else(|| Failure::Unexplained("an answer without a row".into()))
-}
-
-/// A column of a row.
-pub(super) fn get<'a, T: serde::Deserialize<'a>>(row: &'a Row, name: &str) -> Result<T, Failure> {
-    row.get(name).map_err(|e| Failure::Unexplained(format!("the column {name} of an answer: {e}")))
 }

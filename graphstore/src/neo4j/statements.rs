@@ -5,6 +5,12 @@
 
 use super::bolt::statement;
 
+/// The only Shard: one writer numbers everything.
+pub(super) const SHARD: &str = "main";
+/// The form of the data: from 2 on each unit says what it comes to. A graph of a
+/// newer form is not touched.
+pub(super) const FORMAT: i64 = 2;
+
 macro_rules! statements {
     ($($name:ident)*) => {
         /// All statements but those that open a graph.

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
-use webwallet_ledger::clear::History;
-use webwallet_ledger::{Address, Hash, Record, Request, Time};
+use webwallet_ledger::{Address, Hash, History, Record, Request, Time};
 
 use crate::graph::Alone;
 use crate::locks::{

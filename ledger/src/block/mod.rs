@@ -16,8 +16,8 @@ pub use stack::Stack;
 use faster_hex::hex_string;
 
 use crate::document::{self, Document};
+use crate::fault::{self, LeafError};
 use crate::hash::Hash;
-use crate::leaf::{self, LeafError};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::merkle::Node;
 use crate::rejection::Rejection;
@@ -121,7 +121,7 @@ impl Block {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Block, LeafError> {
-        leaf::parse_header(bytes, "block", Block::read)
+        fault::parse_header(bytes, "block", Block::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Block, Rejection> {

@@ -5,8 +5,8 @@ use faster_hex::hex_string;
 
 use crate::block::header;
 use crate::document::{self, Document};
+use crate::fault::{self, LeafError};
 use crate::hash::Hash;
-use crate::leaf::{self, LeafError};
 use crate::merkle::Node;
 use crate::rejection::Rejection;
 use crate::shape::Path;
@@ -66,7 +66,7 @@ impl Stack {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Stack, LeafError> {
-        leaf::parse_header(bytes, "stack", Stack::read)
+        fault::parse_header(bytes, "stack", Stack::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Stack, Rejection> {

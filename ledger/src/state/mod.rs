@@ -10,8 +10,8 @@ mod pieces;
 mod proof;
 mod tree;
 
-pub use proof::{Proof, ProofError};
-pub use tree::{EMPTY, Tree};
+pub use proof::{EMPTY, Proof, ProofError};
+pub use tree::Tree;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ use crate::hash::Hash;
 use crate::json::write_texts;
 use crate::lock::Lock;
 use crate::merkle::Node;
-use crate::record::{Pointer, Record};
+use crate::pointer::Pointer;
+use crate::record::Record;
 
 /// Where an account stands in the tree of accounts.
 pub fn account_key(account: &AccountId) -> Node {

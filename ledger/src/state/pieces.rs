@@ -10,7 +10,7 @@ use crate::amount::Amount;
 use crate::hash::Hash;
 use crate::lock::Lock;
 use crate::merkle::Node;
-use crate::record::Pointer;
+use crate::pointer::Pointer;
 use crate::state::{Held, Kept, Line, State, lock_key, read_balance, write_balance};
 
 /// First byte of a piece that is an account.

@@ -8,7 +8,28 @@ use crate::limits::DEPTH_MAX;
 use crate::merkle::{Node, Sha3, TreeHash};
 use crate::rejection::Rejection;
 use crate::shape::{Object, Path, array, text};
-use crate::state::tree::{EMPTY, common, leaf_hash, side};
+
+/// The root of a tree, or hash of a subtree, with nothing in it.
+pub const EMPTY: Node = [0; 32];
+
+/// The hash of a subtree with a single leaf.
+pub(super) fn leaf_hash(key: &Node, value: &Node) -> Node {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(key);
+    bytes[32..].copy_from_slice(value);
+    Sha3::leaf(&bytes)
+}
+
+/// The side of a key below a node so deep: 0 is left.
+pub(super) fn side(key: &Node, depth: usize) -> usize {
+    usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
+}
+
+/// How many bits two keys have in common; 256 when they are the same.
+pub(super) fn common(a: &Node, b: &Node) -> usize {
+    let differs = a.iter().zip(b).position(|(a, b)| a != b);
+    differs.map_or(256, |i| i * 8 + (a[i] ^ b[i]).leading_zeros() as usize)
+}
 
 /// What is under a key, or that nothing is. Nothing in it is to be believed
 /// before [`Proof::check`].

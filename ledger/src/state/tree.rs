@@ -12,32 +12,11 @@
 //! 64 bytes and what it holds, the nodes above it 58 bytes on average.
 
 use crate::merkle::{Node, Sha3, TreeHash};
-use crate::state::proof::Proof;
+use crate::state::proof::{EMPTY, Proof, common, leaf_hash, side};
 
-/// The root of a tree, or hash of a subtree, with nothing in it.
-pub const EMPTY: Node = [0; 32];
 /// Stands for the hash of a node that is to be computed: no hash function has
 /// ever given it.
 const UNKNOWN: Node = [0; 32];
-
-/// The hash of a subtree with a single leaf.
-pub(super) fn leaf_hash(key: &Node, value: &Node) -> Node {
-    let mut bytes = [0; 64];
-    bytes[..32].copy_from_slice(key);
-    bytes[32..].copy_from_slice(value);
-    Sha3::leaf(&bytes)
-}
-
-/// The side of a key below a node so deep: 0 is left.
-pub(super) fn side(key: &Node, depth: usize) -> usize {
-    usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
-}
-
-/// How many bits two keys have in common; 256 when they are the same.
-pub(super) fn common(a: &Node, b: &Node) -> usize {
-    let differs = a.iter().zip(b).position(|(a, b)| a != b);
-    differs.map_or(256, |i| i * 8 + (a[i] ^ b[i]).leading_zeros() as usize)
-}
 
 /// A place in a list: of nothing, of a leaf or of a node, in four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

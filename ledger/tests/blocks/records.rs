@@ -1,9 +1,9 @@
 //! Records as leaves: their IOUs are read with them, and which rule a bad one
 //! breaks does not depend on who reads it.
 
-use webwallet_ledger::clear::{Cleared, Nothing, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::{Entry, Fault, Leaf};
-use webwallet_ledger::{Code, Record};
+use webwallet_ledger::{Code, Nothing, Record};
 
 use crate::party::{DOMAIN, Ledger, body, draft, now, party};
 use crate::{data_of, named, refusal};

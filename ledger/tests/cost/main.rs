@@ -10,11 +10,11 @@ use cap::Cap;
 use cpu_time::ThreadTime;
 use mimalloc::MiMalloc;
 use rand::SeedableRng;
-use webwallet_ledger::clear::{Cleared, Nothing, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{self, Check, Keys, Scheme, public_of, sign_eddsa};
-use webwallet_ledger::{Address, Draft, Hash, Rejection, Request, verify};
+use webwallet_ledger::{Address, Draft, Hash, Nothing, Rejection, Request, verify};
 
 /// The allocator of the server: the system's own gives pages back between two
 /// requests and has them cleared again, which is a tenth of the time.

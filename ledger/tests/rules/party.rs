@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::{Keys, public_of};
 use webwallet_ledger::{
     Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Rejection, Request, Time,
     verify,
 };
+use webwallet_ledger::{History, RecordOf};
 
 pub const DOMAIN: &str = "example.net";
 

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use webwallet_ledger::clear::{Cleared, Nothing, clear};
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::limits::DEPTH_MAX;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Keys, Scheme, public_of};
-use webwallet_ledger::{Hash, Locker, Rejection, Request, Time, json, verify};
+use webwallet_ledger::{Hash, Locker, Nothing, Rejection, Request, Time, json, verify};
 use webwallet_tests::party::{DOMAIN, Party, draft, party, time};
 use webwallet_tests::process::{Process, agent, get, post};
 

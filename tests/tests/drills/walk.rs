@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use webwallet_graphstore::store::{Batch, Committed, Page, Store};
 use webwallet_graphstore::{Embedded, Sizes};
-use webwallet_ledger::clear::{Cleared, History, RecordOf, clear};
-use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer, Request};
+use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::{
+    Account, AccountId, Address, Hash, History, Lock, Pointer, RecordOf, Request,
+};
 
 use crate::rounds;
 

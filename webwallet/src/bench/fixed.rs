@@ -16,8 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use webwallet_api_gateway::Limits;
 
-use crate::command::Outcome;
-use crate::output;
+use crate::output::{self, Outcome};
 
 /// `webwallet bench-fixed`
 #[derive(Args)]

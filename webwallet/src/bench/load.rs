@@ -26,6 +26,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Latencies are kept in microseconds, to this one.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
+/// For runs that end when all was sent.
+pub const WHOLE_COUNT: Duration = Duration::from_secs(3600);
+
 /// When requests are sent.
 #[derive(Clone, Copy)]
 pub enum Pace {

@@ -30,13 +30,13 @@ use tempfile::TempDir;
 use self::calibrate::Calibration;
 use self::child::Server;
 use self::engines::Engines;
-use self::load::{Pace, Tally};
+use self::load::{Pace, Tally, WHOLE_COUNT};
 use self::machine::{Cpus, Machine, resident_mib};
-use self::report::{Counted, Figure, Goal, Report, Run};
+use self::report::{Counted, Figure, Goal, Report, Run, progress};
 use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
-use crate::command::Outcome;
 use crate::config::Config;
+use crate::output::Outcome;
 use crate::{clock, output, serve};
 
 const SIGNERS: usize = 10_000;
@@ -46,8 +46,6 @@ const IDLE_OVERHEAD_MS: f64 = 0.7;
 const RESIDENT_MIB_MAX: f64 = 60.0;
 const BINARY_MB_MAX: f64 = 40.0;
 const READY_MS_MAX: f64 = 3000.0;
-/// For runs that end when all was sent.
-const WHOLE_COUNT: Duration = Duration::from_secs(3600);
 const MILLION: u64 = 1_000_000;
 /// Requests that are signed and sent at once while a million is made.
 const MILLION_PART: usize = 50_000;
@@ -386,8 +384,4 @@ fn load(
 ) -> anyhow::Result<Tally> {
     let (listen, process, cpu) = (server.listen, server.id(), cpus.load);
     load::Run { listen, process, clients, posts, again: false, pace, time_max, cpu }.measure()
-}
-
-fn progress(text: &str) {
-    eprintln!("{text}");
 }

@@ -9,6 +9,11 @@ use super::load::Tally;
 use super::machine::Machine;
 use crate::output;
 
+/// Says what is being measured.
+pub fn progress(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Which side of its limit a figure is to be on.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Goal {

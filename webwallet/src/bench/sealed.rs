@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::load::{Pace, Tally};
-use super::report::{Figure, Goal, Run};
+use super::load::{Pace, Tally, WHOLE_COUNT};
+use super::report::{Figure, Goal, Run, progress};
 use super::signers::{Pairs, Terms};
-use super::{Measurement, SIGNERS, WHOLE_COUNT, load, progress, start};
+use super::{Measurement, SIGNERS, load, start};
 
 /// Part of the rate without sealing that must be left with it.
 const RATE_LEFT: f64 = 0.75;

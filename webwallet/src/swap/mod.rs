@@ -26,8 +26,8 @@ use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
 use crate::client::{Server, Url};
-use crate::command::Outcome;
 use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, lock, output, pay};
 

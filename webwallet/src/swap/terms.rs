@@ -13,13 +13,13 @@ use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use webwallet_ledger::Pointer;
 use webwallet_ledger::account::AccountId;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::amount::Amount;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
-use webwallet_ledger::record::Pointer;
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, data};

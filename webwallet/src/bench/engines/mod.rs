@@ -22,11 +22,10 @@ use webwallet_proto::graphstore::v1::{ClearRequest, clear_reply};
 
 use self::zipf::{HOLDERS, Payment, Town};
 use super::child::Server;
-use super::load::{self, Pace, Tally};
+use super::load::{self, Pace, Tally, WHOLE_COUNT};
 use super::machine::{Cpu, Machine};
-use super::report::{EnginesReport, Figure};
+use super::report::{EnginesReport, Figure, progress};
 use super::signers::{Pairs, Signers, Terms};
-use super::{WHOLE_COUNT, progress};
 use crate::config::Config;
 use crate::{clock, engine};
 
