@@ -48,6 +48,7 @@ pub(crate) async fn get_server(
             iou_signatures: limits::IOU_SIGNATURES_MAX,
             record_bytes: limits::RECORD_BYTES_MAX,
             depth: limits::DEPTH_MAX,
+            values: limits::VALUES_MAX,
             page: LIMIT_MAX,
             document_bytes: gateway.limits().document_bytes_max,
             header_bytes: gateway.limits().header_bytes_max,

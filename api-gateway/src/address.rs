@@ -14,7 +14,7 @@ use webwallet_proto::graphstore::v1 as graph;
 use crate::answer;
 use crate::cursor::List;
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
 
@@ -50,7 +50,7 @@ pub(crate) async fn get_address(
     let filter = [address.as_str(), &counter];
     let list = List { name: "units", filter: &filter };
     let after = match query.get("cursor") {
-        Some(cursor) => String::from_utf8(list.key(cursor)?).map_err(|_| not_a_key())?,
+        Some(cursor) => list.text::<Address>(cursor)?,
         None => String::new(),
     };
     // One more than is shown tells whether there is more.
@@ -148,10 +148,9 @@ async fn outputs(
     let unspent = name == "unspent";
     let (mut before, mut after) = (0, String::new());
     if let Some(cursor) = query.get("cursor") {
-        let key = list.key(cursor)?;
         match unspent {
-            true => after = String::from_utf8(key).map_err(|_| not_a_key())?,
-            false => before = u64::from_be_bytes(key.try_into().map_err(|_| not_a_key())?),
+            true => after = list.text::<Pointer>(cursor)?,
+            false => before = list.number(cursor)?,
         }
     }
     let call = graph::OutputsRequest {
@@ -197,9 +196,6 @@ fn counter(query: &Query<'_>) -> Result<Option<Address>, Problem> {
 }
 
 /// The digest was right, so another version of this gateway has made the key.
-pub(crate) fn not_a_key() -> Problem {
-    Problem::new(Other::CursorInvalid, "the cursor is of another version; start the list again")
-}
 
 /// Appends a JSON string.
 pub(crate) fn text(body: &mut Vec<u8>, text: &str) {

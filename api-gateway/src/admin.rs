@@ -31,21 +31,26 @@ pub struct Access {
     pub token: Option<String>,
 }
 
+/// The metrics alone.
+pub(crate) fn metrics(access: Access) -> Router {
+    let metrics = access.metrics.clone();
+    let metrics = get(move || async move { exposition(metrics.render()) });
+    guarded(Router::new().route("/metrics", metrics), access)
+}
+
+fn guarded(router: Router, access: Access) -> Router {
+    router.route_layer(from_fn_with_state(access.token.map(Arc::<str>::from), guard))
+}
+
 pub(crate) fn router(gateway: &Gateway, access: Access) -> Router {
-    let token = access.token.map(Arc::<str>::from);
-    let metrics = access.metrics;
-    let guarded = Router::new()
-        .route("/metrics", get(move || async move { exposition(metrics.render()) }))
-        .route("/seal", post(seal))
-        .route("/log-key", post(rotate_log_key))
-        .with_state(gateway.clone())
-        .route_layer(from_fn_with_state(token, guard));
+    let commands = Router::new().route("/seal", post(seal)).route("/log-key", post(rotate_log_key));
+    let commands = guarded(commands.with_state(gateway.clone()), access.clone());
     // Health stays open: a load balancer has no token, and it gives nothing away.
     let health = Router::new()
         .route("/livez", get(about::get_livez))
         .route("/readyz", get(about::get_readyz))
         .with_state(gateway.clone());
-    guarded.merge(health)
+    metrics(access).merge(commands).merge(health)
 }
 
 /// `POST /seal`: seals all that has cleared; `?stack=true` begins with a stack.

@@ -111,7 +111,13 @@ pub(crate) fn fixed_if(fixed: bool, asked: &HeaderMap, body: Bytes) -> Response 
     }
 }
 
-fn kept(asked: &HeaderMap, tag: &str, form: Form, body: impl FnOnce() -> Bytes) -> Response {
+/// An answer that is true for ever under this tag.
+pub(crate) fn kept(
+    asked: &HeaderMap,
+    tag: &str,
+    form: Form,
+    body: impl FnOnce() -> Bytes,
+) -> Response {
     let mut response = if holds(asked, tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

@@ -21,6 +21,7 @@ use webwallet_ledger::request::{Refusal, Request, body_too_large};
 use webwallet_ledger::{Code, Rejection};
 use webwallet_proto::graphstore::v1::ClearReply;
 
+use crate::allowance::Held;
 use crate::answer::{self, Form};
 use crate::body::{self, Place};
 use crate::clients::Connected;
@@ -180,9 +181,11 @@ fn one_by_one(
             return None;
         }
         let outcome = match verified.next().await? {
-            Ok(Ok((request, body, _place))) => {
-                transaction::decide(&gateway, Ok(request), &body, false).await
-            }
+            // Asked for every line: a batch may outlast what was true at its head.
+            Ok(Ok((request, body, _place))) => match gateway.prover().permit().await {
+                Ok(()) => transaction::decide(&gateway, Ok(request), &body, false).await,
+                Err(problem) => Err(problem),
+            },
             Ok(Err(refusal)) => transaction::refused(&gateway, refusal.into()).await,
             Err(problem) => Err(problem),
         };
@@ -211,13 +214,14 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
     let submitted = unfold(submitting, |mut submitting| async {
         let Submitting { gateway, verified, clearing, decided } = &mut submitting;
         let submitted = match verified.next().await? {
-            Ok(Ok((request, body, place))) => match gateway.allowances().hold(&request).await {
-                Ok(held) => {
+            Ok(Ok((request, body, place))) => match held(gateway, &request).await {
+                Ok(Ok(held)) => {
                     let reply = clearing.clear(request, held).await;
                     *decided = CancellationToken::new();
                     Submitted::Clearing(reply, body, place, decided.clone().drop_guard())
                 }
-                Err(short) => Submitted::Refused(short, decided.clone()),
+                Ok(Err(short)) => Submitted::Refused(short, decided.clone()),
+                Err(problem) => Submitted::Failed(problem),
             },
             Ok(Err(refusal)) => Submitted::Refused(refusal.into(), decided.clone()),
             Err(problem) => Submitted::Failed(problem),
@@ -225,6 +229,13 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
         Some((submitted, submitting))
     });
     submitted.map(move |submitted| finished(finishing.clone(), submitted)).buffered(UNDER_WAY)
+}
+
+/// What a request may clear with, in time; asked for every line, since a batch may
+/// outlast what was true at its head.
+async fn held(gateway: &Gateway, request: &Request) -> Result<Result<Held, Refused>, Problem> {
+    gateway.prover().permit().await?;
+    Ok(gateway.allowances().hold(request).await)
 }
 
 enum Submitted {

@@ -1,23 +1,29 @@
 //! Reading a request's body: at most so many bytes, in at most so much time,
-//! and no more than so many bytes of all requests together.
+//! and no more than so many bytes of all requests together. And what large answers
+//! hold until they are read.
 //!
 //! A place is taken for bytes that have come, not for those announced: keeping
 //! others out costs a peer the sending of every byte.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::header;
-use http_body::Body as _;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_too_large;
 
+use crate::answer::Lasting;
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
 
@@ -26,19 +32,52 @@ use crate::problem::{Other, Problem};
 /// answer; but nobody gets to send for ever.
 const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Room for the bodies of all requests, counted in bytes.
+/// Bytes of a piece in which a large answer goes out. One of a piece or less goes
+/// out whole.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Room for any answer: the largest are bundles of 256 leaves of 60 KiB.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Room for the bodies of all requests or answers, counted in bytes.
+#[derive(Clone)]
 pub(crate) struct Room(Arc<Semaphore>);
 
-/// What one request has taken of it; given back when dropped.
+/// What one of them has taken of it; given back when dropped.
 pub(crate) struct Place {
     room: Arc<Semaphore>,
     taken: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
-    pub(crate) fn new(limits: &Limits) -> Room {
-        let bytes = limits.body_bytes_in_flight_max.clamp(BODY_BYTES_MAX, Semaphore::MAX_PERMITS);
-        Room(Arc::new(Semaphore::new(bytes)))
+    /// For what is sent to us.
+    pub(crate) fn of_requests(limits: &Limits) -> Room {
+        Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX))
+    }
+
+    /// For what we send.
+    pub(crate) fn of_answers(limits: &Limits) -> Room {
+        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX))
+    }
+
+    fn new(bytes: usize) -> Room {
+        Room(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// A large answer in its place, until it is read or given up: in pieces, so that
+    /// it is seen whether its client reads.
+    pub(crate) async fn placed(&self, response: Response) -> Result<Response, Problem> {
+        let size = response.body().size_hint().exact().unwrap_or_default();
+        if size <= PIECE_BYTES as u64 {
+            return Ok(response);
+        }
+        let mut place = self.place();
+        place.take(usize::try_from(size).unwrap_or(usize::MAX))?;
+        let (parts, body) = response.into_parts();
+        let whole = body.collect().await.map_err(|_| unread())?.to_bytes();
+        let mut response =
+            Response::from_parts(parts, Body::new(Pieces { rest: whole, _place: place }));
+        response.extensions_mut().insert(Lasting);
+        Ok(response)
     }
 
     /// A place without a byte yet.
@@ -65,8 +104,7 @@ impl Place {
 
     /// Takes room for so many bytes more; never by waiting.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
-        let full =
-            || Problem::new(Other::Overloaded, "the requests in flight are as large as may be");
+        let full = || Problem::new(Other::Overloaded, "what is in flight is as large as may be");
         let bytes = u32::try_from(bytes).map_err(|_| full())?;
         let more = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| full())?;
         match &mut self.taken {
@@ -74,6 +112,38 @@ impl Place {
             None => self.taken = Some(more),
         }
         Ok(())
+    }
+}
+
+fn unread() -> Problem {
+    Problem::new(Other::Unavailable, "the answer could not be made")
+}
+
+/// An answer of which a piece goes out after the other.
+struct Pieces {
+    rest: Bytes,
+    _place: Place,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.rest.len().min(PIECE_BYTES);
+        let piece = self.rest.split_to(next);
+        Poll::Ready((next > 0).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }
 

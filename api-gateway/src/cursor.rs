@@ -9,6 +9,8 @@
 //! what the list shows anyway. So no key is needed, and every gateway
 //! understands the cursors of every other.
 
+use std::str::FromStr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use webwallet_ledger::Hash;
@@ -36,13 +38,24 @@ impl List<'_> {
     }
 
     /// The key inside a cursor of this list.
-    pub(crate) fn key(&self, cursor: &str) -> Result<Vec<u8>, Problem> {
-        let refused = || Problem::new(Other::CursorInvalid, "cursor was not given for this list");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
+    fn key(&self, cursor: &str) -> Result<Vec<u8>, Problem> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_of_this_list())?;
         match bytes.split_first_chunk::<DIGEST_BYTES>() {
             Some((digest, key)) if *digest == self.digest(key) => Ok(key.to_vec()),
-            _ => Err(refused()),
+            _ => Err(not_of_this_list()),
         }
+    }
+
+    /// The key inside a cursor of this list, whose keys are texts of something.
+    pub(crate) fn text<T: FromStr>(&self, cursor: &str) -> Result<String, Problem> {
+        let key = String::from_utf8(self.key(cursor)?).ok();
+        key.filter(|key| key.parse::<T>().is_ok()).ok_or_else(not_of_this_list)
+    }
+
+    /// The key inside a cursor of this list, whose keys are numbers.
+    pub(crate) fn number(&self, cursor: &str) -> Result<u64, Problem> {
+        let key = self.key(cursor)?.try_into().map_err(|_| not_of_this_list())?;
+        Ok(u64::from_be_bytes(key))
     }
 
     /// Digest of list and key. Lengths go before texts, so that no two
@@ -59,6 +72,10 @@ impl List<'_> {
         digest.copy_from_slice(&hash[..DIGEST_BYTES]);
         digest
     }
+}
+
+fn not_of_this_list() -> Problem {
+    Problem::new(Other::CursorInvalid, "cursor was not given for this list")
 }
 
 #[cfg(test)]
@@ -87,6 +104,19 @@ mod tests {
         ] {
             assert!(other.key(&cursor).is_err(), "{other:?}");
         }
+    }
+
+    /// Anybody can make one; what no list has given must not be taken for a store that
+    /// does not answer.
+    #[test]
+    fn a_cursor_made_by_hand_is_refused() {
+        let cursor = BOB.cursor(b"x");
+        assert!(BOB.text::<webwallet_ledger::Address>(&cursor).is_err());
+        assert!(BOB.text::<webwallet_ledger::Pointer>(&cursor).is_err());
+        assert!(BOB.number(&cursor).is_err());
+        let lowest = webwallet_ledger::Pointer::LOWEST.to_string();
+        let given = BOB.text::<webwallet_ledger::Pointer>(&BOB.cursor(lowest.as_bytes()));
+        assert_eq!(given.ok(), Some(lowest));
     }
 
     #[test]

@@ -50,18 +50,10 @@ pub(crate) async fn put_document(
     gateway.prover().permit().await?;
     let mut place = gateway.bodies().place();
     let body = body::read(request, gateway.limits().body_read_timeout(), &mut place).await?;
-    let document = Supplied::parse(&body)?;
+    let document = Supplied::parse(&body, gateway.limits().document_bytes_max)?;
     if document.name() != hash {
         let detail = "the document has another name than the path";
         return Err(Rejection::new(Code::HashMismatch, "/data/hash/value", detail).into());
-    }
-    let (limit, size) = (gateway.limits().document_bytes_max, document.bytes().len());
-    if size > limit {
-        let detail = match limit {
-            0 => "this server keeps no documents for others",
-            _ => "the document is larger than this server keeps for others",
-        };
-        return Err(Rejection::new(Code::TooLarge, "/data", detail).measured(limit, size).into());
     }
     // What is there already is not written again.
     let status = match gateway.stores().supplied(&hash).await? {

@@ -13,20 +13,23 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use tokio::time::timeout;
 
+use crate::body::Room;
 use crate::media;
 use crate::problem::{Other, Problem};
 
 /// What the edge needs to know of its router.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Edge {
     /// Which listener, as its metrics say.
     pub(crate) listener: &'static str,
     /// From a request's headers to its answer.
     pub(crate) request_timeout: Duration,
+    /// Where large answers have their place.
+    pub(crate) answers: Room,
 }
 
 impl Edge {
-    fn count(self, route: &str, response: &Response, took: Duration) {
+    fn count(&self, route: &str, response: &Response, took: Duration) {
         let route = route.to_owned();
         metrics::histogram!(
             "webwallet_gateway_request_seconds",
@@ -75,6 +78,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
     } else {
         Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
     };
+    response = edge.answers.placed(response).await.unwrap_or_else(Problem::into_response);
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
             .increment(1);

@@ -12,7 +12,7 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::allowance::Allowances;
-use crate::body;
+use crate::body::Room;
 use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::prover::Prover;
@@ -43,7 +43,8 @@ struct Parts {
     limits: Limits,
     test_clock: bool,
     lossy_redis: bool,
-    bodies: body::Room,
+    bodies: Room,
+    answers: Room,
     allowances: Allowances,
     stores: Stores,
     prover: Prover,
@@ -71,7 +72,8 @@ impl Gateway {
         let stores = Stores::new(graphstore, hashtable, blockstack.clone());
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
-            bodies: body::Room::new(&config.limits),
+            bodies: Room::of_requests(&config.limits),
+            answers: Room::of_answers(&config.limits),
             allowances: Allowances::new(&config.limits),
             test_clock: config.test_clock,
             lossy_redis: config.lossy_redis,
@@ -111,8 +113,13 @@ impl Gateway {
     }
 
     /// Where bodies have their place while they are worked on.
-    pub(crate) fn bodies(&self) -> &body::Room {
+    pub(crate) fn bodies(&self) -> &Room {
         &self.0.bodies
+    }
+
+    /// Where large answers have theirs until they are read.
+    pub(crate) fn answers(&self) -> &Room {
+        &self.0.answers
     }
 
     pub(crate) fn allowances(&self) -> &Allowances {

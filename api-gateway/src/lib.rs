@@ -50,6 +50,6 @@ mod verifier;
 
 pub use gateway::{Config, Gateway};
 pub use limits::Limits;
-pub use router::{document as openapi, text as openapi_text};
+pub use router::{document as openapi, metrics_router, text as openapi_text};
 pub use server::serve;
 pub use verifier::Randomness;

@@ -69,6 +69,10 @@ pub struct Limits {
     /// to the answer. One more is refused as `overloaded`. Less than the
     /// 128 KiB of the largest body counts as that.
     pub body_bytes_in_flight_max: usize,
+    /// Bytes of large answers (above 64 KiB) that are made and not read yet, all
+    /// together. One more is refused as `overloaded`. Less than the 32 MiB that hold
+    /// any answer counts as that.
+    pub answer_bytes_in_flight_max: usize,
     /// Bytes of a document that anybody may have kept by `PUT /document`; one that is
     /// larger is refused as `too_large`. 0 = none is kept.
     pub document_bytes_max: usize,
@@ -97,6 +101,7 @@ impl Default for Limits {
             drain_timeout_ms: 10_000,
             verify_queue_max: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
             body_bytes_in_flight_max: 64 * 1024 * 1024,
+            answer_bytes_in_flight_max: 256 * 1024 * 1024,
             document_bytes_max: 16_384,
             verify_threads: 0,
             keys_remembered_max: 65_536,

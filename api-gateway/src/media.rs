@@ -47,57 +47,68 @@ fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
     if utf8 { Ok(()) } else { refused("the charset of a body is UTF-8") }
 }
 
-/// Whether an answer in JSON is welcome: the most specific range that names it
-/// decides (RFC 9110, section 12.5.1).
+/// Whether an answer in JSON is welcome.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut best: Option<(u8, bool)> = None;
-    let mut ranges = 0;
-    for value in headers.get_all(header::ACCEPT) {
-        if matches_all(value) {
-            return true;
-        }
-        let Ok(text) = value.to_str() else { continue };
-        for range in text.split(',').filter(|range| !range.trim().is_empty()) {
-            ranges += 1;
-            let (kind, mut parameters) = parts(range);
-            let specific = match kind.to_ascii_lowercase().as_str() {
-                "application/json" => 2,
-                "application/*" => 1,
-                "*/*" => 0,
-                _ => continue,
-            };
-            let welcome = !parameters.any(|(name, value)| {
-                name.eq_ignore_ascii_case("q") && value.parse::<f32>().is_ok_and(|q| q == 0.0)
-            });
-            if best.is_none_or(|(known, _)| specific >= known) {
-                best = Some((specific, welcome));
-            }
-        }
-    }
-    // No range at all is no wish.
-    ranges == 0 || best.is_some_and(|(_, welcome)| welcome)
+    // The usual case, without taking it apart.
+    headers.get_all(header::ACCEPT).iter().any(matches_all) || weight(headers, JSON) > 0.0
 }
 
 /// Whether JSON is asked for by name, where text is what is given otherwise.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
-    names(headers, "application/json") && accepts_json(headers)
+    prefers(headers, JSON, "text/plain")
 }
 
 /// Whether a page for people is asked for, as browsers do.
 pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
-    names(headers, "text/html")
+    prefers(headers, "text/html", JSON)
 }
 
 /// Whether a stream of events is asked for.
 pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
-    names(headers, "text/event-stream")
+    prefers(headers, "text/event-stream", "application/x-ndjson")
 }
 
-/// Whether `Accept` has this form by name.
-fn names(headers: &HeaderMap, form: &str) -> bool {
+const JSON: &str = "application/json";
+
+/// Whether a form is asked for by name, and no less than what is given otherwise.
+fn prefers(headers: &HeaderMap, form: &str, otherwise: &str) -> bool {
+    let named = ranges(headers).any(|range| parts(range).0.eq_ignore_ascii_case(form));
+    let weight = |form| weight(headers, form);
+    named && weight(form) > 0.0 && weight(form) >= weight(otherwise)
+}
+
+/// How much a form is wished for, from 0 to 1: the most specific range that names it
+/// decides (RFC 9110, section 12.5.1). No range at all is no wish, and all are welcome.
+fn weight(headers: &HeaderMap, form: &str) -> f32 {
+    let whole = form.split_once('/').map_or(form, |(whole, _)| whole);
+    let (mut best, mut any) = (None, false);
+    for range in ranges(headers) {
+        any = true;
+        let (kind, mut parameters) = parts(range);
+        let of_all = kind.strip_suffix("/*");
+        let specific = match kind {
+            _ if kind.eq_ignore_ascii_case(form) => 2,
+            _ if of_all.is_some_and(|kind| kind.eq_ignore_ascii_case(whole)) => 1,
+            "*/*" => 0,
+            _ => continue,
+        };
+        let q = parameters.find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let q = q.and_then(|(_, value)| value.parse().ok()).unwrap_or(1.0);
+        if best.is_none_or(|(known, _)| specific >= known) {
+            best = Some((specific, q));
+        }
+    }
+    match best {
+        Some((_, q)) => q,
+        None if any => 0.0,
+        None => 1.0,
+    }
+}
+
+/// The ranges of `Accept`.
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut ranges = values.flat_map(|value| value.split(','));
-    ranges.any(|range| parts(range).0.eq_ignore_ascii_case(form))
+    values.flat_map(|value| value.split(',')).filter(|range| !range.trim().is_empty())
 }
 
 fn matches_all(value: &HeaderValue) -> bool {
@@ -177,6 +188,26 @@ mod tests {
             (&["*/*;q=0, application/json"], true),
         ] {
             assert_eq!(accepts_json(&headers(header::ACCEPT, values)), welcome, "{values:?}");
+        }
+    }
+
+    /// What a client weighs lower, or does not want at all, is not what it gets.
+    #[test]
+    fn of_two_forms_the_one_that_is_wished_for_more_is_given() {
+        for (accept, json, html, events) in [
+            ("application/json", true, false, false),
+            ("application/json, text/plain", true, false, false),
+            ("text/plain, application/json;q=0.1", false, false, false),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", false, true, false),
+            ("application/json, text/html;q=0.1", true, false, false),
+            ("text/event-stream", false, false, true),
+            ("application/x-ndjson, text/event-stream;q=0", false, false, false),
+            ("text/event-stream, */*", false, false, true),
+            ("*/*", false, false, false),
+        ] {
+            let headers = headers(header::ACCEPT, &[accept]);
+            let given = (prefers_json(&headers), prefers_html(&headers), prefers_events(&headers));
+            assert_eq!(given, (json, html, events), "{accept}");
         }
     }
 }

@@ -6,8 +6,10 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::body::Room;
 use crate::edge::{self, Edge};
 use crate::gateway::Gateway;
+use crate::limits::Limits;
 use crate::{
     about, address, admin, batch, block, document, events, iou, log, openapi, receipt, state,
     transaction, unit,
@@ -27,12 +29,22 @@ impl Gateway {
     }
 
     fn edged(&self, router: Router, listener: &'static str) -> Router {
-        let edge = Edge { listener, request_timeout: self.limits().request_timeout() };
-        router
-            .fallback(edge::not_found)
-            .method_not_allowed_fallback(edge::method_not_allowed)
-            .layer(from_fn_with_state(edge, edge::pass))
+        let request_timeout = self.limits().request_timeout();
+        edged(router, Edge { listener, request_timeout, answers: self.answers().clone() })
     }
+}
+
+/// What only the operator may see of a service that speaks no REST: its metrics.
+pub fn metrics_router(limits: &Limits, access: admin::Access) -> Router {
+    let (request_timeout, answers) = (limits.request_timeout(), Room::of_answers(limits));
+    edged(admin::metrics(access), Edge { listener: "admin", request_timeout, answers })
+}
+
+fn edged(router: Router, edge: Edge) -> Router {
+    router
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
+        .layer(from_fn_with_state(edge, edge::pass))
 }
 
 /// The routes of the API and their documentation: one list, so that neither can

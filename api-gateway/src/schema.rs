@@ -804,6 +804,8 @@ pub struct ServerLimits {
     pub record_bytes: usize,
     /// Objects and arrays inside one another.
     pub depth: usize,
+    /// JSON values in a body.
+    pub values: usize,
     /// Elements of a page.
     pub page: u32,
     /// Bytes of a document that is kept by `PUT /document`; 0: none is.

@@ -23,7 +23,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -249,7 +249,11 @@ async fn answer(
     if admitted {
         // For what is many requests in one.
         request.extensions_mut().insert(client);
-        let response = router.oneshot(request).await?;
+        let mut response = router.oneshot(request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // It would be that of the answer that is not sent (RFC 9110, section 8.6).
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         return Ok(match response.extensions().get::<Lasting>() {
             None => response,
             Some(Lasting) => response.map(|body| Body::new(busy.until_the_end_of(body))),

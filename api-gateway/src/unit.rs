@@ -7,9 +7,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use webwallet_ledger::Address;
 use webwallet_proto::graphstore::v1 as graph;
 
-use crate::address::{address_of, balance, not_a_key, page, text};
+use crate::address::{address_of, balance, page, text};
 use crate::answer;
 use crate::cursor::List;
 use crate::gateway::Gateway;
@@ -78,7 +79,7 @@ pub(crate) async fn get_holders(
     let filter = [unit.as_str()];
     let list = List { name: "holders", filter: &filter };
     let after = match query.get("cursor") {
-        Some(cursor) => String::from_utf8(list.key(cursor)?).map_err(|_| not_a_key())?,
+        Some(cursor) => list.text::<Address>(cursor)?,
         None => String::new(),
     };
     // One more than is shown tells whether there is more.

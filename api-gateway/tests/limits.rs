@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use standin::{Answer, Deployment, issue, person};
+use standin::{Answer, Deployment, LARGE, issue, person};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -733,6 +733,92 @@ async fn a_batch_whose_answers_are_not_read_is_cut() {
         }
     };
     timeout(PATIENCE, unread).await.expect("cut in time");
+}
+
+const BUNDLE: &[u8] = b"GET /tile/entries/000 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+/// What is made for clients who do not read it is bounded, and given up in time.
+#[tokio::test]
+async fn large_answers_that_are_not_read_are_bounded_together() {
+    let limits = Limits {
+        answer_bytes_in_flight_max: 0,
+        idle_timeout_ms: 300,
+        drain_timeout_ms: 200,
+        ..Limits::default()
+    };
+    let server = listen(limits).await;
+    // Two of them find room.
+    let mut unread = [server.connect().await, server.connect().await];
+    for stream in &mut unread {
+        stream.write_all(BUNDLE).await.expect("sent");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.expect("the answer begins");
+        assert_eq!(&head, b"HTTP/1.1 200");
+    }
+    let refused = server.exchange(BUNDLE).await;
+    assert_eq!((status(&refused), code(&refused).as_str()), (503, "overloaded"));
+    // Small ones are not held up; and what nobody reads is given up.
+    assert_eq!(
+        status(
+            &server.exchange(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
+        ),
+        200
+    );
+    let served = async {
+        loop {
+            let answer = server.exchange(BUNDLE).await;
+            if status(&answer) == 200 {
+                break answer;
+            }
+        }
+    };
+    let answer = timeout(PATIENCE, served).await.expect("in time");
+    assert_eq!(answer.split_once("\r\n\r\n").expect("a body").1.len(), LARGE.len());
+    drop(unread);
+}
+
+/// An auditor on a thin line gets his bundle, as long as he reads it.
+#[tokio::test]
+async fn a_large_answer_that_is_read_slowly_comes_whole() {
+    let limits = Limits { idle_timeout_ms: 2_000, drain_timeout_ms: 100, ..Limits::default() };
+    let server = listen(limits).await;
+    let mut stream = server.connect().await;
+    stream.write_all(BUNDLE).await.expect("sent");
+    let (mut buffer, mut length) = (vec![0; 512 * 1024], 0);
+    // What the kernel holds is read at once; the rest takes longer than any time-out.
+    loop {
+        let n = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time").expect("read");
+        if n == 0 {
+            break;
+        }
+        length += n;
+        tokio::time::sleep(Duration::from_millis(n as u64 / 4096)).await;
+    }
+    assert!(length > LARGE.len(), "{length}");
+}
+
+/// RFC 9110, section 8.6: of an answer that is not sent, another length than its own
+/// would be believed by a cache.
+#[tokio::test]
+async fn what_is_not_modified_has_no_length() {
+    let server = listen(Limits::default()).await;
+    let posted = server.deployment.post(issue(person(1), person(2), "1", 1)).await;
+    assert_eq!(posted.status, StatusCode::CREATED);
+    let mut sender = http2(&server).await;
+    let ask = |tag: Option<&str>| {
+        let request = Request::get("http://x/transaction/1").version(Version::HTTP_2);
+        let request = match tag {
+            Some(tag) => request.header("if-none-match", tag),
+            None => request,
+        };
+        request.body(Body::empty()).expect("a request")
+    };
+    let whole = send(&mut sender, ask(None)).await;
+    let tag = whole.headers["etag"].to_str().expect("text").to_owned();
+    assert!(whole.headers.contains_key("content-length"));
+    let answer = send(&mut sender, ask(Some(&tag))).await;
+    assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
+    assert!(!answer.headers.contains_key("content-length"), "{:?}", answer.headers);
 }
 
 /// A client that waits for the end of the answer, before it ends its batch, gets it.

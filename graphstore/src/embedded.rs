@@ -333,8 +333,9 @@ impl Store for Embedded {
         self.aside(move |inner| {
             let mut found = Vec::new();
             for pointer in inner.index.locks_of(&account, after, limit as usize)? {
-                // One that is used meanwhile is left out.
-                found.extend(inner.index.lock(&pointer)?.map(|lock| (pointer, lock)));
+                // One that is used meanwhile was open when it was listed: a page with
+                // fewer than asked for would be taken for the last one.
+                found.extend(inner.index.any_lock(&pointer)?.map(|(_, lock)| (pointer, lock)));
             }
             Ok(found)
         })

@@ -338,7 +338,7 @@ impl Index {
     }
 
     /// A lock, used or not, and whether it is open.
-    fn any_lock(&self, pointer: &Pointer) -> Result<Option<(bool, Lock)>, Error> {
+    pub(crate) fn any_lock(&self, pointer: &Pointer) -> Result<Option<(bool, Lock)>, Error> {
         let key = lock_key(pointer);
         if let Some(lock) = self.recent(|layer| layer.locks.get(&key).cloned()) {
             return Ok(Some(lock));

@@ -192,6 +192,8 @@ impl<S: Store> Writer<S> {
                 let full = jobs.len() >= BATCH_REQUESTS_MAX || bytes >= BATCH_BYTES_MAX;
                 work = if full { None } else { inbox.try_recv().ok() };
             }
+            // Those whose callers have left while they waited were promised nothing.
+            jobs.retain(|job| !job.answer.is_closed());
             if !jobs.is_empty() {
                 self.answer(std::mem::take(&mut jobs)).await;
             }
@@ -220,6 +222,11 @@ impl<S: Store> Writer<S> {
     async fn intend(&mut self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
         self.refresh().await?;
         if quiet && Some(intent.time) < self.time {
+            // The one that is stored is the answer, whatever has cleared since.
+            let stored = self.store.intents(intent.height, 1).await?.pop();
+            if let Some(stored) = stored.filter(|stored| stored.height == intent.height) {
+                return Ok(Intended::Stored(stored));
+            }
             return Ok(Intended::Refused(format!(
                 "block {} would be of {}, before a time that has been given",
                 intent.height, intent.time
@@ -300,7 +307,8 @@ impl<S: Store> Writer<S> {
             metrics::counter!("webwallet_graphstore_rehearsed_total").increment(rehearsed);
         }
         if records.is_empty() {
-            if rehearsed > 0 {
+            // Nothing tells whether what was loaded is still so, as a commit would.
+            if verdicts.iter().any(|verdict| !matches!(verdict, Verdict::Before(_))) {
                 self.would_commit().await?;
             }
             return Ok(verdicts);
@@ -335,8 +343,8 @@ impl<S: Store> Writer<S> {
         Err(Error::Unavailable("the engine does not answer".into()))
     }
 
-    /// Fails where a commit would: who only rehearses must not be told that
-    /// something would clear where nothing does any more.
+    /// Fails where a commit would: nobody must be told that something would clear, or
+    /// that it will not, by a writer who has been deposed or has stopped.
     async fn would_commit(&mut self) -> Result<(), Error> {
         let head = head_of(&*self.store, &self.domain).await?;
         if head.number != self.number {

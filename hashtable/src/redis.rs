@@ -203,7 +203,7 @@ impl Shared {
         let format = connection.ask(vec![get]).await?;
         let format =
             Option::<String>::from_redis_value(format.into_iter().next().unwrap_or(Value::Nil))?;
-        self.doubts.seen(&look.run_ids, format.as_deref())?;
+        self.doubts.seen(&look.servers, format.as_deref())?;
         let mut last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         if last.faults != look.faults {
             match &look.faults[..] {

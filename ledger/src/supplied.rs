@@ -29,13 +29,14 @@ impl Supplied {
     /// where it has a puzzle's two keys, and custom data otherwise.
     ///
     /// # Errors
-    /// `malformed`, `too_large`, `unsupported_hash`, `hash_mismatch`, or of a
-    /// puzzle `unsupported_scheme`; the earliest of them.
-    pub fn parse(body: &[u8]) -> Result<Supplied, Rejection> {
+    /// `malformed`, `too_large` (also above so many bytes in canonical form),
+    /// `unsupported_hash`, `hash_mismatch`, or of a puzzle `unsupported_scheme`; the
+    /// earliest of them.
+    pub fn parse(body: &[u8], bytes_max: usize) -> Result<Supplied, Rejection> {
         let value = json::parse(body, DEPTH_MAX)?;
         let root = Path::ROOT;
         let body = Object::new(&value, &root, &["data"])?;
-        Supplied::read(body.required("data", &root)?, &root.key("data"))
+        Supplied::read(body.required("data", &root)?, bytes_max, &root.key("data"))
     }
 
     /// Reads the document alone, as it is kept.
@@ -43,7 +44,7 @@ impl Supplied {
     /// # Errors
     /// As [`Supplied::parse`].
     pub fn of_document(document: &[u8]) -> Result<Supplied, Rejection> {
-        Supplied::read(&json::parse(document, DEPTH_MAX)?, &Path::ROOT)
+        Supplied::read(&json::parse(document, DEPTH_MAX)?, usize::MAX, &Path::ROOT)
     }
 
     /// The hash of its data, by whichever function it says.
@@ -56,9 +57,18 @@ impl Supplied {
         &self.bytes
     }
 
-    fn read(value: &Value<'_>, at: &Path<'_>) -> Result<Supplied, Rejection> {
+    fn read(value: &Value<'_>, bytes_max: usize, at: &Path<'_>) -> Result<Supplied, Rejection> {
         let document = Object::new(value, at, KEYS)?;
         let mut found = Earliest::default();
+        let bytes = value.to_vec();
+        if bytes.len() > bytes_max {
+            let detail = match bytes_max {
+                0 => "this server keeps no documents for others",
+                _ => "the document is larger than this server keeps for others",
+            };
+            let rejection = at.rejection(Code::TooLarge, detail);
+            found.note(rejection.measured(bytes_max, bytes.len()));
+        }
         let data = document.required("data", at)?;
         let name = if is_puzzle(data) {
             Puzzle::read(value, Extent::Whole, at, &mut found)?.0
@@ -66,7 +76,7 @@ impl Supplied {
             read_custom(&document, data, at, &mut found)?
         };
         found.into_result()?;
-        Ok(Supplied { name, bytes: value.to_vec() })
+        Ok(Supplied { name, bytes })
     }
 }
 

@@ -262,6 +262,14 @@ impl Engines {
         cypher(self.neo4j, statement);
     }
 
+    /// Takes a key out of Redis, which must be there.
+    pub fn forget(&self, key: &str) {
+        let client = redis::Client::open(&*self.redis.url).expect("an address");
+        let mut connection = client.get_connection().expect("Redis answers");
+        let taken: u64 = redis::cmd("DEL").arg(key).query(&mut connection).expect("taken out");
+        assert_eq!(taken, 1, "{key}");
+    }
+
     /// A server over them.
     pub fn deployment(&self) -> Deployment<'_> {
         Deployment::on(self.redis, self.neo4j)

@@ -69,7 +69,7 @@ impl BalanceOf {
         if let Some(unit) = &self.unit {
             path.push_str(&format!("&counter={}", keys.address(unit)?));
         }
-        let body = match self.url.server().get(&path)? {
+        let body = match self.url.server()?.get(&path)? {
             Answer::Done { body, .. } => body,
             Answer::Problem(problem) => {
                 problem.print(json, &labels)?;
@@ -133,7 +133,7 @@ impl History {
         let unit = self.unit.as_deref().map_or_else(|| Ok(address), |unit| keys.address(unit))?;
         let path =
             format!("/address/{address}/outputs/history?counter={unit}&{}", self.page.query());
-        let body = match self.url.server().get(&path)? {
+        let body = match self.url.server()?.get(&path)? {
             Answer::Done { body, .. } => body,
             Answer::Problem(problem) => {
                 problem.print(json, &labels)?;

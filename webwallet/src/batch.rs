@@ -48,7 +48,7 @@ impl Batch {
     /// Posts the requests of a file and prints what became of each.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let labels = self.home.keys()?.labels();
-        let server = self.url.server();
+        let server = self.url.server()?;
         let lines: Box<dyn BufRead> = match self.file.to_str() {
             Some("-") => Box::new(io::stdin().lock()),
             _ => {

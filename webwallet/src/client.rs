@@ -3,7 +3,9 @@
 //! A refusal (problem+json) is an answer like any other; only a server that
 //! cannot be reached, or does not answer in the terms of the API, is an error.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -30,6 +32,26 @@ pub struct Url {
         default_value = "http://127.0.0.1:8080"
     )]
     url: String,
+    #[command(flatten)]
+    ca: Ca,
+}
+
+/// Whom a server's certificate must be from.
+#[derive(Args, Clone)]
+pub struct Ca {
+    /// Believe the CA in this file (PEM) and no other
+    #[arg(long = "ca", env = "WEBWALLET_CA", hide_env_values = true, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Ca {
+    /// The server at a URL.
+    pub fn server(&self, url: &str) -> anyhow::Result<Server> {
+        let read = |file: &PathBuf| {
+            fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+        };
+        Server::within(url, PATIENCE, self.file.as_ref().map(read).transpose()?.as_deref())
+    }
 }
 
 impl Url {
@@ -39,8 +61,8 @@ impl Url {
     }
 
     /// The server at this URL.
-    pub fn server(&self) -> Server {
-        Server::at(&self.url)
+    pub fn server(&self) -> anyhow::Result<Server> {
+        self.ca.server(&self.url)
     }
 }
 
@@ -50,6 +72,8 @@ pub struct Server {
     agent: ureq::Agent,
 }
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one stream of events is read.
 const STREAM_MAX: Duration = Duration::from_secs(60);
 
@@ -79,7 +103,7 @@ pub enum Answer {
 impl Server {
     /// The server at a URL.
     pub fn at(url: &str) -> Server {
-        Server::with(url, Duration::from_secs(30), TlsConfig::default())
+        Server::with(url, PATIENCE, TlsConfig::default())
     }
 
     /// The server at a URL, for the patience of a program; with a CA in PEM, it
@@ -96,6 +120,8 @@ impl Server {
     fn with(url: &str, patience: Duration, tls: TlsConfig) -> Server {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A POST that is sent on would arrive as a GET, and elsewhere.
+            .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_global(Some(patience))
             .tls_config(tls)
@@ -103,6 +129,11 @@ impl Server {
             .build()
             .new_agent();
         Server { url: url.trim_end_matches('/').to_owned(), agent }
+    }
+
+    /// Its URL, as it was given.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Asks for a path.
@@ -125,7 +156,11 @@ impl Server {
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
-        let request = request.config().timeout_global(None).timeout_recv_body(Some(STREAM_MAX));
+        let request = request
+            .config()
+            .timeout_global(None)
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_recv_body(Some(STREAM_MAX));
         let mut response =
             request.build().call().with_context(|| format!("no stream from {url}"))?;
         if response.status() == 200 {
@@ -203,9 +238,13 @@ fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Re
         response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
     };
     let (kind, replayed) = (header("content-type"), header("idempotent-replayed") == "true");
+    let moved = status.is_redirection().then(|| header("location"));
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
     if kind.starts_with("application/problem+json") {
         return Ok(Answer::Problem(Box::new(Problem::from_json(body)?)));
+    }
+    if let Some(place) = moved {
+        bail!("it has moved to {place:?}: give that address");
     }
     if !matches!(status.as_u16(), 200..=202) {
         bail!("this is no WebWallet server: it answered {status} without a problem document");

@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use webwallet_api_gateway::Limits;
 
 use crate::output::{self, Outcome};
+use crate::safety;
 
 /// Variables of other commands, which `serve` passes over.
-const OTHER_VARIABLES: [&str; 3] = ["config", "home", "url"];
+const OTHER_VARIABLES: [&str; 4] = ["ca", "config", "home", "url"];
+const PREFIX: &str = "WEBWALLET_";
 
 /// Which part of the server this process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
@@ -60,6 +62,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Metrics and everything that changes the server.
     pub admin: SocketAddr,
+    /// Metrics of a role without REST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// The domain IOUs must name.
     pub domain: String,
     /// The data directory.
@@ -131,6 +136,7 @@ impl Default for Config {
             role: Role::All,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            metrics: None,
             domain: "localhost".to_owned(),
             data: PathBuf::from("./webwallet-data"),
             hashtable: None,
@@ -175,6 +181,10 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
+    /// For --role hashtable, graphstore and blockstack: address for metrics [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
     /// Domain that IOUs must name [default: localhost]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +271,7 @@ impl Layer {
         let tables = tables.collect::<Vec<_>>();
         let mut values = Dict::new();
         for (variable, text) in variables {
-            let Some(key) = variable.strip_prefix("WEBWALLET_").map(str::to_ascii_lowercase) else {
+            let Some(key) = variable.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
                 continue;
             };
             let inner = tables.iter().find_map(|(table, keys)| {
@@ -303,10 +313,11 @@ impl Layer {
 const NUMBERS: [&str; 1] = ["seal_interval_ms"];
 
 /// Settings that are not tables.
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 24] = [
     "role",
     "listen",
     "admin",
+    "metrics",
     "domain",
     "data",
     "hashtable",
@@ -391,6 +402,7 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         ("hashtable", config.hashtable.is_some(), gateway || blockstack),
         ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
         ("blockstack", config.blockstack.is_some(), gateway || asks),
+        ("metrics", config.metrics.is_some(), !config.role.is_gateway()),
         ("log_key", config.log_key.is_some(), config.role.seals()),
         ("redis", config.redis.is_some(), keeps),
         ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),
@@ -412,6 +424,13 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         config.seal_interval_ms
     );
     Ok(config)
+}
+
+impl Config {
+    /// Where only the operator is to come.
+    pub fn operators(&self) -> Option<SocketAddr> {
+        if self.role.is_gateway() { Some(self.admin) } else { self.metrics }
+    }
 }
 
 impl Role {
@@ -447,10 +466,16 @@ impl Role {
     }
 }
 
-/// Variables whose text is readable.
-fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// Our variables: those whose text cannot be read are not passed over.
+fn variables() -> anyhow::Result<impl Iterator<Item = (String, String)>> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+        Some(match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(value) => Err(anyhow::anyhow!("{name} is not UTF-8: {}", value.display())),
+        })
+    });
+    Ok(ours.collect::<anyhow::Result<Vec<_>>>()?.into_iter())
 }
 
 /// The settings as `serve` uses them.
@@ -458,7 +483,7 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 /// # Errors
 /// A file that cannot be read, an unknown key, or a value that makes no sense.
 pub fn load(flags: &Flags) -> anyhow::Result<Config> {
-    extract(&layers(flags, variables())?)
+    extract(&layers(flags, variables()?)?)
 }
 
 /// Runs `webwallet config show`.
@@ -468,8 +493,8 @@ pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         value: serde_json::Value,
         from: String,
     }
-    let figment = layers(flags, variables())?;
-    extract(&figment)?;
+    let figment = layers(flags, variables()?)?;
+    safety::passwords(&extract(&figment)?)?;
     let mut settings = BTreeMap::new();
     let all = figment.data()?.remove(&Profile::Default).unwrap_or_default();
     flatten("", &all, &mut |key, value| {
@@ -627,6 +652,7 @@ mod tests {
             tls_ca_file: Some(PathBuf::new()),
             token_file: Some(PathBuf::new()),
             admin_token_file: Some(PathBuf::new()),
+            metrics: Some(Config::default().admin),
             test_clock: Some(PathBuf::new()),
             ..Config::default()
         };

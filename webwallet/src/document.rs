@@ -42,7 +42,7 @@ pub struct Get {
 /// Prints the document as the server has it.
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     let answer = match command {
-        Command::Get(get) => get.url.server().get(&format!("/document/{}", segment(&get.hash)))?,
+        Command::Get(get) => get.url.server()?.get(&format!("/document/{}", segment(&get.hash)))?,
         Command::Put(put) => {
             let file = put.file.display();
             let document =
@@ -50,7 +50,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             // Its name is part of the URL, so it must have one before the server sees it.
             let document = Supplied::of_document(&document)
                 .with_context(|| format!("{file} is no document that a server keeps"))?;
-            put.url.server().put(&format!("/document/{}", document.name()), document.bytes())?
+            put.url.server()?.put(&format!("/document/{}", document.name()), document.bytes())?
         }
     };
     match answer {

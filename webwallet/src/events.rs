@@ -44,7 +44,7 @@ impl Events {
     /// Prints what has cleared, or what clears.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let printer = Printer { json, labels: self.home.keys()?.labels() };
-        let server = self.url.server();
+        let server = self.url.server()?;
         if self.follow { self.follow(&server, &printer) } else { self.list(&server, &printer) }
     }
 
@@ -63,7 +63,7 @@ impl Events {
             for line in page.lines() {
                 after = printer.print(line)?;
             }
-            if after == before {
+            if after == before || output::reader_is_gone() {
                 return Ok(Outcome::Done);
             }
         }
@@ -77,6 +77,9 @@ impl Events {
                 Ok(Stream::Open(lines)) => {
                     reached = true;
                     printer.stream(lines, &mut after)?;
+                    if output::reader_is_gone() {
+                        return Ok(Outcome::Done);
+                    }
                 }
                 Ok(Stream::Problem(problem)) if reached && problem.may_succeed_later() => {}
                 Ok(Stream::Problem(problem)) => {
@@ -103,6 +106,9 @@ impl Printer {
         let (mut id, mut data) = (None, None);
         for line in lines.lines() {
             let Ok(line) = line else { return Ok(()) };
+            if output::reader_is_gone() {
+                return Ok(());
+            }
             if let Some(number) = line.strip_prefix("id: ") {
                 id = Some(number.parse().context("the stream cannot be read")?);
             } else if let Some(event) = line.strip_prefix("data: ") {

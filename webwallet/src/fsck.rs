@@ -184,7 +184,8 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
     }
 
     async fn records(&mut self, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
-        for number in numbers {
+        let mut kept_names = BTreeMap::new();
+        for number in numbers.clone() {
             let Some(stored) = self.graph.numbered(number).await? else {
                 self.find("F-NUMBER", Some(number), "Graphstore has no record of this number");
                 continue;
@@ -194,6 +195,9 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 self.find("F-NAME", Some(number), detail);
             }
             let kept = self.kept(&stored).await?;
+            if kept.is_some() {
+                kept_names.insert(number, stored.hash);
+            }
             let bytes = match (stored.bytes.is_empty(), kept) {
                 (true, Some(kept)) => kept,
                 (true, None) => continue,
@@ -206,6 +210,28 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 }
             };
             self.record(number, &bytes).await?;
+        }
+        self.numbers(numbers, &kept_names).await
+    }
+
+    /// That Hashtable finds the records that it has by their numbers, too.
+    async fn numbers(
+        &mut self,
+        numbers: std::ops::RangeInclusive<u64>,
+        kept: &BTreeMap<u64, Hash>,
+    ) -> anyhow::Result<()> {
+        let (mut next, last) = numbers.into_inner();
+        while next <= last {
+            let names = self.documents.names(next - 1, (last - next + 1) as u32).await?;
+            // They end before the first that is missing.
+            let found = names.into_iter().map(Some).chain([None]);
+            for (number, name) in (next..=last).zip(found) {
+                next = number + 1;
+                if kept.get(&number).is_some_and(|kept| name != Some(*kept)) {
+                    let detail = "Hashtable does not find the record by its number";
+                    self.find("F-INDEX", Some(number), detail);
+                }
+            }
         }
         Ok(())
     }

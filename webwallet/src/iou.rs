@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -82,6 +82,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             let text = read(file)?;
             let ious = split(&text)
                 .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+            ensure!(!ious.is_empty(), "there is no IOU in {}", file.display());
             let mut outcome = Outcome::Done;
             for iou in ious {
                 let verdict = judge(iou.get(), domain, at);

@@ -238,8 +238,20 @@ impl Keys {
         read().with_context(|| format!("cannot use the key {name} ({})", file.display()))
     }
 
+    /// All that can be used, in the order of their names; of the others it is said why not.
+    pub fn holders(&self) -> anyhow::Result<Vec<(String, Holder)>> {
+        let usable = |name: String| match self.holder(&name) {
+            Ok(holder) => Some((name, holder)),
+            Err(why) => {
+                eprintln!("{why:#}");
+                None
+            }
+        };
+        Ok(self.names()?.into_iter().filter_map(usable).collect())
+    }
+
     /// All names, sorted.
-    pub fn names(&self) -> anyhow::Result<Vec<String>> {
+    fn names(&self) -> anyhow::Result<Vec<String>> {
         let folder = self.home.join("keys");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -366,8 +378,8 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
         Command::List { home } => {
             let keys = home.keys()?;
             let mut rows = Vec::new();
-            for name in keys.names()? {
-                let shown = keys.holder(&name)?.shown(keys.file(&name))?;
+            for (name, holder) in keys.holders()? {
+                let shown = holder.shown(keys.file(&name))?;
                 if json {
                     show(&shown)?;
                 } else {

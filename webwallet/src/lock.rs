@@ -79,7 +79,7 @@ impl Use {
         let keys = self.home.keys()?;
         let labels = keys.labels();
         let output: Pointer = self.pointer.parse()?;
-        let server = self.url.server();
+        let server = self.url.server()?;
         let lock = match find(&server, output)? {
             Ok(lock) => lock,
             Err(problem) => {

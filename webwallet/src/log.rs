@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 use webwallet_proto::token::Token;
 
-use crate::client::{Answer, Server, Url, data};
+use crate::client::{Answer, Ca, Server, Url, data};
 use crate::key::Labels;
 use crate::output::{self, Outcome};
 use crate::transaction::segment;
@@ -49,6 +49,8 @@ pub struct Admin {
     /// File with the token of that listener
     #[arg(long, env = "WEBWALLET_ADMIN_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    ca: Ca,
 }
 
 /// `webwallet seal`
@@ -71,21 +73,21 @@ pub struct RotateLogKey {
 impl Block {
     /// Prints a block.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        show(&self.url.server(), &format!("/block/{}", segment(&self.name)), json)
+        show(&self.url.server()?, &format!("/block/{}", segment(&self.name)), json)
     }
 }
 
 impl Stack {
     /// Prints a stack.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        show(&self.url.server(), &format!("/stack/{}", segment(&self.name)), json)
+        show(&self.url.server()?, &format!("/stack/{}", segment(&self.name)), json)
     }
 }
 
 impl Checkpoint {
     /// Prints the newest checkpoint as it is signed; with `--json`, as text in JSON.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        match self.url.server().get_as("/checkpoint", "text/plain")? {
+        match self.url.server()?.get_as("/checkpoint", "text/plain")? {
             Answer::Done { body, .. } => {
                 match json {
                     true => output::line(serde_json::json!({ "checkpoint": body }).to_string())?,
@@ -139,7 +141,7 @@ impl RotateLogKey {
 impl Admin {
     fn post(&self, path: &str) -> anyhow::Result<Answer> {
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
-        Server::at(&self.admin).command(path, token.map(Token::reveal).as_deref())
+        self.ca.server(&self.admin)?.command(path, token.map(Token::reveal).as_deref())
     }
 }
 

@@ -58,7 +58,6 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),
-        Err(error) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("webwallet: {error:#}");
             ExitCode::from(2)

@@ -98,8 +98,8 @@ impl Multisig {
 
     /// An IOU that this travels with, signed by those members as well.
     pub fn sign_also(&self, mut iou: Vec<u8>, keys: &Keys) -> anyhow::Result<Vec<u8>> {
-        for name in keys.names()? {
-            if let Holder::Key(key) = keys.holder(&name)?
+        for (_, holder) in keys.holders()? {
+            if let Holder::Key(key) = holder
                 && self.puzzle.identity(Scheme::EddsaEd25519, &key.public()?).is_some()
             {
                 iou = add_signature(&iou, &key.secret()?)?;
@@ -110,8 +110,8 @@ impl Multisig {
 
     /// The one of this hash among those kept here.
     pub fn named(script: &Hash, keys: &Keys) -> anyhow::Result<Option<Multisig>> {
-        for name in keys.names()? {
-            if let Holder::Multisig(multisig) = keys.holder(&name)?
+        for (_, holder) in keys.holders()? {
+            if let Holder::Multisig(multisig) = holder
                 && multisig.puzzle.hash == *script
             {
                 return Ok(Some(multisig));
@@ -181,8 +181,8 @@ fn identity(text: &str, keys: &Keys) -> anyhow::Result<Identity> {
 
 /// Our key with an address.
 fn of_address(address: &Address, keys: &Keys) -> anyhow::Result<Key> {
-    for name in keys.names()? {
-        if let Holder::Key(key) = keys.holder(&name)?
+    for (_, holder) in keys.holders()? {
+        if let Holder::Key(key) = holder
             && key.address()? == *address
         {
             return Ok(key);

@@ -90,10 +90,8 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
             };
             anyhow::Ok((data, redis, neo4j))
         };
-        let (data, redis, neo4j) = match opened.await {
-            Ok(opened) => opened,
-            Err(why) => return serve::refused(why),
-        };
+        // What cannot be looked at is not damaged: its own exit status, and not that of findings.
+        let (data, redis, neo4j) = opened.await?;
         let data = data.as_ref();
         let here = || data.context("no data directory");
         match (neo4j, redis) {

@@ -1,10 +1,13 @@
 //! What goes to standard output: answers, and nothing else.
 //!
 //! Progress, logs and complaints go to standard error, so that a script can
-//! read every line here. Written without `println!`, which panics when the
-//! reader (`head`, a pager) has gone; see [`reader_is_gone`].
+//! read every line here. A reader that has gone (`head`, a pager) changes nothing of
+//! what a command does and how it ends: what is refused stays refused.
 
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// How a command that could run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,19 +19,26 @@ pub enum Outcome {
 }
 
 /// Writes one line to standard output and flushes it: a script waits for it.
+/// Without a reader that is no failure.
 pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_ref())?;
-    out.write_all(b"\n")?;
-    out.flush()
+    let write = || {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_ref())?;
+        out.write_all(b"\n")?;
+        out.flush()
+    };
+    match write() {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written,
+    }
 }
 
-/// Is this failure only that nobody reads our output any more?
-pub fn reader_is_gone(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+/// Whether nobody reads our output any more: then what only prints may end.
+pub fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
 }
 
 /// Columns padded to the widest cell; a cell that starts with a digit or a

@@ -6,6 +6,7 @@
 //! only when it is cleared or never will be; `webwallet post FILE` sends it again.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -13,11 +14,13 @@ use clap::Args;
 use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use serde_json::Value;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, Url, data};
 use crate::key::{self, Holder, Home, Keys, Labels};
@@ -60,6 +63,9 @@ pub struct Payment {
     /// Ask what would become of it, and pay nothing. The server sees the signed IOU
     #[arg(long, conflicts_with = "offline")]
     dry_run: bool,
+    /// Pay although nobody knows what became of the same payment before: that may clear as well
+    #[arg(long)]
+    once_more: bool,
     /// With --offline: write the IOU to a file
     #[arg(short, long, value_name = "FILE", requires = "offline")]
     output: Option<PathBuf>,
@@ -143,7 +149,7 @@ impl Payment {
     pub fn run(&self, unit: Option<&str>, json: bool) -> anyhow::Result<Outcome> {
         let keys = self.home.keys()?;
         let labels = keys.labels();
-        let server = self.url.server();
+        let server = self.url.server()?;
         let draft = self.draft(&keys, &server, unit)?;
         let holder = keys.holder(&self.from)?;
         let signed = match &holder {
@@ -161,7 +167,9 @@ impl Payment {
             }
             (Err(rejection), _) => {
                 Problem::from_rejection(&rejection)?.print(json, &labels)?;
-                if let Holder::Multisig(_) = holder {
+                if let Holder::Multisig(_) = holder
+                    && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
+                {
                     eprintln!(
                         "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE"
                     );
@@ -175,7 +183,12 @@ impl Payment {
                 }
                 rehearse(&server, &request.to_bytes(), json, &labels)
             }
-            (Ok(_), _) => clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json),
+            (Ok(_), _) => {
+                if !self.once_more {
+                    nothing_open(&keys, &draft, &server)?;
+                }
+                clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json)
+            }
         }
     }
 
@@ -231,14 +244,57 @@ impl Post {
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;
         if self.dry_run {
-            return rehearse(&self.url.server(), &request, json, &keys.labels());
+            return rehearse(&self.url.server()?, &request, json, &keys.labels());
         }
         // An IOU from the outbox leaves it once it is cleared or never will be.
         let kept = match self.files.as_slice() {
             [file] if is_in(file, &keys.outbox()) => Some(file.as_path()),
             _ => None,
         };
-        send(&self.url.server(), &request, kept, json, &keys.labels())
+        send(&self.url.server()?, &request, kept, json, &keys.labels())
+    }
+}
+
+/// That no IOU like this one waits in the outbox: paying anew would pay twice if
+/// that one has cleared, or still will.
+fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<()> {
+    let entries = match fs::read_dir(keys.outbox()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context("cannot list the outbox"),
+    };
+    for entry in entries {
+        let file = entry?.path();
+        let Some(open) = fs::read(&file).ok().and_then(|iou| Open::read(&iou)) else { continue };
+        ensure!(
+            !open.is_like(draft) || open.expiry < clock::now()?,
+            "the same payment was signed before, and nobody knows what became of it; to ask (it is never paid twice): webwallet post {} --url {}; to pay it once more: --once-more",
+            file.display(),
+            server.url()
+        );
+    }
+    Ok(())
+}
+
+/// What an IOU in the outbox says.
+struct Open {
+    texts: [String; 5],
+    expiry: Time,
+}
+
+impl Open {
+    fn read(iou: &[u8]) -> Option<Open> {
+        let iou: Value = serde_json::from_slice(iou).ok()?;
+        let text = |key: &str| Some(iou["data"][key].as_str()?.to_owned());
+        let texts =
+            [text("domain")?, text("source")?, text("target")?, text("symbol")?, text("amount")?];
+        Some(Open { texts, expiry: text("expiry")?.parse().ok()? })
+    }
+
+    fn is_like(&self, draft: &Draft) -> bool {
+        let Draft { domain, source, target, symbol, amount, .. } = draft;
+        let (source, target, symbol) = (source.as_str(), target.as_str(), symbol.as_str());
+        self.texts == [domain, source, target, symbol, amount]
     }
 }
 
@@ -293,10 +349,11 @@ pub fn send(
     json: bool,
     labels: &Labels,
 ) -> anyhow::Result<Outcome> {
+    let post = |file: &Path| format!("webwallet post {} --url {}", file.display(), server.url());
     let again = || match kept {
         Some(file) => format!(
-            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): webwallet post {}",
-            file.display()
+            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
+            post(file)
         ),
         None => {
             "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
@@ -310,10 +367,10 @@ pub fn send(
             eprintln!("{}", again());
             return Ok(Outcome::Refused);
         }
-        Answer::Problem(problem) if problem.may_succeed_later() => {
+        Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
             if let Some(file) = kept {
-                eprintln!("it is kept; to post it again later: webwallet post {}", file.display());
+                eprintln!("it is kept; to post it again later: {}", post(file));
             }
             return Ok(Outcome::Refused);
         }
@@ -322,12 +379,13 @@ pub fn send(
             Outcome::Refused
         }
         Answer::Done { body, replayed, .. } => {
-            let record = data(&body)?;
+            let record = data(&body).with_context(again)?;
             if json {
                 output::line(record.get())?;
             } else {
                 let first = if replayed { "cleared before  " } else { "cleared  " };
-                output::line(format!("{first}{}", transaction::sentence(record.get(), labels)?))?;
+                let cleared = transaction::sentence(record.get(), labels).with_context(again)?;
+                output::line(format!("{first}{cleared}"))?;
             }
             Outcome::Done
         }

@@ -6,7 +6,7 @@ use std::io;
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use webwallet_ledger::rejection::Rejection;
+use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::key::Labels;
 use crate::output;
@@ -97,6 +97,13 @@ impl Problem {
     /// word we do not know may well be that.
     pub fn may_succeed_later(&self) -> bool {
         !matches!(self.retry.as_str(), "never" | "rebuild")
+    }
+
+    /// Whether it says of these bytes that they never clear: a rule does, of a server
+    /// that they were written for. A path that is not there says nothing of them.
+    pub fn is_final(&self) -> bool {
+        let code = self.code.parse();
+        !self.may_succeed_later() && code.is_ok_and(|code: Code| code != Code::WrongDomain)
     }
 
     /// Is it open whether it was cleared?

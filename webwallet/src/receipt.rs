@@ -32,7 +32,8 @@ pub struct ReceiptOf {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Wait so many seconds until the record is sealed
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait: u64,
     #[command(flatten)]
     home: Home,
@@ -43,7 +44,7 @@ pub struct ReceiptOf {
 impl ReceiptOf {
     /// Gets a receipt.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let server = self.url.server();
+        let server = self.url.server()?;
         let path = format!("/transaction/{}/receipt", segment(&self.key));
         let form = if json { "application/json" } else { "text/plain" };
         let until = Instant::now() + Duration::from_secs(self.wait);

@@ -50,6 +50,11 @@ pub enum Unsafe {
 pub fn check(config: &Config) -> Result<(), Unsafe> {
     listeners(config)?;
     links(config)?;
+    passwords(config)
+}
+
+/// Refuses passwords where everybody may read them.
+pub fn passwords(config: &Config) -> Result<(), Unsafe> {
     for (engine, url, variable) in [
         ("redis", &config.redis, "WEBWALLET_REDIS_PASSWORD_FILE"),
         ("neo4j", &config.neo4j, "WEBWALLET_NEO4J_PASSWORD_FILE"),
@@ -63,13 +68,14 @@ pub fn check(config: &Config) -> Result<(), Unsafe> {
 
 fn listeners(config: &Config) -> Result<(), Unsafe> {
     let outside = |address: SocketAddr| !address.ip().is_loopback();
-    let admin = config.role.is_gateway().then_some(config.admin);
+    let admin = config.operators();
     if let Some(address) = admin
         && outside(address)
         && config.admin_token_file.is_none()
     {
         let cure = "name a file with a token: WEBWALLET_ADMIN_TOKEN_FILE";
-        return Err(Unsafe::Open { listener: "admin", address, cure });
+        let listener = if config.role.is_gateway() { "admin" } else { "metrics" };
+        return Err(Unsafe::Open { listener, address, cure });
     }
     if !config.role.is_gateway() {
         let mutual = match (&config.tls_cert_file, &config.tls_ca_file) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
@@ -49,23 +50,40 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
     logs::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         // Before the start, so that no signal finds the default answer to it.
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let server = match Server::start(&config).await {
-            Ok(server) => server,
-            Err(why) => return refused(why),
+        let mut stopped = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        // A task of its own: what is opened may be long, and wait for a disk.
+        let starting = tokio::spawn(async move { Server::start(&config).await });
+        let server = tokio::select! {
+            started = starting => match started? {
+                Ok(server) => server,
+                Err(why) => return refused(why),
+            },
+            () = stopped() => {
+                tracing::info!("stopped before it was ready");
+                return Ok(Outcome::Done);
+            }
         };
         output::line(server.first_line()?)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        stopped().await;
         tracing::info!("stopping");
-        server.stop().await;
+        tokio::select! {
+            () = server.stop() => {}
+            () = stopped() => tracing::warn!("stopped at once, by a second signal"),
+        }
         Ok(Outcome::Done)
-    })
+    });
+    // Nobody waits for what is still being opened or read.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Exit 1 for what this program will not do, 2 for what it could not.
@@ -101,9 +119,9 @@ impl Server {
         let ours = Ours::read(config)?;
         let admin_token = config.admin_token_file.as_deref().map(Token::read).transpose()?;
         let listener = bind("listen", config.listen).await?;
-        let admin = match config.role.is_gateway() {
-            true => Some(bind("admin", config.admin).await?),
-            false => None,
+        let admin = match config.operators() {
+            Some(address) => Some(bind("admin", address).await?),
+            None => None,
         };
         let (keeps, clears) = (config.role.keeps(), config.role.clears());
         let stores_here = config.role.seals()
@@ -123,6 +141,14 @@ impl Server {
         };
         // Before the services: they look up what they count when they start.
         let access = Access { metrics: metrics()?, token: admin_token.map(Token::reveal) };
+        let admin = match admin {
+            Some(listener) if !config.role.is_gateway() => {
+                let router = gateway::metrics_router(&config.limits, access.clone());
+                server.rest(config, &ours, listener, router);
+                None
+            }
+            admin => admin,
+        };
         match config.role {
             Role::All => {
                 let redis = engine::redis(config).await?;
@@ -160,7 +186,11 @@ impl Server {
                     server.grpc(config, ours, listener, service, hashtable_works).await;
                 }
                 Some(redis) => {
-                    if config.graphstore.is_some() {
+                    if config.graphstore.is_none() {
+                        tracing::warn!(
+                            "nothing gives this Redis back what it may lose: name the Graphstore that has it, `--graphstore`"
+                        );
+                    } else {
                         let graphstore = ours.link(&config.graphstore)?;
                         let blockstack = config.blockstack.is_some();
                         let blockstack = blockstack.then(|| ours.link(&config.blockstack));
@@ -256,13 +286,17 @@ impl Server {
         let admin_router = gateway.admin_router(access);
         for (listener, router) in [(Some(listener), public), (admin, admin_router)] {
             let Some(listener) = listener else { continue };
-            let (limits, stop) = (config.limits.clone(), self.stop.clone());
-            let tls = ours.tls.acceptor();
-            self.listeners
-                .spawn(async move { gateway::serve(listener, tls, router, &limits, stop).await });
+            self.rest(config, &ours, listener, router);
         }
         self.gateway = Some(gateway);
         Ok(())
+    }
+
+    fn rest(&mut self, config: &Config, ours: &Ours, listener: TcpListener, router: Router) {
+        let (limits, stop) = (config.limits.clone(), self.stop.clone());
+        let tls = ours.tls.acceptor();
+        self.listeners
+            .spawn(async move { gateway::serve(listener, tls, router, &limits, stop).await });
     }
 
     async fn grpc<S>(

@@ -25,7 +25,7 @@ impl Transaction {
     /// Prints one record.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let labels = self.home.keys()?.labels();
-        match self.url.server().get(&format!("/transaction/{}", segment(&self.key)))? {
+        match self.url.server()?.get(&format!("/transaction/{}", segment(&self.key)))? {
             Answer::Problem(problem) => {
                 problem.print(json, &labels)?;
                 Ok(Outcome::Refused)

@@ -58,7 +58,7 @@ impl UnitOf {
             true => format!("/unit/{unit}/holders?{}", self.page.query()),
             false => format!("/unit/{unit}"),
         };
-        let body = match self.url.server().get(&path)? {
+        let body = match self.url.server()?.get(&path)? {
             Answer::Done { body, .. } => body,
             Answer::Problem(problem) => {
                 problem.print(json, &labels)?;

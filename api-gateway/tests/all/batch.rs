@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
@@ -13,6 +14,9 @@ use tower::ServiceExt as _;
 use webwallet_api_gateway::schema;
 
 use crate::standin::{Deployment, body, draft, issue, person};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn send(server: &Deployment, query: &str, body: Body) -> BodyDataStream {
     let request =
@@ -148,6 +152,36 @@ async fn what_is_no_batch_is_refused_as_a_whole_and_what_breaks_off_says_where()
     let broken_off = futures::stream::iter([Ok(Bytes::from(good + "\n{")), Err("cut")]);
     let answered = lines(send(&server, "", Body::from_stream(broken_off)).await).await;
     assert_eq!(statuses(&answered), [201, 503]);
+}
+
+/// A server that must not clear any more says so to a batch that is under way, too.
+#[tokio::test]
+async fn a_batch_ends_where_the_server_becomes_read_only() {
+    for mode in ["", "?mode=stop"] {
+        let server = Deployment::new();
+        let (mut line, body) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+        let mut answers = send(&server, mode, Body::from_stream(body)).await;
+        let [alice, bob] = [1, 2].map(person);
+        let mut n = 0;
+        // What Blockstack has said holds for a second.
+        let until = Instant::now() + PATIENCE;
+        let refused = loop {
+            n += 1;
+            let payment = [&issue(alice, bob, "1", n)[..], b"\n"].concat();
+            line.try_send(Ok(payment.into())).expect("room for a line");
+            let answer = answers.next().await.expect("an answer").expect("a body");
+            let answer: Value = serde_json::from_slice(&answer).expect("a line");
+            if answer["status"] != 201 {
+                break answer;
+            }
+            *server.stores.read_only.lock().expect("lock") = Some("a test".into());
+            assert!(Instant::now() < until, "{n} payments cleared");
+        };
+        assert_eq!(
+            (&refused["status"], &refused["problem"]["code"]),
+            (&503.into(), &"read_only".into())
+        );
+    }
 }
 
 /// Where Graphstore goes away, what it has not answered may be sent again.

@@ -40,6 +40,10 @@ use webwallet_proto::hashtable::v1 as table;
 use webwallet_proto::hashtable::v1::hashtable_server::Hashtable;
 use webwallet_proto::link::Link;
 
+/// A bundle of the largest leaves.
+#[allow(dead_code, reason = "not every suite reads it")]
+pub const LARGE: &[u8] = &[b'x'; 15 << 20];
+
 pub const DOMAIN: &str = "example.net";
 pub const CHECKPOINT: &str = "example.net\n2\nAAAA\n\n\u{2014} example.net AAAA\n";
 pub const NOW: &str = "2026-06-01T12:00:00.000Z";
@@ -544,6 +548,7 @@ impl Blockstack for Shared {
     ) -> Result<Response<log::TileReply>, Status> {
         match call.into_inner().path.as_str() {
             "tile/0/000.p/2" => Ok(Response::new(log::TileReply { body: Some("tile".into()) })),
+            "tile/entries/000" => Ok(Response::new(log::TileReply { body: Some(LARGE.into()) })),
             "tile/nonsense" => Err(Status::invalid_argument("no path of a tile")),
             _ => Ok(Response::new(log::TileReply::default())),
         }

@@ -30,8 +30,14 @@ export async function write (draft: Draft): Promise<Iou> {
   return { data, hash: await hashOf(data), meta: { signatures: [] } }
 }
 
-/** The IOU with this key's signature added: for the key's own address, or for a puzzle that the key is one of. */
+/** The IOU with this key's signature added: for the key's own address, or for a puzzle that the key is one of.
+ * It takes the place of what the key has signed there before.
+ *
+ * Throws where `hash.value` is not the hash of `data`: a signature is over the hash, and nobody should sign what was not shown. */
 export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
+  for (const document of puzzle === undefined ? [iou] : [iou, puzzle]) {
+    if (!await isNamed(document)) throw new Error('hash.value is not the hash of data')
+  }
   const signature: Signature = {
     scheme: 'eddsa-ed25519',
     signer: puzzle === undefined ? key.address : await addressOfPuzzle(puzzle),
@@ -42,7 +48,9 @@ export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
   }
   const scripts = [...(iou.meta.scripts ?? [])]
   if (puzzle !== undefined && !scripts.some((script) => script.hash.value === puzzle.hash.value)) scripts.push(puzzle)
-  const meta = { ...iou.meta, signatures: [...iou.meta.signatures, signature] }
+  const others = iou.meta.signatures.filter((other) =>
+    other.signer !== signature.signer || other.public.toLowerCase() !== signature.public)
+  const meta = { ...iou.meta, signatures: [...others, signature] }
   return { ...iou, meta: scripts.length > 0 ? { ...meta, scripts } : meta }
 }
 
@@ -65,6 +73,11 @@ async function digest (types: string, data: unknown): Promise<string | null> {
     case 'sha256:sha256': return hex(await sha256(await sha256(bytes)))
     default: return null
   }
+}
+
+/** Whether a document bears its name by right. */
+async function isNamed ({ hash, data }: { hash: HashOf, data: unknown }): Promise<boolean> {
+  return hash.steps === 'stringify:data' && await digest(hash.types, data) === hash.value
 }
 
 /** Why custom data, hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order;

@@ -1401,6 +1401,8 @@ export interface components {
             requests_per_second_per_client?: number;
             /** @description Signatures in a request. */
             signatures: number;
+            /** @description JSON values in a body. */
+            values: number;
         };
         /** @description One signature over `hash.value`. */
         Signature: {

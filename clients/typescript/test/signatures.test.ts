@@ -87,7 +87,11 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   assert.equal(await flaw(draft), 'signature_missing')
   assert.equal(await flaw(await sign(draft, bob)), 'signature_missing')
   assert.equal(await flaw(await sign(signed, bob)), 'signature_invalid')
-  assert.equal(await flaw(await sign(signed, alice)), 'signature_invalid')
+  // A key signs once, however often it is asked to; and never what was not shown.
+  assert.equal(await flaw(await sign(signed, alice)), null)
+  assert.equal(await flaw({ ...signed, meta: { signatures: [...signed.meta.signatures, ...signed.meta.signatures] } }), 'signature_invalid')
+  const shown = { ...draft, hash: (await write({ ...data, amount: '1000000' })).hash }
+  await assert.rejects(sign(shown, alice), /not the hash of data/)
   assert.equal(await flaw({ ...signed, data: { ...signed.data, amount: '2' } }), 'hash_mismatch')
   assert.equal(await flaw({ ...signed, hash: { ...signed.hash, types: 'md5' as 'sha256' } }), 'unsupported_hash')
   const [signature] = signed.meta.signatures
@@ -102,6 +106,7 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   const half = await sign(shared, alice, both)
   assert.equal(await flaw(half), 'puzzle_unsolved')
   assert.equal(await flaw(await sign(half, bob, both)), null)
+  await assert.rejects(sign(shared, bob, { ...both, data: { ...both.data, identities: [] } }), /not the hash of data/)
   assert.equal(await flaw(await sign(half, carol, both)), 'signature_invalid')
 
   // Every puzzle is judged, also one that nobody has signed for.

@@ -20,8 +20,10 @@ const READ_DEADLINE: Duration = Duration::from_secs(5);
 const WRITE_DEADLINE: Duration = Duration::from_secs(12);
 /// Rows fetched at a time: one message for a whole page.
 const FETCH_ROWS: usize = 1_024;
-/// Connections: as many readers, and one writer.
-const CONNECTIONS: usize = 16;
+/// Connections of those who read, at most.
+const READERS: usize = 16;
+/// Connections of the writer and of health, which wait behind no reader.
+const WRITERS: usize = 3;
 /// Bytes of a message up to which the driver sends it in one piece. It never
 /// sets TCP_NODELAY: the last piece of several waits until the server has
 /// acknowledged those before it, which it may do 40 ms later.
@@ -128,9 +130,22 @@ async fn within<T>(
     }
 }
 
-/// A pool of connections to one server.
+async fn read(graph: &Graph, deadline: Duration, query: Query) -> Result<Vec<Row>, Failure> {
+    within(deadline, async {
+        let mut rows = graph.execute_read(query).await?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().await? {
+            found.push(row);
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// Connections to one server.
 pub(super) struct Bolt {
-    graph: Graph,
+    reading: Graph,
+    writing: Graph,
 }
 
 impl Bolt {
@@ -144,22 +159,29 @@ impl Bolt {
                 settings.url
             )));
         }
-        let config = ConfigBuilder::default()
-            .uri(&settings.url)
-            .user(&settings.user)
-            .password(&settings.password)
-            .fetch_size(FETCH_ROWS)
-            .max_connections(CONNECTIONS)
-            .connection_timeout(WRITE_DEADLINE)
-            .build();
-        let graph = config.and_then(Graph::connect).map_err(|e| {
-            Error::Unavailable(format!("{e}; write the address as bolt://host:7687"))
-        })?;
-        Ok(Bolt { graph })
+        let pool = |connections| {
+            let config = ConfigBuilder::default()
+                .uri(&settings.url)
+                .user(&settings.user)
+                .password(&settings.password)
+                .fetch_size(FETCH_ROWS)
+                .max_connections(connections)
+                .connection_timeout(WRITE_DEADLINE)
+                .build();
+            config.and_then(Graph::connect).map_err(|e| {
+                Error::Unavailable(format!("{e}; write the address as bolt://host:7687"))
+            })
+        };
+        Ok(Bolt { reading: pool(READERS)?, writing: pool(WRITERS)? })
     }
 
     /// Runs a statement that only reads.
     pub(super) async fn read(&self, query: Query) -> Result<Vec<Row>, Failure> {
+        read(&self.reading, READ_DEADLINE, query).await
+    }
+
+    /// The same for the writer, past all other readers.
+    pub(super) async fn read_to_write(&self, query: Query) -> Result<Vec<Row>, Failure> {
         self.read_within(READ_DEADLINE, query).await
     }
 
@@ -169,15 +191,7 @@ impl Bolt {
         deadline: Duration,
         query: Query,
     ) -> Result<Vec<Row>, Failure> {
-        within(deadline, async {
-            let mut rows = self.graph.execute_read(query).await?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next().await? {
-                found.push(row);
-            }
-            Ok(found)
-        })
-        .await
+        read(&self.writing, deadline, query).await
     }
 
     /// Runs a statement that changes the schema; all of ours may run twice.
@@ -189,7 +203,7 @@ impl Bolt {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Transaction, Failure> {
-        Ok(Transaction { txn: within(WRITE_DEADLINE, self.graph.start_txn()).await? })
+        Ok(Transaction { txn: within(WRITE_DEADLINE, self.writing.start_txn()).await? })
     }
 }
 

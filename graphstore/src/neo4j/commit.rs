@@ -212,6 +212,9 @@ impl Inner {
             }
             other => {
                 transaction.rollback().await;
+                if let Err(Error::Broken(why)) = &other {
+                    self.stop(Stopped::Broken(why.clone()));
+                }
                 other
             }
         }

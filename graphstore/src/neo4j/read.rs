@@ -75,8 +75,12 @@ impl Inner {
         let mut known = if writes { self.cached(accounts) } else { HashMap::new() };
         let missing: Vec<_> =
             accounts.iter().filter(|id| !known.contains_key(id)).copied().collect();
+        let read = async |asked| match writes {
+            true => self.bolt.read_to_write(asked).await,
+            false => self.bolt.read(asked).await,
+        };
         for keys in self.heads(&missing) {
-            let found = self.chains_in(&self.bolt.read(keys).await?)?;
+            let found = self.chains_in(&read(keys).await?)?;
             if writes {
                 found.iter().for_each(|(id, chain)| self.chains.insert(*id, chain.clone()));
             }
@@ -86,7 +90,7 @@ impl Inner {
         loaded.accounts.extend(known.into_iter().map(|(id, chain)| (id, chain.account)));
         let ids = ious.iter().map(|iou| iou.to_string().into()).collect();
         for (asked, _) in packed(&self.statements.ious, ids) {
-            for row in self.bolt.read(asked).await? {
+            for row in read(asked).await? {
                 let at = RecordOf {
                     number: get(&row, "n")?,
                     hash: parsed(&row, "record")?,

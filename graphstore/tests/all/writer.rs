@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio_stream::StreamExt as _;
 use webwallet_graphstore::store::{
@@ -19,7 +19,8 @@ use webwallet_ledger::{
 };
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{
-    ClearReply, ClearRequest, ClearedRequest, NewestRequest, StatusRequest, clear_reply,
+    ClearReply, ClearRequest, ClearedRequest, IntendRequest, NewestRequest, StatusRequest,
+    clear_reply,
 };
 
 /// What the engine does with the next commits, one after another.
@@ -40,6 +41,8 @@ struct Unreliable {
     store: Embedded,
     acts: Vec<Act>,
     next: Arc<AtomicUsize>,
+    /// Another writer has cleared since.
+    deposed: Arc<AtomicBool>,
 }
 
 impl Store for Unreliable {
@@ -47,8 +50,10 @@ impl Store for Unreliable {
         self.store.name()
     }
 
-    fn head(&self) -> impl Future<Output = Result<Head, Error>> + Send {
-        self.store.head()
+    async fn head(&self) -> Result<Head, Error> {
+        let mut head = self.store.head().await?;
+        head.number += u64::from(self.deposed.load(Ordering::SeqCst));
+        Ok(head)
     }
 
     fn load(
@@ -179,11 +184,41 @@ fn iou(domain: &str, note: &str) -> Vec<u8> {
     draft.sign(&secret)
 }
 
+/// A payment out of an account that has nothing.
+fn spent(note: &str) -> Vec<u8> {
+    let secret = [8; 32];
+    let draft = Draft {
+        domain: "example.net".into(),
+        source: Address::of_public(&public_of(&secret)),
+        target: Address::of_public(b"ben"),
+        symbol: Address::of_public(&public_of(&[7; 32])),
+        amount: "1".into(),
+        random: format!("payment {note}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
+        active: None,
+        credit: None,
+        locker: None,
+        solver: None,
+    };
+    draft.sign(&secret)
+}
+
 async fn graphstore(dir: &tempfile::TempDir, acts: &[Act]) -> Graphstore<Unreliable> {
+    graphstore_of(dir, acts, Arc::default(), Arc::default()).await
+}
+
+/// The same, whose clock is so many milliseconds ahead.
+async fn graphstore_of(
+    dir: &tempfile::TempDir,
+    acts: &[Act],
+    deposed: Arc<AtomicBool>,
+    ahead: Arc<AtomicI64>,
+) -> Graphstore<Unreliable> {
     let store = Embedded::open(dir.path()).expect("open");
-    let store = Unreliable { store, acts: acts.to_vec(), next: Arc::default() };
+    let store = Unreliable { store, acts: acts.to_vec(), next: Arc::default(), deposed };
     let now: Time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-    let clock: Clock = Arc::new(move || Ok(now));
+    let clock: Clock =
+        Arc::new(move || Ok(Time::from_unix_ms(now.unix_ms() + ahead.load(Ordering::SeqCst))));
     Graphstore::start(store, "example.net", clock).await.expect("start")
 }
 
@@ -323,6 +358,48 @@ async fn a_rehearsal_leaves_nothing_and_says_where_nothing_clears() {
     let behind = graphstore.clone();
     assert_eq!(clear(&behind, "two").await, Ok((2, false)));
     assert_eq!(rehearse("three").await.map(|(record, _)| record.number), Ok(3));
+}
+
+/// A refusal is as final as a record: one that another writer would not give sends
+/// somebody away whose payment clears.
+#[tokio::test]
+async fn a_writer_that_was_deposed_refuses_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let deposed = Arc::<AtomicBool>::default();
+    let graphstore = graphstore_of(&dir, &[], deposed.clone(), Arc::default()).await;
+    let penniless = async || {
+        let mut request = payment("penniless");
+        request.inputs = vec![spent("penniless").into()];
+        let reply = graphstore.clear(tonic::Request::new(request)).await;
+        reply.map(|reply| reply.into_inner().outcome).map_err(|status| status.code())
+    };
+    let refused = penniless().await.expect("an answer");
+    assert!(matches!(refused, Some(clear_reply::Outcome::Rejected(_))), "{refused:?}");
+    deposed.store(true, Ordering::SeqCst);
+    assert_eq!(penniless().await, Err(tonic::Code::Unavailable));
+}
+
+/// Told that the block it has stored is refused, Blockstack would make another one
+/// of that height, find this one there, and seal nothing any more.
+#[tokio::test]
+async fn an_intent_that_is_stored_is_the_answer_whatever_has_cleared_since() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let ahead = Arc::<AtomicI64>::default();
+    let graphstore = graphstore_of(&dir, &[], Arc::default(), ahead.clone()).await;
+    let intend = async |block: &'static str| {
+        let time: Time = "2026-01-01T00:00:00.000Z".parse().expect("time");
+        let intent =
+            Intent { height: 0, cleared: 0, time, documents: Vec::new(), block: block.into() };
+        let request = IntendRequest { intent: Some(intent.into()), quiet: true };
+        let reply = graphstore.intend(tonic::Request::new(request)).await;
+        reply.map(|reply| reply.into_inner().block).map_err(|status| status.code())
+    };
+    assert_eq!(intend("genesis").await.as_deref(), Ok(&b"genesis"[..]));
+    ahead.store(1_000, Ordering::SeqCst);
+    clear(&graphstore, "one").await.expect("clears");
+    // Its answer was lost, and it is sent again.
+    assert_eq!(intend("genesis").await.as_deref(), Ok(&b"genesis"[..]));
+    assert_eq!(intend("another").await.as_deref(), Ok(&b"genesis"[..]));
 }
 
 #[tokio::test]

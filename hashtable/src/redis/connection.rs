@@ -17,7 +17,10 @@ use ::redis::{
     cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo},
     cmd,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 
 /// To connect and be let in. The driver's own is 1 s.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -51,31 +54,39 @@ pub(super) fn shown(address: &ConnectionAddr) -> String {
 /// Cloning shares it.
 #[derive(Clone)]
 pub(super) enum Connection {
-    One(MultiplexedConnection),
+    /// Two to one server: a WAITAOF holds up everything behind it.
+    One {
+        asking: MultiplexedConnection,
+        writing: MultiplexedConnection,
+    },
     Cluster(ClusterConnection),
 }
 
 impl Connection {
-    /// Connects to the first address that answers.
+    /// Connects to whichever address answers first: others may be those of nodes that
+    /// are away, and none waits for them.
     pub(super) async fn open(addresses: &[ConnectionInfo]) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(RESPOND));
+        let mut attempts: FuturesUnordered<_> =
+            addresses.iter().map(|address| connect(address, &config)).collect();
         let mut failed = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
-        for address in addresses {
-            let client = Client::open(address.clone())?;
-            let mut one = match client.get_multiplexed_async_connection_with_config(&config).await {
-                Ok(one) => one,
+        while let Some(attempt) = attempts.next().await {
+            let (address, mut asking) = match attempt {
+                Ok(connected) => connected,
                 Err(error) => {
                     failed = error;
                     continue;
                 }
             };
-            let info: InfoDict = cmd("INFO").arg("cluster").query_async(&mut one).await?;
+            let info: InfoDict = cmd("INFO").arg("cluster").query_async(&mut asking).await?;
             if info.get("cluster_enabled") != Some(1) {
-                return Ok(Connection::One(one));
+                let (_, writing) = connect(address, &config).await?;
+                return Ok(Connection::One { asking, writing });
             }
-            let cluster = ClusterClientBuilder::new(addresses.to_vec())
+            // It knows all others, also those that are not among ours.
+            let cluster = ClusterClientBuilder::new([address.clone()])
                 .connection_timeout(CONNECT)
                 .response_timeout(RESPOND)
                 .overall_response_timeout(Some(RESPOND))
@@ -96,8 +107,8 @@ impl Connection {
             return Ok(Vec::new());
         }
         match self {
-            Connection::One(connection) => {
-                pipeline(commands).query_async(&mut connection.clone()).await
+            Connection::One { asking, .. } => {
+                pipeline(commands).query_async(&mut asking.clone()).await
             }
             Connection::Cluster(cluster) => spread(cluster, commands).await,
         }
@@ -116,8 +127,8 @@ impl Connection {
         wait: bool,
     ) -> RedisResult<Vec<Value>> {
         match self {
-            Connection::One(connection) => {
-                let mut connection = connection.clone();
+            Connection::One { writing, .. } => {
+                let mut connection = writing.clone();
                 let commands = stages.into_iter().flatten().collect();
                 let answers = pipeline(commands).atomic().query_async(&mut connection).await?;
                 if wait {
@@ -159,6 +170,14 @@ impl Connection {
         }
         Ok(all)
     }
+}
+
+async fn connect<'a>(
+    address: &'a ConnectionInfo,
+    config: &AsyncConnectionConfig,
+) -> RedisResult<(&'a ConnectionInfo, MultiplexedConnection)> {
+    let client = Client::open(address.clone())?;
+    Ok((address, client.get_multiplexed_async_connection_with_config(config).await?))
 }
 
 fn pipeline(commands: Vec<Cmd>) -> Pipeline {

@@ -25,8 +25,8 @@ const SETTINGS: [(&str, &str, &str); 4] = [
 pub(super) struct Look {
     /// Of one of them.
     pub version: String,
-    /// Which run of which server each is; another one may hold less.
-    pub run_ids: Vec<String>,
+    /// All of them.
+    pub servers: Vec<Seen>,
     /// Why documents could be lost, each a clause with the command that mends it.
     pub faults: Vec<String>,
     /// The same in a few words.
@@ -35,9 +35,17 @@ pub(super) struct Look {
     pub wait: bool,
 }
 
+/// Which run of which server one is, and how many keys it has; another one, or one
+/// that has fewer, may have lost documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub run_id: String,
+    pub keys: u64,
+}
+
 /// Asks every server that takes writes.
 pub(super) async fn at(connection: &Connection, address: &str) -> RedisResult<Look> {
-    let mut commands = vec![cmd("INFO"), command_info("WAITAOF")];
+    let mut commands = vec![cmd("INFO"), cmd("DBSIZE"), command_info("WAITAOF")];
     commands.extend(SETTINGS.iter().map(|(name, ..)| {
         let mut get = cmd("CONFIG");
         get.arg("GET").arg(name);
@@ -63,11 +71,12 @@ impl Look {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or(Value::Nil);
         let info = InfoDict::from_redis_value(next())?;
+        let keys = u64::from_redis_value(next())?;
         let text = |key: &str| info.get::<String>(key).unwrap_or_default();
         let can_wait =
             matches!(next(), Value::Array(found) if matches!(found[..], [Value::Array(_)]));
         self.version(address, text("redis_version"));
-        self.run_ids.push(text("run_id"));
+        self.servers.push(Seen { run_id: text("run_id"), keys });
         if text("role") != "master" {
             self.fault(
                 format!("role is {}", text("role")),

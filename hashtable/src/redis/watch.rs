@@ -8,6 +8,7 @@ use std::{
 use ::redis::{ErrorKind, FromRedisValue as _, RedisResult, Value, cmd};
 use tokio::sync::watch;
 
+use super::look::Seen;
 use super::{READY, Redis, Shared, engine};
 use crate::store::Error;
 
@@ -38,19 +39,19 @@ enum Kind {
 
 /// What is known of the servers' identity, and what follows from it.
 pub(super) struct Doubts {
-    run_ids: Mutex<Vec<String>>,
+    servers: Mutex<Vec<Seen>>,
     doubt: watch::Sender<Doubt>,
 }
 
 impl Default for Doubts {
     fn default() -> Doubts {
-        Doubts { run_ids: Mutex::default(), doubt: watch::Sender::new(Doubt::default()) }
+        Doubts { servers: Mutex::default(), doubt: watch::Sender::new(Doubt::default()) }
     }
 }
 
 impl Doubts {
     /// Compares what is seen with what was.
-    pub(super) fn seen(&self, run_ids: &[String], format: Option<&str>) -> RedisResult<()> {
+    pub(super) fn seen(&self, servers: &[Seen], format: Option<&str>) -> RedisResult<()> {
         let format = match format {
             Some(WHOLE) => Kind::None,
             None | Some(FILLING) => Kind::Any,
@@ -59,13 +60,21 @@ impl Doubts {
                 return Err((ErrorKind::InvalidClientConfig, what, other.to_owned()).into());
             }
         };
-        let mut last = self.run_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = if *last == run_ids { Kind::None } else { Kind::Newest };
-        *last = run_ids.to_vec();
-        let kind = format.max(run);
+        let mut last = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = last.iter().map(|seen| &seen.run_id).eq(servers.iter().map(|seen| &seen.run_id));
+        // Of a Cluster one node may be emptied that has not the format. Nothing is ever
+        // removed; but slots may move from node to node, and others may have keys there.
+        let emptied = |(before, now): (&Seen, &Seen)| now.keys < before.keys / 2;
+        let news = match () {
+            () if !same => Kind::Newest,
+            () if last.iter().zip(servers).any(emptied) => Kind::Any,
+            () => Kind::None,
+        };
+        *last = servers.to_vec();
+        let kind = format.max(news);
         self.doubt.send_if_modified(|doubt| {
-            // Also for a new run in the middle of a doubt: what was found may be gone.
-            let more = kind > doubt.kind || run == Kind::Newest;
+            // Also for news in the middle of a doubt: what was found may be gone.
+            let more = kind > doubt.kind || news != Kind::None;
             if more {
                 tracing::info!(?kind, "redis is to be compared with what has cleared");
                 metrics::counter!("webwallet_hashtable_doubts_total").increment(1);

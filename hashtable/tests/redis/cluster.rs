@@ -73,4 +73,17 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
     assert_eq!(store.first_missing(&doubt, 500).await.expect("answered"), None);
     store.put(vec![record(501)]).await.expect("stored");
     assert_eq!(store.numbered(400, 1_000).await.expect("readable").len(), 101);
+    store.settle(&doubt, 0).await.expect("settled");
+
+    // A node that is emptied is noticed, whichever it is, and what it had is missed.
+    for node in &nodes {
+        store.get(&[]).await.expect("ready");
+        say(node, "FLUSHALL");
+        let doubt = tokio::time::timeout(Duration::from_secs(10), store.doubted()).await;
+        let doubt = doubt.expect("noticed");
+        assert!(store.first_missing(&doubt, 501).await.expect("answered").is_some());
+        store.put((1..=501).map(record).collect()).await.expect("stored again");
+        store.settle(&doubt, 501).await.expect("settled");
+        assert_eq!(store.numbered(0, 1_000).await.expect("readable").len(), 501);
+    }
 }

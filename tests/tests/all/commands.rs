@@ -1,7 +1,8 @@
 //! Commands that a person types, as processes: what they print and the code
 //! they end with. Scripts are built on both.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -229,6 +230,132 @@ fn what_may_clear_later_stays_in_the_outbox() {
     assert_eq!(outbox(), kept);
 }
 
+/// Nobody knows what became of a payment: whoever pays anew may pay twice.
+#[test]
+fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let bob = party("bob").address.to_string();
+    let outbox = || -> Vec<PathBuf> {
+        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
+        files.map(|file| file.expect("a file").path()).collect()
+    };
+    // It takes the request, and is gone.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = format!("http://{}", silent.local_addr().expect("an address"));
+    std::thread::spawn(move || silent.incoming().for_each(drop));
+    let issue = |url: &str, domain: &str, more: &[&str]| {
+        let pay = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1"];
+        run(&[&pay[..], &["--url", url, "--domain", domain], more].concat(), b"", &variables)
+    };
+    let lost = issue(&nowhere, "example.net", &[]);
+    assert_eq!(lost.status.code(), Some(2), "{}", text(&lost.stdout));
+    let kept = outbox();
+    let file = kept[0].to_str().expect("UTF-8");
+    assert!(text(&lost.stderr).contains(&format!("webwallet post {file} --url {nowhere}")));
+    let again = issue(&nowhere, "example.net", &[]);
+    assert_eq!((again.status.code(), outbox()), (Some(2), kept.clone()));
+    assert!(text(&again.stderr).contains("--once-more"), "{}", text(&again.stderr));
+    // Another payment is another one; and who means it pays once more.
+    issue(&nowhere, "example.org", &[]);
+    issue(&nowhere, "example.net", &["--once-more"]);
+    assert_eq!(outbox().len(), 3);
+    // A server that it was not written for says nothing of what became of it.
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    for file in outbox() {
+        let path = file.to_str().expect("UTF-8");
+        let posted = run(&["post", path, "--url", &server.url()], b"", &variables);
+        let ours = !text(&posted.stdout).contains("wrong_domain");
+        assert_eq!((posted.status.success(), file.exists()), (ours, !ours), "{posted:?}");
+    }
+    assert_eq!(outbox().len(), 1);
+    // A server that has moved is not followed: a POST would arrive as something else.
+    let moved = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let old = format!("http://{}", moved.local_addr().expect("an address"));
+    let place = server.url();
+    std::thread::spawn(move || {
+        for stream in moved.incoming() {
+            let mut stream = stream.expect("a connection");
+            let answer = format!(
+                "HTTP/1.1 301 Moved\r\nlocation: {place}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            stream.read(&mut [0; 65_536]).expect("a request");
+            stream.write_all(answer.as_bytes()).expect("answered");
+        }
+    });
+    let told = issue(&old, "example.net", &[]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(
+        text(&told.stderr).contains(&format!("it has moved to \"{}/\"", server.url())),
+        "{}",
+        text(&told.stderr)
+    );
+    assert_eq!(outbox().len(), 2);
+}
+
+/// Scripts go by the exit status, whether somebody reads or not.
+#[test]
+fn what_was_refused_is_refused_without_a_reader_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = folder.path().join("forged.json");
+    std::fs::write(&forged, "{}\n{}\n").expect("written");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = Command::new(binary())
+        .args(["iou", "verify"])
+        .arg(&forged)
+        .stdout(writer)
+        .status()
+        .expect("it runs");
+    assert_eq!(status.code(), Some(1));
+    // And nothing is not valid.
+    for nothing in ["", "[]", r#"{"data":{"inputs":[]}}"#] {
+        let output = run(&["iou", "verify", "-"], nothing.as_bytes(), &[]);
+        assert_eq!(output.status.code(), Some(2), "{nothing}: {}", text(&output.stdout));
+    }
+}
+
+/// A setting that is lost is the default one; one that holds a password is shown to all.
+#[test]
+fn settings_are_neither_lost_nor_shown_with_a_password() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = std::ffi::OsStr::from_bytes(b"/srv/caf\xe9");
+    let output =
+        Command::new(binary()).args(["config", "show"]).env("WEBWALLET_DATA", folder).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("WEBWALLET_DATA is not UTF-8"),
+        "{}",
+        text(&output.stderr)
+    );
+    let secret = [("WEBWALLET_NEO4J", "bolt://neo4j:secret@host:7687")];
+    let output = run(&["config", "show"], b"", &secret);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
+    assert!(!text(&output.stderr).contains("secret@"), "{}", text(&output.stderr));
+}
+
+/// A key that cannot be used is no reason to lose sight of all others.
+#[test]
+fn keys_are_listed_beside_one_that_cannot_be_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    for name in ["alice", "bob"] {
+        assert!(run(&["key", "new", name], b"", &variables).status.success());
+    }
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(home.path().join("keys/alice.json"), open).expect("changed");
+    let listed = run(&["key", "list", "--json"], b"", &variables);
+    assert_eq!(
+        (listed.status.code(), &json(text(&listed.stdout))["name"]),
+        (Some(0), &"bob".into())
+    );
+    assert!(text(&listed.stderr).contains("cannot use the key alice"), "{}", text(&listed.stderr));
+}
+
 /// Whoever is told that an IOU was used twice need not believe the server.
 #[test]
 fn a_conflict_is_verified_without_a_server() {
@@ -307,4 +434,21 @@ fn health_tells_of_a_test_clock() {
             assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected), "{path}");
         }
     }
+}
+
+/// Whoever keeps the documents apart must see when some of them are doubted or lost.
+#[test]
+fn a_role_without_rest_shows_its_metrics() {
+    let data = tempfile::tempdir().expect("a folder");
+    let data = data.path().to_str().expect("UTF-8");
+    let role = ["--role", "hashtable", "--data", data];
+    let server = Process::start(&[&role[..], &["--metrics", "127.0.0.1:0"]].concat());
+    let metrics = format!("http://{}", server.line["admin"].as_str().expect("an address"));
+    let shown = get(&agent(), &metrics, "/metrics");
+    assert_eq!(shown.status, 200);
+    assert!(text(&shown.body).contains("webwallet_"), "{}", text(&shown.body));
+    assert_eq!(get(&agent(), &metrics, "/seal").status, 404);
+    assert_eq!(server.terminate(), Some(0));
+    let output = run(&["serve", "--metrics", "127.0.0.1:0", "--data", data], b"", &[]);
+    assert_eq!(output.status.code(), Some(2), "a gateway has its admin listener");
 }

@@ -333,6 +333,12 @@ fn fsck_names_a_lock_that_is_not_there() {
         let (code, lines) = fsck();
         assert_eq!((code, &lines[0]["code"]), (Some(1), &"F-LOCK".into()), "{damage}: {lines:?}");
     }
+    // And the log could not be made anew from records that are not found by their numbers.
+    engines.forget("example.net:n:2");
+    let found = |line: &Value| (line["code"].clone(), line["number"].clone());
+    let (_, lines) = fsck();
+    let indexed: Vec<_> = lines.iter().map(found).filter(|(code, _)| code == "F-INDEX").collect();
+    assert_eq!(indexed, [("F-INDEX".into(), "2".into())]);
 }
 
 /// An operator must not find out from an auditor that a store is damaged.
@@ -343,10 +349,13 @@ fn fsck_names_what_is_missing() {
     let server = Process::all(&data, &[]);
     live(&server.url(), 0, 12);
     receipt(&server.url(), 12);
+    let place = data.to_str().expect("a path in UTF-8");
+    let fsck = || run(&binary(), &["fsck", "--data", place, "--domain", "example.net", "--json"]);
+    // A server that runs is not a damaged one.
+    assert_eq!(fsck().status.code(), Some(2));
     assert_eq!(server.terminate(), Some(0));
     std::fs::remove_dir_all(data.join("hashtable")).expect("removed");
-    let place = data.to_str().expect("a path in UTF-8");
-    let output = run(&binary(), &["fsck", "--data", place, "--domain", "example.net", "--json"]);
+    let output = fsck();
     assert_eq!(output.status.code(), Some(1));
     let lines: Vec<Value> = text(&output.stdout)
         .lines()

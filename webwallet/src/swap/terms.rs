@@ -8,6 +8,8 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
@@ -30,6 +32,9 @@ use crate::transaction::segment;
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
 pub const PHASE_MS: i64 = 600_000;
+/// How often a busy server is asked, and the wait before each time but the first.
+const TRIES: u32 = 60;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The terms of a swap, as both have them.
 #[derive(Serialize, Deserialize)]
@@ -236,11 +241,18 @@ impl Leg {
         struct Content {
             sources: Vec<String>,
         }
+        // The lock, if it was made by the IOU that our commands sign; the target may have
+        // taken many others since, and each would have to be looked into.
+        let made = self.made(server, hash)?.map(|pointer| pointer.to_string());
         // Beside the output before it, one consumes the locks that it was paid from.
         let look = |output: Option<Placed>, before: &str| {
             let Some(Placed { pointer, content }) = output else { return Ok(None) };
             let Content { sources } = serde_json::from_str(content.get())?;
-            match sources.iter().any(|source| source != before) {
+            let takes = |source: &String| match &made {
+                Some(made) => source == made,
+                None => source != before,
+            };
+            match sources.iter().any(takes) {
                 true => preimage(server, pointer.parse()?, hash),
                 false => Ok(None),
             }
@@ -255,6 +267,31 @@ impl Leg {
             None => look(newer, ""),
             shown => Ok(shown),
         }
+    }
+
+    /// The lock that [`Leg::locking`] has made, be it used or not.
+    fn made(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
+        #[derive(Deserialize)]
+        struct Cleared {
+            #[serde(deserialize_with = "text::deserialize")]
+            transaction: Hash,
+        }
+        #[derive(Deserialize)]
+        struct Record {
+            data: Left,
+        }
+        #[derive(Deserialize)]
+        struct Left {
+            outputs: Vec<Box<RawValue>>,
+        }
+        let iou = format!("/iou/{}", self.locking(hash).hash());
+        let Some(Cleared { transaction: record }) = known(server, &iou)? else { return Ok(None) };
+        let Record { data } = get(server, &format!("/transaction/{record}"))?;
+        let lock = self.lock(hash)?;
+        let is_it =
+            |output: &Box<RawValue>| Lock::parse(output.get().as_bytes()).as_ref() == Ok(&lock);
+        let index = data.outputs.iter().position(is_it);
+        Ok(index.map(|index| Pointer { record, index: index as u32 }))
     }
 
     /// The entries of a list of the target's, until one is the last that is wanted.
@@ -308,10 +345,25 @@ fn preimage(server: &Server, output: Pointer, hash: Hash) -> anyhow::Result<Opti
 }
 
 fn get<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<T> {
-    match server.get(path)? {
-        Answer::Done { body, .. } => {
-            serde_json::from_str(data(&body)?.get()).context("the answer cannot be read")
+    known(server, path)?.with_context(|| format!("{} has no {path}", server.url()))
+}
+
+/// The same; none where the server has nothing there. A server that is busy is asked
+/// again: what is at stake in a swap is worth a minute.
+fn known<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<Option<T>> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match server.get(path)? {
+            Answer::Done { body, .. } => {
+                let answer = serde_json::from_str(data(&body)?.get());
+                return answer.map(Some).context("the answer cannot be read");
+            }
+            Answer::Problem(problem) if problem.code == "not_found" => return Ok(None),
+            Answer::Problem(problem) if problem.may_succeed_later() && tries > 0 => {
+                thread::sleep(AGAIN);
+            }
+            Answer::Problem(problem) => bail!("{}", problem.sentence()),
         }
-        Answer::Problem(problem) => bail!("{}", problem.sentence()),
     }
 }
