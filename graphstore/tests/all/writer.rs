@@ -165,31 +165,16 @@ fn payment(note: &str) -> ClearRequest {
     ClearRequest { inputs: vec![iou("example.net", note).into()] }
 }
 
+/// A payment by the issuer.
 fn iou(domain: &str, note: &str) -> Vec<u8> {
-    let secret = [7; 32];
-    let issuer = Address::of_public(&public_of(&secret));
-    let draft = Draft {
-        domain: domain.into(),
-        source: issuer,
-        target: Address::of_public(b"ben"),
-        symbol: issuer,
-        amount: "1".into(),
-        random: format!("payment {note}"),
-        expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
-        active: None,
-        credit: None,
-        locker: None,
-        solver: None,
-    };
-    draft.sign(&secret)
+    signed([7; 32], domain, note)
 }
 
-/// A payment out of an account that has nothing.
-fn spent(note: &str) -> Vec<u8> {
-    let secret = [8; 32];
+/// A payment of the issuer's unit.
+fn signed(payer: [u8; 32], domain: &str, note: &str) -> Vec<u8> {
     let draft = Draft {
-        domain: "example.net".into(),
-        source: Address::of_public(&public_of(&secret)),
+        domain: domain.into(),
+        source: Address::of_public(&public_of(&payer)),
         target: Address::of_public(b"ben"),
         symbol: Address::of_public(&public_of(&[7; 32])),
         amount: "1".into(),
@@ -200,7 +185,7 @@ fn spent(note: &str) -> Vec<u8> {
         locker: None,
         solver: None,
     };
-    draft.sign(&secret)
+    draft.sign(&payer)
 }
 
 async fn graphstore(dir: &tempfile::TempDir, acts: &[Act]) -> Graphstore<Unreliable> {
@@ -368,8 +353,8 @@ async fn a_writer_that_was_deposed_refuses_nothing() {
     let deposed = Arc::<AtomicBool>::default();
     let graphstore = graphstore_of(&dir, &[], deposed.clone(), Arc::default()).await;
     let penniless = async || {
-        let mut request = payment("penniless");
-        request.inputs = vec![spent("penniless").into()];
+        let inputs = vec![signed([8; 32], "example.net", "penniless").into()];
+        let request = ClearRequest { inputs };
         let reply = graphstore.clear(tonic::Request::new(request)).await;
         reply.map(|reply| reply.into_inner().outcome).map_err(|status| status.code())
     };
