@@ -195,8 +195,6 @@ fn counter(query: &Query<'_>) -> Result<Option<Address>, Problem> {
     query.get("counter").map(|text| address_of("parameter counter", text)).transpose()
 }
 
-/// The digest was right, so another version of this gateway has made the key.
-
 /// Appends a JSON string.
 pub(crate) fn text(body: &mut Vec<u8>, text: &str) {
     body.extend_from_slice(Value::from(text).to_string().as_bytes());

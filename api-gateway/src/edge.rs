@@ -14,6 +14,7 @@ use http::{HeaderValue, header};
 use tokio::time::timeout;
 
 use crate::body::Room;
+use crate::limits::Limits;
 use crate::media;
 use crate::problem::{Other, Problem};
 
@@ -21,14 +22,20 @@ use crate::problem::{Other, Problem};
 #[derive(Clone)]
 pub(crate) struct Edge {
     /// Which listener, as its metrics say.
-    pub(crate) listener: &'static str,
+    listener: &'static str,
     /// From a request's headers to its answer.
-    pub(crate) request_timeout: Duration,
+    request_timeout: Duration,
     /// Where large answers have their place.
-    pub(crate) answers: Room,
+    answers: Room,
 }
 
 impl Edge {
+    /// Each listener has a room of its own: the public must not keep the operator out.
+    pub(crate) fn new(listener: &'static str, limits: &Limits) -> Edge {
+        let (request_timeout, answers) = (limits.request_timeout(), Room::of_answers(limits));
+        Edge { listener, request_timeout, answers }
+    }
+
     fn count(&self, route: &str, response: &Response, took: Duration) {
         let route = route.to_owned();
         metrics::histogram!(

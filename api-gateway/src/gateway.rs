@@ -44,7 +44,6 @@ struct Parts {
     test_clock: bool,
     lossy_redis: bool,
     bodies: Room,
-    answers: Room,
     allowances: Allowances,
     stores: Stores,
     prover: Prover,
@@ -73,7 +72,6 @@ impl Gateway {
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
             bodies: Room::of_requests(&config.limits),
-            answers: Room::of_answers(&config.limits),
             allowances: Allowances::new(&config.limits),
             test_clock: config.test_clock,
             lossy_redis: config.lossy_redis,
@@ -115,11 +113,6 @@ impl Gateway {
     /// Where bodies have their place while they are worked on.
     pub(crate) fn bodies(&self) -> &Room {
         &self.0.bodies
-    }
-
-    /// Where large answers have theirs until they are read.
-    pub(crate) fn answers(&self) -> &Room {
-        &self.0.answers
     }
 
     pub(crate) fn allowances(&self) -> &Allowances {

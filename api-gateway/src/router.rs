@@ -6,7 +6,6 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::Room;
 use crate::edge::{self, Edge};
 use crate::gateway::Gateway;
 use crate::limits::Limits;
@@ -20,24 +19,18 @@ impl Gateway {
     pub fn router(&self) -> Router {
         let (router, document) = routes().split_for_parts();
         let router = router.merge(openapi::router(&document)).with_state(self.clone());
-        self.edged(router, "public")
+        edged(router, Edge::new("public", self.limits()))
     }
 
     /// What only the operator may see. See [`admin::Access`].
     pub fn admin_router(&self, access: admin::Access) -> Router {
-        self.edged(admin::router(self, access), "admin")
-    }
-
-    fn edged(&self, router: Router, listener: &'static str) -> Router {
-        let request_timeout = self.limits().request_timeout();
-        edged(router, Edge { listener, request_timeout, answers: self.answers().clone() })
+        edged(admin::router(self, access), Edge::new("admin", self.limits()))
     }
 }
 
 /// What only the operator may see of a service that speaks no REST: its metrics.
 pub fn metrics_router(limits: &Limits, access: admin::Access) -> Router {
-    let (request_timeout, answers) = (limits.request_timeout(), Room::of_answers(limits));
-    edged(admin::metrics(access), Edge { listener: "admin", request_timeout, answers })
+    edged(admin::metrics(access), Edge::new("admin", limits))
 }
 
 fn edged(router: Router, edge: Edge) -> Router {

@@ -302,7 +302,7 @@ impl Shared {
                 "{shown} asks for a password; put it into a file and name that by WEBWALLET_REDIS_PASSWORD_FILE"
             ),
             Some("NOPERM") => format!(
-                "{shown} does not let this user see its settings ({error}); run: redis-cli -u {shown} ACL SETUSER default +config|get +info +command"
+                "{shown} does not let this user see its settings ({error}); run: redis-cli -u {shown} ACL SETUSER default +config|get +info +dbsize +command"
             ),
             _ if error.kind() == ::redis::ErrorKind::AuthenticationFailed => format!(
                 "{shown} does not accept the password ({error}); put the right one into the file that WEBWALLET_REDIS_PASSWORD_FILE names"

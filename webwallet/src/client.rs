@@ -8,11 +8,11 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::problem::Problem;
 
@@ -39,8 +39,8 @@ pub struct Url {
 /// Whom a server's certificate must be from.
 #[derive(Args, Clone)]
 pub struct Ca {
-    /// Believe the CA in this file (PEM) and no other
-    #[arg(long = "ca", env = "WEBWALLET_CA", hide_env_values = true, value_name = "FILE")]
+    /// Believe the CAs in this file (PEM) and no others
+    #[arg(id = "ca", long, env = "WEBWALLET_CA", hide_env_values = true, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
@@ -58,6 +58,11 @@ impl Url {
     /// As it was given.
     pub fn text(&self) -> &str {
         &self.url
+    }
+
+    /// Whom to believe that it is the server.
+    pub fn ca(&self) -> &Ca {
+        &self.ca
     }
 
     /// The server at this URL.
@@ -106,13 +111,19 @@ impl Server {
         Server::with(url, PATIENCE, TlsConfig::default())
     }
 
-    /// The server at a URL, for the patience of a program; with a CA in PEM, it
-    /// believes that one and no other.
+    /// The server at a URL, for the patience of a program; with CAs in PEM, it
+    /// believes those and no others.
     pub fn within(url: &str, patience: Duration, ca: Option<&[u8]>) -> anyhow::Result<Server> {
         let mut tls = TlsConfig::builder();
         if let Some(pem) = ca {
-            let ca = Certificate::from_pem(pem).context("the CA's certificate")?;
-            tls = tls.root_certs(RootCerts::new_with_certs(&[ca]));
+            let mut cas = Vec::new();
+            for item in parse_pem(pem) {
+                if let PemItem::Certificate(ca) = item.context("the CA's certificate")? {
+                    cas.push(ca);
+                }
+            }
+            ensure!(!cas.is_empty(), "there is no certificate of a CA in PEM");
+            tls = tls.root_certs(RootCerts::new_with_certs(&cas));
         }
         Ok(Server::with(url, patience, tls.build()))
     }

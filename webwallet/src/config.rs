@@ -299,7 +299,7 @@ impl Layer {
                 values.insert(key, Value::from(yes));
             } else if SETTINGS.contains(&key.as_str()) {
                 values.insert(key, Value::from(text));
-            } else if !OTHER_VARIABLES.contains(&key.as_str()) && !key.starts_with("test_") {
+            } else if !is_of_others(&key) {
                 bail!(
                     "there is no setting for the variable {variable}; `webwallet config show` lists all"
                 );
@@ -466,10 +466,17 @@ impl Role {
     }
 }
 
+fn is_of_others(key: &str) -> bool {
+    OTHER_VARIABLES.contains(&key) || key.starts_with("test_")
+}
+
 /// Our variables: those whose text cannot be read are not passed over.
 fn variables() -> anyhow::Result<impl Iterator<Item = (String, String)>> {
     let ours = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+        let name = name.into_string().ok().filter(|name| {
+            let key = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase);
+            key.is_some_and(|key| !is_of_others(&key))
+        })?;
         Some(match value.into_string() {
             Ok(value) => Ok((name, value)),
             Err(value) => Err(anyhow::anyhow!("{name} is not UTF-8: {}", value.display())),

@@ -20,7 +20,6 @@ use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
-use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, Url, data};
 use crate::key::{self, Holder, Home, Keys, Labels};
@@ -265,9 +264,12 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
     };
     for entry in entries {
         let file = entry?.path();
-        let Some(open) = fs::read(&file).ok().and_then(|iou| Open::read(&iou)) else { continue };
+        let Some(open) = fs::read(&file).ok().and_then(|iou| serde_json::from_slice(&iou).ok())
+        else {
+            continue;
+        };
         ensure!(
-            !open.is_like(draft) || open.expiry < clock::now()?,
+            !is_like(&open, draft),
             "the same payment was signed before, and nobody knows what became of it; to ask (it is never paid twice): webwallet post {} --url {}; to pay it once more: --once-more",
             file.display(),
             server.url()
@@ -276,26 +278,18 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
     Ok(())
 }
 
-/// What an IOU in the outbox says.
-struct Open {
-    texts: [String; 5],
-    expiry: Time,
-}
-
-impl Open {
-    fn read(iou: &[u8]) -> Option<Open> {
-        let iou: Value = serde_json::from_slice(iou).ok()?;
-        let text = |key: &str| Some(iou["data"][key].as_str()?.to_owned());
-        let texts =
-            [text("domain")?, text("source")?, text("target")?, text("symbol")?, text("amount")?];
-        Some(Open { texts, expiry: text("expiry")?.parse().ok()? })
-    }
-
-    fn is_like(&self, draft: &Draft) -> bool {
-        let Draft { domain, source, target, symbol, amount, .. } = draft;
-        let (source, target, symbol) = (source.as_str(), target.as_str(), symbol.as_str());
-        self.texts == [domain, source, target, symbol, amount]
-    }
+/// Whether an IOU pays the same. One that has expired may have cleared before.
+fn is_like(iou: &Value, draft: &Draft) -> bool {
+    let Draft { domain, source, target, symbol, amount, .. } = draft;
+    [
+        ("domain", domain.as_str()),
+        ("source", source.as_str()),
+        ("target", target.as_str()),
+        ("symbol", symbol.as_str()),
+        ("amount", amount),
+    ]
+    .into_iter()
+    .all(|(key, text)| iou["data"][key] == text)
 }
 
 fn is_in(file: &Path, folder: &Path) -> bool {

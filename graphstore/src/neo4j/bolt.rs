@@ -22,8 +22,10 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(12);
 const FETCH_ROWS: usize = 1_024;
 /// Connections of those who read, at most.
 const READERS: usize = 16;
-/// Connections of the writer and of health, which wait behind no reader.
+/// Connections of the writer: a batch, what it loads, and a trim behind it.
 const WRITERS: usize = 3;
+/// Connections of those who ask where the graph stands, such as health.
+const LOOKERS: usize = 2;
 /// Bytes of a message up to which the driver sends it in one piece. It never
 /// sets TCP_NODELAY: the last piece of several waits until the server has
 /// acknowledged those before it, which it may do 40 ms later.
@@ -146,6 +148,7 @@ async fn read(graph: &Graph, deadline: Duration, query: Query) -> Result<Vec<Row
 pub(super) struct Bolt {
     reading: Graph,
     writing: Graph,
+    looking: Graph,
 }
 
 impl Bolt {
@@ -172,7 +175,7 @@ impl Bolt {
                 Error::Unavailable(format!("{e}; write the address as bolt://host:7687"))
             })
         };
-        Ok(Bolt { reading: pool(READERS)?, writing: pool(WRITERS)? })
+        Ok(Bolt { reading: pool(READERS)?, writing: pool(WRITERS)?, looking: pool(LOOKERS)? })
     }
 
     /// Runs a statement that only reads.
@@ -180,18 +183,18 @@ impl Bolt {
         read(&self.reading, READ_DEADLINE, query).await
     }
 
-    /// The same for the writer, past all other readers.
+    /// The same for the writer, who waits behind no reader.
     pub(super) async fn read_to_write(&self, query: Query) -> Result<Vec<Row>, Failure> {
-        self.read_within(READ_DEADLINE, query).await
+        read(&self.writing, READ_DEADLINE, query).await
     }
 
-    /// The same in a hurry.
+    /// The same in a hurry, of those who ask where the graph stands.
     pub(super) async fn read_within(
         &self,
         deadline: Duration,
         query: Query,
     ) -> Result<Vec<Row>, Failure> {
-        read(&self.writing, deadline, query).await
+        read(&self.looking, deadline, query).await
     }
 
     /// Runs a statement that changes the schema; all of ours may run twice.

@@ -260,13 +260,14 @@ impl Inner {
         packed(&self.statements.locks, names)
     }
 
+    /// Asked by the writer.
     pub(super) async fn locks(
         &self,
         pointers: &[Pointer],
     ) -> Result<HashMap<Pointer, Lock>, Error> {
         let mut found = HashMap::new();
         for (asked, _) in self.locks_query(pointers) {
-            for row in self.bolt.read(asked).await? {
+            for row in self.bolt.read_to_write(asked).await? {
                 found.insert(parsed(&row, "id")?, lock(&row)?);
             }
         }

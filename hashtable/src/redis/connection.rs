@@ -69,31 +69,36 @@ impl Connection {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(RESPOND));
-        let mut attempts: FuturesUnordered<_> =
-            addresses.iter().map(|address| connect(address, &config)).collect();
+        let attempts = addresses.iter().map(|address| Connection::at(address, &config));
+        let mut attempts: FuturesUnordered<_> = attempts.collect();
         let mut failed = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
         while let Some(attempt) = attempts.next().await {
-            let (address, mut asking) = match attempt {
-                Ok(connected) => connected,
-                Err(error) => {
-                    failed = error;
-                    continue;
-                }
-            };
-            let info: InfoDict = cmd("INFO").arg("cluster").query_async(&mut asking).await?;
-            if info.get("cluster_enabled") != Some(1) {
-                let (_, writing) = connect(address, &config).await?;
-                return Ok(Connection::One { asking, writing });
+            match attempt {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = error,
             }
-            // It knows all others, also those that are not among ours.
-            let cluster = ClusterClientBuilder::new([address.clone()])
-                .connection_timeout(CONNECT)
-                .response_timeout(RESPOND)
-                .overall_response_timeout(Some(RESPOND))
-                .build()?;
-            return Ok(Connection::Cluster(cluster.get_async_connection().await?));
         }
         Err(failed)
+    }
+
+    async fn at(
+        address: &ConnectionInfo,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<Connection> {
+        let client = Client::open(address.clone())?;
+        let mut asking = client.get_multiplexed_async_connection_with_config(config).await?;
+        let info: InfoDict = cmd("INFO").arg("cluster").query_async(&mut asking).await?;
+        if info.get("cluster_enabled") != Some(1) {
+            let writing = client.get_multiplexed_async_connection_with_config(config).await?;
+            return Ok(Connection::One { asking, writing });
+        }
+        // It knows all others, also those that are not among ours.
+        let cluster = ClusterClientBuilder::new([address.clone()])
+            .connection_timeout(CONNECT)
+            .response_timeout(RESPOND)
+            .overall_response_timeout(Some(RESPOND))
+            .build()?;
+        Ok(Connection::Cluster(cluster.get_async_connection().await?))
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -170,14 +175,6 @@ impl Connection {
         }
         Ok(all)
     }
-}
-
-async fn connect<'a>(
-    address: &'a ConnectionInfo,
-    config: &AsyncConnectionConfig,
-) -> RedisResult<(&'a ConnectionInfo, MultiplexedConnection)> {
-    let client = Client::open(address.clone())?;
-    Ok((address, client.get_multiplexed_async_connection_with_config(config).await?))
 }
 
 fn pipeline(commands: Vec<Cmd>) -> Pipeline {

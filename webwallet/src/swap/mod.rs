@@ -25,7 +25,7 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
-use crate::client::{Server, Url};
+use crate::client::{Ca, Url};
 use crate::key::{self, Holder, Home, Keys, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
@@ -103,6 +103,8 @@ pub struct Step {
     with: String,
     #[command(flatten)]
     home: Home,
+    #[command(flatten)]
+    ca: Ca,
 }
 
 /// `webwallet swap show`
@@ -112,6 +114,8 @@ pub struct Show {
     file: PathBuf,
     #[command(flatten)]
     home: Home,
+    #[command(flatten)]
+    ca: Ca,
 }
 
 /// What opens a lock, until it is shown.
@@ -139,7 +143,7 @@ impl Offer {
         SysRng.try_fill_bytes(&mut preimage).context("the system gave no random bytes")?;
         let preimage = format!("0x{}", hex_string(&preimage));
         let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
-        let party = Party { terms, keys, holder, json };
+        let party = Party { terms, keys, holder, ca: self.url.ca().clone(), json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
         if let Err(rejection) = pay::checked(&draft, &signed) {
             return party.refused(&rejection);
@@ -178,7 +182,7 @@ impl Offer {
         let (ours, theirs) = (self.url.text(), self.their_url.as_str());
         let first = Leg {
             url: ours.to_owned(),
-            domain: Server::at(ours).domain()?,
+            domain: self.url.server()?.domain()?,
             unit: unit(&self.unit, source)?,
             amount: self.give.clone(),
             source,
@@ -187,7 +191,7 @@ impl Offer {
         };
         let second = Leg {
             url: theirs.to_owned(),
-            domain: Server::at(theirs).domain()?,
+            domain: self.url.ca().server(theirs)?.domain()?,
             unit: unit(&self.their_unit, target)?,
             amount: self.take.clone(),
             source: target,
@@ -205,6 +209,7 @@ struct Party {
     terms: Terms,
     keys: Keys,
     holder: Holder,
+    ca: Ca,
     json: bool,
 }
 
@@ -218,7 +223,7 @@ impl Party {
             "{} is not one of the two who swap",
             step.with
         );
-        Ok(Party { terms, keys, holder, json })
+        Ok(Party { terms, keys, holder, ca: step.ca.clone(), json })
     }
 
     fn offers(&self) -> anyhow::Result<bool> {
@@ -235,7 +240,7 @@ impl Party {
             second.until,
             first.until
         );
-        pay::clear(&first.server()?, &self.keys, draft, signed, &sentence, self.json)
+        pay::clear(&first.server(&self.ca)?, &self.keys, draft, signed, &sentence, self.json)
     }
 
     fn accept(&self) -> anyhow::Result<Outcome> {
@@ -245,7 +250,7 @@ impl Party {
         if now >= second.until {
             return self.too_late(second, now);
         }
-        if !matches!(first.find(&first.server()?, *hash)?, Found::Open(_)) {
+        if !matches!(first.find(&first.server(&self.ca)?, *hash)?, Found::Open(_)) {
             return self.missing(first);
         }
         let (draft, signed) = self.signed(second.locking(*hash))?;
@@ -258,14 +263,14 @@ impl Party {
             labels.of(first.source.as_str()),
             second.until,
         );
-        pay::clear(&second.server()?, &self.keys, &draft, &signed, &sentence, self.json)
+        pay::clear(&second.server(&self.ca)?, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {
         let Terms { hash, first, second } = &self.terms;
         let offers = self.offers()?;
         let leg = if offers { second } else { first };
-        let server = leg.server()?;
+        let server = leg.server(&self.ca)?;
         let pointer = match leg.find(&server, *hash)? {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
@@ -276,7 +281,7 @@ impl Party {
         };
         let hashee = match offers {
             true => Some(self.preimage()?),
-            false => match second.find(&second.server()?, *hash)? {
+            false => match second.find(&second.server(&self.ca)?, *hash)? {
                 Found::Taken(hashee) => Some(hashee),
                 _ => None,
             },
@@ -316,7 +321,7 @@ impl Party {
     fn refund(&self) -> anyhow::Result<Outcome> {
         let Terms { hash, first, second } = &self.terms;
         let leg = if self.offers()? { first } else { second };
-        let server = leg.server()?;
+        let server = leg.server(&self.ca)?;
         let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
         let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;
         let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
@@ -399,7 +404,7 @@ impl Show {
         }
         let (terms, labels) = (Terms::read(&self.file)?, self.home.keys()?.labels());
         let status = |leg| -> anyhow::Result<Status<'_>> {
-            let state = match Leg::find(leg, &leg.server()?, terms.hash)? {
+            let state = match Leg::find(leg, &leg.server(&self.ca)?, terms.hash)? {
                 Found::Open(_) => "open",
                 Found::Taken(_) => "taken",
                 Found::Nothing => "none",

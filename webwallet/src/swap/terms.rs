@@ -24,7 +24,7 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Server, data};
+use crate::client::{Answer, Ca, Server, data};
 use crate::config;
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
@@ -152,8 +152,8 @@ impl Leg {
     }
 
     /// The server, if it is of the domain.
-    pub fn server(&self) -> anyhow::Result<Server> {
-        let server = Server::at(&self.url);
+    pub fn server(&self, ca: &Ca) -> anyhow::Result<Server> {
+        let server = ca.server(&self.url)?;
         let domain = server.domain()?;
         ensure!(
             domain == self.domain,
