@@ -257,6 +257,13 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     let again = issue(&nowhere, "example.net", &[]);
     assert_eq!((again.status.code(), outbox()), (Some(2), kept.clone()));
     assert!(text(&again.stderr).contains("--once-more"), "{}", text(&again.stderr));
+    // One that has expired may have cleared before.
+    let iou = std::fs::read_to_string(&kept[0]).expect("the IOU");
+    let expiry = json(&iou)["data"]["expiry"].as_str().expect("a time").to_owned();
+    std::fs::write(&kept[0], iou.replace(&expiry, "2020-01-01T00:00:00.000Z")).expect("changed");
+    assert_eq!(issue(&nowhere, "example.net", &[]).status.code(), Some(2));
+    assert_eq!(outbox(), kept);
+    std::fs::write(&kept[0], iou).expect("changed back");
     // Another payment is another one; and who means it pays once more.
     issue(&nowhere, "example.org", &[]);
     issue(&nowhere, "example.net", &["--once-more"]);

@@ -100,6 +100,20 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     assert_eq!(post(&client, &url, &body).expect("an answer").status, 201);
     assert_eq!(get(&client, &url, "/transaction/1").status, 200);
     assert!(post(&agent(), &url, &body).is_err(), "who does not know the CA does not go on");
+    // A wallet believes the CA that it is told, and no other.
+    let wallet = |ca: &Ca| {
+        let mut command = Command::new(binary());
+        command.args(["transaction", "1", "--url", &url, "--home", ours.folder.to_str().unwrap()]);
+        command.arg("--ca").arg(ca.folder.join("ca.pem"));
+        command.output().expect("it runs").status.code()
+    };
+    assert_eq!((wallet(&ours), wallet(&foreign)), (Some(0), Some(2)));
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, [&body[..], b"\n"].concat()).expect("written");
+    let mut batch = Command::new(binary());
+    batch.arg("batch").arg(&lines).args(["--url", &url]).env("WEBWALLET_HOME", &ours.folder);
+    batch.env("WEBWALLET_CA", ours.folder.join("ca.pem"));
+    assert_eq!(batch.output().expect("it runs").status.code(), Some(0));
     assert!(post(&agent(), &one_of_us.url(), &body).is_err(), "nothing in the clear");
 }
 
