@@ -288,9 +288,8 @@ impl Leg {
         let Some(Cleared { transaction: record }) = known(server, &iou)? else { return Ok(None) };
         let Record { data } = get(server, &format!("/transaction/{record}"))?;
         let lock = self.lock(hash)?;
-        let is_it =
-            |output: &Box<RawValue>| Lock::parse(output.get().as_bytes()).as_ref() == Ok(&lock);
-        let index = data.outputs.iter().position(is_it);
+        let is_it = |output: &RawValue| Lock::parse(output.get().as_bytes()).as_ref() == Ok(&lock);
+        let index = data.outputs.iter().position(|output| is_it(output));
         Ok(index.map(|index| Pointer { record, index: index as u32 }))
     }
 
