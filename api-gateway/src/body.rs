@@ -73,9 +73,12 @@ impl Room {
         let mut place = self.place();
         place.take(usize::try_from(size).unwrap_or(usize::MAX))?;
         let (parts, body) = response.into_parts();
-        let whole = body.collect().await.map_err(|_| unread())?.to_bytes();
-        let mut response =
-            Response::from_parts(parts, Body::new(Pieces { rest: whole, _place: place }));
+        let whole = body
+            .collect()
+            .await
+            .map_err(|_| Problem::new(Other::Unavailable, "the answer could not be made"))?;
+        let pieces = Pieces { rest: whole.to_bytes(), _place: place };
+        let mut response = Response::from_parts(parts, Body::new(pieces));
         response.extensions_mut().insert(Lasting);
         Ok(response)
     }
@@ -113,10 +116,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-fn unread() -> Problem {
-    Problem::new(Other::Unavailable, "the answer could not be made")
 }
 
 /// An answer of which a piece goes out after the other.

@@ -1,7 +1,7 @@
 //! What can be wrong with a document of the log, whatever its kind.
 
 use crate::document::Document;
-use crate::json::{self, Value, member};
+use crate::json::{self, Value, member, text_of};
 use crate::limits::DEPTH_MAX;
 use crate::rejection::Rejection;
 
@@ -87,17 +87,10 @@ pub(crate) fn known_kind(document: &Document<'_>) -> Result<&'static str, LeafEr
     })
 }
 
-/// `data.kind`, if it is one of the five.
-fn kind_of(data: &Value<'_>) -> Option<&'static str> {
+/// `kind` in the data of a document, if it is one of the five.
+pub(crate) fn kind_of(data: &Value<'_>) -> Option<&'static str> {
     let kind = text_of(data, "kind")?;
     KINDS.into_iter().find(|known| *known == kind)
-}
-
-pub(crate) fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
-    match member(value, key) {
-        Some(Value::Text(text)) => Some(text.as_str()),
-        _ => None,
-    }
 }
 
 /// A rejection as the fault of a leaf.

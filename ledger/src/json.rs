@@ -297,6 +297,14 @@ pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Valu
     members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
 }
 
+/// The text under a key, if it is an object with one there.
+pub(crate) fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
+    match member(value, key)? {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
 /// Appends a string in quotes. RFC 8785 escapes as JSON.stringify does, and so
 /// does serde_json: two-character escapes where they exist, \u00xx in lower
 /// case for the other control characters, nothing else.

@@ -4,8 +4,9 @@
 use crate::block::{Block, Genesis, Keys, Stack};
 use crate::document::Document;
 pub use crate::fault::{Fault, LeafError};
-use crate::fault::{in_fault, known_kind, parse_document, text_of};
+use crate::fault::{in_fault, known_kind, parse_document};
 use crate::hash::Hash;
+use crate::json::text_of;
 use crate::record::Record;
 use crate::rejection::{Code, Rejection};
 use crate::request::Request;

@@ -8,7 +8,7 @@ use crate::document::{self, Document};
 use crate::hash::Hash;
 use crate::history::RecordOf;
 use crate::iou::Iou;
-use crate::json::{Value, member, write_text};
+use crate::json::{Value, member, text_of, write_text};
 use crate::limits::INPUTS_MAX;
 use crate::lock::Lock;
 use crate::pointer::{NotAPointer, Pointer};
@@ -275,11 +275,4 @@ fn collects(iou: &Value<'_>) -> Option<Pointer> {
 fn credits(iou: &Value<'_>) -> Option<(Address, Amount)> {
     let credit = Amount::parse_signed(text_of(iou, "credit")?).ok()?;
     Some((text_of(iou, "symbol")?.parse().ok()?, credit))
-}
-
-fn text_of<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
-    match member(value, key)? {
-        Value::Text(text) => Some(text.as_str()),
-        _ => None,
-    }
 }

@@ -5,16 +5,14 @@
 //! has it may have made it up.
 
 use crate::document::{HASH_KEYS, KEYS, read_types};
+use crate::fault::kind_of;
 use crate::hash::Hash;
 use crate::iou::check_custom;
-use crate::json::{self, Value, member};
+use crate::json::{self, Value};
 use crate::limits::DEPTH_MAX;
 use crate::puzzle::{DATA_KEYS, Puzzle};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::shape::{Extent, Object, Path};
-
-/// The kinds of documents that servers make; nobody supplies one.
-const KINDS: [&str; 5] = ["record", "genesis", "block", "stack", "keys"];
 
 /// A puzzle, or custom data, that has its name by right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +92,7 @@ fn read_custom(
 ) -> Result<Hash, Rejection> {
     let (data_at, hash_at) = (at.key("data"), at.key("hash"));
     check_custom(data, &data_at, found)?;
-    if let Some(Value::Text(kind)) = member(data, "kind")
-        && KINDS.contains(&kind.as_str())
-    {
+    if kind_of(data).is_some() {
         let detail = "a document of this kind is made by a server; nobody supplies one";
         return Err(data_at.key("kind").malformed(detail));
     }

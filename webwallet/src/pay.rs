@@ -270,9 +270,8 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
         };
         ensure!(
             !is_like(&open, draft),
-            "the same payment was signed before, and nobody knows what became of it; to ask (it is never paid twice): webwallet post {} --url {}; to pay it once more: --once-more",
-            file.display(),
-            server.url()
+            "the same payment was signed before, and nobody knows what became of it; to ask (it is never paid twice): {}; to pay it once more: --once-more",
+            posting(&file, server)
         );
     }
     Ok(())
@@ -334,6 +333,11 @@ pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
     iou::verified(&request).map(|()| request)
 }
 
+/// The command that posts what is kept in a file.
+fn posting(file: &Path, server: &Server) -> String {
+    format!("webwallet post {} --url {}", file.display(), server.url())
+}
+
 /// Posts a request and prints what became of it. `kept` is removed once that
 /// is certain, and pointed at while it is not.
 pub fn send(
@@ -343,11 +347,10 @@ pub fn send(
     json: bool,
     labels: &Labels,
 ) -> anyhow::Result<Outcome> {
-    let post = |file: &Path| format!("webwallet post {} --url {}", file.display(), server.url());
     let again = || match kept {
         Some(file) => format!(
             "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
-            post(file)
+            posting(file, server)
         ),
         None => {
             "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
@@ -364,7 +367,7 @@ pub fn send(
         Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
             if let Some(file) = kept {
-                eprintln!("it is kept; to post it again later: {}", post(file));
+                eprintln!("it is kept; to post it again later: {}", posting(file, server));
             }
             return Ok(Outcome::Refused);
         }
