@@ -24,13 +24,13 @@ EXPIRY = '2030-01-01T00:00:00.000Z'
 class Signer:
     """An Ed25519 key from a seed, as RFC 8032 has it."""
 
-    def __init__(self, name):
+    def __init__(self, name, domain=DOMAIN):
         digest = hashlib.sha512(hashlib.sha256(name.encode()).digest()).digest()
         number = int.from_bytes(digest[:32], 'little')
         self._scalar, self._prefix = (number & (1 << 254) - 8) | 1 << 254, digest[32:]
         self.public = _times_base(self._scalar)
         self.address = address_of(self.public)
-        self.key = VerifierKey(DOMAIN, sha256(DOMAIN.encode() + b'\n\x01' + self.public)[:4], self.public)
+        self.key = VerifierKey(domain, sha256(domain.encode() + b'\n\x01' + self.public)[:4], self.public)
 
     def sign(self, message):
         nonce = int.from_bytes(hashlib.sha512(self._prefix + message).digest(), 'little')

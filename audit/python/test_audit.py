@@ -483,7 +483,9 @@ class Lies(LogTest):
 
     def test_in_genesis_and_block_0(self):
         self.assertEqual(self.first(Forge(genesis=setting('rules', '2'))), ('A-HEADER', '0', '0'))
-        self.assertEqual(self.first(Forge(genesis=setting('key', 'x'))), ('A-HEADER', '0', '0'))
+        for key in ('x', str(Signer('log', 'other.example').key)):
+            _, findings, _ = self.audit(Forge(genesis=setting('key', key)))
+            self.assertEqual([(f['code'], f['number'], f['field']) for f in findings], [('A-HEADER', '0', 'data.key')])
         self.assertEqual(self.first(Forge(change=setting('time', SECOND))), ('A-HEADER', '0', '0'))
 
     def test_money_out_of_nothing_that_everything_agrees_with(self):

@@ -174,8 +174,11 @@ impl<'a> Chain<'a> {
         At { place, found }.same("data.key", self.domain, &genesis.key.name);
         if self.genesis.is_none() {
             self.genesis = Some((genesis.hash, genesis.time));
-            self.trust.follow(&genesis.key);
-            self.open.signer = Some(genesis.key.clone());
+            // A key of another log is none that this one could hand on.
+            if genesis.key.name == self.domain {
+                self.trust.follow(&genesis.key);
+                self.open.signer = Some(genesis.key.clone());
+            }
         }
     }
 

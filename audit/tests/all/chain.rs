@@ -87,9 +87,14 @@ impl History for Accounts<'_> {
 impl Log {
     /// A log with its block 0.
     pub fn new() -> Log {
+        Log::beginning_with(Log::first_key())
+    }
+
+    /// A log whose genesis names this key, whoever signs.
+    pub fn beginning_with(first_key: VerifierKey) -> Log {
         let time = Time::from_unix_ms(START_MS);
         let key = secret("log key 1");
-        let genesis = Genesis::new(DOMAIN, time, note::verifier_key(DOMAIN, &key));
+        let genesis = Genesis::new(DOMAIN, time, first_key);
         let mut log = Log {
             leaves: Vec::new(),
             checkpoints: Vec::new(),

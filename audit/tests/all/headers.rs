@@ -52,6 +52,17 @@ fn header_of_a_block() {
     assert_eq!(first(&audited(&log)), ("A-HEADER", Some(2), Some(1)));
 }
 
+/// The Python auditor says the same: `test_in_genesis_and_block_0`.
+#[test]
+fn genesis_with_a_key_of_another_log() {
+    let mut log = Log::beginning_with(verifier_key("other.example", &secret("log key 1")));
+    log.seal();
+    let report = audited(&log);
+    assert_eq!(first(&report), ("A-HEADER", Some(0), Some(0)));
+    let fields: Vec<&str> = report.findings.iter().map(|finding| &*finding.field).collect();
+    assert_eq!(fields, ["data.key"], "whoever signed is the caller's key all the same");
+}
+
 fn some_header(log: &Log) -> Header {
     Block::parse(log.leaves.last().expect("a block")).expect("a block").header
 }
