@@ -30,6 +30,7 @@ use crate::schema;
         ("counter" = Option<String>, Query, description = "only this unit"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("skip" = Option<u64>, Query, description = "units to pass over; not beside `cursor`, which leads further", maximum = 10000),
     ),
     responses(
         (status = 200, description = "Its accounts; none for an unknown address", body = schema::AddressAnswer,
@@ -43,10 +44,10 @@ pub(crate) async fn get_address(
     address: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(uri.query(), &["counter", "limit", "cursor"])?;
+    let query = Query::parse(uri.query(), &["counter", "limit", "cursor", "skip"])?;
     let address = address_of("the path", &query::segment(address)?)?;
     let counter = counter(&query)?.map(|unit| unit.to_string()).unwrap_or_default();
-    let limit = query.limit()?;
+    let (limit, skip) = (query.limit()?, query.skip()?);
     let filter = [address.as_str(), &counter];
     let list = List { name: "units", filter: &filter };
     let after = match query.get("cursor") {
@@ -54,7 +55,14 @@ pub(crate) async fn get_address(
         None => String::new(),
     };
     // One more than is shown tells whether there is more.
-    let mut accounts = gateway.stores().accounts(&address, &counter, after, limit + 1).await?;
+    let call = graph::AccountsRequest {
+        address: address.to_string(),
+        unit: counter.clone(),
+        after,
+        skip,
+        limit: limit + 1,
+    };
+    let mut accounts = gateway.stores().accounts(call).await?;
     let more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
     let next = accounts.last().filter(|_| more).map(|last| list.cursor(last.unit.as_bytes()));

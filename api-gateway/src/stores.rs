@@ -324,17 +324,8 @@ impl Stores {
     /// The accounts of an address, in the order of their units.
     pub(crate) async fn accounts(
         &self,
-        address: &Address,
-        unit: &str,
-        after: String,
-        limit: u32,
+        call: graph::AccountsRequest,
     ) -> Result<Vec<graph::Account>, Problem> {
-        let call = graph::AccountsRequest {
-            address: address.to_string(),
-            unit: unit.to_owned(),
-            after,
-            limit,
-        };
         let reply = self.graphstore.clone().accounts(call).await;
         let reply = reply.map_err(|status| failed("Graphstore.Accounts", &status))?;
         Ok(reply.into_inner().accounts)

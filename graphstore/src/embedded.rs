@@ -178,25 +178,6 @@ impl Tip {
         self.head.time = self.head.time.max(Some(intent.time));
     }
 
-    /// Why an intent cannot be the next one.
-    fn refuses(&self, intent: &Intent, quiet: bool) -> Option<String> {
-        let (height, cleared) = (intent.height, intent.cleared);
-        let next = self.head.intent.map_or(0, |last| last + 1);
-        let number = self.head.number;
-        if height != next {
-            Some(format!("block {height} is not the next one, which is {next}"))
-        } else if cleared > number || cleared < self.sealed {
-            let sealed = self.sealed;
-            Some(format!(
-                "block {height} ends at record {cleared}, which is not among {sealed} to {number}"
-            ))
-        } else if quiet && cleared < number {
-            Some(format!("block {height} has no record, but {number} has cleared after {cleared}"))
-        } else {
-            None
-        }
-    }
-
     /// What must not be done any more once a write has failed.
     fn writable(&self) -> Result<(), Error> {
         self.broken.as_ref().map_or(Ok(()), |why| Err(Error::Broken(why.clone())))
@@ -399,9 +380,14 @@ impl Store for Embedded {
         &self,
         address: Address,
         after: Option<Address>,
+        skip: u64,
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
-        self.aside(move |inner| inner.index.accounts(address, after, limit as usize)).await
+        self.aside(move |inner| {
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            inner.index.accounts(address, after, skip, limit as usize)
+        })
+        .await
     }
 
     async fn unit(&self, unit: Address) -> Result<Unit, Error> {
@@ -465,7 +451,7 @@ impl Store for Embedded {
             }
             let (refused, number) = {
                 let tip = lock(&inner.tip);
-                (tip.refuses(&intent, quiet), tip.head.number)
+                (intent.refusal(quiet, &tip.head, tip.sealed), tip.head.number)
             };
             if let Some(why) = refused {
                 return Ok(Intended::Refused(why));

@@ -445,6 +445,7 @@ impl Index {
         &self,
         address: Address,
         after: Option<Address>,
+        skip: usize,
         limit: usize,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
         let mut last = [0xff; 40];
@@ -458,18 +459,19 @@ impl Index {
             }
         };
         let range = (first, Bound::Included(last));
-        // The first `limit` of all are among the first `limit` of each. Memory
+        // The first `most` of all are among the first `most` of each. Memory
         // before tables: what is merged between the two is then seen in both.
+        let most = skip.saturating_add(limit);
         let mut recent = BTreeMap::new();
         {
             let layers = self.layers();
             for layer in [&*layers.merging, &layers.newest] {
-                let some = layer.accounts.range(range).take(limit);
+                let some = layer.accounts.range(range).take(most);
                 recent.extend(some.map(|(key, account)| (*key, account.clone())));
             }
         }
         let mut found = BTreeMap::new();
-        for entry in self.tables.accounts.range(range).take(limit) {
+        for entry in self.tables.accounts.range(range).take(most) {
             let (key, value) = entry.into_inner()?;
             let key: AccountKey = key.as_ref().try_into().map_err(|_| damaged("accounts"))?;
             found.insert(key, read_account(&value)?);
@@ -479,7 +481,8 @@ impl Index {
             let unit = std::array::from_fn(|i| key[20 + i]);
             AccountId { unit: Address::from_digest(unit), address }
         };
-        Ok(found.into_iter().take(limit).map(|(key, account)| (id(key), account)).collect())
+        let page = found.into_iter().skip(skip).take(limit);
+        Ok(page.map(|(key, account)| (id(key), account)).collect())
     }
 }
 

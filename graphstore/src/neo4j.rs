@@ -217,9 +217,10 @@ impl Store for Neo4j {
         &self,
         address: Address,
         after: Option<Address>,
+        skip: u64,
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
-        self.there(|inner| async move { inner.accounts(address, after, limit).await }).await
+        self.there(|inner| async move { inner.accounts(address, after, skip, limit).await }).await
     }
 
     async fn unit(&self, unit: Address) -> Result<Unit, Error> {

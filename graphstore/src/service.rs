@@ -348,11 +348,13 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
                 "" => None,
                 unit => Some(address(unit)?),
             };
-            self.store.accounts(holder, after, asked.limit.min(LIST_MAX)).await.map_err(failure)?
+            let found = self.store.accounts(holder, after, asked.skip, asked.limit.min(LIST_MAX));
+            found.await.map_err(failure)?
         } else {
             let id = AccountId { unit: address(&asked.unit)?, address: holder };
             let loaded = self.store.load(&[id], &[]).await.map_err(failure)?;
-            loaded.accounts.into_iter().collect()
+            // A list of one, or of none.
+            loaded.accounts.into_iter().filter(|_| asked.skip == 0).collect()
         };
         let wire = |(id, account): (AccountId, webwallet_ledger::Account)| Account {
             unit: id.unit.to_string(),

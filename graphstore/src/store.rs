@@ -140,6 +140,25 @@ impl Intent {
         let intent = v1::Intent::decode(bytes).map_err(|e| broken(e.to_string()))?;
         Intent::try_from(intent).map_err(broken)
     }
+
+    /// Why it cannot be the next one where the store stands so, and the last
+    /// intent ends at record `sealed`. See [`Store::intend`].
+    pub(crate) fn refusal(&self, quiet: bool, head: &Head, sealed: u64) -> Option<String> {
+        let Intent { height, cleared, time, .. } = *self;
+        let (number, next) = (head.number, head.intent.map_or(0, |last| last + 1));
+        let why = if height != next {
+            format!("is not the next one, which is {next}")
+        } else if cleared > number || cleared < sealed {
+            format!("ends at record {cleared}, which is not among {sealed} to {number}")
+        } else if quiet && cleared < number {
+            format!("has no record, but {number} has cleared after {cleared}")
+        } else if let Some(given) = head.time.filter(|given| quiet && time < *given) {
+            format!("would be of {time}, before {given}, which has been given")
+        } else {
+            return None;
+        };
+        Some(format!("block {height} {why}"))
+    }
 }
 
 impl From<Intent> for v1::Intent {
@@ -269,11 +288,13 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Stored>, Error>> + Send;
 
-    /// The accounts of an address in units after this one, in their order.
+    /// The accounts of an address in units after this one, in their order; of
+    /// these `skip` are passed over.
     fn accounts(
         &self,
         address: Address,
         after: Option<Address>,
+        skip: u64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(AccountId, Account)>, Error>> + Send;
 
@@ -307,8 +328,8 @@ pub trait Store: Send + Sync + 'static {
     /// later one is answered with it. Refused: a height that is neither stored
     /// nor the next one; one that names a record that has not cleared; and a
     /// `quiet` one, which has no record of its own and therefore a time of its
-    /// own, if a record beyond its `cleared` exists. The head's time is never
-    /// before that of the last intent.
+    /// own, if a record beyond its `cleared` exists, or if its time is before the
+    /// head's. The head's time is never before that of the last intent.
     fn intend(
         &self,
         intent: &Intent,

@@ -220,18 +220,6 @@ impl<S: Store> Writer<S> {
     }
 
     async fn intend(&mut self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
-        self.refresh().await?;
-        if quiet && Some(intent.time) < self.time {
-            // The one that is stored is the answer, whatever has cleared since.
-            let stored = self.store.intents(intent.height, 1).await?.pop();
-            if let Some(stored) = stored.filter(|stored| stored.height == intent.height) {
-                return Ok(Intended::Stored(stored));
-            }
-            return Ok(Intended::Refused(format!(
-                "block {} would be of {}, before a time that has been given",
-                intent.height, intent.time
-            )));
-        }
         let outcome = self.store.intend(intent, quiet).await;
         match &outcome {
             Ok(Intended::Stored(stored)) => self.time = self.time.max(Some(stored.time)),

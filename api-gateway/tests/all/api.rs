@@ -262,6 +262,10 @@ async fn balances_are_listed_page_by_page() {
     // A page that ends where the list ends has no next.
     assert!(server.get(&format!("{path}?limit=5")).await.json()["data"].get("next").is_none());
 
+    let skipped = server.get(&format!("{path}?skip=1&limit=2")).await;
+    documented::<schema::AddressAnswer>(&skipped);
+    assert_eq!(skipped.json()["data"]["units"].as_array().expect("units"), &all[1..3]);
+
     let one = server.get(&format!("{path}?counter={}", person(3).address)).await.json();
     assert_eq!(one["data"]["units"].as_array().map(Vec::len), Some(1));
     assert_eq!(one["data"]["units"][0]["counter"], person(3).address.as_str());

@@ -319,6 +319,7 @@ impl Graphstore for Shared {
             .filter(|((address, _), _)| address.as_str() == call.address)
             .filter(|((_, unit), _)| call.unit.is_empty() || unit.as_str() == call.unit)
             .filter(|((_, unit), _)| unit.as_str() > call.after.as_str())
+            .skip(call.skip as usize)
             .take(call.limit as usize)
             .map(|((_, unit), account)| graph::Account {
                 unit: unit.to_string(),

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use neo4rs::query;
-use webwallet_ledger::{AccountId, Address};
+use webwallet_ledger::{AccountId, Address, Time};
 
 use super::bolt::{Failure, Transaction, first, get, integer};
 use super::plan::{Known, changed, plan, touched, used};
 use super::read::{Chain, lock, parsed, totals};
 use super::statements::SHARD;
 use super::{Inner, Stopped};
-use crate::store::{Batch, Committed, Error, Intended, Intent};
+use crate::store::{Batch, Committed, Error, Head, Intended, Intent};
 use crate::unit::Totals;
 
 /// How often a batch is tried while locks or memory are short: with two seconds
@@ -241,22 +241,16 @@ impl Inner {
             return Intent::decode(stored).map(Intended::Stored);
         }
         self.fenced(get(row, "epoch")?)?;
-        let number = get::<u64>(row, "n")?;
-        let next = get::<Option<u64>>(row, "height")?.map_or(0, |last| last + 1);
+        let head = Head {
+            number: get(row, "n")?,
+            time: get::<Option<i64>>(row, "time")?.map(Time::from_unix_ms),
+            domain: None,
+            intent: get(row, "height")?,
+        };
         let sealed = get::<Option<u64>>(row, "sealed")?.unwrap_or(0);
-        let Intent { height, cleared, .. } = *intent;
-        Ok(if height != next {
-            Intended::Refused(format!("block {height} is not the next one, which is {next}"))
-        } else if cleared > number || cleared < sealed {
-            Intended::Refused(format!(
-                "block {height} ends at record {cleared}, which is not among {sealed} to {number}"
-            ))
-        } else if quiet && cleared < number {
-            Intended::Refused(format!(
-                "block {height} has no record, but {number} has cleared after {cleared}"
-            ))
-        } else {
-            Intended::Stored(intent.clone())
+        Ok(match intent.refusal(quiet, &head, sealed) {
+            Some(why) => Intended::Refused(why),
+            None => Intended::Stored(intent.clone()),
         })
     }
 

@@ -175,11 +175,13 @@ impl Inner {
         &self,
         address: Address,
         after: Option<Address>,
+        skip: u64,
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
         let asked = query(&self.statements.accounts_of)
             .param("address", address.as_str())
             .param("after", after.as_ref().map_or("", Address::as_str))
+            .param("skip", integer(skip))
             .param("limit", limit);
         let found = self.chains_in(&self.bolt.read(asked).await?)?;
         Ok(found.into_iter().map(|(id, chain)| (id, chain.account)).collect())

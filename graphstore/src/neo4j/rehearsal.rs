@@ -122,7 +122,7 @@ impl Inner {
         self.locks_of(account, None, 1).await?;
         self.numbered(0).await?;
         self.named(hash).await?;
-        self.accounts(nobody, None, 1).await?;
+        self.accounts(nobody, None, 0, 1).await?;
         self.unit(nobody).await?;
         self.holders(nobody, None, 0, 1).await?;
         self.outputs(account, Page { before: 0, skip: 0, limit: 1 }).await?;

@@ -35,7 +35,7 @@ async fn an_empty_store_knows_nothing<E: Engine>() {
     assert!(store.cleared(0, 10).await.expect("cleared").is_empty());
     let loaded = store.load(&[account("a", "b")], &[Hash::sha3(b"x")]).await.expect("load");
     assert!(loaded.accounts.is_empty() && loaded.ious.is_empty());
-    assert!(store.accounts(address("a"), None, 10).await.expect("accounts").is_empty());
+    assert!(store.accounts(address("a"), None, 0, 10).await.expect("accounts").is_empty());
 }
 
 /// Every question about three payments has its answer.
@@ -85,7 +85,7 @@ async fn answers(store: &impl Store, batch: &Batch) {
     assert_eq!(newest.pointer, loaded.accounts[&ben].output);
     assert_eq!(newest.output.sources[0].record, two.hash);
 
-    let accounts = store.accounts(address("ben"), None, 10).await.expect("accounts");
+    let accounts = store.accounts(address("ben"), None, 0, 10).await.expect("accounts");
     assert_eq!(accounts.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ben]);
 }
 
@@ -195,13 +195,20 @@ async fn the_accounts_of_an_address_are_listed_in_order_of_unit<E: Engine>() {
     for limit in [1, 5, 12, 100] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = store.accounts(address("ben"), after, limit).await.expect("accounts");
+            let page = store.accounts(address("ben"), after, 0, limit).await.expect("accounts");
             let Some((last, _)) = page.last() else { break };
             assert!(page.len() <= limit as usize);
             after = Some(last.unit);
             seen.extend(page.iter().map(|(id, _)| id.unit));
         }
         assert_eq!(seen, units, "pages of {limit}");
+    }
+    for (after, skip, expected) in
+        [(None, 3, &units[3..5]), (Some(units[1]), 8, &units[10..]), (None, 12, &[][..])]
+    {
+        let page = store.accounts(address("ben"), after, skip, 2).await.expect("accounts");
+        let page: Vec<Address> = page.iter().map(|(id, _)| id.unit).collect();
+        assert_eq!(page, expected, "{skip} passed over");
     }
 }
 
@@ -264,6 +271,8 @@ async fn an_intent_is_stored_once_for_its_height<E: Engine>() {
     assert!(refused(store_one(intent(2, 1, "backwards"), false).await));
     let two = intent(2, 3, "two");
     assert_eq!(store_one(two.clone(), false).await, stored(&two));
+    let early = Intent { time: time(), ..intent(3, 3, "before block 2") };
+    assert!(refused(store_one(early, true).await));
     let quiet = intent(3, 3, "quiet");
     assert_eq!(store_one(quiet.clone(), true).await, stored(&quiet));
     drop(store);

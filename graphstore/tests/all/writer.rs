@@ -113,9 +113,10 @@ impl Store for Unreliable {
         &self,
         address: Address,
         after: Option<Address>,
+        skip: u64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(AccountId, Account)>, Error>> + Send {
-        self.store.accounts(address, after, limit)
+        self.store.accounts(address, after, skip, limit)
     }
 
     fn unit(&self, unit: Address) -> impl Future<Output = Result<Unit, Error>> + Send {

@@ -166,7 +166,7 @@ impl Lists {
         let pages = there.len() / limit as usize;
         let mut after = None;
         for page in 1.. {
-            let found = self.store.accounts(address("collector"), after, limit).await;
+            let found = self.store.accounts(address("collector"), after, 0, limit).await;
             let found = found.expect("accounts");
             if found.is_empty() {
                 break;
