@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use webwallet_ledger::limits;
 
 use crate::answer::{self, Form};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Unusual};
 use crate::media;
 use crate::problem::{Kind, Other, Problem};
 use crate::query::{self, LIMIT_MAX, Query};
@@ -81,8 +81,12 @@ fn positive<N: Default + PartialEq>(limit: N) -> Option<N> {
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
-    health(&gateway, "alive")
+pub(crate) async fn get_livez(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    Ok(health(&gateway, "alive"))
 }
 
 /// Whether requests can be served
@@ -98,7 +102,11 @@ pub(crate) async fn get_livez(State(gateway): State<Gateway>) -> Response {
         (status = 503, description = "They cannot: what is missing", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Response, Problem> {
+pub(crate) async fn get_readyz(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
     let mut missing = gateway.stores().missing(gateway.domain()).await;
     missing.extend(gateway.prover().missing(gateway.domain()).await);
     if gateway.draining().is_cancelled() {
@@ -130,8 +138,10 @@ pub(crate) async fn get_readyz(State(gateway): State<Gateway>) -> Result<Respons
 )]
 pub(crate) async fn get_problem(
     code: Result<Path<String>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
     let code = query::segment(code)?;
     let kind = Kind::named(&code)
         .ok_or_else(|| Problem::new(Other::NotFound, "no refusal has this code"))?;
@@ -168,12 +178,15 @@ fn page(kind: Kind) -> String {
 }
 
 fn health(gateway: &Gateway, status: &str) -> Response {
+    let Unusual { test_clock, manual_seal, given_log_key, lossy_redis } = gateway.unusual();
     answer::current(
         StatusCode::OK,
         answer::json(&schema::Health {
             status: status.to_owned(),
-            test_clock: gateway.test_clock(),
-            lossy_redis: gateway.lossy_redis(),
+            test_clock,
+            manual_seal,
+            given_log_key,
+            lossy_redis,
         }),
     )
 }

@@ -4,6 +4,7 @@
 //! It belongs on a loopback address. Anywhere else a token is the least there
 //! has to be; whoever binds the listener sees to that.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
@@ -103,6 +105,7 @@ fn exposition(text: String) -> Response {
 async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
     let refused = match token {
         Some(token) if !bears(request.headers(), &token) => "the token is missing or wrong",
+        None if !is_for_this_machine(&request) => "the Host header names another machine",
         _ if comes_from_a_page(request.headers()) => "a page of a browser has no business here",
         _ => return next.run(request).await,
     };
@@ -114,6 +117,18 @@ async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Ne
 fn comes_from_a_page(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
+}
+
+/// Whether the request is meant for a loopback address. A page whose author lets its name
+/// point at one (DNS rebinding) is to the browser a page of this listener, and its requests
+/// look like no page's; but they bear its name.
+fn is_for_this_machine(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.or(request.uri().authority().map(Authority::as_str));
+    let Some(Ok(authority)) = authority.map(str::parse::<Authority>) else { return false };
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
 }
 
 /// Whether the request bears the token. The time it takes says nothing of how

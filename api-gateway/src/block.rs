@@ -43,7 +43,11 @@ pub(crate) async fn get_block(
     let key = match name.parse::<webwallet_ledger::Hash>() {
         Ok(hash) => Some(Key::Hash(Bytes::copy_from_slice(&hash.0))),
         Err(_) if name == LATEST => None,
-        Err(_) => Some(Key::Height(query::number("a block", &name)?)),
+        Err(_) => Some(Key::Height(query::decimal(&name).ok_or_else(|| {
+            query::invalid(
+                "a block is named by its height (a number from 0), by its hash (64 lower-case hex digits) or by `latest`",
+            )
+        })?)),
     };
     let block = gateway.prover().block(key).await?;
     document(block, name == LATEST, &headers)
@@ -105,7 +109,9 @@ pub(crate) async fn get_stack(
     let name = query::segment(name)?;
     let height = match name.as_str() {
         LATEST => None,
-        height => Some(query::number("a stack", height)?),
+        height => Some(query::decimal(height).ok_or_else(|| {
+            query::invalid("a stack is named by its height (a number from 0) or by `latest`")
+        })?),
     };
     let stack = gateway.prover().stack(height).await?;
     document(stack, name == LATEST, &headers)

@@ -6,6 +6,8 @@
 //! others out costs a peer the sending of every byte.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_too_large;
+use webwallet_ledger::{Code, Rejection};
 
 use crate::answer::Lasting;
 use crate::limits::Limits;
@@ -201,13 +204,27 @@ async fn collect(
 /// The next bytes of the body; none at its end.
 pub(crate) async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
-        // Broken off by the peer, who is hardly listening any more.
-        let frame = frame.map_err(|_| Problem::new(Other::Unavailable, "the body broke off"))?;
+        let frame = frame.map_err(|error| broken(&error))?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
     }
     Ok(None)
+}
+
+/// A body that is not framed as HTTP has it; or one broken off by its peer, who is
+/// hardly listening any more.
+fn broken(error: &axum::Error) -> Problem {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let kind = error.downcast_ref().map(io::Error::kind);
+        if let Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) = kind {
+            let detail = "the body's chunks are not as HTTP has them (RFC 9112, section 7.1)";
+            return Rejection::new(Code::Malformed, "", detail).into();
+        }
+        cause = error.source();
+    }
+    Problem::new(Other::Unavailable, "the body broke off")
 }
 
 /// Reads on without keeping anything. The size of the whole, if it ended.

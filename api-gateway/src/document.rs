@@ -20,8 +20,8 @@ use crate::{answer, body, media, schema};
 ///
 /// A puzzle, or custom data of an IOU: its `data`, its `hash` by any of the functions IOUs may be named with, and an
 /// empty `meta`. `data` with the two keys of a puzzle is read as one; custom data has at most 10 keys, and is none of
-/// the server's own documents. When the answer comes it is durable; a repeat changes nothing. The body is at most as
-/// large as the server's `document_bytes` says, which may be 0. Nothing depends on it: IOUs carry what they need.
+/// the server's own documents. When the answer comes it is durable; a repeat changes nothing. In canonical form it is at
+/// most as large as the server's `document_bytes` says, which may be 0. Nothing depends on it: IOUs carry what they need.
 #[utoipa::path(
     put,
     path = "/document/{hash}",

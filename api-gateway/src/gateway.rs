@@ -15,6 +15,7 @@ use crate::allowance::Allowances;
 use crate::body::Room;
 use crate::feed::Feed;
 use crate::limits::Limits;
+use crate::problem::Problem;
 use crate::prover::Prover;
 use crate::stores::Stores;
 use crate::verifier::{Randomness, Verifier};
@@ -26,12 +27,23 @@ pub struct Config {
     pub domain: String,
     /// How much it takes on.
     pub limits: Limits,
-    /// Whether the clock behind it is one for tests: shown in its health.
-    pub test_clock: bool,
-    /// Whether the Redis behind it may lose documents: shown in its health.
-    pub lossy_redis: bool,
+    /// What its health shows beside.
+    pub unusual: Unusual,
     /// Where the random numbers for batches of signatures come from.
     pub randomness: Randomness,
+}
+
+/// What a server has that is not for every day: shown in its health.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unusual {
+    /// Its time is read from a file.
+    pub test_clock: bool,
+    /// It seals only when asked to.
+    pub manual_seal: bool,
+    /// Its log key was given to it, and may be known to others.
+    pub given_log_key: bool,
+    /// The Redis that keeps its documents may lose some.
+    pub lossy_redis: bool,
 }
 
 /// A running gateway. Clones are the same gateway.
@@ -41,8 +53,7 @@ pub struct Gateway(Arc<Parts>);
 struct Parts {
     domain: String,
     limits: Limits,
-    test_clock: bool,
-    lossy_redis: bool,
+    unusual: Unusual,
     bodies: Room,
     allowances: Allowances,
     stores: Stores,
@@ -73,8 +84,7 @@ impl Gateway {
             domain: config.domain,
             bodies: Room::of_requests(&config.limits),
             allowances: Allowances::new(&config.limits),
-            test_clock: config.test_clock,
-            lossy_redis: config.lossy_redis,
+            unusual: config.unusual,
             limits: config.limits,
             feed: Feed::new(stores.clone()),
             stores,
@@ -102,12 +112,14 @@ impl Gateway {
         &self.0.limits
     }
 
-    pub(crate) fn test_clock(&self) -> bool {
-        self.0.test_clock
+    pub(crate) fn unusual(&self) -> Unusual {
+        self.0.unusual
     }
 
-    pub(crate) fn lossy_redis(&self) -> bool {
-        self.0.lossy_redis
+    /// That something is not there; or, while nothing may clear because the stores
+    /// disagree, that this cannot be told.
+    pub(crate) async fn absent(&self, nothing: Problem) -> Problem {
+        self.prover().permit().await.err().unwrap_or(nothing)
     }
 
     /// Where bodies have their place while they are worked on.

@@ -44,8 +44,10 @@ pub(crate) async fn get_iou(
         .parse()
         .map_err(|_| query::invalid("an IOU is named by its hash: 64 lower-case hex digits"))?;
     let record = gateway.stores().record(Key::Iou(hash)).await?;
-    let record =
-        record.ok_or_else(|| Problem::new(Other::NotFound, "no such IOU has cleared here"))?;
+    let Some(record) = record else {
+        let nothing = Problem::new(Other::NotFound, "no such IOU has cleared here");
+        return Err(gateway.absent(nothing).await);
+    };
     let body = extract(&record, &hash).ok_or_else(|| {
         tracing::error!(record = %record.hash, iou = %hash, "a record does not hold the IOU it was found by");
         Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")

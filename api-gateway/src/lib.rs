@@ -48,7 +48,7 @@ mod transaction;
 mod unit;
 mod verifier;
 
-pub use gateway::{Config, Gateway};
+pub use gateway::{Config, Gateway, Unusual};
 pub use limits::Limits;
 pub use router::{document as openapi, metrics_router, text as openapi_text};
 pub use server::serve;

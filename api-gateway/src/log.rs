@@ -124,7 +124,7 @@ pub(crate) async fn get_inclusion(
     let leaf = match (query.number("number")?, query.number("index")?) {
         (Some(number), None) => Leaf::Number(number),
         (None, Some(index)) => Leaf::Index(index),
-        _ => return Err(query::invalid("either number or index is needed")),
+        _ => return Err(query::invalid("number or index is needed, and not both")),
     };
     let size = query.number("size")?;
     let proof = gateway.prover().inclusion(leaf, size).await?;

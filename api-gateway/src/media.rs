@@ -21,17 +21,19 @@ pub(crate) fn check_batch(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
     let refused = |what: &str| Err(Problem::new(Other::MediaType, what));
-    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return refused("a body is not read in compressed form");
     }
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else {
         return Ok(());
     };
+    if values.next().is_some() {
+        return refused("Content-Type is given more than once");
+    }
     // The usual case, without taking it apart.
-    if value == "application/json" && values.next().is_none() {
+    if value == "application/json" {
         return Ok(());
     }
     let Some((kind, mut parameters)) = value.to_str().ok().map(parts) else {

@@ -66,7 +66,7 @@ pub(crate) fn formed(document: &OpenApi) -> Value {
 /// in the document.
 pub(crate) fn router(document: &OpenApi) -> Router<Gateway> {
     let json = Bytes::from(formed(document).to_string());
-    let config = Arc::new(Config::from("/openapi.json"));
+    let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
     let page = move |path: Result<Path<String>, PathRejection>| {
         let config = config.clone();
         async move { file(&query::segment(path)?, config) }
@@ -84,7 +84,8 @@ fn whole(uri: &Uri, json: Bytes) -> Result<Response, Problem> {
     Ok(answer::current(StatusCode::OK, json))
 }
 
-/// One file of the browser, out of this program: nothing is fetched from elsewhere.
+/// One file of the browser, out of this program: nothing is fetched from elsewhere, nor asked of it (left to itself, it has
+/// the document judged by validator.swagger.io wherever the server has a name).
 fn file(path: &str, config: Arc<Config<'static>>) -> Result<Response, Problem> {
     let Ok(Some(file)) = utoipa_swagger_ui::serve(path, config) else {
         return Err(Problem::new(Other::NotFound, "there is no such page"));

@@ -93,7 +93,7 @@ others! {
         "The resource does not answer this method."
         cause: "The path exists, the method is not one of its own."
         cure: "Use a method that the Allow header names."
-        example: "DELETE /transaction/1: the Allow header of the answer says GET."
+        example: "DELETE /transaction/1: the Allow header of the answer names GET and HEAD."
     NotAcceptable "not_acceptable" "not-acceptable" 406 "never" None;
         "The answer cannot be given in an accepted form."
         cause: "The Accept header leaves out application/json."
@@ -136,8 +136,8 @@ others! {
         example: "POST /transaction while Redis is restarted: 503, Retry-After: 1. The same bytes again give the record, whether it had cleared or not."
     ReadOnly "read_only" "read-only" 503 "same" Some(30);
         "The server takes no requests to clear at present."
-        cause: "The operator has set it to read only."
-        cure: "Send the same bytes again later."
+        cause: "Its stores do not agree on what has cleared, or its log cannot be sealed: a number given now might have been given before."
+        cure: "Its operator must act; the detail names the store and the command. Then send the same bytes again."
         example: "Graphstore was restored from an older backup than the log: /readyz names the store and the command that helps."
 }
 

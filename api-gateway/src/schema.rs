@@ -835,6 +835,12 @@ pub struct Health {
     /// True where the time is read from a file: a server for tests. Absent elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test_clock: bool,
+    /// True where nothing is sealed but on command: a server for tests. Absent elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manual_seal: bool,
+    /// True where the log key was given to the server, and may be known to others: a server for tests. Absent elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_log_key: bool,
     /// True where the Redis that keeps the documents may lose some: a server for experiments. Absent elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lossy_redis: bool,

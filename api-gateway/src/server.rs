@@ -23,7 +23,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -36,6 +36,7 @@ use tokio::time::{Instant as TokioInstant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use webwallet_ledger::{Code, Rejection};
 
 use crate::answer::Lasting;
 use crate::clients::{Admission, Clients, Connected};
@@ -242,6 +243,10 @@ async fn answer(
     mut request: Request<Incoming>,
     busy: Busy,
 ) -> Result<Response, Infallible> {
+    if !names_its_host(&request) {
+        let detail = "a request has one Host header (RFC 9112, section 3.2)";
+        return Ok(refused(&request, Rejection::new(Code::Malformed, "", detail).into()));
+    }
     let Admission { admitted, wait } = client.admit(Instant::now());
     if !wait.is_zero() {
         sleep(wait).await;
@@ -261,12 +266,22 @@ async fn answer(
     }
     let limit = client.requests_per_second();
     let detail = format!("this address sends more than the {limit} requests a second that it may");
-    let problem = Problem::new(Other::RateLimited, detail).with_limit(limit);
+    Ok(refused(&request, Problem::new(Other::RateLimited, detail).with_limit(limit)))
+}
+
+/// Whether what stands between the client and us, and we, agree on which server is
+/// meant. HTTP/2 has the authority instead, which hyper sees to.
+fn names_its_host(request: &Request<Incoming>) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    request.version() != Version::HTTP_11 || hosts == 1
+}
+
+/// The refusal of a request that the router, which knows how to answer HEAD, does not see.
+fn refused(request: &Request<Incoming>, problem: Problem) -> Response {
     metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
         .increment(1);
     let refusal = problem.render(request.uri().path());
-    // The router, which takes the body of an answer to HEAD away, has not seen it.
-    Ok(if request.method() == Method::HEAD { refusal.map(|_| Body::empty()) } else { refusal })
+    if request.method() == Method::HEAD { refusal.map(|_| Body::empty()) } else { refusal }
 }
 
 /// When a connection was last of use.

@@ -141,9 +141,10 @@ pub(crate) async fn refused(
 /// understood or cannot be done is passed over, not refused (RFC 7240, section 2).
 fn wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = preferences.flat_map(|value| value.split([',', ';']));
+    let mut preferences = preferences.flat_map(|value| value.split(','));
     let wait = preferences.find_map(|preference| {
-        let (name, value) = preference.split_once('=')?;
+        // What follows a semicolon are parameters of the preference before it.
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
     });
     query::decimal(wait?).filter(|seconds| *seconds > 0).map(|it| it.min(WAIT_SECONDS_MAX))
@@ -219,15 +220,15 @@ pub(crate) async fn get_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let name = query::segment(name)?;
-    let (hash, body) = match named(&name)? {
+    let found = match named(&name)? {
         Name::Hash(hash) => by_hash(&gateway, hash).await?,
         Name::Number(number) => {
             let record = gateway.stores().record(Key::Number(number)).await?;
             record.map(|record| (record.hash, record.body))
         }
         Name::Beyond => None,
-    }
-    .ok_or_else(nothing)?;
+    };
+    let Some((hash, body)) = found else { return Err(gateway.absent(nothing()).await) };
     Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
 }
 
@@ -238,7 +239,10 @@ pub(crate) async fn find(gateway: &Gateway, name: &str) -> Result<Cleared, Probl
         Name::Number(number) => Key::Number(number),
         Name::Beyond => return Err(nothing()),
     };
-    gateway.stores().record(key).await?.ok_or_else(nothing)
+    match gateway.stores().record(key).await? {
+        Some(record) => Ok(record),
+        None => Err(gateway.absent(nothing()).await),
+    }
 }
 
 fn nothing() -> Problem {

@@ -55,16 +55,31 @@ async fn the_operator_sees_what_happened_and_nobody_else_does() {
     let open = server.gateway.admin_router(Access { token: None, ..access });
     let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
         let request = Request::builder().method(method).uri(path);
-        let request =
-            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let host = match headers {
+            [("host", _), ..] => None,
+            _ => Some(&("host", "127.0.0.1:9")),
+        };
+        let request = host
+            .into_iter()
+            .chain(headers)
+            .fold(request, |request, (name, value)| request.header(*name, *value));
         answer(open.clone(), request.body(Body::empty()).expect("a request")).await
     };
     assert_eq!(ask("GET", "/metrics", &[]).await.status, 200);
     // Whoever types the address into a browser; and a page that was opened in it.
     assert_eq!(ask("GET", "/metrics", &[("sec-fetch-site", "none")]).await.status, 200);
-    for page in
-        [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
-    {
+    for host in ["localhost", "LOCALHOST:1", "[::1]:1", "127.1.2.3", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(ask("GET", "/metrics", &[("host", host)]).await.status, 200, "{host}");
+    }
+    // And one whose author lets a name of his own point here.
+    for page in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("host", "evil.example:9"),
+        ("host", "192.0.2.1"),
+        ("host", ""),
+    ] {
         for (method, path) in [("POST", "/log-key"), ("POST", "/seal"), ("GET", "/metrics")] {
             assert_eq!(ask(method, path, &[page]).await.code(), "unauthorized", "{method} {path}");
         }

@@ -257,6 +257,9 @@ impl<S: Files> Reader<S> {
         let receipt = Receipt { record, index, path, checkpoint };
         let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
         let keys = self.view.borrow().keys.clone();
+        if keys.is_empty() {
+            return Err(LogError::Missing("the log's keys, until all of it has been read".into()));
+        }
         let verified = receipt.verify(&keys).map_err(|why| damaged(why.to_string()))?;
         match verified.record.number == number {
             true => Ok(Some((receipt, verified.record.hash, height))),

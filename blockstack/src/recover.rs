@@ -58,10 +58,13 @@ impl<S: Files + Head> Sealing<S> {
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
         let published = self.published()?.map(|published| self.take_up(published)).transpose()?;
         let stores = self.look(published.as_ref().map(|published| &published.last)).await?;
-        stores.judge().map_err(Stop::ReadOnly)?;
-        if let Some(published) = published {
-            self.resume(published)?;
-        }
+        // What is sealed is served whatever the other stores have lost.
+        let refused = stores.judge().err();
+        let resumed = published.map(|published| self.resume(published, refused.as_ref()));
+        match refused {
+            Some(why) => return Err(Stop::ReadOnly(why)),
+            None => resumed.transpose()?,
+        };
         self.refill(stores.stored).await?;
         self.catch_up().await?;
         (self.since, self.drained) = (Instant::now(), Instant::now());
@@ -99,14 +102,17 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     /// Goes on from the end of the log: everything from it, nothing from
-    /// elsewhere.
-    fn resume(&mut self, taken: Taken<S>) -> Result<(), Stop> {
+    /// elsewhere. `refused`: why nothing may be sealed after it.
+    fn resume(&mut self, taken: Taken<S>, refused: Option<&String>) -> Result<(), Stop> {
         let Taken { log, block, checkpoint, last } = taken;
         if last.cleared > READ_FIRST_MAX
             && let Some(keys) = self.keys(&log, &block)
         {
-            // The stores agree, so payments may clear: their blocks come later.
-            self.reader.view.send_modify(|view| (view.keys, view.started) = (keys, true));
+            // Where the stores agree payments may clear: their blocks come later.
+            self.reader.view.send_modify(|view| {
+                (view.keys, view.started) = (keys, true);
+                view.read_only = refused.cloned();
+            });
         }
         self.follow(&log, &block).map_err(damaged)?;
         if *self.ended.borrow() {

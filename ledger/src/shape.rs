@@ -150,6 +150,7 @@ fn unknown(key: &str, known: &[&str]) -> String {
         .filter(|(distance, _)| *distance <= 3);
     match nearest {
         Some((_, near)) => format!("unknown key; did you mean {near:?}?"),
+        None if known.is_empty() => "unknown key; this object has none".to_owned(),
         None => format!("unknown key; known here: {}", known.join(", ")),
     }
 }

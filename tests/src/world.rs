@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use tower::ServiceExt as _;
 use ureq::Agent;
-use webwallet_api_gateway::{Config, Gateway, Limits};
+use webwallet_api_gateway::{Config, Gateway, Limits, Unusual};
 use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
 use webwallet_engines::{Neo4j, Redis};
 use webwallet_graphstore::Graphstore;
@@ -373,8 +373,7 @@ impl InProcess {
             let config = Config {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
-                test_clock: true,
-                lossy_redis: false,
+                unusual: Unusual { test_clock: true, ..Unusual::default() },
                 randomness: Arc::new(rand::make_rng),
             };
             let proving = Link::embedded(blockstack.server(), deadline);

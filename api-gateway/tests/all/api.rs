@@ -448,6 +448,16 @@ async fn forms_are_negotiated_before_anything_is_done() {
     ] {
         assert_eq!(send(header, value, n).await.status, StatusCode::CREATED, "{header}: {value}");
     }
+    for (header, values) in [
+        ("content-type", ["application/json", "text/html"]),
+        ("content-encoding", ["identity", "gzip"]),
+    ] {
+        let request = Request::post("/transaction").header(header, values[0]);
+        let request = request.header(header, values[1]);
+        let body = Body::from(issue(alice, bob, "1", 6));
+        let twice = server.send(request.body(body).expect("a request")).await;
+        assert_eq!(twice.code(), "media_type", "{header}: only the first of two was looked at");
+    }
     let request = Request::post("/transaction?dry=1").body(Body::empty()).expect("a request");
     assert_eq!(server.send(request).await.code(), "parameter_invalid");
     // The refused ones cleared nothing.
@@ -464,7 +474,7 @@ async fn what_a_listener_refuses_is_refused_as_its_example_says() {
     server.post(issue(alice, person(2), "1", 1)).await;
     for (code, shown) in [
         ("not_found", ""),
-        ("method_not_allowed", "GET"),
+        ("method_not_allowed", "GET and HEAD"),
         ("not_acceptable", ""),
         ("media_type", ""),
         ("parameter_invalid", "limit is a number from 1 to 1000"),
@@ -518,6 +528,9 @@ async fn the_server_says_who_and_how_it_is() {
     let ready = server.get("/readyz").await;
     documented::<schema::Health>(&ready);
     assert!(ready.json().get("test_clock").is_none(), "only where there is one");
+    for path in ["/livez", "/readyz", "/problems/malformed"] {
+        assert_eq!(server.get(&format!("{path}?x=1")).await.code(), "parameter_invalid", "{path}");
+    }
     for (call, missing) in [("status", "graphstore"), ("get", "hashtable")] {
         server.stores.fail(call, tonic::Code::Unavailable);
         let refused = server.get("/readyz").await;
@@ -606,6 +619,28 @@ async fn the_log_is_served_as_its_format_wants_it() {
     }
 }
 
+/// Whoever is told that what has cleared never did pays once more.
+#[tokio::test]
+async fn while_stores_disagree_nothing_is_said_to_be_absent() {
+    let server = Deployment::new();
+    let name = "0".repeat(64);
+    let paths = [
+        "/transaction/7".to_owned(),
+        "/transaction/7/receipt".to_owned(),
+        format!("/transaction/{name}"),
+        format!("/iou/{name}"),
+    ];
+    for path in &paths {
+        assert_eq!(server.get(path).await.code(), "not_found", "{path}");
+    }
+    let behind = Deployment::new();
+    *behind.stores.read_only.lock().expect("lock") = Some("Graphstore is behind".into());
+    for path in &paths {
+        let answer = behind.get(path).await;
+        assert_eq!((answer.code().as_str(), answer.status.as_u16()), ("read_only", 503), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_record_that_is_not_sealed_yet_says_so() {
     let server = Deployment::new();
@@ -620,9 +655,13 @@ async fn a_record_that_is_not_sealed_yet_says_so() {
     documented::<schema::ClearedAnswer>(&waited);
     assert!(waited.json().get("receipt").is_none());
     // A wish is no condition: a payment does not fail for it.
-    for (n, wait, applied) in
-        [(2, "wait=0", None), (3, "wait=soon", None), (4, "wait=3600", Some("wait=8"))]
-    {
+    for (n, wait, applied) in [
+        (2, "wait=0", None),
+        (3, "wait=soon", None),
+        (4, "wait=3600", Some("wait=8")),
+        (5, "handling=lenient;wait=1", None),
+        (6, "handling=lenient;x=y, wait=1", Some("wait=1")),
+    ] {
         let paid = server.send(request(wait, issue(alice, bob, "10", n))).await;
         assert_eq!(paid.status, StatusCode::CREATED, "{wait}");
         assert_eq!(paid.header("preference-applied"), applied, "{wait}");

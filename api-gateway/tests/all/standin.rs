@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tonic::{Response, Status, async_trait};
 use tower::ServiceExt as _;
-use webwallet_api_gateway::{Config, Gateway, Limits};
+use webwallet_api_gateway::{Config, Gateway, Limits, Unusual};
 use webwallet_ledger::account::{Account, AccountId};
 use webwallet_ledger::clear::{self, Cleared};
 use webwallet_ledger::signature::public_of;
@@ -656,8 +656,7 @@ impl Deployment {
         let config = Config {
             domain: domain.to_owned(),
             limits,
-            test_clock: false,
-            lossy_redis: false,
+            unusual: Unusual::default(),
             randomness: Arc::new(|| StdRng::seed_from_u64(7)),
         };
         let gateway = Gateway::start(

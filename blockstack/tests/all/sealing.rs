@@ -15,7 +15,8 @@ use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash as _};
 use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
 use webwallet_proto::blockstack::v1::{
-    RotateLogKeyRequest, SealReply, SealRequest, StatusReply, StatusRequest,
+    ReceiptRequest, RotateLogKeyRequest, SealReply, SealRequest, StackRequest, StatusReply,
+    StatusRequest,
 };
 
 use crate::standin::{DOMAIN, Fault, Running, Stores};
@@ -270,13 +271,22 @@ async fn stores_that_went_back_are_not_sealed_over() {
     let mut running = stores.start(dir.path()).await;
     stores.pay_often(3);
     seal(&mut running, false).await.expect("sealed");
-    seal(&mut running, false).await.expect("sealed");
+    seal(&mut running, true).await.expect("sealed");
+    let keys = status(&mut running).await.keys;
+    assert_eq!(keys.len(), 1);
     running.blockstack.stop().await;
     let refused = async |part: &str| {
         let mut running = stores.start(dir.path()).await;
         let why = status(&mut running).await.read_only.expect("read-only");
         assert!(why.contains(part) && why.contains("webwallet rebuild"), "{why}");
-        assert_eq!(status(&mut running).await.number, 3, "what is published is still answered");
+        let now = status(&mut running).await;
+        assert_eq!((now.number, &now.keys), (3, &keys), "what is published is still answered");
+        // Nothing clears, and everybody can still prove what he has.
+        let call = ReceiptRequest { number: 3, wait_ms: 0 };
+        let reply = running.client.receipt(call).await.expect("receipt").into_inner();
+        assert!(reply.receipt.is_some());
+        let reply = running.client.stack(StackRequest { height: Some(0) }).await.expect("stack");
+        assert!(reply.into_inner().stack.is_some());
         running.blockstack.stop().await;
     };
     let intent = stores.lock().intents.pop().expect("an intent");
@@ -502,7 +512,7 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     let stores = Stores::default();
     stores.lock().unavailable = true;
     let seal =
-        Seal::Interval { records: Duration::from_millis(200), quiet: Duration::from_millis(700) };
+        Seal::Interval { records: Duration::from_secs(1), quiet: Duration::from_millis(700) };
     let mut running = stores.start_with(dir.path(), seal, 20).await;
     let trouble = status(&mut running).await.trouble.expect("trouble");
     assert!(trouble.starts_with("Hashtable"), "{trouble}");
@@ -524,7 +534,8 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     until(&mut running, &|now| now.number == 2).await;
     let waited = paid.elapsed();
     println!("two records were sealed after {waited:?}");
-    assert!(waited >= Duration::from_millis(150), "not at once: {waited:?}");
+    // They count from the last look that found nothing, which a busy machine puts off.
+    assert!(waited >= Duration::from_millis(500), "not at once: {waited:?}");
     let height = status(&mut running).await.height;
     until(&mut running, &|now| now.height > height).await;
     running.blockstack.stop().await;
