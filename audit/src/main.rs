@@ -3,6 +3,7 @@
 
 mod report;
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use webwallet_audit::{Audit, Source, vectors};
 use webwallet_ledger::note::VerifierKey;
-use webwallet_ledger::receipt::Receipt;
+use webwallet_ledger::receipt::{Receipt, ReceiptError};
 use webwallet_ledger::time::Time;
 
 /// Re-checks a whole server from its URL or from files, trusting nobody.
@@ -91,6 +92,9 @@ enum Command {
     },
 }
 
+/// Bytes of a receipt or a checkpoint at most, with some to spare.
+const FILE_BYTES_MAX: u64 = 2 << 20;
+
 /// A record is read into hundreds of small pieces, on every core: malloc of the
 /// C library takes three times as long.
 #[global_allocator]
@@ -101,7 +105,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("webwallet-audit: {error:#}");
+            report::complain(format_args!("webwallet-audit: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -116,6 +120,9 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             // The JSON form is an object; the text form begins with its name.
             let json_form = text.trim_ascii_start().starts_with(b"{");
             let receipt = match json_form {
+                _ if text.len() as u64 > FILE_BYTES_MAX => {
+                    Err(ReceiptError::Text("longer than any receipt"))
+                }
                 true => Receipt::parse_json(text.trim_ascii()),
                 false => Receipt::parse(&text),
             };
@@ -164,6 +171,14 @@ fn now() -> anyhow::Result<Time> {
     Ok(Time::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
 }
 
+/// Receipts and checkpoints: of what is longer than either can be, no more is read
+/// than shows that.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        let mut file = file.take(FILE_BYTES_MAX + 1);
+        file.read_to_end(&mut bytes)
+    });
+    read.with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(bytes)
 }

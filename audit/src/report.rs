@@ -1,22 +1,51 @@
 //! What is printed: text for people, JSON for programs, and a line that moves
 //! while a terminal waits.
 
-use std::io::{self, Write as _};
+use std::fmt::{Display, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::json;
 use webwallet_audit::vectors::Verdict;
-use webwallet_audit::{Finding, Progress, Report};
+use webwallet_audit::{Finding, Progress, Report, harmless};
 use webwallet_ledger::receipt::{ReceiptError, Verified};
 
 /// Between two states of the moving line.
 const TICK: Duration = Duration::from_millis(200);
 
-fn line(value: &impl Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)
+/// Writes an answer to standard output. The verdict is the exit status: it is the
+/// same whether anybody reads (`head`) or there is room for what we say.
+fn print(text: &str) {
+    let write = || {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    };
+    match write() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(format_args!("webwallet-audit: the answer cannot be written: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// Writes a line to standard error, if that is possible.
+pub fn complain(text: impl Display) {
+    let text = text.to_string();
+    let lines: String = text.lines().map(|line| format!("{}\n", harmless(line))).collect();
+    let _ = io::stderr().write_all(lines.as_bytes());
+}
+
+/// Adds a line of text, whoever wrote what is in it.
+fn tell(text: &mut String, line: impl Display) {
+    let _ = writeln!(text, "{}", harmless(&line.to_string()));
+}
+
+/// Adds a document of JSON.
+fn document(text: &mut String, value: &impl Serialize) -> serde_json::Result<()> {
+    let _ = writeln!(text, "{}", serde_json::to_string(value)?);
+    Ok(())
 }
 
 fn verdict(accepted: bool) -> &'static str {
@@ -24,102 +53,131 @@ fn verdict(accepted: bool) -> &'static str {
 }
 
 /// The findings of an audit and its result.
-pub fn audit(report: &Report, structure: bool, json: bool) -> io::Result<()> {
+pub fn audit(report: &Report, structure: bool, json: bool) -> serde_json::Result<()> {
     let accepted = report.is_accepted();
     let head = report.head.map(|head| head.to_string()).unwrap_or_default();
     let Report { findings, size, blocks, records, .. } = report;
     if report.unlisted > 0 {
-        eprintln!("webwallet-audit: {} more findings are not listed", report.unlisted);
+        let more = report.unlisted;
+        complain(format_args!("webwallet-audit: {more} more findings are not listed"));
     }
+    let mut text = String::new();
     if json {
-        findings.iter().try_for_each(line)?;
-        return line(&json!({
+        findings.iter().try_for_each(|finding| document(&mut text, finding))?;
+        let result = json!({
             "result": verdict(accepted),
             "size": size.to_string(),
             "blocks": blocks.to_string(),
             "records": records.to_string(),
             "head": head,
-        }));
-    }
-    let mut out = io::stdout().lock();
-    for finding in findings {
-        writeln!(out, "{finding}")?;
-    }
-    let extent = if structure { " (structure only)" } else { "" };
-    writeln!(
-        out,
-        "{}{extent}: {size} leaves, {blocks} blocks, {records} records",
-        verdict(accepted)
-    )?;
-    match findings.first() {
-        None => writeln!(out, "head {head}"),
-        Some(first) => {
-            writeln!(out, "{} findings; the first breaks: {}", findings.len(), first.code.rule())
+        });
+        document(&mut text, &result)?;
+    } else {
+        findings.iter().for_each(|finding| tell(&mut text, finding));
+        let extent = if structure { " (structure only)" } else { "" };
+        let result = verdict(accepted);
+        tell(
+            &mut text,
+            format_args!("{result}{extent}: {size} leaves, {blocks} blocks, {records} records"),
+        );
+        match findings.first() {
+            None => tell(&mut text, format_args!("head {head}")),
+            Some(first) => {
+                let (count, rule) = (findings.len(), first.code.rule());
+                tell(&mut text, format_args!("{count} findings; the first breaks: {rule}"));
+            }
         }
     }
+    print(&text);
+    Ok(())
 }
 
 /// What a receipt proves, or why nothing.
-pub fn receipt(verified: &Result<(Verified, u64), ReceiptError>, json: bool) -> io::Result<()> {
+pub fn receipt(
+    verified: &Result<(Verified, u64), ReceiptError>,
+    json: bool,
+) -> serde_json::Result<()> {
+    let mut text = String::new();
     match (verified, json) {
-        (Ok((verified, index)), true) => line(&json!({
-            "result": verdict(true),
-            "number": verified.record.number.to_string(),
-            "hash": verified.record.hash.to_string(),
-            "time": verified.record.time.to_string(),
-            "index": index.to_string(),
-            "size": verified.checkpoint.size.to_string(),
-            "origin": verified.checkpoint.origin,
-        })),
-        (Err(error), true) => line(&json!({"result": verdict(false), "detail": error.to_string()})),
+        (Ok((verified, index)), true) => document(
+            &mut text,
+            &json!({
+                "result": verdict(true),
+                "number": verified.record.number.to_string(),
+                "hash": verified.record.hash.to_string(),
+                "time": verified.record.time.to_string(),
+                "index": index.to_string(),
+                "size": verified.checkpoint.size.to_string(),
+                "origin": verified.checkpoint.origin,
+            }),
+        )?,
+        (Err(error), true) => {
+            let result = json!({"result": verdict(false), "detail": error.to_string()});
+            document(&mut text, &result)?;
+        }
         (Ok((verified, index)), false) => {
             let (record, checkpoint) = (&verified.record, &verified.checkpoint);
+            let (number, hash, time) = (record.number, record.hash, record.time);
             let (origin, size) = (&checkpoint.origin, checkpoint.size);
-            println!("accepted: record {} {} of {}", record.number, record.hash, record.time);
-            println!("is leaf {index} of the log {origin}, whose key signed the size {size}");
-            Ok(())
+            tell(&mut text, format_args!("accepted: record {number} {hash} of {time}"));
+            tell(
+                &mut text,
+                format_args!(
+                    "is leaf {index} of the log {origin}, whose key signed the size {size}"
+                ),
+            );
         }
-        (Err(error), false) => {
-            println!("rejected: {error}");
-            Ok(())
-        }
+        (Err(error), false) => tell(&mut text, format_args!("rejected: {error}")),
     }
+    print(&text);
+    Ok(())
 }
 
 /// Whether one checkpoint extends another.
-pub fn consistency(finding: Option<&Finding>, json: bool) -> io::Result<()> {
-    if json {
-        finding.map_or(Ok(()), line)?;
-        return line(&json!({"result": verdict(finding.is_none())}));
-    }
+pub fn consistency(finding: Option<&Finding>, json: bool) -> serde_json::Result<()> {
+    let mut text = String::new();
     match finding {
-        None => println!("accepted: the newer checkpoint extends the older one"),
-        Some(finding) => println!("{finding}\nrejected"),
+        _ if json => {
+            finding.map_or(Ok(()), |finding| document(&mut text, finding))?;
+            document(&mut text, &json!({"result": verdict(finding.is_none())}))?;
+        }
+        None => tell(&mut text, "accepted: the newer checkpoint extends the older one"),
+        Some(finding) => {
+            tell(&mut text, finding);
+            tell(&mut text, verdict(false));
+        }
     }
+    print(&text);
     Ok(())
 }
 
 /// Which test vectors come out as they should.
-pub fn vectors(verdicts: &[Verdict], json: bool) -> io::Result<()> {
+pub fn vectors(verdicts: &[Verdict], json: bool) -> serde_json::Result<()> {
     let wrong = verdicts.iter().filter(|v| v.valid != v.expected).count();
     let word = |valid: bool| if valid { "valid" } else { "refused" };
+    let mut text = String::new();
     if json {
-        verdicts.iter().try_for_each(line)?;
-        return line(&json!({
+        verdicts.iter().try_for_each(|verdict| document(&mut text, verdict))?;
+        let result = json!({
             "result": verdict(wrong == 0),
             "vectors": verdicts.len().to_string(),
             "wrong": wrong.to_string(),
-        }));
+        });
+        document(&mut text, &result)?;
+    } else {
+        for Verdict { kind, desc, valid, expected } in
+            verdicts.iter().filter(|v| v.valid != v.expected)
+        {
+            let (valid, expected) = (word(*valid), word(*expected));
+            tell(&mut text, format_args!("{kind} {desc:?}: {valid}, should be {expected}"));
+        }
+        let (result, count) = (verdict(wrong == 0), verdicts.len());
+        tell(
+            &mut text,
+            format_args!("{result}: {count} vectors, {wrong} otherwise than they should be"),
+        );
     }
-    for Verdict { kind, desc, valid, expected } in verdicts.iter().filter(|v| v.valid != v.expected)
-    {
-        println!("{kind} {desc:?}: {}, should be {}", word(*valid), word(*expected));
-    }
-    println!(
-        "{}: {} vectors, {wrong} otherwise than they should be",
-        verdict(wrong == 0),
-        verdicts.len()
-    );
+    print(&text);
     Ok(())
 }
 
@@ -146,15 +204,16 @@ impl Meter {
         let rate = leaves as f64 / (now - self.start).as_secs_f64().max(0.001);
         let left = size.saturating_sub(leaves) as f64 / rate.max(1.0);
         let percent = leaves as f64 * 100.0 / size.max(1) as f64;
-        eprint!(
+        let line = format!(
             "\r\x1b[K{percent:5.1} %  {leaves} of {size} leaves  {rate:.0}/s  {left:.0} s left"
         );
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 
     /// Takes the line away.
     pub fn clear(&mut self) {
         if self.last.is_some() {
-            eprint!("\r\x1b[K");
+            let _ = io::stderr().write_all(b"\r\x1b[K");
         }
     }
 }

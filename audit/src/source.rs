@@ -177,11 +177,15 @@ impl Source {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 fn read_file(path: &std::path::Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for a writer, perhaps for ever: no part of a log is one.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let file = File::open(path)?;
     let length = file.metadata()?.len().min(FILE_BYTES_MAX);
     let mut bytes = Vec::with_capacity(length as usize + 1);

@@ -100,6 +100,85 @@ fn a_finding_is_one_line_of_json_and_one_line_of_text() {
     assert!(text.starts_with("A-TILE     block 0, number 0, leaf 0: "), "{text}");
 }
 
+/// A script goes by the exit status: a rejected log must not become anything else
+/// because a pager was left or a disk is full.
+#[test]
+fn the_verdict_is_the_same_whoever_reads_it() {
+    let (good, bad) = (written(&sample()), written(&sample()));
+    let path = bad.path().join("tile/entries/000");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    bytes[50] ^= 1;
+    std::fs::write(path, bytes).expect("written");
+    let (true_one, false_one) = (good.path().join("receipt"), bad.path().join("receipt"));
+    std::fs::write(&true_one, receipt(&sample(), 300).to_text()).expect("written");
+    std::fs::write(&false_one, "no receipt").expect("written");
+    let text = |path: &Path| path.to_str().expect("a path").to_owned();
+    let key = sample().key().to_string();
+    for (expected, place, proof) in
+        [(0, good.path(), true_one.as_path()), (1, bad.path(), &false_one)]
+    {
+        for arguments in [vec![text(place)], vec!["receipt".to_owned(), text(proof)]] {
+            for json in [&[][..], &["--json"]] {
+                for (out, error) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let nowhere = |full: bool| match full {
+                        true => Stdio::from(full_disk()),
+                        false => Stdio::from(no_reader()),
+                    };
+                    let status = Command::new(env!("CARGO_BIN_EXE_webwallet-audit"))
+                        .args(&arguments)
+                        .args(["--key", &key])
+                        .args(json)
+                        .stdout(nowhere(out))
+                        .stderr(nowhere(error))
+                        .status();
+                    let status = status.expect("it runs").code();
+                    assert_eq!(status, Some(expected), "{arguments:?} {json:?} {out} {error}");
+                }
+            }
+        }
+    }
+    let status = Command::new(env!("CARGO_BIN_EXE_webwallet-audit"))
+        .args(["/nowhere", "--key", &key])
+        .stderr(full_disk())
+        .status();
+    assert_eq!(status.expect("it runs").code(), Some(2));
+}
+
+fn full_disk() -> std::fs::File {
+    std::fs::File::options().write(true).open("/dev/full").expect("/dev/full")
+}
+
+/// The end of a pipe whose reader has gone.
+fn no_reader() -> std::io::PipeWriter {
+    let (_, writer) = std::io::pipe().expect("a pipe");
+    writer
+}
+
+/// An auditor that waits for ever says nothing; whoever keeps the log could want that.
+#[test]
+fn what_has_no_end_or_is_no_file_is_not_waited_for() {
+    let log = sample();
+    let directory = written(&log);
+    let key = log.key().to_string();
+    let timed = |arguments: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args(["60", env!("CARGO_BIN_EXE_webwallet-audit")]).args(arguments);
+        command.args(["--key", &key]).output().expect("it runs")
+    };
+    let endless = timed(&["receipt", "/dev/zero"]);
+    assert_eq!(endless.status.code(), Some(1), "{endless:?}");
+    let bundle = directory.path().join("tile/entries/000");
+    std::fs::remove_file(&bundle).expect("removed");
+    assert!(Command::new("mkfifo").arg(&bundle).status().expect("it runs").success());
+    let found = timed(&[directory.path().to_str().expect("a path"), "--json"]);
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    assert_eq!(lines(&found)[0]["code"], "A-TILE");
+    let head = directory.path().join("checkpoint");
+    std::fs::remove_file(&head).expect("removed");
+    assert!(Command::new("mkfifo").arg(&head).status().expect("it runs").success());
+    assert_eq!(timed(&[directory.path().to_str().expect("a path")]).status.code(), Some(2));
+}
+
 /// What is no log and what is no command line can be told from a bad log.
 #[test]
 fn what_cannot_be_checked_is_neither_accepted_nor_rejected() {
