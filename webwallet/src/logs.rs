@@ -1,5 +1,8 @@
 //! Logs: on standard error only, JSON lines where no person looks.
 //!
+//! A line that cannot be written (a full disk, a reader that has gone) is lost, and
+//! nothing else: whoever logs goes on.
+//!
 //! No secret is ever logged: keys and tokens are types without `Debug`, and
 //! requests are logged by route and hash, never by body.
 
@@ -22,6 +25,9 @@ pub fn start(filter: &str) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Else what cannot be written is told to stderr by a macro that panics, in
+        // the thread that clears as in any other.
+        .log_internal_errors(false)
         .with_ansi(terminal);
     // A second start (the demo inside a test) keeps the first.
     let _ = if terminal {

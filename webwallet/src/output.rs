@@ -1,11 +1,15 @@
-//! What goes to standard output: answers, and nothing else.
+//! What goes to standard output, answers and nothing else; and how we complain.
 //!
 //! Progress, logs and complaints go to standard error, so that a script can
 //! read every line here. A reader that has gone (`head`, a pager) changes nothing of
 //! what a command does and how it ends: what is refused stays refused.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+// What a server, a log or a file says goes through it before people read it.
+pub use webwallet_audit::harmless;
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
@@ -36,14 +40,27 @@ pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
     }
 }
 
+/// Writes a complaint or progress to standard error. What cannot be written there
+/// is lost: how a command ends does not depend on who listens.
+pub fn note(text: impl Display) {
+    let text = text.to_string();
+    let lines: String = text.lines().map(|line| format!("{}\n", harmless(line))).collect();
+    // In one piece, lest lines of several processes mix.
+    let _ = io::stderr().write_all(lines.as_bytes());
+}
+
 /// Whether nobody reads our output any more: then what only prints may end.
 pub fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
 /// Columns padded to the widest cell; a cell that starts with a digit or a
-/// sign is aligned to the right, as amounts are.
+/// sign is aligned to the right, as amounts are. Cells may be somebody else's text.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let plain = |row: &Vec<String>| -> Vec<String> {
+        row.iter().map(|cell| harmless(cell).into_owned()).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|title| title.chars().count())).max().unwrap_or_default()
@@ -59,7 +76,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let titles = head.iter().map(|title| title.to_string()).collect::<Vec<_>>();
     let mut text = String::new();
-    for row in std::iter::once(&titles).chain(rows) {
+    for row in std::iter::once(&titles).chain(&rows) {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let gap = width(column).saturating_sub(cell.chars().count());

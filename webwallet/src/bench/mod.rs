@@ -88,7 +88,7 @@ impl Bench {
             return self.on_engines(machine, json);
         }
         if !cpus.pinned {
-            eprintln!("server and load share their CPUs here; the figures say less");
+            progress("server and load share their CPUs here; the figures say less");
         }
         let mut measurement =
             Measurement::begin(&self.data, cpus, Duration::from_secs(self.seconds))?;
@@ -221,7 +221,7 @@ impl Measurement {
         self.answers += tally.statuses.values().sum::<u64>();
         self.created += tally.created();
         if tally.statuses.len() > 1 {
-            eprintln!("answers by status: {:?}", tally.statuses);
+            progress(&format!("answers by status: {:?}", tally.statuses));
         }
     }
 
