@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::config;
 use crate::problem::Problem;
 
 /// Answers are records and lists of at most 1,000 entries; this is far above
@@ -233,6 +234,8 @@ impl Server {
             Answer::Done { body, .. } => {
                 let known: Known =
                     serde_json::from_str(&body).context("the server does not say its domain")?;
+                // It is shown, and signed.
+                config::check_domain(&known.domain).context("the server's domain")?;
                 Ok(known.domain)
             }
             Answer::Problem(problem) => {

@@ -77,7 +77,7 @@ impl VerifyConflict {
         if json {
             output::line(serde_json::to_vec(&verdict)?)?;
         } else {
-            output::line(verdict.sentence())?;
+            output::line(output::harmless(&verdict.sentence()).as_bytes())?;
         }
         Ok(outcome)
     }

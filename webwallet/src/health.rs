@@ -51,7 +51,7 @@ impl Health {
                 let why = format!("{why:#}");
                 output::line(match json {
                     true => json!({ "url": url, "ready": false, "why": why }).to_string(),
-                    false => format!("{url} is not ready: {why}"),
+                    false => output::harmless(&format!("{url} is not ready: {why}")).into_owned(),
                 })?;
                 return Ok(Outcome::Refused);
             }

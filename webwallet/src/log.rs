@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
+use webwallet_ledger::note::Note;
 use webwallet_proto::token::Token;
 
 use crate::client::{Answer, Ca, Server, Url, data};
 use crate::key::Labels;
-use crate::output::{self, Outcome};
+use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
 
 /// `webwallet block`
@@ -89,6 +90,7 @@ impl Checkpoint {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         match self.url.server()?.get_as("/checkpoint", "text/plain")? {
             Answer::Done { body, .. } => {
+                check_note(&body).context("the server's answer is no checkpoint")?;
                 match json {
                     true => output::line(serde_json::json!({ "checkpoint": body }).to_string())?,
                     false => output::line(body.trim_end_matches('\n'))?,
@@ -109,12 +111,13 @@ impl Seal {
         let text = |name: &str| sealed[name].as_str().unwrap_or_default().to_owned();
         output::line(match json {
             true => sealed.to_string(),
-            false => format!(
+            false => harmless(&format!(
                 "sealed up to block {}: {} new, with {} records",
                 text("height"),
                 text("blocks"),
                 text("records")
-            ),
+            ))
+            .into_owned(),
         })?;
         Ok(Outcome::Done)
     }
@@ -130,8 +133,8 @@ impl RotateLogKey {
             true => rotated.to_string(),
             false => format!(
                 "from block {} on the log is signed by\n{}",
-                rotated["height"].as_str().unwrap_or_default(),
-                rotated["key"].as_str().unwrap_or_default()
+                harmless(rotated["height"].as_str().unwrap_or_default()),
+                harmless(rotated["key"].as_str().unwrap_or_default())
             ),
         })?;
         Ok(Outcome::Done)
@@ -145,6 +148,15 @@ impl Admin {
     }
 }
 
+/// That it has the form of a note, and that nothing in it moves a terminal: a note is
+/// shown as it was signed, or not at all.
+pub fn check_note(note: &str) -> anyhow::Result<()> {
+    Note::parse(note.as_bytes())?;
+    let is_plain = note.lines().all(|line| harmless(line) == line);
+    ensure!(is_plain, "there are control characters in the note");
+    Ok(())
+}
+
 /// A document of the log, one field a line.
 fn show(server: &Server, path: &str, json: bool) -> anyhow::Result<Outcome> {
     let answer = server.get(path)?;
@@ -156,10 +168,11 @@ fn show(server: &Server, path: &str, json: bool) -> anyhow::Result<Outcome> {
     let document: Value = serde_json::from_str(data(&body)?.get())?;
     let fields = document["data"].as_object().context("the document has no data")?;
     let width = fields.keys().map(String::len).max().unwrap_or_default();
-    let line = |name: &str, value: &str| format!("  {name:width$}  {value}");
+    let line =
+        |name: &str, value: &str| harmless(&format!("  {name:width$}  {value}")).into_owned();
     let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
     let height = fields.get("height").and_then(Value::as_str).unwrap_or_default();
-    let mut lines = vec![format!("{kind} {height}")];
+    let mut lines = vec![harmless(&format!("{kind} {height}")).into_owned()];
     lines.push(line("hash", document["hash"]["value"].as_str().unwrap_or_default()));
     for (name, value) in
         fields.iter().filter(|(name, _)| !["kind", "height"].contains(&name.as_str()))

@@ -141,7 +141,10 @@ async fn look(
     let tell = |finding: &fsck::Finding| -> anyhow::Result<()> {
         let number = finding.number.as_deref().map(|n| format!(" record {n}:"));
         let text = || format!("{}{} {}", finding.code, number.unwrap_or_default(), finding.detail);
-        let line = if json { serde_json::to_string(finding)? } else { text() };
+        let line = match json {
+            true => serde_json::to_string(finding)?,
+            false => output::harmless(&text()).into_owned(),
+        };
         Ok(output::line(line)?)
     };
     let summary = fsck::check(graph, documents, &config.domain, tell).await?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::key::Labels;
-use crate::output;
+use crate::output::{self, harmless};
 
 /// What an answer says about a refusal; members we do not know are printed
 /// with `--json` and otherwise left alone.
@@ -111,10 +111,10 @@ impl Problem {
         self.retry == "same"
     }
 
-    /// In one sentence.
+    /// In one sentence, fit for a terminal.
     pub fn sentence(&self) -> String {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
-        format!("{} ({text})", self.code)
+        harmless(&format!("{} ({text})", self.code)).into_owned()
     }
 
     /// On standard output: the document itself, or for people.
@@ -122,32 +122,34 @@ impl Problem {
         if json {
             return output::line(&self.body);
         }
-        let mut text = format!("refused: {}", self.code);
+        let mut lines = vec![format!("refused: {}", self.code)];
         if !self.title.is_empty() {
-            text.push_str(&format!("\n  {}", self.title));
+            lines.push(self.title.clone());
         }
         if !self.detail.is_empty() && self.detail != self.title {
             let named = self.detail.split(' ').map(|word| labels.of(word)).collect::<Vec<_>>();
-            text.push_str(&format!("\n  {}", named.join(" ")));
+            lines.push(named.join(" "));
         }
         let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         for (name, value) in [("limit", &self.limit), ("actual", &self.actual)] {
             if !value.is_null() {
-                text.push_str(&format!("\n  {name} {}", plain(value)));
+                lines.push(format!("{name} {}", plain(value)));
             }
         }
         if let Some((unit, address)) = self.account.split_once('|') {
             let (unit, address) = (labels.of(unit), labels.of(address));
-            text.push_str(&format!("\n  account {address} in the unit of {unit}"));
+            lines.push(format!("account {address} in the unit of {unit}"));
         }
         if !self.pointer.is_empty() {
-            text.push_str(&format!("\n  at {}", self.pointer));
+            lines.push(format!("at {}", self.pointer));
         }
         if !self.suggestion.is_empty() {
             let changes: Vec<String> = self.suggestion.iter().map(Change::sentence).collect();
-            text.push_str(&format!("\n  clears {}", changes.join(", ")));
+            lines.push(format!("clears {}", changes.join(", ")));
         }
-        text.push_str(&format!("\n  more: webwallet explain {}", self.code));
-        output::line(text)
+        lines.push(format!("more: webwallet explain {}", self.code));
+        // A server writes what it likes into any of them.
+        let lines: Vec<_> = lines.iter().map(|line| harmless(line)).collect();
+        output::line(lines.join("\n  "))
     }
 }

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use crate::client::{Answer, Url, data};
 use crate::key::{Home, Labels};
-use crate::output::{self, Outcome};
+use crate::output::{self, Outcome, harmless};
 
 /// `webwallet transaction`
 #[derive(Args)]
@@ -122,15 +122,11 @@ fn parse(record: &str) -> anyhow::Result<Record> {
     serde_json::from_str(record).context("the record cannot be read")
 }
 
-/// A record in one line.
+/// A record in one line, fit for a terminal.
 pub fn sentence(record: &str, labels: &Labels) -> anyhow::Result<String> {
-    let record = parse(record)?;
-    Ok(format!(
-        "record {} at {}, {}",
-        record.data.number,
-        record.data.time,
-        balances(&record.data.outputs, labels)
-    ))
+    let RecordData { number, time, outputs } = parse(record)?.data;
+    let text = format!("record {number} at {time}, {}", balances(&outputs, labels));
+    Ok(harmless(&text).into_owned())
 }
 
 /// What a rehearsed request would leave, in one line.
@@ -141,7 +137,7 @@ pub fn left(rehearsal: &str, labels: &Labels) -> anyhow::Result<String> {
     }
     let rehearsal: Rehearsal =
         serde_json::from_str(rehearsal).context("the outputs cannot be read")?;
-    Ok(balances(&rehearsal.outputs, labels))
+    Ok(harmless(&balances(&rehearsal.outputs, labels)).into_owned())
 }
 
 fn balances(outputs: &[Output], labels: &Labels) -> String {
@@ -156,10 +152,13 @@ fn balances(outputs: &[Output], labels: &Labels) -> String {
 /// A record on a page.
 fn page(record: &str, labels: &Labels) -> anyhow::Result<String> {
     let record = parse(record)?;
-    let mut text = format!(
-        "record {}\n  hash  {}\n  time  {}\n\n",
-        record.data.number, record.hash.value, record.data.time
-    );
+    let head = [
+        format!("record {}", record.data.number),
+        format!("hash  {}", record.hash.value),
+        format!("time  {}", record.data.time),
+    ];
+    let mut text = head.each_ref().map(|line| harmless(line)).join("\n  ");
+    text.push_str("\n\n");
     let moves = record.meta.inputs.iter().map(|iou| {
         let label = |address: &str| labels.of(address).to_owned();
         let IouData { source, target, amount, symbol, credit } = &iou.data;
