@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -23,6 +23,23 @@ use crate::safety;
 
 /// Variables of other commands, which `serve` passes over.
 const OTHER_VARIABLES: [&str; 4] = ["ca", "config", "home", "url"];
+/// Those of our tests, which start servers.
+const TEST_VARIABLES: [&str; 14] = [
+    "test_contract",
+    "test_drills",
+    "test_engine",
+    "test_engines_used",
+    "test_engines_victim",
+    "test_neo4j_image",
+    "test_neo4j_url",
+    "test_redis_image",
+    "test_redis_url",
+    "test_sdk",
+    "test_seed",
+    "test_typescript",
+    "test_vectors",
+    "test_write",
+];
 const PREFIX: &str = "WEBWALLET_";
 
 /// Which part of the server this process is.
@@ -427,6 +444,18 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
 }
 
 impl Config {
+    /// The files with secrets that it names. Whoever opens the log looks at its key.
+    pub fn secrets(&self) -> impl Iterator<Item = &Path> {
+        let files = [
+            &self.token_file,
+            &self.admin_token_file,
+            &self.redis_password_file,
+            &self.neo4j_password_file,
+            &self.tls_key_file,
+        ];
+        files.into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// Where only the operator is to come.
     pub fn operators(&self) -> Option<SocketAddr> {
         if self.role.is_gateway() { Some(self.admin) } else { self.metrics }
@@ -467,7 +496,7 @@ impl Role {
 }
 
 fn is_of_others(key: &str) -> bool {
-    OTHER_VARIABLES.contains(&key) || key.starts_with("test_")
+    OTHER_VARIABLES.contains(&key) || TEST_VARIABLES.contains(&key)
 }
 
 /// Our variables: those whose text cannot be read are not passed over.
@@ -500,6 +529,10 @@ pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         value: serde_json::Value,
         from: String,
     }
+    let text = |value: &serde_json::Value| match value.is_null() {
+        true => "(not set)".to_owned(),
+        false => value.to_string(),
+    };
     let figment = layers(flags, variables()?)?;
     safety::passwords(&extract(&figment)?)?;
     let mut settings = BTreeMap::new();
@@ -510,12 +543,17 @@ pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         settings.insert(key, setting);
         Ok(())
     })?;
+    // What nobody has set has no value to be found; it is a setting all the same.
+    for key in SETTINGS {
+        let unset = || Setting { value: serde_json::Value::Null, from: "default".to_owned() };
+        settings.entry(key.to_owned()).or_insert_with(unset);
+    }
     if json {
         output::line(serde_json::to_vec(&settings)?)?;
     } else {
         let rows = settings
             .into_iter()
-            .map(|(key, setting)| vec![key, setting.value.to_string(), setting.from]);
+            .map(|(key, setting)| vec![key, text(&setting.value), setting.from]);
         output::line(output::table(&["setting", "value", "from"], &rows.collect::<Vec<_>>()))?;
     }
     Ok(Outcome::Done)
@@ -640,6 +678,10 @@ mod tests {
         assert!(layers(&missing, vars(&[])).and_then(|figment| extract(&figment)).is_err());
         let others = vars(&[("WEBWALLET_HOME", "x"), ("WEBWALLET_TEST_ENGINE", "auto")]);
         assert!(layers(&Flags::default(), others).is_ok());
+        assert!(layers(&Flags::default(), vars(&[("WEBWALLET_TEST_CLOK", "x")])).is_err());
+        let clock = layers(&Flags::default(), vars(&[("WEBWALLET_TEST_CLOCK", "x")]));
+        let config = clock.and_then(|figment| extract(&figment)).expect("config");
+        assert_eq!(config.test_clock, Some(PathBuf::from("x")));
     }
 
     /// The list of plain settings must not fall behind the struct.

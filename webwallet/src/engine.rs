@@ -22,6 +22,7 @@ use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Sealing};
 use crate::data::Data;
+use crate::safety;
 
 /// Who asks, if the address does not say: Neo4j's own first user.
 const NEO4J_USER: &str = "neo4j";
@@ -38,6 +39,9 @@ pub enum Refused {
     /// The engine asks for one, or one was meant to be given.
     #[error("the file {0} holds no password: one line of text is needed")]
     Password(PathBuf),
+    /// The key that the log was meant to be signed with.
+    #[error("the log key {0} is not there; without --log-key the data directory has one")]
+    NoKey(PathBuf),
 }
 
 /// The store of Hashtable in the data directory.
@@ -114,11 +118,17 @@ pub struct LogParts {
 /// The log of a data directory, with its key.
 pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
-    let file = config.log_key.clone().unwrap_or_else(|| data.log_key());
+    let file = match &config.log_key {
+        // Who names a key has one: a new one in its place would sign another log.
+        Some(file) if !file.exists() => return Err(Refused::NoKey(file.clone()).into()),
+        Some(file) => file.clone(),
+        None => data.log_key(),
+    };
     // Of the system, as every secret of ours.
     let randomness = Arc::new(|| rand::rng().random());
     let key = LogKey::create_or_read(&file, &config.domain, randomness);
     let key = key.map_err(|why| refused_log(data, why))?;
+    safety::warn_of_readers([file.as_path()]);
     let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
     settings.seal = match config.seal {
         Sealing::Manual => Seal::Manual,

@@ -1,10 +1,13 @@
 //! What is refused before anything is opened: settings that can be read, and
 //! that would let strangers clear, set the time, or read a password.
 //!
-//! Only this configuration is looked at. What an engine or a data directory
-//! says about itself comes later, from those who open it.
+//! Only this configuration is looked at, and who may read the files it names. What
+//! an engine or a data directory says about itself comes later, from those who open it.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::config::{Config, Sealing};
 
@@ -64,6 +67,17 @@ pub fn passwords(config: &Config) -> Result<(), Unsafe> {
         }
     }
     Ok(())
+}
+
+/// Warns of files with secrets that others on this machine may read. It is no
+/// refusal: what an orchestrator mounts is often for everybody, in a container of one.
+pub fn warn_of_readers<'a>(secrets: impl IntoIterator<Item = &'a Path>) {
+    for file in secrets {
+        if fs::metadata(file).is_ok_and(|there| there.permissions().mode() & 0o077 != 0) {
+            let file = file.display();
+            tracing::warn!("others on this machine may read a secret; chmod 600 {file}");
+        }
+    }
 }
 
 fn listeners(config: &Config) -> Result<(), Unsafe> {

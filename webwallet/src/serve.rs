@@ -92,7 +92,7 @@ pub fn refused(why: anyhow::Error) -> anyhow::Result<Outcome> {
     if !ours {
         return Err(why);
     }
-    eprintln!("webwallet: {why:#}");
+    output::note(format_args!("webwallet: {why:#}"));
     Ok(Outcome::Refused)
 }
 
@@ -116,6 +116,7 @@ impl Server {
     /// Starts the role that the configuration names; ready when it returns.
     pub async fn start(config: &Config) -> anyhow::Result<Server> {
         safety::check(config)?;
+        safety::warn_of_readers(config.secrets());
         let ours = Ours::read(config)?;
         let admin_token = config.admin_token_file.as_deref().map(Token::read).transpose()?;
         let listener = bind("listen", config.listen).await?;

@@ -344,6 +344,41 @@ fn settings_are_neither_lost_nor_shown_with_a_password() {
     assert!(!text(&output.stderr).contains("secret@"), "{}", text(&output.stderr));
 }
 
+/// Who looks for a setting finds it, also before it is set; and one that is set by a
+/// variable is not the default after all.
+#[test]
+fn every_setting_is_listed_and_taken_from_its_variable() {
+    let shown = |variables: &[(&str, &str)]| {
+        let output = run(&["config", "show", "--json"], b"", variables);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        json(text(&output.stdout))
+    };
+    let settings = shown(&[]);
+    for name in ["redis", "neo4j_password_file", "tls_ca_file", "test_clock", "metrics"] {
+        assert_eq!(settings[name]["value"], Value::Null, "{name} in {settings}");
+        assert_eq!(settings[name]["from"], "default", "{name} in {settings}");
+    }
+    let listed = done(&["config", "show"]);
+    let redis = listed.lines().find(|line| line.starts_with("redis ")).expect("a line");
+    assert!(redis.contains("(not set)"), "{redis}");
+    let clock = shown(&[("WEBWALLET_TEST_CLOCK", "/run/clock")])["test_clock"].clone();
+    assert_eq!((&clock["value"], &clock["from"]), (&"/run/clock".into(), &"environment".into()));
+    // What our tests are told must not stop the servers that they start; nothing else passes.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let grep = ["-rhoE", "--exclude-dir=node_modules", "WEBWALLET_TEST_[A-Z0-9_]*[A-Z0-9]"];
+    let mut found = Command::new("grep");
+    found.args(grep).args(["tests", "scripts", "clients", "deploy"]).current_dir(root);
+    let found = found.output().expect("grep runs").stdout;
+    let misspelt = ["WEBWALLET_TEST_CLOK"];
+    let names: std::collections::BTreeSet<&str> =
+        text(&found).lines().filter(|name| !misspelt.contains(name)).collect();
+    assert!(names.len() > 10, "{names:?}");
+    shown(&names.iter().map(|name| (*name, "x")).collect::<Vec<_>>());
+    let output = run(&["config", "show"], b"", &[(misspelt[0], "x")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(misspelt[0]), "{}", text(&output.stderr));
+}
+
 /// A key that cannot be used is no reason to lose sight of all others.
 #[test]
 fn keys_are_listed_beside_one_that_cannot_be_used() {
