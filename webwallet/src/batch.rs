@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,11 +14,13 @@ use crate::client::{Answer, Server, Url};
 use crate::key::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{output, transaction};
+use crate::{output, pay, transaction};
 
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
 const SENT_BYTES: usize = 128 * 1024;
+/// What to do when an answer says nothing of the request.
+const OPEN: &str = "nobody knows what was cleared; post the same again: nothing is ever paid twice";
 
 /// `webwallet batch`
 #[derive(Args)]
@@ -42,6 +44,16 @@ struct Line<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     problem: Option<&'a RawValue>,
+}
+
+/// The requests in what is sent: one a line, or the elements of an array.
+fn split(sent: &[u8]) -> Vec<&[u8]> {
+    if sent.trim_ascii_start().starts_with(b"[")
+        && let Ok(elements) = serde_json::from_slice::<Vec<&RawValue>>(sent)
+    {
+        return elements.into_iter().map(|element| element.get().as_bytes()).collect();
+    }
+    sent.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect()
 }
 
 impl Batch {
@@ -97,10 +109,18 @@ impl Batch {
                 return Ok(Outcome::Refused);
             }
         };
-        let mut outcome = Outcome::Done;
+        let (mut outcome, requests) = (Outcome::Done, split(requests));
+        let mut answered = 0;
         for text in body.lines() {
             let line: Line<'_> = serde_json::from_str(text).context("the answer cannot be read")?;
             let index = first + line.index;
+            ensure!(line.index == answered, "the answers are not in order: {OPEN}");
+            if let Some(record) = line.data {
+                let request = requests.get(line.index as usize).copied().unwrap_or_default();
+                pay::check_record(record.get(), request)
+                    .with_context(|| format!("request {index}: {OPEN}"))?;
+            }
+            answered += 1;
             if line.problem.is_some() {
                 outcome = Outcome::Refused;
             }
@@ -119,6 +139,11 @@ impl Batch {
             };
             output::line(format!("{index}  {said}"))?;
         }
+        ensure!(
+            outcome == Outcome::Refused || answered == requests.len() as u64,
+            "only {answered} of {} requests were answered: {OPEN}",
+            requests.len()
+        );
         Ok(outcome)
     }
 }

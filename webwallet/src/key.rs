@@ -24,7 +24,10 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::signature::{self, public_of};
 
 use crate::multisig::{Make, Multisig};
-use crate::output;
+use crate::{file, output};
+
+/// A key is a few hundred bytes; a multisig has at most some thousand members.
+const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Where keys are kept.
 #[derive(Args, Clone)]
@@ -217,13 +220,16 @@ impl Keys {
         check_name(name)?;
         let file = self.file(name);
         let read = || {
-            let open = fs::metadata(&file)?.permissions().mode() & 0o077;
+            let there = fs::metadata(&file)?;
+            // Whoever opens a pipe waits, perhaps for ever.
+            ensure!(there.is_file(), "it is no regular file");
+            let open = there.permissions().mode() & 0o077;
             ensure!(
                 open == 0,
                 "other users may read it; repair with: chmod 600 {}",
                 file.display()
             );
-            let bytes = fs::read(&file)?;
+            let bytes = file::read(&file, KEY_BYTES_MAX)?;
             if let Some(multisig) = Multisig::read(name, &bytes)? {
                 return Ok(Holder::Multisig(multisig));
             }
@@ -243,7 +249,7 @@ impl Keys {
         let usable = |name: String| match self.holder(&name) {
             Ok(holder) => Some((name, holder)),
             Err(why) => {
-                eprintln!("{why:#}");
+                output::note(format_args!("{why:#}"));
                 None
             }
         };
@@ -295,6 +301,11 @@ impl Keys {
     /// Where a signed IOU is kept while nobody knows whether it was cleared.
     pub fn outbox(&self) -> PathBuf {
         self.home.join("outbox")
+    }
+
+    /// The file of one of them.
+    pub fn outgoing(&self, iou: &Hash) -> PathBuf {
+        self.outbox().join(format!("{iou}.json"))
     }
 
     /// Where the preimage of a swap is kept.
@@ -387,10 +398,10 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
                 }
             }
             if rows.is_empty() && !json {
-                eprintln!(
+                output::note(format_args!(
                     "no keys in {}; make one with: webwallet key new NAME",
                     keys.home.display()
-                );
+                ));
             } else if !json {
                 output::line(output::table(&["name", "address"], &rows))?;
             }

@@ -1,6 +1,5 @@
 //! Locks: using one that was made for us, and having back what we have locked.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,12 +14,12 @@ use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::clock;
 use crate::key::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::{self, EXPIRY_DAYS};
 use crate::problem::Problem;
+use crate::{clock, file};
 
 /// `webwallet release`
 #[derive(Args)]
@@ -124,7 +123,7 @@ impl Use {
         let script = script.map(|script| Multisig::named(&script, &keys)).transpose()?.flatten();
         let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
         if let Some(file) = &self.offline {
-            fs::write(file, signed).with_context(|| format!("cannot write {}", file.display()))?;
+            file::write(file, &signed)?;
             return Ok(Outcome::Done);
         }
         pay::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)

@@ -18,6 +18,7 @@ mod document;
 mod engine;
 mod events;
 mod explain;
+mod file;
 mod fsck;
 mod health;
 mod iou;
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("webwallet: {error:#}");
+            output::note(format_args!("webwallet: {error:#}"));
             ExitCode::from(2)
         }
     }

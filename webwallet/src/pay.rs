@@ -15,6 +15,7 @@ use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde_json::Value;
+use webwallet_ledger::Record;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
@@ -25,7 +26,7 @@ use crate::client::{Answer, Server, Url, data};
 use crate::key::{self, Holder, Home, Keys, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{clock, iou, output, transaction};
+use crate::{clock, config, file, iou, output, transaction};
 
 /// Days an IOU may be cleared for when nothing else is said.
 pub const EXPIRY_DAYS: i64 = 365;
@@ -169,8 +170,8 @@ impl Payment {
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
-                    eprintln!(
-                        "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE"
+                    output::note(
+                        "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
                     );
                 }
                 Ok(Outcome::Refused)
@@ -195,7 +196,10 @@ impl Payment {
         let source = keys.holder(&self.from)?.address()?;
         Ok(Draft {
             domain: match &self.domain {
-                Some(domain) => domain.clone(),
+                Some(domain) => {
+                    config::check_domain(domain)?;
+                    domain.clone()
+                }
                 None => server.domain()?,
             },
             target: keys.address(&self.to)?,
@@ -219,8 +223,7 @@ impl Payment {
             Some(file) => {
                 let mut text = signed.to_vec();
                 text.push(b'\n');
-                fs::write(file, text)
-                    .with_context(|| format!("cannot write {}", file.display()))?;
+                file::write(file, &text)?;
             }
             None => output::line(signed)?,
         }
@@ -318,7 +321,7 @@ pub fn clear(
     if !json {
         output::line(format!("signing  {sentence}"))?;
     }
-    let file = keys.outbox().join(format!("{}.json", draft.hash()));
+    let file = keys.outgoing(&draft.hash());
     // What has the same name was signed and kept before, and nobody knows what became of it.
     if !file.exists() {
         key::keep(&file, signed)?;
@@ -361,13 +364,16 @@ pub fn send(
     let outcome = match answer {
         Answer::Problem(problem) if problem.is_unknown_outcome() => {
             problem.print(json, labels)?;
-            eprintln!("{}", again());
+            output::note(again());
             return Ok(Outcome::Refused);
         }
         Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
             if let Some(file) = kept {
-                eprintln!("it is kept; to post it again later: {}", posting(file, server));
+                output::note(format_args!(
+                    "it is kept; to post it again later: {}",
+                    posting(file, server)
+                ));
             }
             return Ok(Outcome::Refused);
         }
@@ -377,6 +383,7 @@ pub fn send(
         }
         Answer::Done { body, replayed, .. } => {
             let record = data(&body).with_context(again)?;
+            check_record(record.get(), request).with_context(again)?;
             if json {
                 output::line(record.get())?;
             } else {
@@ -388,9 +395,29 @@ pub fn send(
         }
     };
     if let Some(file) = kept {
-        fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
+        match fs::remove_file(file) {
+            // Somebody else has posted it as well, and had the same answer.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.with_context(|| format!("cannot remove {}", file.display()))?,
+        }
     }
     Ok(outcome)
+}
+
+/// That a record is of this request: its name is that of its data, its IOUs are
+/// exactly those that were sent, and they were written for its domain. Whoever
+/// believed another would take for cleared what is not, and pay again.
+pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
+    let is_of = || {
+        let record = Record::parse(record.as_bytes()).ok()?;
+        let request = Request::parse(request, record.domain()).ok()?;
+        // A repeat in another order is answered with the record of the first.
+        let (mut sent, mut cleared) = (request.ious(), record.inputs);
+        sent.sort();
+        cleared.sort();
+        (sent == cleared).then_some(())
+    };
+    is_of().context("what the server answered is not the record of this payment")
 }
 
 /// What makes an IOU another than all others.

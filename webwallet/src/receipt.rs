@@ -1,7 +1,6 @@
 //! `webwallet receipt` and `webwallet verify`: proofs that need no server any
 //! more once they are in a file.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,13 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
+use webwallet_ledger::Record;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, ReceiptError};
 
 use crate::client::{Answer, Url};
 use crate::key::{Home, Labels};
-use crate::output::{self, Outcome};
+use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
+use crate::{file, log};
 
 /// How often a record that is not sealed yet is asked for again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -64,12 +65,25 @@ impl ReceiptOf {
                 }
             }
         };
+        self.check(&receipt).context("the server's answer is not the receipt of this record")?;
         match &self.output {
-            Some(file) => fs::write(file, &receipt)
-                .with_context(|| format!("cannot write {}", file.display()))?,
+            Some(output) => file::write(output, receipt.as_bytes())?,
             None => output::line(receipt.trim_end_matches('\n'))?,
         }
         Ok(Outcome::Done)
+    }
+}
+
+impl ReceiptOf {
+    /// That an answer is a receipt, and of the record asked for. Whether the log's key
+    /// signed it is for [`Verify`] to say, with a key that is from somebody else.
+    fn check(&self, receipt: &str) -> anyhow::Result<()> {
+        let receipt = parse(receipt.as_bytes())?;
+        log::check_note(&receipt.checkpoint)?;
+        let record = Record::parse(&receipt.record)?;
+        let names = [record.number.to_string(), record.hash.to_string()];
+        ensure!(names.contains(&self.key), "it is of record {} {}", record.number, record.hash);
+        Ok(())
     }
 }
 
@@ -115,7 +129,7 @@ impl Verify {
             anyhow::anyhow!("--key {:?} is no verifier key (name+hex+base64): {why}", self.key)
         })?;
         let labels = self.home.keys()?.labels();
-        match verified(&read(&self.file)?, &key) {
+        match verified(&file::read(&self.file, RECEIPT_BYTES_MAX)?, &key) {
             Err(why) => {
                 let reason = why.to_string();
                 let verdict = Verdict {
@@ -128,7 +142,7 @@ impl Verify {
                 };
                 match json {
                     true => output::line(serde_json::to_vec(&verdict)?)?,
-                    false => output::line(format!("not valid: {why}"))?,
+                    false => output::line(format!("not valid: {}", harmless(&why.to_string())))?,
                 }
                 Ok(Outcome::Refused)
             }
@@ -164,7 +178,7 @@ fn print(
     output::line(format!(
         "valid: {}\n  in the log of {}, under its signed head of {} leaves",
         crate::transaction::sentence(&text, labels)?,
-        checkpoint.origin,
+        harmless(&checkpoint.origin),
         checkpoint.size
     ))?;
     Ok(())
@@ -175,21 +189,12 @@ fn verified(
     bytes: &[u8],
     key: &VerifierKey,
 ) -> Result<webwallet_ledger::receipt::Verified, ReceiptError> {
-    let receipt = match bytes.first() {
-        Some(b'{') => Receipt::parse_json(bytes.trim_ascii_end())?,
-        _ => Receipt::parse(bytes)?,
-    };
-    receipt.verify(std::slice::from_ref(key))
+    parse(bytes)?.verify(std::slice::from_ref(key))
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    let read = || -> anyhow::Result<Vec<u8>> {
-        let length = fs::metadata(file)?.len();
-        ensure!(
-            length <= RECEIPT_BYTES_MAX,
-            "{length} bytes; no receipt has more than {RECEIPT_BYTES_MAX}"
-        );
-        Ok(fs::read(file)?)
-    };
-    read().with_context(|| format!("cannot read {}", file.display()))
+fn parse(bytes: &[u8]) -> Result<Receipt, ReceiptError> {
+    match bytes.first() {
+        Some(b'{') => Receipt::parse_json(bytes.trim_ascii_end()),
+        _ => Receipt::parse(bytes),
+    }
 }

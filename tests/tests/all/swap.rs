@@ -388,3 +388,42 @@ fn bob_accepts_only_what_is_there() {
     }
     assert_eq!(std::fs::read_to_string(swap.terms()).expect("terms"), written);
 }
+
+/// Terms of an offer that was never made would have the other lock for nothing; those of
+/// one that may still be made are needed.
+#[test]
+fn terms_are_kept_only_of_an_offer_that_may_stand() {
+    let swap = Swap::new();
+    let bob = swap.address("bob");
+    let offer = |more: &[&str]| {
+        let offer = swap.offer(LONG, SHORT);
+        let arguments: Vec<&str> = offer.iter().map(String::as_str).chain(more.to_vec()).collect();
+        swap.command("alice", &swap.ours, &arguments).output().expect("it runs").status.code()
+    };
+    // She has nothing of that unit.
+    assert_eq!(offer(&["--unit", &bob]), Some(1));
+    assert!(!Path::new(&swap.terms()).exists());
+    // Nobody knows what became of it: the server takes it, and does not answer.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = [0; 65_536];
+            let length = stream.read(&mut head).expect("a request");
+            if head[..length].starts_with(b"GET /.well-known") {
+                let domain = r#"{"domain":"ours.example"}"#;
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{domain}",
+                    domain.len()
+                );
+                stream.write_all(head.as_bytes()).expect("answered");
+            }
+        }
+    });
+    assert_eq!(offer(&["--url", &silent]), Some(2));
+    assert!(Path::new(&swap.terms()).exists());
+    std::fs::remove_file(swap.terms()).expect("removed");
+    assert_eq!(offer(&[]), Some(0));
+}

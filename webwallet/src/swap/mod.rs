@@ -10,6 +10,7 @@
 mod terms;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -154,10 +155,22 @@ impl Offer {
         key::keep(&party.keys.swap(&party.terms.hash), &kept)?;
         let mut written = serde_json::to_vec_pretty(&party.terms)?;
         written.push(b'\n');
-        fs::File::create_new(&self.output)
-            .and_then(|mut file| std::io::Write::write_all(&mut file, &written))
+        let mut file = fs::File::create_new(&self.output)
             .with_context(|| format!("cannot write {}", self.output.display()))?;
-        party.offer(&draft, &signed)
+        let offered = file
+            .write_all(&written)
+            .with_context(|| format!("cannot write {}", self.output.display()))
+            .and_then(|()| party.offer(&draft, &signed));
+        // The other needs the terms as long as the lock may stand, now or later; else
+        // they are of no offer.
+        let is_open = party.keys.outgoing(&draft.hash()).exists();
+        if !matches!(offered, Ok(Outcome::Done))
+            && !is_open
+            && let Err(error) = fs::remove_file(&self.output)
+        {
+            output::note(format_args!("cannot remove {}: {error}", self.output.display()));
+        }
+        offered
     }
 
     fn terms(&self, keys: &Keys, holder: &Holder, hash: Hash) -> anyhow::Result<Terms> {

@@ -5,7 +5,6 @@
 //! or by mistake, is the same IOU, which clears once.
 
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 use std::thread;
@@ -25,9 +24,9 @@ use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Ca, Server, data};
-use crate::config;
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
+use crate::{config, file};
 
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
@@ -35,6 +34,9 @@ pub const PHASE_MS: i64 = 600_000;
 /// How often a busy server is asked, and the wait before each time but the first.
 const TRIES: u32 = 60;
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Terms are two locks, with an address of a server each.
+const TERMS_BYTES_MAX: u64 = 1 << 20;
 
 /// The terms of a swap, as both have them.
 #[derive(Serialize, Deserialize)]
@@ -116,7 +118,7 @@ impl Terms {
     /// Reads them from a file.
     pub fn read(file: &Path) -> anyhow::Result<Terms> {
         let read = || {
-            let terms: Terms = serde_json::from_slice(&fs::read(file)?)?;
+            let terms: Terms = serde_json::from_slice(&file::read(file, TERMS_BYTES_MAX)?)?;
             let Terms { first, second, .. } = &terms;
             ensure!(
                 (first.source, first.target) == (second.target, second.source),

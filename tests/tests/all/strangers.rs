@@ -1,0 +1,245 @@
+//! Servers that lie. A wallet is told what it wants to hear by whoever answers at the
+//! address; what it does then may cost its owner the money twice.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use webwallet_tests::party::{issue, party};
+use webwallet_tests::process::{Process, agent, binary, get, post};
+
+/// A server that answers every request with what the path and the body give.
+fn stranger(
+    answer: impl Fn(&str, &[u8]) -> (u16, &'static str, String) + Send + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(&stream);
+            let (mut first, mut length) = (String::new(), 0);
+            reader.read_line(&mut first).expect("a request");
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).expect("a header");
+                let line = line.to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a length");
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).expect("a body");
+            let path = first.split(' ').nth(1).unwrap_or_default();
+            let (status, kind, text) = answer(path, &body);
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                text.len()
+            );
+            // Who has gone wants no answer.
+            let _ = (&stream).write_all(&[head.as_bytes(), text.as_bytes()].concat());
+        }
+    });
+    url
+}
+
+/// alice, whose keys are in a folder of her own.
+struct Alice {
+    home: tempfile::TempDir,
+}
+
+impl Alice {
+    fn new() -> Alice {
+        let alice = Alice { home: tempfile::tempdir().expect("a folder") };
+        assert!(alice.run(&["key", "new", "alice"]).status.success());
+        alice
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("WEBWALLET_HOME", self.home.path()).env_remove("WEBWALLET_URL");
+        command.output().expect("it runs")
+    }
+
+    fn issue(&self, url: &str) -> Output {
+        let bob = party("bob").address.to_string();
+        let what = ["issue", "--from", "alice", "--to", &bob, "--amount", "1"];
+        self.run(&[&what[..], &["--domain", "example.net", "--url", url]].concat())
+    }
+
+    fn outbox(&self) -> Vec<PathBuf> {
+        let Ok(files) = std::fs::read_dir(self.home.path().join("outbox")) else {
+            return Vec::new();
+        };
+        files.map(|file| file.expect("a file").path()).collect()
+    }
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn path(file: &Path) -> &str {
+    file.to_str().expect("UTF-8")
+}
+
+/// Whoever is told "cleared" of what is not pays once more, and has then paid twice.
+#[test]
+fn a_record_of_something_else_is_no_sign_that_a_payment_cleared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let other = issue(&party("alice"), &party("bob"), "1", "another");
+    let record = said(&post(&agent(), &server.url(), &other).expect("an answer").body);
+    let alice = Alice::new();
+    // Another's record; one whose name is another's; and one that was made up for this IOU.
+    let lies: [fn(&str, &[u8]) -> String; 3] = [
+        |record, _| record.to_owned(),
+        |record, _| record.replace("\"time\":\"20", "\"time\":\"21"),
+        |record, body| {
+            let hash = said(body).split("\"hash\":{").nth(1).map(str::to_owned).expect("a hash");
+            let hash = hash.split("\"value\":\"").nth(1).expect("a value")[..64].to_owned();
+            let old = record.split("\"inputs\":[{\"hash\":\"").nth(1).expect("an input");
+            record.replace(&old[..64].to_owned(), &hash)
+        },
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        let record = record.clone();
+        let liar = stranger(move |_, body| (201, "application/json", lie(&record, body)));
+        let told = alice.issue(&liar);
+        assert_eq!(told.status.code(), Some(2), "{n}: {told:?}");
+        assert!(!said(&told.stdout).contains("cleared"), "{n}: {told:?}");
+        for part in ["not the record of this payment", "nobody knows", "webwallet post "] {
+            assert!(said(&told.stderr).contains(part), "{n}, {part:?}: {told:?}");
+        }
+        let kept = alice.outbox();
+        assert_eq!(kept.len(), 1, "{n}");
+        // The same for what is posted again; and an honest server clears it.
+        let again = alice.run(&["post", path(&kept[0]), "--url", &liar]);
+        assert_eq!((again.status.code(), alice.outbox()), (Some(2), kept.clone()), "{again:?}");
+        let done = alice.run(&["post", path(&kept[0]), "--url", &server.url()]);
+        assert_eq!((done.status.code(), alice.outbox().len()), (Some(0), 0), "{done:?}");
+    }
+    let requests = folder.path().join("requests");
+    let [first, second] = ["one", "two"].map(|n| issue(&party("alice"), &party("bob"), "1", n));
+    std::fs::write(&requests, [&first[..], &second].join(&b'\n')).expect("written");
+    let line = format!("{{\"index\":0,\"status\":201,{}\n", &record[1..]);
+    let liar = stranger(move |_, _| (200, "application/x-ndjson", line.clone()));
+    let told = alice.run(&["batch", path(&requests), "--url", &liar]);
+    assert_eq!((told.status.code(), &told.stdout[..]), (Some(2), &b""[..]), "{told:?}");
+    // One that answers only some of them says nothing of the rest.
+    let record = said(&post(&agent(), &server.url(), &first).expect("an answer").body);
+    let line = format!("{{\"index\":0,\"status\":201,{}\n", &record[1..]);
+    let silent = stranger(move |_, _| (200, "application/x-ndjson", line.clone()));
+    let told = alice.run(&["batch", path(&requests), "--url", &silent]);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    assert!(said(&told.stderr).contains("only 1 of 2"), "{told:?}");
+}
+
+/// Two windows post the same: both are told that it cleared, and neither that it failed.
+#[test]
+fn what_is_posted_twice_at_once_is_cleared_for_both() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let alice = Alice::new();
+    let (url, outbox) = (server.url(), alice.home.path().join("outbox"));
+    let beside = stranger(move |_, body| {
+        let answer = post(&agent(), &url, body).expect("an answer");
+        // The other one was quicker.
+        std::fs::remove_dir_all(&outbox).expect("removed");
+        (answer.status, "application/json", said(&answer.body))
+    });
+    let done = alice.issue(&beside);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(said(&done.stdout).contains("cleared  record 1"), "{done:?}");
+}
+
+/// A server could erase what stands on the screen, and write that all is well.
+#[test]
+fn what_a_stranger_writes_does_not_move_the_terminal() {
+    let alice = Alice::new();
+    let bad = r"\u001b[2K\r\u202eall is well\n\u009b1m";
+    let plain = |output: &Output| {
+        let text = said(&output.stdout) + &said(&output.stderr);
+        let harmful = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(harmful), "{text:?}");
+        assert!(text.contains(r"\u{1b}"), "{text}");
+    };
+    let problem = format!(
+        r#"{{"code":"x{bad}","title":"{bad}","detail":"{bad} {bad}","pointer":"{bad}","limit":"{bad}","account":"{bad}|{bad}","suggestion":[{{"pointer":"/data/inputs/0/{bad}","value":"{bad}"}}]}}"#
+    );
+    let refusing = stranger(move |_, _| (422, "application/problem+json", problem.clone()));
+    let refused = alice.run(&["balance", "alice", "--url", &refusing]);
+    assert_eq!(refused.status.code(), Some(1));
+    plain(&refused);
+    assert_eq!(said(&refused.stdout).lines().count(), 8, "no line is of the server's making");
+    let refused = alice
+        .run(&["pay", "--from", "alice", "--to", "alice", "--amount", "1", "--url", &refusing]);
+    assert_eq!(refused.status.code(), Some(2));
+    plain(&refused);
+    let record = format!(
+        r#"{{"data":{{"data":{{"number":"{bad}","time":"{bad}","outputs":[{{"address":"{bad}","counter":"{bad}","balance":{{"net":"{bad}","min":"0","max":"0"}}}}]}},"hash":{{"value":"{bad}"}},"meta":{{"inputs":[{{"data":{{"source":"{bad}","target":"{bad}","amount":"{bad}","symbol":"{bad}"}}}}]}}}}}}"#
+    );
+    let known = record.clone();
+    let telling = stranger(move |path, _| match path {
+        "/.well-known/webwallet" => (200, "application/json", format!(r#"{{"domain":"{bad}"}}"#)),
+        "/checkpoint" => (200, "text/plain", "\u{1b}[2K\n\n".to_owned()),
+        _ => (200, "application/json", known.clone()),
+    });
+    plain(&alice.run(&["transaction", "1", "--url", &telling]));
+    let event = format!(r#"{{"number":"1","transaction":{}}}"#, &record[8..record.len() - 1]);
+    let events = stranger(move |path, _| match path.ends_with("after=0") {
+        true => (200, "application/x-ndjson", event.clone()),
+        false => (200, "application/x-ndjson", String::new()),
+    });
+    plain(&alice.run(&["events", "--url", &events]));
+    // Nothing is signed for such a domain, whoever names it.
+    let bob = party("bob").address.to_string();
+    let paid = ["pay", "--from", "alice", "--to", &bob, "--amount", "1", "--url", &telling];
+    let refused = alice.run(&paid);
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(2), &b""[..]), "{refused:?}");
+    let refused = alice.run(&[&paid[..], &["--offline", "--domain", "BAD domain"]].concat());
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(2), &b""[..]), "{refused:?}");
+    assert!(alice.outbox().is_empty());
+    let head = alice.run(&["checkpoint", "--url", &telling]);
+    assert_eq!((head.status.code(), &head.stdout[..]), (Some(2), &b""[..]), "{head:?}");
+    let iou = alice.home.path().join("iou.json");
+    std::fs::write(&iou, format!(r#"{{"hash":{{"value":"{bad}"}}}}"#)).expect("written");
+    plain(&alice.run(&["iou", "verify", path(&iou)]));
+}
+
+/// A receipt is kept for the day on which the server is gone: then it is too late to
+/// find that it was none.
+#[test]
+fn only_the_receipt_that_was_asked_for_is_kept() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    for n in ["one", "two"] {
+        let body = issue(&party("alice"), &party("bob"), "1", n);
+        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    }
+    let alice = Alice::new();
+    let file = data.path().join("receipt");
+    let receipt = |name: &str, url: &str, more: &[&str]| {
+        let asked = ["receipt", name, "-o", path(&file), "--url", url];
+        alice.run(&[&asked[..], more].concat())
+    };
+    assert!(receipt("1", &server.url(), &[]).status.success());
+    let first = said(&std::fs::read(&file).expect("a receipt"));
+    let hash =
+        get(&agent(), &server.url(), "/transaction/1").json()["data"]["hash"]["value"].clone();
+    let hash = hash.as_str().expect("a hash");
+    assert!(receipt(hash, &server.url(), &["--json"]).status.success());
+    assert!(receipt(hash, &server.url(), &[]).status.success());
+    let ill = first.replace("\n\n", "\n\n\u{1b}[2K");
+    let lies =
+        [("1", String::new()), ("1", "cleared".to_owned()), ("2", first.clone()), ("1", ill)];
+    for (name, lie) in lies {
+        let liar = stranger(move |_, _| (200, "text/plain", lie.clone()));
+        let refused = receipt(name, &liar, &[]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert_eq!(said(&std::fs::read(&file).expect("still there")), first);
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands and servers whose terminal has gone, whose disk is full, and that are
+//! given files which are none.
+
+use std::fs::{File, Permissions};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use webwallet_tests::party::{issue, party};
+use webwallet_tests::process::{Process, agent, binary, post};
+
+fn full_disk() -> Stdio {
+    Stdio::from(File::options().write(true).open("/dev/full").expect("/dev/full"))
+}
+
+/// The end of a pipe whose reader has gone.
+fn no_reader() -> Stdio {
+    let (_, writer) = std::io::pipe().expect("a pipe");
+    Stdio::from(writer)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A full disk under the log, or a `tee` that was ended, must not stop payments.
+#[test]
+fn a_server_whose_log_cannot_be_written_goes_on() {
+    for (name, stderr) in [("full", full_disk as fn() -> Stdio), ("closed", no_reader)] {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(binary());
+        command.stderr(stderr());
+        let arguments = ["--admin", "127.0.0.1:0", "--data", text(data.path()), "--log", "debug"];
+        let server = Process::start_by(command, &arguments);
+        for n in 0..3 {
+            let body = issue(&party("alice"), &party("bob"), "1", &format!("payment {n}"));
+            let answer = post(&agent(), &server.url(), &body).expect("an answer");
+            assert_eq!(answer.status, 201, "{name}");
+        }
+        // Sealed, too: every thread of it lives.
+        let receipt = Command::new(binary())
+            .args(["receipt", "3", "--url", &server.url()])
+            .env("WEBWALLET_HOME", data.path().join("home"))
+            .output();
+        assert!(receipt.expect("it runs").status.success(), "{name}");
+        assert_eq!(server.terminate(), Some(0), "{name}");
+    }
+}
+
+/// A script goes by the exit status, whether our complaints can be read or not.
+#[test]
+fn commands_end_as_they_would_where_nobody_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = folder.path().join("nowhere");
+    let fsck = ["fsck", "--data", text(&nowhere)];
+    let cases: [(&[&str], i32); 5] = [
+        (&["balance", "nobody"], 2),
+        (&["key", "list"], 0),
+        (&fsck, 2),
+        (&["explain", "no_such_code"], 2),
+        (&["serve", "--domain", "BAD"], 2),
+    ];
+    for (arguments, expected) in cases {
+        for (name, stderr) in [("full", full_disk as fn() -> Stdio), ("closed", no_reader)] {
+            let mut command = Command::new(binary());
+            command.args(arguments).env("WEBWALLET_HOME", &nowhere).stdout(Stdio::null());
+            let status = command.stderr(stderr()).status().expect("it runs");
+            assert_eq!(status.code(), Some(expected), "{arguments:?}, {name}");
+        }
+    }
+}
+
+/// A wallet that waits for ever, or takes all memory, is of no use to anybody.
+#[test]
+fn what_has_no_end_or_is_no_file_is_not_waited_for() {
+    let home = tempfile::tempdir().expect("a folder");
+    let timed = |arguments: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.arg("60").arg(binary()).args(arguments).env("WEBWALLET_HOME", home.path());
+        command.output().expect("it runs")
+    };
+    let key = "localhost+84bf3f8d+ASvR7FNQRI7twMSHKVA+xTxI18r/puP95RrQPUK5gNBO";
+    let refused = timed(&["verify", "/dev/zero", "--key", key]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("more than"), "{refused:?}");
+    assert_eq!(timed(&["swap", "show", "/dev/zero"]).status.code(), Some(2));
+    std::fs::create_dir(home.path().join("keys")).expect("made");
+    let pipe = home.path().join("keys/alice.json");
+    let made = Command::new("mkfifo").args(["-m", "600", text(&pipe)]).status();
+    assert!(made.expect("it runs").success());
+    let listed = timed(&["key", "list"]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    let why = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(why.contains("no regular file"), "{why}");
+}
+
+/// Whoever may read the log key can sign another history; its owner should hear of it.
+#[test]
+fn secrets_that_others_may_read_are_named_in_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, token) = (folder.path().join("data"), folder.path().join("token"));
+    std::fs::write(&token, "a token of more than 16 characters").expect("written");
+    let open = |file: &Path, mode| {
+        std::fs::set_permissions(file, Permissions::from_mode(mode)).expect("changed");
+    };
+    let warnings = || {
+        let mut command = Command::new(binary());
+        let error = folder.path().join("stderr");
+        command.stderr(File::create(&error).expect("a file"));
+        command.env("WEBWALLET_ADMIN_TOKEN_FILE", &token);
+        let arguments = ["--admin", "127.0.0.1:0", "--data", text(&data)];
+        let server = Process::start_by(command, &arguments);
+        assert_eq!(server.terminate(), Some(0));
+        let lines = BufReader::new(File::open(&error).expect("a file")).lines();
+        let named =
+            lines.map(|line| line.expect("UTF-8")).filter(|line| line.contains("chmod 600"));
+        named.collect::<Vec<_>>()
+    };
+    open(&token, 0o600);
+    assert_eq!(warnings(), [] as [&str; 0]);
+    open(&token, 0o640);
+    open(&data.join("log-key"), 0o604);
+    let warned = warnings();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.iter().any(|line| line.contains(&format!("chmod 600 {}", text(&token)))));
+    assert!(warned.iter().any(|line| line.contains("/log-key")));
+    // A key that was to be used, and is not there, is not made up.
+    let missing = folder.path().join("no-such-key");
+    let output = Command::new(binary())
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
+        .args([text(&data), "--log-key", text(&missing)])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-key") && !missing.exists());
+}
