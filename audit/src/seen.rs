@@ -17,6 +17,9 @@ const GROWTH_MIN: usize = 1 << 16;
 /// 56 bits of the IOU, then the last day of its life.
 type Entry = [u8; 9];
 const MARK: usize = 7;
+/// The last day that two bytes can name, 179 years after the first: it stands
+/// for all later ones too, so an IOU that lives until then is never dropped.
+const FAR: u16 = u16::MAX;
 
 /// A set of IOUs, each until it has expired.
 pub(crate) struct Seen {
@@ -49,8 +52,7 @@ impl Seen {
         let start = *self.start.get_or_insert(today);
         self.forget(today - start);
         let last_day = expiry.unix_ms().div_euclid(DAY_MS) - start;
-        // 179 years; whatever lives longer stays that long.
-        let last_day = u16::try_from(last_day.max(0)).unwrap_or(u16::MAX);
+        let last_day = u16::try_from(last_day.max(0)).unwrap_or(FAR);
         let [first, second] = [0, 1].map(|i| self.hashers[i].hash_one(iou.0));
         let mut entry = [0; 9];
         entry[..MARK].copy_from_slice(&first.to_be_bytes()[..MARK]);
@@ -77,7 +79,8 @@ impl Seen {
         }
         for shard in &mut self.shards {
             shard.retain(|entry| {
-                i64::from(u16::from_be_bytes([entry[MARK], entry[MARK + 1]])) >= today
+                let last_day = u16::from_be_bytes([entry[MARK], entry[MARK + 1]]);
+                last_day == FAR || i64::from(last_day) >= today
             });
             shard.shrink_to(shard.len() + shard.len() / 8);
         }
@@ -113,5 +116,24 @@ mod tests {
         }
         assert!(seen.len < 2 * GROWTH_MIN + 5_000, "{} are kept of 300,000", seen.len);
         assert!(seen.insert(&iou(0), day(400), day(401)), "expired is not asked about");
+    }
+
+    /// A log may begin in the year it likes: if that hid which IOUs live now,
+    /// each could be cleared twice unseen.
+    #[test]
+    fn a_log_of_centuries_forgets_no_iou_that_lives() {
+        let day = |day: i64| Time::from_unix_ms(-4_102_444_800_000 + day * DAY_MS);
+        let now = i64::from(FAR) + 2_000;
+        let mut seen = Seen::new();
+        assert!(seen.insert(&iou(0), day(3_000), day(0)));
+        let many = 2 * GROWTH_MIN as u64;
+        for n in 1..=many {
+            assert!(seen.insert(&iou(n), day(now + 1_000), day(now)), "{n} is new");
+        }
+        assert!(seen.insert(&iou(many + 1), day(now + 1_000), day(now + 1)), "a day later");
+        for n in 1..=many {
+            assert!(!seen.insert(&iou(n), day(now + 1_000), day(now + 2)), "{n} is known");
+        }
+        assert!(seen.swept > 0, "there was a sweep");
     }
 }
