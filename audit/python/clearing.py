@@ -32,6 +32,10 @@ class RecordData:
                 raise Unreadable(f'data.inputs.{index}.hash', '64 lower-case hex digits', item['hash'])
         self.named = [item['hash'] for item in data['inputs']]
         self._read_outputs()
+        members(document['meta'], 'meta', ['inputs'])
+        self.carried = document['meta']['inputs']
+        if not isinstance(self.carried, list):
+            raise Unreadable('meta.inputs', 'a list')
 
     def _read_outputs(self):
         """Outputs of accounts, then locked ones."""
@@ -60,10 +64,8 @@ class Record(RecordData):
 
     def __init__(self, document):
         super().__init__(document)
-        meta = document['meta']
-        members(meta, 'meta', ['inputs'])
-        _check_inputs(meta['inputs'], 'meta.inputs')
-        self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(meta['inputs'])]
+        _check_inputs(self.carried, 'meta.inputs')
+        self.ious = [Iou(item, f'meta.inputs.{index}') for index, item in enumerate(self.carried)]
         if len({iou.hash for iou in self.ious}) < len(self.ious):
             raise Unreadable('meta.inputs', 'each IOU once')
         if sum(len(iou.signatures) for iou in self.ious) > REQUEST_SIGNATURES_MAX:

@@ -2,18 +2,17 @@
 //! shape, signatures, and whether bundle and lowest tile agree. So it can be
 //! done for many at once ([`crate::workers`]).
 
-use memchr::memmem;
 use rand::rngs::ThreadRng;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::json::{self, Value};
-use webwallet_ledger::leaf::{Leaf, LeafError};
+use webwallet_ledger::leaf::{Leaf, LeafError, Outline};
 use webwallet_ledger::limits::DEPTH_MAX;
 use webwallet_ledger::merkle::{Node, Sha3, Sha256, TreeHash};
 use webwallet_ledger::rejection::Rejection;
 use webwallet_ledger::signature::Keys;
 use webwallet_ledger::tile::{self, Level, TileId};
 use webwallet_ledger::time::Time;
-use webwallet_ledger::{Request, document, verify};
+use webwallet_ledger::{Request, verify};
 
 use crate::source::{Source, SourceError, rank};
 
@@ -219,12 +218,14 @@ impl Reader<'_> {
 
     fn leaf(&self, bytes: &[u8]) -> Read {
         let (outside, inside) = (Sha256::leaf(bytes), Sha3::leaf(bytes));
-        let content = match self.structure.then(|| outline(bytes)).flatten() {
-            Some(outline) => outline,
-            None => match Leaf::parse(bytes, self.domain) {
-                Ok(leaf) => Content::Leaf(leaf, None),
-                Err(error) => Content::Broken(broken(bytes, error)),
-            },
+        let outline = match self.structure {
+            true => Leaf::outline(bytes, self.domain),
+            false => Leaf::parse(bytes, self.domain).map(Outline::Leaf),
+        };
+        let content = match outline {
+            Ok(Outline::Record { number, time }) => Content::Outline { number, time },
+            Ok(Outline::Leaf(leaf)) => Content::Leaf(leaf, None),
+            Err(error) => Content::Broken(broken(bytes, error)),
         };
         Read { outside, inside, content }
     }
@@ -291,25 +292,6 @@ impl Faults {
 
 fn missing(outside: Node) -> Read {
     Read { outside, inside: [0; 32], content: Content::Missing }
-}
-
-/// Number and time of a record, whatever else is in it: both stand at their
-/// places in the canonical form, and quotes in strings are escaped.
-/// `None` if it is none, or anything about it is unusual.
-fn outline(bytes: &[u8]) -> Option<Content> {
-    const NAME: &[u8] = b",\"hash\":{\"steps\":\"";
-    const KIND: &[u8] = b"],\"kind\":\"record\",\"number\":\"";
-    const TIME: &[u8] = b"],\"time\":\"";
-    /// Bytes of a time.
-    const LENGTH: usize = 24;
-    document::name_of_canonical(bytes).ok()?;
-    let data = &bytes[..memmem::find(bytes, NAME)?];
-    let number = &data[memmem::find(data, KIND)? + KIND.len()..];
-    let number = std::str::from_utf8(&number[..memchr::memchr(b'"', number)?]).ok()?;
-    let number = number.parse().ok().filter(|n: &u64| n.to_string() == number)?;
-    let (before, time) = data.strip_suffix(b"\"}")?.split_last_chunk::<LENGTH>()?;
-    let time = before.ends_with(TIME).then_some(std::str::from_utf8(time).ok()?)?;
-    Some(Content::Outline { number, time: time.parse().ok()? })
 }
 
 /// What can still be said of a leaf that is none: its kind and name, as long as

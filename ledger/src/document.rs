@@ -49,16 +49,6 @@ pub fn name(bytes: &[u8]) -> Result<Hash, Rejection> {
     Ok(name)
 }
 
-/// The same, after reading all of it: whatever is in it, its bytes are the
-/// canonical form, and no more than a leaf may have.
-///
-/// # Errors
-/// `malformed`, `too_large`, `unsupported_hash` or `hash_mismatch`.
-pub fn name_of_canonical(bytes: &[u8]) -> Result<Hash, Rejection> {
-    let document = Document::parse(bytes)?;
-    document.named.map(|()| document.hash)
-}
-
 /// A document taken apart, whatever its kind.
 pub(crate) struct Document<'a> {
     /// What is hashed.

@@ -7,10 +7,11 @@ pub use crate::fault::{Fault, LeafError};
 use crate::fault::{in_fault, known_kind, parse_document};
 use crate::hash::Hash;
 use crate::json::text_of;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::rejection::{Code, Rejection};
 use crate::request::Request;
-use crate::shape::{Object, Path, array};
+use crate::shape::Path;
+use crate::time::Time;
 
 /// A leaf whose shape and hashes are right.
 #[derive(Clone, Debug)]
@@ -25,6 +26,21 @@ pub enum Leaf {
     Block(Box<Block>),
     /// A cleared request.
     Record(Box<Entry>),
+}
+
+/// A leaf of which a record's meaning was not read.
+#[derive(Clone, Debug)]
+pub enum Outline {
+    /// A record: a canonical document that bears its name by right and has a
+    /// number and a time, whatever else is in it.
+    Record {
+        /// `data.number`.
+        number: u64,
+        /// `data.time`.
+        time: Time,
+    },
+    /// Any other leaf.
+    Leaf(Leaf),
 }
 
 /// A record and the request that it claims to have cleared.
@@ -48,18 +64,42 @@ impl Leaf {
         Leaf::read(bytes, domain).map_err(|error| error.of_kind_in(bytes))
     }
 
+    /// The same, except that of a record only what the order of the log is made
+    /// of is read: no IOU, no output.
+    ///
+    /// # Errors
+    /// What is wrong first, in the order of [`Fault`].
+    pub fn outline(bytes: &[u8], domain: &str) -> Result<Outline, LeafError> {
+        let read = || {
+            let document = parse_document(bytes)?;
+            if known_kind(&document)? != "record" {
+                return Leaf::header(&document, bytes, domain).map(Outline::Leaf);
+            }
+            let (number, time) =
+                record::place(&document.data).map_err(in_fault(Fault::Encoding))?;
+            document.named.clone().map_err(in_fault(Fault::Hash))?;
+            Ok(Outline::Record { number, time })
+        };
+        read().map_err(|error: LeafError| error.of_kind_in(bytes))
+    }
+
     fn read(bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
         let document = parse_document(bytes)?;
-        let kind = known_kind(&document)?;
-        if kind == "record" {
-            return Entry::read(&document, bytes, domain).map(Box::new).map(Leaf::Record);
+        match known_kind(&document)? {
+            "record" => Entry::read(&document, bytes, domain).map(Box::new).map(Leaf::Record),
+            _ => Leaf::header(&document, bytes, domain),
         }
+    }
+
+    /// Reads a document of a known kind that is no record.
+    fn header(document: &Document<'_>, bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
+        let kind = known_kind(document)?;
         document.named.clone().map_err(in_fault(Fault::Hash))?;
         let leaf = match kind {
-            "genesis" => Genesis::read(&document, bytes).map(Leaf::Genesis),
-            "keys" => Keys::read(&document, bytes).map(Leaf::Keys),
-            "stack" => Stack::read(&document, bytes).map(Leaf::Stack),
-            _ => Block::read(&document, bytes).map(Box::new).map(Leaf::Block),
+            "genesis" => Genesis::read(document, bytes).map(Leaf::Genesis),
+            "keys" => Keys::read(document, bytes).map(Leaf::Keys),
+            "stack" => Stack::read(document, bytes).map(Leaf::Stack),
+            _ => Block::read(document, bytes).map(Box::new).map(Leaf::Block),
         };
         let leaf = leaf.map_err(in_fault(Fault::Header))?;
         if text_of(&document.data, "domain") != Some(domain) {
@@ -96,12 +136,10 @@ impl Entry {
     fn read(document: &Document<'_>, bytes: &[u8], domain: &str) -> Result<Entry, LeafError> {
         let encoding = in_fault(Fault::Encoding);
         let record = Record::read(document, bytes).map_err(encoding)?;
+        let inputs = record::carried(&document.meta).map_err(encoding)?;
         let root = Path::ROOT;
         let meta_at = root.key("meta");
         let at = meta_at.key("inputs");
-        let inputs = Object::new(&document.meta, &meta_at, &["inputs"])
-            .and_then(|meta| array(meta.required("inputs", &meta_at)?, &at))
-            .map_err(encoding)?;
         let (ious, mut request) = match Request::from_values(inputs, domain, &at) {
             Ok(request) => (Some(request.ious()), Ok(request)),
             Err(refusal) => (refusal.ious, Err(refusal.rejection)),
@@ -121,7 +159,7 @@ impl Entry {
             let detail = "these are not the hashes of the IOUs in meta.inputs";
             return Err(LeafError::new(Fault::Hash, "/data/inputs", detail));
         }
-        if record.domain() != domain {
+        if !record.is_of(domain) {
             let detail = format!("this log's domain is {domain:?}");
             request = Err(Rejection::new(Code::WrongDomain, "/data/domain", detail));
         }

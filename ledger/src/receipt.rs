@@ -85,7 +85,7 @@ impl Receipt {
         let (size, root) = (checkpoint.size, &checkpoint.root);
         merkle::check_inclusion::<Sha256>(leaf, self.index, size, &self.path, root)?;
         let record = Record::parse(&self.record).map_err(ReceiptError::Record)?;
-        if record.domain() != checkpoint.origin {
+        if !record.is_of(&checkpoint.origin) {
             let (actual, expected) = (record.domain().to_owned(), checkpoint.origin);
             return Err(ReceiptError::Domain { actual, expected });
         }

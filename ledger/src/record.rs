@@ -4,6 +4,7 @@
 use crate::account::{Account, AccountId, Balance};
 use crate::address::Address;
 use crate::amount::Amount;
+use crate::checkpoint::decimal;
 use crate::document::{self, Document};
 use crate::hash::Hash;
 use crate::history::RecordOf;
@@ -15,7 +16,7 @@ use crate::pointer::{NotAPointer, Pointer};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::shape::{Object, Path, array, text};
-use crate::time::Time;
+use crate::time::{NotATime, Time};
 
 /// What a clearing leaves for one account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +77,9 @@ impl Output {
     }
 }
 
+/// What stands before the domain in the canonical form.
+const DOMAIN: &[u8] = b"{\"data\":{\"domain\":\"";
+
 /// A cleared request: its number, its time and its outputs, under one hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -123,11 +127,22 @@ impl Record {
         output.sources.first().copied().filter(|source| !self.collects.contains(source))
     }
 
-    /// The server that cleared it, as its bytes say.
+    /// The server that cleared it, as its bytes spell it: a quote or backslash
+    /// in it stands escaped. Whether it is a certain one is for [`Record::is_of`].
     pub fn domain(&self) -> &str {
-        let rest = self.bytes.strip_prefix(b"{\"data\":{\"domain\":\"").unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'"').unwrap_or_default();
+        let rest = self.bytes.strip_prefix(DOMAIN).unwrap_or_default();
+        // No text has a quote in it that is not escaped.
+        let end = memchr::memmem::find(rest, b"\",\"inputs\":").unwrap_or_default();
         std::str::from_utf8(&rest[..end]).unwrap_or_default()
+    }
+
+    /// Whether the server of this domain cleared it, as its bytes say.
+    pub fn is_of(&self, domain: &str) -> bool {
+        let mut written = Vec::with_capacity(domain.len() + 2);
+        write_text(domain, &mut written);
+        // A text has one spelling, its quotes included.
+        let rest = self.bytes.strip_prefix(&DOMAIN[..DOMAIN.len() - 1]).unwrap_or_default();
+        rest.starts_with(&written)
     }
 
     /// Where its IOUs are cleared from now on.
@@ -203,6 +218,8 @@ impl Record {
             Object::new(input, &at, &["hash"])?.parsed("hash", &at)
         };
         let outputs_at = at.key("outputs");
+        let (number, time) = place(&document.data)?;
+        carried(&document.meta)?;
         let inputs = array(data.required("inputs", &at)?, &inputs_at)?;
         if !(1..=INPUTS_MAX).contains(&inputs.len()) {
             return Err(inputs_at.malformed(format!("a record has 1 to {INPUTS_MAX} inputs")));
@@ -214,8 +231,8 @@ impl Record {
         let read_output = |(i, output)| Output::read(output, &outputs_at.index(i));
         let read_lock = |(i, lock)| Lock::read(lock, &outputs_at.index(accounts + i));
         Ok(Record {
-            number: data.number("number", &at)?,
-            time: data.parsed("time", &at)?,
+            number,
+            time,
             hash: document.hash,
             bytes: bytes.to_vec(),
             inputs: inputs.iter().enumerate().map(read_input).collect::<Result<_, _>>()?,
@@ -225,6 +242,25 @@ impl Record {
             credits: of_ious(&document.meta, credits),
         })
     }
+}
+
+/// Number and time in the data of a record, whatever other keys it has.
+pub(crate) fn place(data: &Value<'_>) -> Result<(u64, Time), Rejection> {
+    let root = Path::ROOT;
+    let at = root.key("data");
+    let number = text_of(data, "number").and_then(decimal).ok_or_else(|| {
+        let detail = "expected a decimal from 0 to 2^64-1 without leading zero";
+        at.key("number").malformed(detail)
+    })?;
+    let time = text_of(data, "time").and_then(|time| time.parse().ok());
+    Ok((number, time.ok_or_else(|| at.key("time").malformed(NotATime.to_string()))?))
+}
+
+/// The IOUs in the meta of a record, none of them read.
+pub(crate) fn carried<'v, 'a>(meta: &'v Value<'a>) -> Result<&'v [Value<'a>], Rejection> {
+    let root = Path::ROOT;
+    let at = root.key("meta");
+    array(Object::new(meta, &at, &["inputs"])?.required("inputs", &at)?, &at.key("inputs"))
 }
 
 /// What a clearing leaves.

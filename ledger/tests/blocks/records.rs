@@ -3,7 +3,7 @@
 
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::{Entry, Fault, Leaf};
-use webwallet_ledger::{Code, Nothing, Record};
+use webwallet_ledger::{Code, Nothing, Record, Request};
 
 use crate::party::{DOMAIN, Ledger, body, draft, now, party};
 use crate::{data_of, named, refusal};
@@ -96,6 +96,41 @@ fn the_first_rule_that_a_record_breaks_answers() {
         (&data, &iou(r#""domain":"example.net""#, r#""domain":"example.org""#).1, Fault::Hash),
     ] {
         assert_eq!(refusal(misnamed(data, meta).as_bytes()).map(|(fault, _)| fault), Some(fault));
+    }
+}
+
+/// A payment of a server whose name JSON escapes is as good as any.
+#[test]
+fn a_domain_is_compared_as_text_not_as_it_is_spelled() {
+    let (ann, ben) = (party("ann"), party("ben"));
+    for domain in ["a\"b", "a\\", "a\",\"inputs\":\"b", "a\u{1}b", "aéb", ""] {
+        let mut iou = draft(&ann, &ben, &ann, "10", "one");
+        iou.domain = domain.into();
+        let request = Request::from_inputs(&[iou.sign(&ann.secret)], domain).expect("a request");
+        let Ok(Cleared::Now(record)) = clear(&request, 1, now(), &Nothing) else {
+            panic!("{domain:?} does not clear");
+        };
+        assert!(record.is_of(domain), "{domain:?}");
+        for other in [&domain[..domain.len().saturating_sub(1)], &format!("{domain}x"), "a\\\"b"] {
+            assert!(other == domain || !record.is_of(other), "{domain:?} {other:?}");
+        }
+        let spelled = serde_json::to_string(domain).expect("JSON");
+        assert_eq!(format!("\"{}\"", record.domain()), spelled);
+        match Leaf::parse(&record.bytes, domain).expect("a leaf") {
+            Leaf::Record(entry) => assert_eq!(entry.request.map(|_| ()), Ok(()), "{domain:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What is stored as a record and carries no IOUs, nobody can clear again.
+#[test]
+fn a_record_carries_ious_and_nothing_else() {
+    let (data, meta) = parts(&record());
+    assert_eq!(Record::parse(named(&data, &meta).as_bytes()), Ok(record()));
+    for meta in ["[]", "\"x\"", "{}", "{\"inputs\":\"x\"}", "{\"a\":1,\"inputs\":[]}"] {
+        let refused = Record::parse(named(&data, meta).as_bytes()).expect_err(meta);
+        assert_eq!(refused.code, Code::Malformed, "{meta}");
     }
 }
 

@@ -4,9 +4,11 @@
 use faster_hex::hex_string;
 use proptest::prelude::*;
 use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::merkle::{Node, Sha256, TreeHash, inclusion, root};
 use webwallet_ledger::note::{NoteError, VerifierKey, verifier_key};
 use webwallet_ledger::receipt::{Receipt, ReceiptError, Verified};
+use webwallet_ledger::{Nothing, Request};
 
 use crate::party::{DOMAIN, Ledger, body, draft, now, party};
 
@@ -142,6 +144,21 @@ fn each_part_is_asked_for() {
     ] {
         assert!(from_text(wrong.as_bytes()).is_err(), "{wrong}");
     }
+}
+
+/// A proof that the server of an odd name made must prove as much as any other.
+#[test]
+fn a_receipt_of_a_domain_that_json_escapes_is_verified() {
+    let (ann, ben) = (party("ann"), party("ben"));
+    let domain = "ex\"am\\ple";
+    let mut iou = draft(&ann, &ben, &ann, "10", "receipt");
+    iou.domain = domain.into();
+    let request = Request::from_inputs(&[iou.sign(&ann.secret)], domain).expect("a request");
+    let Ok(Cleared::Now(record)) = clear(&request, 1, now(), &Nothing) else { panic!("refused") };
+    let root = Sha256::leaf(&record.bytes);
+    let checkpoint = Checkpoint { origin: domain.into(), size: 1, root }.sign(&SECRET);
+    let receipt = Receipt { record: record.bytes, index: 0, path: Vec::new(), checkpoint };
+    assert!(receipt.verify(&[verifier_key(domain, &SECRET)]).is_ok());
 }
 
 proptest! {
