@@ -47,7 +47,7 @@ class Audit:
         self._key, self._domain, self._now = key, domain, now
         self._structure, self._max_age_ms, self._before = structure, max_age_ms, before
         self._log, self._state = Range(sha256), State()
-        self._chain, self._key_now, self._genesis_time = [], key, None
+        self._chain, self._first_key, self._key_now, self._genesis_time = [], key, key, None
         self.blocks, self.records, self.head = 0, 0, ''
         self._number, self._record_time = 0, None
         self._block_time, self._stacks, self._stack_previous = None, 0, ''
@@ -91,9 +91,8 @@ class Audit:
         return first + self._findings, self._size
 
     def _key_at(self, size):
-        if size == 0 and self._chain:
-            return self._chain[0]
-        return self._from_key or self._key_now
+        # Before there is a genesis, its key signs that the log is empty.
+        return self._first_key if size == 0 else self._from_key or self._key_now
 
     def unlisted(self):
         """How many findings were left out of the list."""
@@ -144,10 +143,11 @@ class Audit:
         inner_hash = leaf_hash(sha3, raw) if raw is not None else bytes(32)
         if document is not None:
             faults += hash_faults(document, '', _OWN_HASHES)
+        named = not faults
         if kind is not None:
             faults += self._order_faults(leaf, kind)
         if document is not None:
-            faults += getattr(self, '_' + kind)(leaf, document)
+            faults += getattr(self, '_' + kind)(leaf, document, named)
         elif kind == 'record':
             self._open.records += 1
         self._log.push(log_hash)
@@ -188,21 +188,22 @@ class Audit:
             faults.append(Fault('A-HEADER', 'data.time', 'YYYY-MM-DDTHH:MM:SS.sssZ', data['time']))
         return faults
 
-    def _genesis(self, _leaf, document):
+    def _genesis(self, leaf, document, named):
+        """`named`: its hash is right. Anywhere but as leaf 0 it begins nothing, whatever stands in its place."""
         data = document['data']
         faults = self._header_faults(document, _GENESIS_FIELDS, {'domain': self._domain, 'rules': RULES})
         key = VerifierKey.parse(data.get('key'))
         if key is None or key.name != self._domain:
             faults.append(Fault('A-HEADER', 'data.key', f'a verifier key of {self._domain}', str(data.get('key'))))
-        if self.head == '' and not self._open.hashes:
+        if leaf == 0:
             self._genesis_time = data.get('time')
             self.head = self._stack_previous = document['hash']['value']
-            if not faults:
-                self._chain, self._key_now = [key], key
+            if named and not faults:
+                self._chain, self._first_key, self._key_now = [key], key, key
                 self._open.key = key
         return faults
 
-    def _keys(self, _leaf, document):
+    def _keys(self, _leaf, document, named):
         data, meta = document['data'], document['meta']
         faults = self._header_faults(document, _KEYS_FIELDS, {'domain': self._domain}, ['signatures'])
         old, new, lines = VerifierKey.parse(data.get('old')), VerifierKey.parse(data.get('new')), meta.get('signatures')
@@ -211,8 +212,8 @@ class Audit:
                 faults.append(Fault('A-HEADER', f'data.{name}', 'a verifier key', str(data.get(name))))
         if not (isinstance(lines, list) and len(lines) == 2 and all(isinstance(line, str) for line in lines)):
             faults.append(Fault('A-HEADER', 'meta.signatures', 'two texts'))
-        # A document of another form changes no key; one that only lies does, so that the lie is found here.
-        if faults:
+        # A document of another form or name changes no key; one that only lies does, so that the lie is found here.
+        if faults or not named:
             return faults
         if old != self._key_now:
             faults.append(Fault('A-KEYS', 'data.old', str(self._key_now), str(old)))
@@ -225,7 +226,7 @@ class Audit:
         self._key_now = new
         return faults
 
-    def _stack(self, _leaf, document):
+    def _stack(self, _leaf, document, _named):
         previous = self._stack_previous
         faults = self._header_faults(document, _STACK_FIELDS, {
             'domain': self._domain, 'height': str(self._stacks), 'previous': previous,
@@ -236,7 +237,7 @@ class Audit:
         self._stack_first, self._stack_hashes = self.blocks, []
         return faults
 
-    def _record(self, leaf, document):
+    def _record(self, leaf, document, _named):
         self._open.records += 1
         record = None
         try:
@@ -270,7 +271,7 @@ class Audit:
             faults += iou.signature_faults(known=leaf < self._before)
         return faults + self._state.clear(record)
 
-    def _block(self, _leaf, document):
+    def _block(self, _leaf, document, _named):
         data, opened = document['data'], self._open
         expected = {'domain': self._domain, 'rules': RULES, 'height': str(self.blocks), 'previous': self.head,
                     'first': str(opened.first), 'leaves': str(len(opened.hashes)), 'records': str(opened.records),

@@ -42,14 +42,14 @@ struct Open {
     /// Root of the log at size `first`.
     log: Node,
     /// The key that signed the checkpoint of that size.
-    signer: Option<VerifierKey>,
+    signer: VerifierKey,
     stacked: bool,
     /// Time of its last record.
     time: Option<Time>,
 }
 
 impl Open {
-    fn new(first: u64, log: Node, signer: Option<VerifierKey>) -> Open {
+    fn new(first: u64, log: Node, signer: VerifierKey) -> Open {
         let (step, root) = (Step::Begun, Range::new());
         Open { step, first, leaves: 0, records: 0, root, log, signer, stacked: false, time: None }
     }
@@ -108,9 +108,8 @@ impl<'a> Chain<'a> {
             domain,
             now,
             times,
-            trust,
             genesis: None,
-            open: Open::new(0, empty, None),
+            open: Open::new(0, empty, trust.current().clone()),
             blocks: 0,
             records: 0,
             number: 0,
@@ -121,6 +120,7 @@ impl<'a> Chain<'a> {
             last_stack: None,
             unstacked: 0,
             unstacked_root: Range::new(),
+            trust,
         }
     }
 
@@ -172,12 +172,13 @@ impl<'a> Chain<'a> {
 
     pub fn genesis(&mut self, place: Place, genesis: &Genesis, found: &mut Findings) {
         At { place, found }.same("data.key", self.domain, &genesis.key.name);
-        if self.genesis.is_none() {
+        // Anywhere else it begins nothing, whatever stands in its place.
+        if place.leaf == 0 {
             self.genesis = Some((genesis.hash, genesis.time));
             // A key of another log is none that this one could hand on.
             if genesis.key.name == self.domain {
-                self.trust.follow(&genesis.key);
-                self.open.signer = Some(genesis.key.clone());
+                self.trust.begin(&genesis.key);
+                self.open.signer = genesis.key.clone();
             }
         }
     }
@@ -260,7 +261,7 @@ impl<'a> Chain<'a> {
     fn block_signature(&self, at: &mut At<'_>, line: &str) {
         let (first, log) = (self.open.first, self.open.log);
         let text = Checkpoint { origin: self.domain.into(), size: first, root: log }.text();
-        let key = self.open.signer.as_ref().unwrap_or(self.trust.current());
+        let key = &self.open.signer;
         if !SignatureLine::parse(line).is_ok_and(|line| key.verify(&text, &line)) {
             let expected = format!("the line of {key} on the checkpoint of size {first}");
             at.note(Code::Header, "data.signature", expected, line);
@@ -295,7 +296,7 @@ impl<'a> Chain<'a> {
         self.blocks += 1;
         self.head = name;
         self.unstacked_root.push(Sha3::leaf(&name.unwrap_or(Hash([0; 32])).0));
-        let signer = Some(self.trust.current().clone());
+        let signer = self.trust.current().clone();
         // The root is set when the leaf itself is in the tree.
         self.open = Open::new(place.leaf + 1, [0; 32], signer);
     }

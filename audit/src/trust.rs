@@ -14,7 +14,9 @@ pub(crate) struct Trust {
     caller: VerifierKey,
     /// The log names the caller's key.
     met: bool,
-    /// The one in force after what was read; none before the genesis.
+    /// The key of a good genesis.
+    first: Option<VerifierKey>,
+    /// The one in force after what was read; none before the log names one.
     current: Option<VerifierKey>,
     /// The checkpoint that the log must extend and its size, until the key in
     /// force there has been found to be its signer's.
@@ -23,7 +25,7 @@ pub(crate) struct Trust {
 
 impl Trust {
     pub fn new(caller: VerifierKey, from: Option<(u64, Note)>) -> Trust {
-        Trust { caller, met: false, current: None, from }
+        Trust { caller, met: false, first: None, current: None, from }
     }
 
     /// The key in force; the caller's while no other is known.
@@ -43,25 +45,26 @@ impl Trust {
         self.from.take_if(|(at, note)| *at == size && note.open(&[key]).is_ok());
     }
 
+    /// The log begins with this key.
+    pub fn begin(&mut self, key: &VerifierKey) {
+        self.first = Some(key.clone());
+        self.follow(key);
+    }
+
     /// The log goes on with this key.
     pub fn follow(&mut self, key: &VerifierKey) {
         self.meet(key);
-        let is_first = self.current.is_none();
         self.current = Some(key.clone());
-        if is_first {
-            // The checkpoint of the empty log is signed by the key that the genesis names.
-            self.look_back(0);
-        }
     }
 
     /// Judges the notes, when the whole log was read. Where files are damaged,
     /// what they hide may be the document that names the key: then a key that
     /// nobody names is no finding of its own.
     pub fn finish(mut self, checkpoint: &Note, found: &mut Findings) {
-        if self.current.is_none() {
-            self.meet(&self.caller.clone());
-            self.look_back(0);
-        }
+        // Before there is a genesis, its key signs that the log is empty.
+        let first = self.first.clone().unwrap_or_else(|| self.caller.clone());
+        self.from.take_if(|(size, note)| *size == 0 && note.open(&[first]).is_ok());
+        self.met |= self.current.is_none();
         let whole = found.tiles_are_good();
         if !self.met && whole {
             let detail = "the log never had this key";

@@ -3,16 +3,17 @@
 
 use std::rc::Rc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use webwallet_audit::Audit;
 use webwallet_ledger::Time;
 use webwallet_ledger::block::{Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{self, Sha256, TreeHash as _};
 use webwallet_ledger::note::{Note, verifier_key};
 
-use crate::chain::{DOMAIN, Log, document, edited, sample, secret};
+use crate::chain::{DOMAIN, Log, canonical, document, edited, sample, secret};
 use crate::codes::{begun, paid};
-use crate::{ask, audited, first, question, written};
+use crate::{ask, audited, first, question, with_key, written};
 
 #[test]
 fn header_of_a_block() {
@@ -61,6 +62,99 @@ fn genesis_with_a_key_of_another_log() {
     assert_eq!(first(&report), ("A-HEADER", Some(0), Some(0)));
     let fields: Vec<&str> = report.findings.iter().map(|finding| &*finding.field).collect();
     assert_eq!(fields, ["data.key"], "whoever signed is the caller's key all the same");
+}
+
+/// A log of these leaves, whatever they are, whose head this key signs.
+fn of_leaves(leaves: Vec<Vec<u8>>, signer: &str) -> Log {
+    let mut log = Log::new();
+    log.leaves = leaves;
+    log.checkpoints = vec![head(&log, signer)];
+    log
+}
+
+fn head(log: &Log, signer: &str) -> String {
+    let hashes: Vec<_> = log.leaves.iter().map(|leaf| Sha256::leaf(leaf)).collect();
+    let (size, root) = (hashes.len() as u64, merkle::root::<Sha256>(&hashes));
+    Checkpoint { origin: DOMAIN.into(), size, root }.sign(&secret(signer))
+}
+
+/// The same document under a name that is not its own.
+fn misnamed(bytes: &[u8]) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(bytes).expect("JSON");
+    value["hash"]["value"] = json!("0".repeat(64));
+    canonical(&value)
+}
+
+/// What one auditor takes for the log's key, all must: or a server could show
+/// each of them another log. The Python auditor says the same:
+/// `test_only_good_documents_hand_on_a_key`.
+#[test]
+fn only_good_documents_hand_on_a_key() {
+    let asked = |log: &Log, key: &str| {
+        let directory = written(log);
+        let audit = with_key(&question(log), verifier_key(DOMAIN, &secret(key)));
+        first(&ask(&audit, directory.path().to_str().expect("a path")))
+    };
+    let leaves = begun().leaves;
+    // A genesis that does not bear its name by right.
+    let named = |genesis: Vec<u8>| [&[genesis], &leaves[1..]].concat();
+    assert_eq!(asked(&of_leaves(named(leaves[0].clone()), "stranger"), "stranger").0, "A-NOTE");
+    let bad = of_leaves(named(misnamed(&leaves[0])), "stranger");
+    assert_eq!(asked(&bad, "stranger"), ("A-HASH", Some(0), Some(0)));
+    // A change of keys that does not.
+    let mut log = begun();
+    log.rotate("log key 2");
+    log.seal();
+    let at = log.leaves.len() - 2;
+    log.leaves[at] = misnamed(&log.leaves[at]);
+    for (signer, found) in
+        [("log key 2", ("A-NOTE", None, None)), ("log key 1", ("A-HASH", Some(2), Some(1)))]
+    {
+        assert_eq!(asked(&of_leaves(log.leaves.clone(), signer), "log key 1"), found, "{signer}");
+    }
+    // A genesis behind another leaf: a record, and one that nobody can read.
+    for (leaf, found) in [
+        (leaves[2].clone(), ("A-HEADER", Some(0), Some(1))),
+        (b"{}".to_vec(), ("A-ENCODING", Some(0), Some(1))),
+    ] {
+        let log = of_leaves([&[leaf], &leaves[..]].concat(), "stranger");
+        assert_eq!(asked(&log, "stranger"), found);
+    }
+}
+
+/// Before there is a log, the key of its genesis signs that it is empty; where
+/// there is no good one, the key that the caller knows. The Python auditor says
+/// the same: `test_who_signs_the_empty_log`.
+#[test]
+fn the_key_of_the_genesis_signs_the_empty_log() {
+    let mut log = Log::new();
+    log.rotate("log key 2");
+    log.seal();
+    let empty = |signer: &str| {
+        let checkpoint = Checkpoint { origin: DOMAIN.into(), size: 0, root: Sha256::empty() };
+        Some(checkpoint.sign(&secret(signer)).into_bytes())
+    };
+    let asked = |log: &Log, key: &str, signer: &str| {
+        let directory = written(log);
+        let audit = with_key(&question(log), verifier_key(DOMAIN, &secret(key)));
+        let audit = Audit { from: empty(signer), ..audit };
+        first(&ask(&audit, directory.path().to_str().expect("a path")))
+    };
+    assert_eq!(asked(&log, "log key 2", "log key 1").0, "accepted");
+    assert_eq!(asked(&log, "log key 2", "log key 2"), ("A-NOTE", None, None));
+    // The genesis has another's place, or is no good one.
+    let mut swapped = log.leaves.clone();
+    swapped.swap(0, 2);
+    let mut broken = log.leaves.clone();
+    broken[0] = edited(&broken[0], |data| data["rules"] = json!("2"));
+    for leaves in [swapped, broken] {
+        let log = of_leaves(leaves, "log key 2");
+        for key in ["log key 1", "log key 2"] {
+            assert_eq!(asked(&log, key, key).0, "A-HEADER", "{key}");
+            let other = if key == "log key 1" { "log key 2" } else { "log key 1" };
+            assert_eq!(asked(&log, key, other), ("A-NOTE", None, None), "{key}");
+        }
+    }
 }
 
 fn some_header(log: &Log) -> Header {
@@ -186,5 +280,63 @@ fn structure_alone_finds_what_is_structure() {
         log.record(record.replacen("\"meta\":{", &format!("\"meta\":{meta}"), 1).into_bytes());
         log.seal();
         assert_eq!(structure(&log), "A-ENCODING", "{}", &meta[..2]);
+    }
+}
+
+/// What a record is, its own `data` says and nothing inside it: or records
+/// could be numbered twice, and leaves of no kind pass. The Python auditor says
+/// the same: `test_structure_reads_the_data_of_records_themselves`.
+#[test]
+fn structure_reads_the_data_of_records_themselves() {
+    let posing = json!([{"a": [], "kind": "record", "number": "2"}]);
+    let bad = json!("2025-01-15T12:00:00Z");
+    let rows: [(&str, &dyn Fn(&mut Value), &str); 12] = [
+        ("as it is", &|_| {}, "accepted"),
+        ("a number further in", &|data| data["inputs"] = posing.clone(), "accepted"),
+        (
+            "and another of its own",
+            &|data| (data["inputs"], data["number"]) = (posing.clone(), json!("99")),
+            "A-GAP",
+        ),
+        (
+            "a kind further in",
+            &|data| (data["inputs"], data["kind"]) = (posing.clone(), json!("poem")),
+            "A-ENCODING",
+        ),
+        (
+            "and a known one of its own",
+            &|data| (data["inputs"], data["kind"]) = (posing.clone(), json!("stack")),
+            "A-HEADER",
+        ),
+        ("a key before", &|data| data["about"] = json!("x"), "accepted"),
+        ("a key between", &|data| data["label"] = json!("x"), "accepted"),
+        ("a key behind", &|data| data["zebra"] = json!("x"), "accepted"),
+        ("inputs of no kind", &|data| data["inputs"] = json!("x"), "accepted"),
+        ("no outputs", &|data| drop(data.as_object_mut().map(|d| d.remove("outputs"))), "accepted"),
+        ("a number with a zero", &|data| data["number"] = json!("02"), "A-ENCODING"),
+        ("a time of another form", &|data| data["time"] = bad.clone(), "A-ENCODING"),
+    ];
+    let structure = |leaf: Vec<u8>| {
+        let mut log = begun();
+        // The block says what an honest one would.
+        (log.number, log.open_records) = (2, 1);
+        log.leaf(leaf);
+        log.seal();
+        let directory = written(&log);
+        let audit = Audit { structure: true, ..question(&log) };
+        first(&ask(&audit, directory.path().to_str().expect("a path"))).0
+    };
+    let record = paid(&mut begun(), |_| {});
+    for (what, change, found) in rows {
+        let leaf = edited(&record, |data| change(data));
+        assert_eq!(structure(leaf.clone()), found, "{what}");
+        let misnamed = misnamed(&leaf);
+        let found = if found == "A-ENCODING" { found } else { "A-HASH" };
+        assert_eq!(structure(misnamed), found, "{what}, misnamed");
+    }
+    for meta in [json!([]), json!("x")] {
+        let mut value: Value = serde_json::from_slice(&record).expect("JSON");
+        value["meta"] = meta;
+        assert_eq!(structure(canonical(&value)), "A-ENCODING");
     }
 }
