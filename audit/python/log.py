@@ -5,7 +5,9 @@ tile above, at last the root against the checkpoint. A hash is a finding only wh
 """
 
 import os
+import queue
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections import namedtuple
@@ -18,7 +20,8 @@ WIDTH = 256
 FAULTS_MAX = 10_000
 _MISSING_IN_A_ROW_MAX = 1_000
 _BUNDLE_BYTES_MAX = WIDTH * (2 + 65_535)
-_TIMEOUT_S = 30
+# For one answer, from the first byte of the request to the last of the body, and for each byte of it.
+_ANSWER_S, _BYTE_S = 60, 30
 _PARTIAL = re.compile('[1-9][0-9]{0,2}')
 
 TileFault = namedtuple('TileFault', 'leaf level fault')
@@ -62,18 +65,39 @@ class Web:
         self._url = url.rstrip('/')
 
     def read(self, path, bytes_max):
+        # Sockets know only how long to wait for the next byte, and a server can send one now and then for ever.
+        outcome = queue.SimpleQueue()
+        arguments = f'{self._url}/{path}', bytes_max, outcome.put
+        threading.Thread(target=_fetch, args=arguments, daemon=True).start()
         try:
-            with urllib.request.urlopen(f'{self._url}/{path}', timeout=_TIMEOUT_S) as answer:
-                return answer.read(bytes_max + 1)
-        except urllib.error.HTTPError as error:
-            if error.code in (404, 410):
-                return None
-            raise SourceError(f'{path}: {error}') from None
-        except (OSError, ValueError) as error:
-            raise SourceError(f'{path}: {error}') from None
+            answer = outcome.get(timeout=_ANSWER_S)
+        except queue.Empty:
+            answer = TimeoutError(f'no whole answer within {_ANSWER_S} s')
+        if isinstance(answer, Exception):
+            raise SourceError(f'{path}: {str(answer) or type(answer).__name__}') from None
+        return answer
 
     def spare_widths(self, _path, _width):
         return []
+
+
+def _fetch(url, bytes_max, put):
+    """Puts the bytes of an answer, None if the server has no such file, or what went wrong."""
+    try:
+        with urllib.request.urlopen(url, timeout=_BYTE_S) as answer:
+            raw = answer.read(bytes_max + 1)
+            stated = answer.headers.get('Content-Length')
+            # What is of another length than it says was cut on its way: that is no file of the log.
+            if answer.status != 200:
+                raise ValueError(f'the server answers with status {answer.status}')
+            if not answer.chunked and stated is not None and len(raw) <= bytes_max and stated.strip() != str(len(raw)):
+                raise ValueError(f'{len(raw)} bytes of {stated}')
+        put(raw)
+    except urllib.error.HTTPError as error:
+        put(None if error.code in (404, 410) else error)
+    # Whatever a server does to make a library fail, it has not answered.
+    except Exception as error:
+        put(error)
 
 
 def source(place):
@@ -119,7 +143,7 @@ class Tiles:
 
     def read(self, expected_root, computed_root):
         """Reads all; `computed_root()` is asked at the end. The faults are in `faults`, by leaf."""
-        levels, missing = [], 0
+        levels, missing, index = [], 0, -1
         for index in range(-(-self._size // WIDTH)):
             hashes, found = self._bundle(index)
             if len(hashes) == WIDTH:
@@ -127,13 +151,22 @@ class Tiles:
             missing = 0 if found else missing + 1
             if missing >= _MISSING_IN_A_ROW_MAX or len(self.faults) >= FAULTS_MAX:
                 break
-        else:
-            for level, pending in enumerate(levels, 1):
-                if pending:
-                    self._compare(level, self._size // WIDTH**level // WIDTH, pending)
+        self._compare_begun(levels, index + 1)
         if not self.faults and computed_root() != expected_root:
             self._report(0, 0, Fault('A-TILE', 'root', expected_root.hex(), computed_root().hex()))
         self.faults.sort(key=lambda fault: (fault.leaf, fault.level))
+
+    def _compare_begun(self, levels, bundles):
+        """Compares the tiles that are not full after so many bundles, be it that the log ends there or the reading."""
+        leaves = min(bundles * WIDTH, self._size)
+        level, under = 1, WIDTH
+        while under <= self._size:
+            index = (bundles - 1) // under
+            width, done = (min(WIDTH, whole // under - index * WIDTH) for whole in (self._size, leaves))
+            # A full one was compared when it became full.
+            if width > 0 and done < WIDTH:
+                self._compare(level, index, levels[level - 1] if level <= len(levels) else [], width)
+            level, under = level + 1, under * WIDTH
 
     def _lift(self, levels, level, index, hashes):
         """Hands the root of a full tile to the tile above, and compares that one once it is full."""
@@ -143,7 +176,7 @@ class Tiles:
         pending.append(root(sha256, hashes))
         if len(pending) == WIDTH:
             levels[level] = []
-            self._compare(level + 1, index // WIDTH, pending)
+            self._compare(level + 1, index // WIDTH, pending, WIDTH)
             self._lift(levels, level + 1, index // WIDTH, pending)
 
     def _bundle(self, index):
@@ -158,14 +191,13 @@ class Tiles:
             hashes = [leaf_hash(sha256, entry) for entry in entries]
             for fewer, spare in self._spares('entries', index, width, _BUNDLE_BYTES_MAX, _entries):
                 self._first_difference(-1, index, f'.p/{fewer}', entries[:fewer], spare)
-            self._compare(0, index, hashes)
+            self._compare(0, index, hashes, width)
         for offset, entry_hash in enumerate(hashes):
             self._take(first + offset, entries[offset] if entries else None, entry_hash)
         return hashes, entries is not None
 
-    def _compare(self, level, index, computed):
-        """Compares a tile, and the partial ones left beside it, with the hashes computed from below."""
-        width = len(computed)
+    def _compare(self, level, index, computed, width):
+        """Compares a tile, and the partial ones left beside it, with the hashes computed from below so far."""
         stored = self._file(level, index, width, 32 * WIDTH, _hashes)
         if stored is not None:
             self._first_difference(level, index, '', computed, stored)
