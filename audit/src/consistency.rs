@@ -3,7 +3,7 @@
 
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::hash::Hash;
-use webwallet_ledger::merkle::{self, Node, Range, Sha256};
+use webwallet_ledger::merkle::{self, Node, RANGE_LEAVES_MAX, Range, Sha256};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::tile::{self, TileError, TileId};
 
@@ -74,12 +74,11 @@ fn extends(old: &Checkpoint, new: &Checkpoint, source: &Source) -> Result<bool, 
     };
     // First that the tiles are those of the newer checkpoint: if they are not,
     // a proof that fails says nothing about the log.
-    let (mut roots, mut first) = (Vec::new(), 0);
-    for bit in (0..u64::BITS).rev().map(|bit| 1 << bit).filter(|bit| new.size & bit != 0) {
-        roots.push(subtree(first, bit)?);
-        first += bit;
-    }
-    let root = Range::<Sha256>::from_roots(new.size, roots).unwrap_or_default().root();
+    let Some(range) = merkle::range::<Sha256, _>(new.size, &mut subtree)? else {
+        let detail = format!("a tree has at most {RANGE_LEAVES_MAX} leaves, not {}", new.size);
+        return Err(Failure::Tile(detail));
+    };
+    let root = range.root();
     if root != new.root {
         return Err(Failure::Tile(format!("tiles that give the root {}", Hash(root))));
     }

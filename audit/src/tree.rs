@@ -5,7 +5,7 @@
 //! hash that is wrong and not what it stands for.
 
 use webwallet_ledger::hash::Hash;
-use webwallet_ledger::merkle::{Node, Range, Sha256};
+use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash};
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
 use crate::finding::{Code, Finding, Findings, Place};
@@ -147,10 +147,9 @@ impl Tree {
 
     /// The root over the leaves taken.
     pub fn root(&self) -> Node {
-        let rows = self.rows.iter().rev();
-        let roots = rows.flat_map(|row| row.hashes.roots()).copied().collect();
-        // There is one for each bit set: a row holds eight bits of the size.
-        Range::<Sha256>::from_roots(self.leaves, roots).unwrap_or_default().root()
+        // Of the complete subtrees, the smallest first.
+        let roots = self.rows.iter().flat_map(|row| row.hashes.roots().iter().rev()).copied();
+        roots.reduce(|right, left| Sha256::node(&left, &right)).unwrap_or_else(Sha256::empty)
     }
 
     /// Holds the root against the checkpoint's, after the last leaf.
