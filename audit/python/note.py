@@ -36,7 +36,9 @@ def encode(raw):
 
 
 def _is_name(name):
-    return name != '' and '+' not in name and not any(letter.isspace() for letter in name)
+    """What a key may be called: not empty, no space, plus sign or control character, and text that has UTF-8."""
+    return name != '' and not any(letter.isspace() or letter == '+' or letter < ' ' or '\ud800' <= letter <= '\udfff'
+                                  for letter in name)
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,21 @@ class Checkpoint:
         """NoteError unless it is of this origin and every line of this key, at least one, is a good signature."""
         if self.origin != domain:
             raise NoteError('origin', domain, self.origin)
-        own = [line for line in self.lines if signature_line(line)[:2] == (key.name, key.id)]
-        if not own or not all(key.signed(self.text, line) for line in own):
-            raise NoteError('signature', f'a signature of {key}')
+        self._check_signed([key])
+
+    def check_by(self, keys):
+        """NoteError unless it is signed by one of these keys, whose name is its origin, and by no line of theirs falsely."""
+        name = self._check_signed(keys)
+        if self.origin != name:
+            raise NoteError('origin', name, self.origin)
+
+    def _check_signed(self, keys):
+        """The name on the first line of these keys."""
+        names = {(key.name, key.id) for key in keys}
+        own = [line for line in self.lines if signature_line(line)[:2] in names]
+        if not own or not all(any(key.signed(self.text, line) for key in keys) for line in own):
+            raise NoteError('signature', 'a signature of ' + ' or '.join(map(str, keys)))
+        return signature_line(own[0])[0]
 
 
 def checkpoint_text(origin, size, root):

@@ -6,10 +6,14 @@ import io
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 from functools import partial
 
 import webwallet_audit
@@ -18,8 +22,8 @@ from forge import DOMAIN, EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
 from log import WIDTH
-from note import checkpoint_text, decode, encode
-from tree import Range, leaf_hash, sha256
+from note import VerifierKey, checkpoint_text, decode, encode
+from tree import Range, leaf_hash, root, sha256
 
 ALICE, BOB, CAROL = Signer('alice'), Signer('bob'), Signer('carol')
 SECOND = '2026-01-01T00:00:01.000Z'
@@ -51,6 +55,13 @@ class LogTest(unittest.TestCase):
         self.assertEqual((code, findings), (0, []))
         return last
 
+    def command(self, *arguments):
+        """(exit code, stdout, stderr) of a process of its own."""
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'webwallet_audit.py')
+        done = subprocess.run([sys.executable, '-B', script, *arguments], capture_output=True, timeout=60)
+        self.assertNotIn(b'Traceback', done.stderr)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
     def first(self, forge, *arguments, **options):
         """(code, block, number) of the first finding: what two verifiers must agree on."""
         code, findings, last = self.audit(forge, *arguments, **options)
@@ -78,6 +89,29 @@ def history(**changes):
     forge.record(iou(BOB, ALICE, '1', ALICE))
     forge.block()
     return forge
+
+
+def head(signer, size, root_, domain=DOMAIN):
+    """A checkpoint as this key signs it, whatever the log is."""
+    text = checkpoint_text(domain, size, root_)
+    return f'{text}\n\u2014 {domain} {encode(signer.key.id + signer.sign(text.encode()))}\n'.encode()
+
+
+def of_leaves(leaves, signer):
+    """A log of these leaves, whatever they are, whose head this key signs."""
+    forge = Forge()
+    forge.leaves, forge.log = [], Range(sha256)
+    for leaf in leaves:
+        forge.raw(leaf)
+    forge.signer, forge.checkpoints = signer, [head(signer, len(leaves), forge.log.root())]
+    return forge
+
+
+def misnamed(leaf):
+    """The same document under a name that is not its own."""
+    made = json.loads(leaf)
+    made['hash']['value'] = '0' * 64
+    return canonical(made)
 
 
 LOCK_END = '2026-01-01T00:01:00.000Z'
@@ -291,6 +325,48 @@ class Honest(LogTest):
             self.assertEqual(self.run_audit(*arguments)[1][0]['code'], 'A-TILE')
             server.shutdown()
 
+    def test_a_server_that_cannot_answer_says_nothing_about_its_log(self):
+        """An honest log behind a bad line would be called false."""
+        forge = history()
+        forge.write(self.directory)
+
+        def file(path, status=b'200 OK', cut=0):
+            try:
+                with open(self.path(path.strip('/')), 'rb') as file:
+                    raw = file.read()
+            except OSError:
+                return b'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+            return b'HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' % (status, len(raw)) + raw[:len(raw) - cut]
+
+        chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nff\r\nabc'
+        rows = [
+            (0, file),
+            (2, lambda path: b'nonsense\r\n\r\n'),
+            (2, lambda path: b''),
+            (2, lambda path: file(path, cut=5 if 'entries' in path else 0)),
+            (2, lambda path: chunked if 'entries' in path else file(path)),
+            (2, lambda path: file(path, status=b'206 Partial Content')),
+            (2, lambda path: file(path, status=b'403 Forbidden')),
+            (2, lambda path: b'HTTP/1.1 200 OK\r\n' + b'a: b\r\n' * 200 + b'\r\n'),
+            (2, lambda path: b'HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc'),
+            (2, lambda path: b'HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n'),
+        ]
+        for code, answer in rows:
+            with self.subTest(f'{code} {answer("/checkpoint")[:60]}'), _Server(answer) as url:
+                self.assertEqual(self.command(url, '--key', str(forge.signer.key))[0], code)
+
+    def test_an_answer_that_never_ends_is_none(self):
+        """A server that sends a byte now and then would hold an auditor for ever."""
+        forge, slow = history(), threading.Event()
+        self.addCleanup(slow.set)
+
+        def answer(_path):
+            slow.wait()
+            return b''
+        with _Server(answer) as url, unittest.mock.patch('log._ANSWER_S', 0.2):
+            with self.assertRaises(webwallet_audit.SourceError):
+                self.run_audit(url, '--key', str(forge.signer.key))
+
     def test_a_hundred_records_take_less_than_three_seconds(self):
         forge = Forge()
         for number in range(100):
@@ -299,6 +375,30 @@ class Honest(LogTest):
         started = time.process_time()
         self.accepted(forge)
         self.assertLess(time.process_time() - started, 3)
+
+
+class _Server:
+    """Answers every request of the context with the bytes of `answer(path)`."""
+
+    def __init__(self, answer):
+        self._answer, self._socket = answer, socket.create_server(('127.0.0.1', 0))
+
+    def __enter__(self):
+        threading.Thread(target=self._serve, daemon=True).start()
+        return f'http://127.0.0.1:{self._socket.getsockname()[1]}'
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection, connection.makefile('rb') as request:
+                    path = request.readline().split(b' ')[1].decode()
+                    while request.readline().strip():
+                        pass
+                    connection.sendall(self._answer(path))
 
 
 class Lies(LogTest):
@@ -542,6 +642,90 @@ class Lies(LogTest):
         forge.block()
         self.assertEqual(self.first(forge), ('A-NOTE', None, None))
 
+    def test_only_good_documents_hand_on_a_key(self):
+        """What one auditor takes for the log's key, all must: or a server could show each of them another log."""
+        stranger, leaves = Signer('stranger'), history().leaves
+        # A genesis that does not bear its name by right.
+        self.assertEqual(self.first(of_leaves(leaves, stranger))[0], 'A-NOTE')
+        self.assertEqual(self.first(of_leaves([misnamed(leaves[0]), *leaves[1:]], stranger)), ('A-HASH', '0', '0'))
+        # A change of keys that does not.
+        forge = history()
+        forge.rotate(Signer('log 2'))
+        forge.block()
+        leaves_ = [*forge.leaves[:-2], misnamed(forge.leaves[-2]), forge.leaves[-1]]
+        for signer, found in (('log 2', ('A-NOTE', None, None)), ('log', ('A-HASH', '3', '4'))):
+            self.assertEqual(self.first(of_leaves(leaves_, Signer(signer)), key=Signer('log').key), found)
+        # A genesis behind another leaf: a record, one that nobody can read, and a block document of that kind.
+        for leaf, found in ((leaves[2], ('A-HEADER', '0', '1')), (b'{}', ('A-ENCODING', '0', '1')),
+                            (b'{"data":{"kind":"block"}}', ('A-ENCODING', '0', '0'))):
+            self.assertEqual(self.first(of_leaves([leaf, *leaves], stranger)), found)
+
+    def test_who_signs_the_empty_log(self):
+        """Before there is a log, the key of its genesis signs that it is empty; without a good one, the key that is known."""
+        forge, known = Forge(), self.path('known')
+        forge.rotate(Signer('log 2'))
+        forge.block()
+
+        def asked(made, key, signer):
+            with open(known, 'wb') as file:
+                file.write(head(Signer(signer), 0, sha256(b'')))
+            _, findings, _ = self.audit(made, '--from', known, key=Signer(key).key)
+            return findings[0]['code'] if findings else None
+        self.assertEqual((asked(forge, 'log 2', 'log'), asked(forge, 'log 2', 'log 2')), (None, 'A-NOTE'))
+        leaves = forge.leaves
+        swapped = [leaves[2], leaves[1], leaves[0], leaves[3]]
+        broken = [canonical(document(json.loads(leaves[0])['data'] | {'rules': '2'})), *leaves[1:]]
+        for made in (of_leaves(swapped, Signer('log 2')), of_leaves(broken, Signer('log 2'))):
+            for key, other in (('log', 'log 2'), ('log 2', 'log')):
+                with self.subTest(key):
+                    self.assertEqual((asked(made, key, key), asked(made, key, other)), ('A-HEADER', 'A-NOTE'))
+
+    def test_a_key_whose_name_no_note_can_show(self):
+        """A key that one auditor can read and another cannot makes two logs of one."""
+        for name, found in (('wallet\x01test', 'A-HEADER'), ('wal+let', 'A-HEADER'), ('wal\u3000let', 'A-HEADER'),
+                            ('wallet\x7ftest', 'A-KEYS')):
+            forge, public = history(), Signer('log 2').public
+            odd = VerifierKey(name, sha256(name.encode() + b'\n\x01' + public)[:4], public)
+            forge.rotate(Signer('log 2'), change=setting('new', str(odd)))
+            forge.signer = Signer('log')
+            forge.block()
+            made = of_leaves(forge.leaves, Signer('log' if found == 'A-HEADER' else 'log 2'))
+            with self.subTest(name):
+                codes = [f['code'] for f in self.audit(made, key=Signer('log').key)[1]]
+                self.assertIn(found, codes)
+                self.assertEqual('A-KEYS' in codes, found == 'A-KEYS')
+
+    def test_what_no_command_line_is(self):
+        """A typing error must not turn a question off that somebody relies on."""
+        forge = history()
+        forge.write(self.directory)
+        key = str(forge.signer.key)
+        good = [self.directory, '--key', key]
+        rows = [
+            (1, [*good, '--max-age', '0']), (0, [*good, '--max-age', '4294967295']), (0, good),
+            (2, [*good, '--max-age', '4294967296']), (2, [*good, '--max-age', '-1']), (2, [*good, '--max-age=+5']),
+            (2, [*good, '--max-age=1_0']), (2, [*good, '--max-age=\u0661']), (2, [*good, '--max-age=']),
+            (2, [*good, '--max-age=' + '9' * 5000]), (2, [*good, '--domain=']), (2, [*good, '--struct']),
+            (2, [self.directory, '--key', key.replace('w', '\x01', 1)]), (2, [self.directory, '--key', b'\xff' + key.encode()]),
+        ]
+        for code, arguments in rows:
+            with self.subTest(f'{arguments[1:]}'[:80]):
+                self.assertEqual(self.command(*arguments)[0], code)
+
+    def test_what_strangers_write_is_shown_escaped(self):
+        """It must not clear the screen of who reads it, end its line, or turn it round; nor a line of JSON."""
+        forge, origin = history(), 'evil\x9b2J\x85\u202e\u2028\u2066\x7fend'
+        text = checkpoint_text(origin, 0, bytes(32))
+        forge.checkpoints.append(f'{text}\n{Signer("log").line(text)}\n'.encode())
+        forge.write(self.directory)
+        for flags in (['--json'], []):
+            code, out, _ = self.command(self.directory, '--key', str(forge.signer.key), *flags)
+            self.assertEqual(code, 1)
+            self.assertIn('evil\\u009b2J\\u0085\\u202e\\u2028\\u2066\\u007fend', out)
+            self.assertEqual(out.split('\n'), [*out.splitlines(), ''])
+            if flags:
+                self.assertEqual(json.loads(out.splitlines()[0])['actual'], origin)
+
     def test_a_block_of_tomorrow_and_a_stale_one(self):
         forge = Forge()
         forge.block(time='2126-01-01T00:00:00.000Z')
@@ -590,6 +774,26 @@ class Lies(LogTest):
         forge.block()
         self.accepted(forge, '--structure')
         self.assertEqual(self.first(forge), ('A-LIMIT', '3', '5'))
+
+    def test_structure_reads_the_data_of_records_themselves(self):
+        """What a record is, its own data says and nothing inside it: or records could be numbered twice."""
+        posing = [{'a': [], 'kind': 'record', 'number': '5'}]
+        rows = [
+            (None, {}), (None, {'inputs': posing}), ('A-GAP', {'inputs': posing, 'number': '99'}),
+            ('A-ENCODING', {'inputs': posing, 'kind': 'poem'}), ('A-HEADER', {'inputs': posing, 'kind': 'stack'}),
+            (None, {'about': 'x'}), (None, {'label': 'x'}), (None, {'zebra': 'x'}), (None, {'inputs': 'x'}), (None, {'outputs': 1}),
+            ('A-ENCODING', {'number': '05'}), ('A-ENCODING', {'time': 'noon'}),
+        ]
+        for found, change in rows:
+            for named in (True, False):
+                forge = history()
+                forge.record(iou(ALICE, BOB, '1'), change=lambda data: data.update(change),
+                             raw=lambda made: canonical(made) if named else misnamed(canonical(made)))
+                forge.block()
+                expected = found if named or found == 'A-ENCODING' else 'A-HASH'
+                with self.subTest(f'{change} {named}'):
+                    _, findings, _ = self.audit(forge, '--structure')
+                    self.assertEqual(findings[0]['code'] if findings else None, expected)
 
     def test_leaves_that_are_no_documents(self):
         for raw in [b'', b'{}', b'\xff', b'{"data":{"kind":"poem"}}', canonical(document({'kind': 'poem'})),
@@ -651,6 +855,20 @@ class Files(LogTest):
         self.assertEqual([f['code'] for f in findings].count('A-TILE'), 1)
         self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/1/000.p/3'))), ('A-TILE', '0', '0', '0'))
 
+    def test_an_upper_tile_over_leaves_that_nobody_can_read(self):
+        """Damage is named where it begins, also where so much is missing that reading stops."""
+        forge, size = long_history(256), 256 * 1300
+        forge.checkpoints.append(head(forge.signer, size, bytes(32)))
+        forge.write(self.directory)
+        os.makedirs(self.path('tile/1'), exist_ok=True)
+        shutil.rmtree(self.path('tile/1/000.p'), ignore_errors=True)
+        top = root(sha256, [leaf_hash(sha256, leaf) for leaf in forge.leaves])
+        for first, leaves in ((top, ['0', '256']), (bytes(32), ['0', '0'])):
+            with open(self.path('tile/1/000'), 'wb') as file:
+                file.write(first + bytes(32 * 255))
+            _, findings, _ = self.run_audit(self.directory, '--key', str(forge.signer.key), '--structure')
+            self.assertEqual([f['leaf'] for f in findings if f['code'] == 'A-TILE'][:2], leaves)
+
     def test_a_root_that_is_not_the_leaves(self):
         forge = history()
         forge.log = Range(sha256)
@@ -699,7 +917,7 @@ class Files(LogTest):
 class Receipts(LogTest):
     """The proof somebody keeps for the day the server is gone."""
 
-    def receipt(self, forge, index, leaf=None):
+    def receipt(self, forge, index, leaf=None, keys=None):
         path, hashes = [], [leaf_hash(sha256, each) for each in forge.leaves]
         _path(hashes, index, path)
         note = forge.checkpoints[-1].decode()
@@ -707,7 +925,7 @@ class Receipts(LogTest):
         file = self.path('receipt.tlog-proof')
         with open(file, 'w', encoding='utf-8') as out:
             out.write('\n'.join(lines) + '\n\n' + note)
-        return self.run_audit('receipt', file, '--key', str(forge.signer.key))
+        return self.run_audit('receipt', file, *(keys or ['--key', str(forge.signer.key)]))
 
     def test_receipts(self):
         forge = history()
@@ -727,6 +945,37 @@ class Receipts(LogTest):
         self.assertEqual(self.receipt(other, 10)[1][0]['code'], 'A-DOMAIN')
         forge.signer = Signer('stranger')
         self.assertEqual(self.receipt(forge, 2)[1][0]['code'], 'A-NOTE')
+
+
+    def test_any_of_several_keys_will_do(self):
+        """Who keeps receipts keeps the keys of all the years."""
+        forge = history()
+        keys = [str(Signer(name).key) for name in ('log 0', 'log', 'log 2')]
+        self.assertEqual(self.receipt(forge, 2, keys=[part for key in keys for part in ('--key', key)])[0], 0)
+        self.assertEqual(self.receipt(forge, 2, keys=['--key', keys[0], '--key', keys[2]])[1][0]['code'], 'A-NOTE')
+        # The key of another log proves nothing about this one, though it has signed.
+        other = Signer('log', 'other.test')
+        size, top = len(forge.leaves), forge.log.root()
+        forge.checkpoints.append(head(other, size, top).replace(b'\xe2\x80\x94 wallet', b'\xe2\x80\x94 other'))
+        found = self.receipt(forge, 2, keys=['--key', str(other.key), '--key', keys[1]])[1][0]
+        self.assertEqual((found['code'], found['field']), ('A-NOTE', 'origin'))
+
+    def test_a_record_that_carries_no_ious(self):
+        """What nobody can clear again is no record."""
+        made = json.loads(history().leaves[2])
+        for meta in ([], 'x', {}, {'a': 1}, {'inputs': 'x'}, {'inputs': {}}):
+            forge = history()
+            forge.raw(canonical(made | {'meta': meta}))
+            forge.block()
+            self.assertEqual(self.receipt(forge, 8)[1][0]['code'], 'A-ENCODING')
+
+    def test_the_json_form_is_said_not_to_be_read(self):
+        """A good receipt must not be called false because of its spelling."""
+        with open(self.path('receipt'), 'wb') as file:
+            file.write(b' {"checkpoint":""}\n')
+        code, out, error = self.command('receipt', self.path('receipt'), '--key', str(Signer('log').key))
+        self.assertEqual((code, out), (2, ''))
+        self.assertIn('only the text form', error)
 
 
 def _path(hashes, index, path):

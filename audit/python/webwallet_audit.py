@@ -6,6 +6,7 @@ Exit code 0: accepted; 1: rejected, the findings on stdout; 2: could not run (us
 
 import argparse
 import json
+import re
 import sys
 import time
 
@@ -14,6 +15,11 @@ from clearing import RecordData
 from document import Fault, Unreadable, hash_faults, read_leaf
 from log import SourceError, read_checkpoint, source
 from note import NoteError, Receipt, VerifierKey
+
+
+_MAX_AGE_S = 2**32 - 1
+# Characters that move a cursor, end a line or turn the direction of text round.
+_UNSEEN = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
 
 
 def main(arguments):
@@ -29,23 +35,37 @@ def _verifier_key(text):
     return key
 
 
+def _domain(text):
+    if text == '' or any('\ud800' <= letter <= '\udfff' for letter in text):
+        raise argparse.ArgumentTypeError('a domain is a text that is not empty')
+    return text
+
+
+def _seconds(text):
+    if not re.fullmatch('[0-9]+', text) or len(text.lstrip('0')) > 10 or int(text) > _MAX_AGE_S:
+        raise argparse.ArgumentTypeError(f'a number from 0 to {_MAX_AGE_S}')
+    return int(text)
+
+
 def _log_options(arguments):
-    parser = argparse.ArgumentParser(prog='webwallet_audit.py', description=__doc__.split('\n')[0],
+    parser = argparse.ArgumentParser(prog='webwallet_audit.py', description=__doc__.split('\n')[0], allow_abbrev=False,
                                      epilog='webwallet_audit.py receipt FILE --key VKEY checks one receipt.')
     parser.add_argument('place', metavar='URL|DIR', help='where checkpoint and tile/ are')
     parser.add_argument('--key', required=True, type=_verifier_key, metavar='VKEY', help='verifier key of the log')
-    parser.add_argument('--domain', help='origin of the log (default: the name of the key)')
+    parser.add_argument('--domain', type=_domain, help='origin of the log (default: the name of the key)')
     parser.add_argument('--from', dest='known', metavar='FILE', help='an older checkpoint that the log must extend')
     parser.add_argument('--structure', action='store_true', help='files, chain and numbering only')
-    parser.add_argument('--max-age', type=int, metavar='SECONDS', help='the last block must not be older')
+    parser.add_argument('--max-age', type=_seconds, metavar='SECONDS', help='the last block must not be older')
     parser.add_argument('--json', action='store_true', help='JSON Lines')
     return parser.parse_args(arguments)
 
 
 def _receipt_options(arguments):
-    parser = argparse.ArgumentParser(prog='webwallet_audit.py receipt', description='Checks one .tlog-proof file.')
+    parser = argparse.ArgumentParser(prog='webwallet_audit.py receipt', description='Checks one .tlog-proof file.',
+                                     allow_abbrev=False)
     parser.add_argument('file')
-    parser.add_argument('--key', required=True, type=_verifier_key, metavar='VKEY', help='verifier key of its time')
+    parser.add_argument('--key', dest='keys', action='append', required=True, type=_verifier_key, metavar='VKEY',
+                        help='verifier key of its time; several may be given')
     parser.add_argument('--json', action='store_true', help='JSON Lines')
     return parser.parse_args(arguments)
 
@@ -67,11 +87,14 @@ def check_receipt(options):
     """Checks that a receipt's record is in the log its checkpoint was signed for."""
     result = {'number': None, 'hash': None, 'time': None, 'index': None, 'size': None}
     faults = []
+    raw = _read(options.file)
+    if raw.lstrip().startswith(b'{'):
+        raise SourceError(f'{options.file} is a receipt in JSON; only the text form, .tlog-proof, is read here')
     try:
-        receipt = Receipt(_read(options.file))
+        receipt = Receipt(raw)
         checkpoint = receipt.checkpoint
         result.update(index=str(receipt.index), size=str(checkpoint.size))
-        checkpoint.check(options.key.name, options.key)
+        checkpoint.check_by(options.keys)
         if not receipt.proves():
             faults.append(Fault('A-TILE', 'path', 'a path from the record to the root'))
         document = read_leaf(receipt.leaf)
@@ -79,8 +102,8 @@ def check_receipt(options):
         data = document['data']
         if data['kind'] != 'record':
             faults.append(Fault('A-ENCODING', 'data.kind', 'record', data['kind']))
-        if data.get('domain') != options.key.name:
-            faults.append(Fault('A-DOMAIN', 'data.domain', options.key.name, str(data.get('domain'))))
+        if data.get('domain') != checkpoint.origin:
+            faults.append(Fault('A-DOMAIN', 'data.domain', checkpoint.origin, str(data.get('domain'))))
         result.update(number=data.get('number'), time=data.get('time'), hash=document['hash']['value'])
         if data['kind'] == 'record':
             RecordData(document)
@@ -103,17 +126,22 @@ def _report(findings, result, as_json):
     verdict = 'rejected' if findings else 'accepted'
     if as_json:
         for line in [*findings, {'result': verdict, **result}]:
-            print(json.dumps(line, ensure_ascii=False))
+            print(_shown(json.dumps(line, ensure_ascii=False)))
     else:
         for found in findings:
-            print('  '.join(f'{key} {value}' for key, value in found.items() if value is not None))
-        print(verdict + ': ' + ', '.join(f'{key} {value}' for key, value in result.items()))
+            print(_shown('  '.join(f'{key} {value}' for key, value in found.items() if value is not None)))
+        print(_shown(verdict + ': ' + ', '.join(f'{key} {value}' for key, value in result.items())))
     return 1 if findings else 0
+
+
+def _shown(text):
+    """The text as JSON escapes it: what strangers write must not write on the terminal of who reads it."""
+    return _UNSEEN.sub(lambda found: f'\\u{ord(found.group()):04x}', text)
 
 
 if __name__ == '__main__':
     try:
         sys.exit(main(sys.argv[1:]))
     except SourceError as error:
-        print(f'webwallet_audit: {error}', file=sys.stderr)
+        print(_shown(f'webwallet_audit: {error}'), file=sys.stderr)
         sys.exit(2)

@@ -38,7 +38,7 @@ struct LogArgs {
     #[arg(long, value_name = "VKEY", required = true)]
     key: Option<VerifierKey>,
     /// The log's domain; the name of the key if it is not given.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     domain: Option<String>,
     /// A checkpoint saved before: the log must extend it, and signatures before
     /// it are not verified again.
@@ -48,7 +48,7 @@ struct LogArgs {
     #[arg(long)]
     structure: bool,
     /// Reject a log whose last block is older.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     max_age: Option<u32>,
     /// Findings as JSON Lines, the last line is the result.
     #[arg(long)]
@@ -164,6 +164,13 @@ fn audit(args: LogArgs) -> anyhow::Result<bool> {
     let outcome = outcome?;
     report::audit(&outcome, args.structure, args.json)?;
     Ok(outcome.is_accepted())
+}
+
+/// Plain digits: the plus sign that numbers may have elsewhere is none.
+fn seconds(text: &str) -> Result<u32, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|_| plain);
+    seconds.ok_or_else(|| format!("a number from 0 to {}", u32::MAX))
 }
 
 fn now() -> anyhow::Result<Time> {

@@ -7,11 +7,13 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
-use webwallet_ledger::merkle::{self, Node, Sha256};
+use webwallet_audit::{Code, Source, consistency};
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
 use webwallet_ledger::receipt::Receipt;
-use webwallet_ledger::tile::{self, TileError};
+use webwallet_ledger::tile::{self, Level, TileError, TileId};
 
-use crate::chain::{Log, sample};
+use crate::chain::{DOMAIN, Log, sample, secret};
 use crate::written;
 
 fn command(args: &[&str]) -> Output {
@@ -187,13 +189,19 @@ fn what_cannot_be_checked_is_neither_accepted_nor_rejected() {
     let key = Log::first_key().to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
     let nobody = format!("http://{nobody}");
-    let cases: [&[&str]; 8] = [
+    let spaced = format!("a{}", key.replacen("audit", "\u{1}udit", 1));
+    let cases: [&[&str]; 13] = [
         &[],
         &[empty],
         &[empty, "--key", &key],
         &["/nowhere/at/all", "--key", &key],
         &[&nobody, "--key", &key],
         &[empty, "--key", "not a key"],
+        &[empty, "--key", &spaced],
+        &[empty, "--key", &key, "--domain="],
+        &[empty, "--key", &key, "--max-age=+5"],
+        &[empty, "--key", &key, "--max-age=4294967296"],
+        &[empty, "--key", &key, "--max-age="],
         &["receipt", "/nowhere/at/all", "--key", &key],
         &["consistency", "/nowhere", "/nowhere", "--source", empty, "--key", &key],
     ];
@@ -211,13 +219,12 @@ fn receipt(log: &Log, index: u64) -> Receipt {
         tile::subtree_from_tiles(first, leaves, size, |id| {
             let start = id.first_leaf().expect("a leaf") as usize;
             let under = 256_usize.pow(match id.level {
-                tile::Level::Hashes(level) => level.into(),
-                tile::Level::Entries => 0,
+                Level::Hashes(level) => level.into(),
+                Level::Entries => 0,
             });
             let hashes = (0..usize::from(id.width)).map(|i| {
                 let leaves = &log.leaves[start + i * under..start + (i + 1) * under];
-                let leaves: Vec<Node> =
-                    leaves.iter().map(|leaf| <Sha256 as merkle::TreeHash>::leaf(leaf)).collect();
+                let leaves: Vec<Node> = leaves.iter().map(|leaf| Sha256::leaf(leaf)).collect();
                 merkle::root::<Sha256>(&leaves)
             });
             Ok::<Vec<Node>, TileError>(hashes.collect())
@@ -295,6 +302,33 @@ fn consistency_is_proved_from_tiles() {
     std::fs::remove_file(directory.path().join("tile/1/000.p/2")).expect("removed");
     let old = note("old", &log.checkpoints[5]);
     assert_eq!(ask(&old, &new), found("A-TILE"));
+}
+
+/// A size that no tree can have must not pass for that of the empty tree, of
+/// which every log is an extension.
+#[test]
+fn no_tree_has_more_leaves_than_can_be_counted() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let size = (1 << 63) + 1;
+    let write = |id: TileId| {
+        let path = directory.path().join(id.path());
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        std::fs::write(path, vec![0; 32 * usize::from(id.width)]).expect("written");
+    };
+    for (level, index) in [(7, 0), (0, (1 << 63) / 256)] {
+        write(TileId::at(Level::Hashes(level), index, size).expect("a tile"));
+    }
+    let source = Source::open(directory.path().to_str().expect("a path")).expect("a place");
+    let note = |size: u64, root: Node| {
+        let checkpoint = Checkpoint { origin: DOMAIN.into(), size, root };
+        checkpoint.sign(&secret("log key 1")).into_bytes()
+    };
+    let empty = Sha256::empty();
+    for (old, new) in [(note(0, empty), note(size, empty)), (note(size, empty), note(size, empty))]
+    {
+        let found = consistency(&old, &new, &[Log::first_key()], &source).expect("readable");
+        assert_eq!(found.map(|finding| finding.code), Some(Code::Tile));
+    }
 }
 
 /// A proof as other implementations of RFC 6962 make and refuse it.
