@@ -7,6 +7,7 @@ tile above, at last the root against the checkpoint. A hash is a finding only wh
 import os
 import queue
 import re
+import stat
 import threading
 import urllib.error
 import urllib.request
@@ -41,20 +42,30 @@ class Directory:
 
     def read(self, path, bytes_max):
         """The bytes of a file (one more than the maximum if it is longer), or None."""
+        path = os.path.join(self._path, path)
         try:
-            with open(os.path.join(self._path, path), 'rb') as file:
+            # Opening a pipe would wait for a writer, perhaps for ever: no part of a log is one.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                return None
+            with open(path, 'rb') as file:
                 return file.read(bytes_max + 1)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise SourceError(str(error)) from None
+
+    def has(self, path):
+        """True if something bears this name, be it a file or not."""
+        return os.path.lexists(os.path.join(self._path, path))
 
     def spare_widths(self, path, width):
         """Widths of partial files of a tile that lie beside the one of `width`, and below it."""
         try:
             names = os.listdir(os.path.join(self._path, path + '.p'))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise SourceError(str(error)) from None
         return sorted(int(name) for name in names if _PARTIAL.fullmatch(name) and int(name) < width)
 
 
@@ -237,6 +248,9 @@ class Tiles:
         span = WIDTH ** (1 + (0 if level == 'entries' else level))
         for fewer in self._place.spare_widths(path, width):
             raw = self._place.read(f'{path}.p/{fewer}', bytes_max)
+            # It may have made way for a wider one since it was listed.
+            if raw is None and not self._place.has(f'{path}.p/{fewer}'):
+                continue
             content = parse(raw, fewer) if raw is not None else None
             if content is None:
                 self._report(index * span, -1 if level == 'entries' else level,

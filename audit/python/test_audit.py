@@ -855,6 +855,27 @@ class Files(LogTest):
         self.assertEqual([f['code'] for f in findings].count('A-TILE'), 1)
         self.assertEqual(self.broken(forge, lambda: os.remove(self.path('tile/1/000.p/3'))), ('A-TILE', '0', '0', '0'))
 
+    def test_what_is_no_file(self):
+        """An auditor that waits for ever says nothing; and what bears the name of a partial tile is one."""
+        forge = long_history(300)
+
+        def link(path):
+            os.symlink('nowhere', path)
+
+        for make in (os.mkdir, link, os.mkfifo):
+            for name, leaf in (('tile/entries/000.p/5', '0'), ('tile/0/000.p/5', '0'), ('tile/entries/001.p/5', '256'),
+                               ('tile/0/001.p/5', '256')):
+                def put(path=self.path(name)):
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    make(path)
+                with self.subTest(f'{make} {name}'):
+                    self.assertEqual(self.broken(forge, put)[:2], ('A-TILE', leaf))
+        for name, code in (('tile/entries/000', 1), ('tile/0/000', 1), ('checkpoint', 2)):
+            forge.write(self.directory)
+            os.remove(self.path(name))
+            os.mkfifo(self.path(name))
+            self.assertEqual(self.command(self.directory, '--key', str(forge.signer.key), '--structure')[0], code)
+
     def test_an_upper_tile_over_leaves_that_nobody_can_read(self):
         """Damage is named where it begins, also where so much is missing that reading stops."""
         forge, size = long_history(256), 256 * 1300

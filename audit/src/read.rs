@@ -14,7 +14,7 @@ use webwallet_ledger::tile::{self, Level, TileId};
 use webwallet_ledger::time::Time;
 use webwallet_ledger::{Request, verify};
 
-use crate::source::{Source, SourceError, rank};
+use crate::source::{Found, Source, SourceError, rank};
 
 /// Signatures that are verified together: more gain next to nothing.
 const BATCH: usize = 1_024;
@@ -174,13 +174,7 @@ impl Reader<'_> {
 
     /// The tile's hashes, or none with a fault noted.
     fn hashes(&self, id: TileId, faults: &mut Faults) -> Result<Option<Vec<Node>>, SourceError> {
-        match read_hashes(self.source, id)? {
-            Ok(hashes) => Ok(Some(hashes)),
-            Err(detail) => {
-                faults.note(0, id, detail);
-                Ok(None)
-            }
-        }
+        Ok(faults.unless(id, read_hashes(self.source, id)?))
     }
 
     /// Versions of bundle and tile from when they were narrower hold the same,
@@ -194,9 +188,7 @@ impl Reader<'_> {
     ) -> Result<(), SourceError> {
         for width in self.source.narrower(id)? {
             let id = TileId { width, ..id };
-            let Some(file) = self.source.tile(id)?.filter(|file| file.width == width) else {
-                continue;
-            };
+            let Some(file) = self.source.narrow(id)? else { continue };
             match tile::parse_bundle(&file.bytes, width) {
                 Err(error) => faults.note(0, id, error),
                 Ok(old) => {
@@ -208,7 +200,8 @@ impl Reader<'_> {
         let id = TileId { level: Level::Hashes(0), ..id };
         for width in self.source.narrower(id)? {
             let id = TileId { width, ..id };
-            let Some(hashes) = self.hashes(id, faults)? else { continue };
+            let Some(file) = self.source.narrow(id)? else { continue };
+            let Some(hashes) = faults.unless(id, parse_hashes(&file, id)) else { continue };
             let leaves = leaves.iter().map(|leaf| &leaf.outside);
             let at = hashes.iter().zip(leaves).position(|(hash, leaf)| hash != leaf);
             faults.differs(at, id, "the hash is not that of the leaf");
@@ -261,14 +254,16 @@ pub(crate) fn read_hashes(
     source: &Source,
     id: TileId,
 ) -> Result<Result<Vec<Node>, String>, SourceError> {
-    let Some(file) = source.tile(id)? else { return Ok(Err("missing".into())) };
-    Ok(match tile::parse_hashes(&file.bytes, file.width) {
-        Ok(mut hashes) => {
-            hashes.truncate(id.width.into());
-            Ok(hashes)
-        }
-        Err(error) => Err(error.to_string()),
-    })
+    let file = source.tile(id)?;
+    Ok(file.ok_or_else(|| "missing".into()).and_then(|file| parse_hashes(&file, id)))
+}
+
+/// The hashes of a tile in this file, which may be that of a wider one.
+pub(crate) fn parse_hashes(file: &Found, id: TileId) -> Result<Vec<Node>, String> {
+    let hashes = tile::parse_hashes(&file.bytes, file.width);
+    let mut hashes = hashes.map_err(|error| error.to_string())?;
+    hashes.truncate(id.width.into());
+    Ok(hashes)
 }
 
 #[derive(Default)]
@@ -278,6 +273,11 @@ impl Faults {
     fn note(&mut self, offset: u16, id: TileId, detail: impl ToString) {
         let (path, detail) = (id.path(), detail.to_string());
         self.0.push(TileFault { offset, rank: rank(id.level), path, detail });
+    }
+
+    /// The hashes, or none with a fault noted.
+    fn unless(&mut self, id: TileId, hashes: Result<Vec<Node>, String>) -> Option<Vec<Node>> {
+        hashes.map_err(|detail| self.note(0, id, detail)).ok()
     }
 
     /// Notes that a file differs from this place on, unless something there was

@@ -158,6 +158,17 @@ impl Source {
         Ok(widths)
     }
 
+    /// A narrower version of a tile that was there a moment ago; `None` if it has
+    /// made way for a wider one. What bears its name and is no file is empty.
+    pub(crate) fn narrow(&self, tile: TileId) -> Result<Option<Found>, SourceError> {
+        let is_there = || match self {
+            Source::Directory(directory) => directory.join(tile.path()).symlink_metadata().is_ok(),
+            Source::Url { .. } => false,
+        };
+        let bytes = self.read(&tile.path())?.or_else(|| is_there().then(Vec::new));
+        Ok(bytes.map(|bytes| Found { bytes, width: tile.width }))
+    }
+
     /// A file of the log; `None` if it is not there.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         match self {

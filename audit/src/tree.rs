@@ -9,7 +9,7 @@ use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash};
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
 use crate::finding::{Code, Finding, Findings, Place};
-use crate::read::read_hashes;
+use crate::read::{parse_hashes, read_hashes};
 use crate::source::{Source, SourceError, rank};
 
 /// Levels of tiles that a log of 64-bit size can have.
@@ -83,9 +83,13 @@ impl Tree {
     ) -> Result<(), SourceError> {
         self.rows[usize::from(level)].tiles.clear();
         let Some(id) = TileId::at(Level::Hashes(level), index, self.size) else { return Ok(()) };
-        let narrower = source.narrower(id)?.into_iter().map(|width| TileId { width, ..id });
-        for id in std::iter::once(id).chain(narrower) {
-            match read_hashes(source, id)? {
+        let mut stored = vec![(id, read_hashes(source, id)?)];
+        for width in source.narrower(id)? {
+            let id = TileId { width, ..id };
+            stored.extend(source.narrow(id)?.map(|file| (id, parse_hashes(&file, id))));
+        }
+        for (id, hashes) in stored {
+            match hashes {
                 Ok(hashes) => {
                     let stored = Stored { id, hashes, faulty: false };
                     self.rows[usize::from(level)].tiles.push(stored);

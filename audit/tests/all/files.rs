@@ -121,6 +121,40 @@ fn a_file_of_wrong_extent_is_found() {
     assert_eq!(first(&ask(&question(&log), place_of)).0, "accepted");
 }
 
+/// Whoever hands on a directory hands on all of it: what bears the name of a
+/// partial tile and is none would make two copies of one log.
+#[test]
+fn what_bears_the_name_of_a_partial_tile_is_one() {
+    let (log, directory) = kept();
+    let place_of = directory.path().to_str().expect("a path");
+    for (row, leaf) in [("entries/000", 0), ("0/000", 0), ("entries/001", 256), ("0/001", 256)] {
+        let folder = directory.path().join(format!("tile/{row}.p"));
+        fs::create_dir_all(&folder).expect("made");
+        let path = folder.join("3");
+        assert!(!path.exists(), "{row}");
+        for dangles in [false, true] {
+            match dangles {
+                false => fs::create_dir(&path).expect("made"),
+                true => std::os::unix::fs::symlink("nowhere", &path).expect("made"),
+            }
+            let report = ask(&question(&log), place_of);
+            assert_eq!(
+                (first(&report).0, report.findings[0].leaf),
+                ("A-TILE", Some(leaf)),
+                "{row}"
+            );
+            match dangles {
+                false => fs::remove_dir(&path).expect("removed"),
+                true => fs::remove_file(&path).expect("removed"),
+            }
+        }
+    }
+    let folder = directory.path().join("tile/1/000.p/1");
+    fs::create_dir_all(folder).expect("made");
+    let report = ask(&question(&log), place_of);
+    assert_eq!((first(&report).0, report.findings[0].leaf), ("A-TILE", Some(0)));
+}
+
 /// Tiles that agree with one another but not with what was signed.
 #[test]
 fn a_log_that_is_not_the_signed_one_is_found() {
