@@ -130,8 +130,9 @@ fn what_bears_the_name_of_a_partial_tile_is_one() {
     for (row, leaf) in [("entries/000", 0), ("0/000", 0), ("entries/001", 256), ("0/001", 256)] {
         let folder = directory.path().join(format!("tile/{row}.p"));
         fs::create_dir_all(&folder).expect("made");
-        let path = folder.join("3");
-        assert!(!path.exists(), "{row}");
+        let free = |width: &i32| !folder.join(width.to_string()).exists();
+        let path =
+            folder.join((1..256).find(free).expect("a width that no checkpoint had").to_string());
         for dangles in [false, true] {
             match dangles {
                 false => fs::create_dir(&path).expect("made"),
@@ -149,8 +150,9 @@ fn what_bears_the_name_of_a_partial_tile_is_one() {
             }
         }
     }
-    let folder = directory.path().join("tile/1/000.p/1");
-    fs::create_dir_all(folder).expect("made");
+    let path = directory.path().join("tile/1/000.p/1");
+    fs::remove_file(&path).expect("there was one");
+    fs::create_dir(path).expect("made");
     let report = ask(&question(&log), place_of);
     assert_eq!((first(&report).0, report.findings[0].leaf), ("A-TILE", Some(0)));
 }

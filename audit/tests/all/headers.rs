@@ -290,7 +290,8 @@ fn structure_alone_finds_what_is_structure() {
 fn structure_reads_the_data_of_records_themselves() {
     let posing = json!([{"a": [], "kind": "record", "number": "2"}]);
     let bad = json!("2025-01-15T12:00:00Z");
-    let rows: [(&str, &dyn Fn(&mut Value), &str); 12] = [
+    type Change<'c> = &'c dyn Fn(&mut Value);
+    let rows: [(&str, Change, &str); 12] = [
         ("as it is", &|_| {}, "accepted"),
         ("a number further in", &|data| data["inputs"] = posing.clone(), "accepted"),
         (
