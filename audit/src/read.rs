@@ -211,15 +211,14 @@ impl Reader<'_> {
 
     fn leaf(&self, bytes: &[u8]) -> Read {
         let (outside, inside) = (Sha256::leaf(bytes), Sha3::leaf(bytes));
-        let outline = match self.structure {
-            true => Leaf::outline(bytes, self.domain),
-            false => Leaf::parse(bytes, self.domain).map(Outline::Leaf),
+        let content = match self.structure {
+            true => Leaf::outline(bytes, self.domain).map(|outline| match outline {
+                Outline::Record { number, time } => Content::Outline { number, time },
+                Outline::Leaf(leaf) => Content::Leaf(*leaf, None),
+            }),
+            false => Leaf::parse(bytes, self.domain).map(|leaf| Content::Leaf(leaf, None)),
         };
-        let content = match outline {
-            Ok(Outline::Record { number, time }) => Content::Outline { number, time },
-            Ok(Outline::Leaf(leaf)) => Content::Leaf(leaf, None),
-            Err(error) => Content::Broken(broken(bytes, error)),
-        };
+        let content = content.unwrap_or_else(|error| Content::Broken(broken(bytes, error)));
         Read { outside, inside, content }
     }
 

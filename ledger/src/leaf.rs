@@ -40,7 +40,7 @@ pub enum Outline {
         time: Time,
     },
     /// Any other leaf.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
 }
 
 /// A record and the request that it claims to have cleared.
@@ -73,7 +73,7 @@ impl Leaf {
         let read = || {
             let document = parse_document(bytes)?;
             if known_kind(&document)? != "record" {
-                return Leaf::header(&document, bytes, domain).map(Outline::Leaf);
+                return Leaf::header(&document, bytes, domain).map(Box::new).map(Outline::Leaf);
             }
             let (number, time) =
                 record::place(&document.data).map_err(in_fault(Fault::Encoding))?;
