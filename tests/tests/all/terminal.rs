@@ -100,7 +100,7 @@ fn what_has_no_end_or_is_no_file_is_not_waited_for() {
 fn secrets_that_others_may_read_are_named_in_the_log() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, token) = (folder.path().join("data"), folder.path().join("token"));
-    std::fs::write(&token, "a token of more than 16 characters").expect("written");
+    std::fs::write(&token, "a-token-of-more-than-16-characters").expect("written");
     let open = |file: &Path, mode| {
         std::fs::set_permissions(file, Permissions::from_mode(mode)).expect("changed");
     };
