@@ -129,9 +129,10 @@ fn secrets_that_others_may_read_are_named_in_the_log() {
     let missing = folder.path().join("no-such-key");
     let output = Command::new(binary())
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
-        .args([text(&data), "--log-key", text(&missing)])
+        .args([text(&data), "--domain", "example.net", "--log-key", text(&missing)])
         .output()
         .expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-key") && !missing.exists());
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(why.contains("no-such-key") && !missing.exists(), "{why}");
 }
