@@ -712,6 +712,25 @@ class Lies(LogTest):
             with self.subTest(f'{arguments[1:]}'[:80]):
                 self.assertEqual(self.command(*arguments)[0], code)
 
+    def test_the_verdict_is_the_same_whoever_reads_it(self):
+        """A script goes by the exit status: a pager that was left must not turn it into anything else."""
+        forge = history()
+        forge.write(self.directory)
+        good = [self.directory, '--key', str(forge.signer.key)]
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'webwallet_audit.py')
+        rows = [(0, good), (1, [*good, '--max-age', '0']), (2, ['/nowhere', *good[1:]]), (1, ['receipt', '/dev/zero', *good[1:]])]
+        for code, arguments in rows:
+            for full in ('stdout', 'stderr'):
+                with self.subTest(f'{code} {full}'), open('/dev/full', 'wb') as nowhere:
+                    streams = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL, full: nowhere}
+                    done = subprocess.run([sys.executable, '-B', script, *arguments], **streams, timeout=60)
+                    self.assertEqual(done.returncode, code)
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run([sys.executable, '-B', script, *arguments], stdout=writer, stderr=writer, timeout=60)
+            os.close(writer)
+            self.assertEqual(done.returncode, code)
+
     def test_what_strangers_write_is_shown_escaped(self):
         """It must not clear the screen of who reads it, end its line, or turn it round; nor a line of JSON."""
         forge, origin = history(), 'evil\x9b2J\x85\u202e\u2028\u2066\x7fend'

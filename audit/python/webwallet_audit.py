@@ -6,6 +6,7 @@ Exit code 0: accepted; 1: rejected, the findings on stdout; 2: could not run (us
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -18,6 +19,8 @@ from note import NoteError, Receipt, VerifierKey
 
 
 _MAX_AGE_S = 2**32 - 1
+# Of a receipt or a checkpoint, with some to spare.
+_FILE_BYTES_MAX = 2 << 20
 # Characters that move a cursor, end a line or turn the direction of text round.
 _UNSEEN = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
 
@@ -78,7 +81,7 @@ def check_log(options):
                   None if options.max_age is None else options.max_age * 1000)
     findings, size = audit.run(place, read_checkpoint(place), known)
     if audit.unlisted():
-        print(f'{audit.unlisted()} more findings are not listed', file=sys.stderr)
+        _write(sys.stderr, [f'{audit.unlisted()} more findings are not listed'])
     return _report(findings, {'size': str(size), 'blocks': str(audit.blocks), 'records': str(audit.records),
                               'head': audit.head}, options.json)
 
@@ -91,6 +94,8 @@ def check_receipt(options):
     if raw.lstrip().startswith(b'{'):
         raise SourceError(f'{options.file} is a receipt in JSON; only the text form, .tlog-proof, is read here')
     try:
+        if len(raw) > _FILE_BYTES_MAX:
+            raise NoteError('receipt', f'at most {_FILE_BYTES_MAX} bytes')
         receipt = Receipt(raw)
         checkpoint = receipt.checkpoint
         result.update(index=str(receipt.index), size=str(checkpoint.size))
@@ -115,9 +120,10 @@ def check_receipt(options):
 
 
 def _read(path):
+    """The bytes of a file; of what is longer than it can be, no more than shows that."""
     try:
         with open(path, 'rb') as file:
-            return file.read()
+            return file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise SourceError(str(error)) from None
 
@@ -125,13 +131,25 @@ def _read(path):
 def _report(findings, result, as_json):
     verdict = 'rejected' if findings else 'accepted'
     if as_json:
-        for line in [*findings, {'result': verdict, **result}]:
-            print(_shown(json.dumps(line, ensure_ascii=False)))
+        lines = [json.dumps(line, ensure_ascii=False) for line in [*findings, {'result': verdict, **result}]]
     else:
-        for found in findings:
-            print(_shown('  '.join(f'{key} {value}' for key, value in found.items() if value is not None)))
-        print(_shown(verdict + ': ' + ', '.join(f'{key} {value}' for key, value in result.items())))
+        lines = ['  '.join(f'{key} {value}' for key, value in found.items() if value is not None) for found in findings]
+        lines.append(verdict + ': ' + ', '.join(f'{key} {value}' for key, value in result.items()))
+    _write(sys.stdout, lines)
     return 1 if findings else 0
+
+
+def _write(stream, lines):
+    """Writes the lines if that is possible: the verdict is the exit status, whether anybody reads what is said or not."""
+    try:
+        for line in lines:
+            print(_shown(line), file=stream)
+        stream.flush()
+    except OSError as error:
+        # What is left unwritten must not fail again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is not sys.stderr and not isinstance(error, BrokenPipeError):
+            _write(sys.stderr, [f'webwallet_audit: the answer cannot be written: {error}'])
 
 
 def _shown(text):
@@ -143,5 +161,5 @@ if __name__ == '__main__':
     try:
         sys.exit(main(sys.argv[1:]))
     except SourceError as error:
-        print(_shown(f'webwallet_audit: {error}'), file=sys.stderr)
+        _write(sys.stderr, [f'webwallet_audit: {error}'])
         sys.exit(2)
