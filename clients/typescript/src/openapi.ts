@@ -224,8 +224,8 @@ export interface paths {
          * Have a document kept
          * @description A puzzle, or custom data of an IOU: its `data`, its `hash` by any of the functions IOUs may be named with, and an
          *     empty `meta`. `data` with the two keys of a puzzle is read as one; custom data has at most 10 keys, and is none of
-         *     the server's own documents. When the answer comes it is durable; a repeat changes nothing. The body is at most as
-         *     large as the server's `document_bytes` says, which may be 0. Nothing depends on it: IOUs carry what they need.
+         *     the server's own documents. When the answer comes it is durable; a repeat changes nothing. In canonical form it is at
+         *     most as large as the server's `document_bytes` says, which may be 0. Nothing depends on it: IOUs carry what they need.
          */
         put: operations["put_document"];
         post?: never;
@@ -834,8 +834,12 @@ export interface components {
         };
         /** @description How a server is. */
         Health: {
+            /** @description True where the log key was given to the server, and may be known to others: a server for tests. Absent elsewhere. */
+            given_log_key?: boolean;
             /** @description True where the Redis that keeps the documents may lose some: a server for experiments. Absent elsewhere. */
             lossy_redis?: boolean;
+            /** @description True where nothing is sealed but on command: a server for tests. Absent elsewhere. */
+            manual_seal?: boolean;
             /**
              * @description `alive` or `ready`.
              * @example ready
@@ -1635,6 +1639,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before */
                 cursor?: string;
+                /** @description units to pass over; not beside `cursor`, which leads further */
+                skip?: number;
             };
             header?: never;
             path: {
