@@ -93,7 +93,7 @@ others! {
         "The resource does not answer this method."
         cause: "The path exists, the method is not one of its own."
         cure: "Use a method that the Allow header names."
-        example: "DELETE /transaction/1: the Allow header of the answer names GET and HEAD."
+        example: "DELETE /transaction/1: the Allow header of the answer says GET,HEAD."
     NotAcceptable "not_acceptable" "not-acceptable" 406 "never" None;
         "The answer cannot be given in an accepted form."
         cause: "The Accept header leaves out application/json."

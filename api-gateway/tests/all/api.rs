@@ -474,7 +474,7 @@ async fn what_a_listener_refuses_is_refused_as_its_example_says() {
     server.post(issue(alice, person(2), "1", 1)).await;
     for (code, shown) in [
         ("not_found", ""),
-        ("method_not_allowed", "GET and HEAD"),
+        ("method_not_allowed", "GET,HEAD"),
         ("not_acceptable", ""),
         ("media_type", ""),
         ("parameter_invalid", "limit is a number from 1 to 1000"),
