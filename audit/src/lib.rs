@@ -33,5 +33,5 @@ mod workers;
 pub use audit::{Audit, Progress, Report};
 pub use consistency::consistency;
 pub use finding::{Code, Finding};
-pub use plain::harmless;
+pub use plain::{complain, harmless};
 pub use source::{Source, SourceError};

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use webwallet_audit::{Audit, Source, vectors};
+use webwallet_audit::{Audit, Source, complain, vectors};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, ReceiptError};
 use webwallet_ledger::time::Time;
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            report::complain(format_args!("webwallet-audit: {error:#}"));
+            complain(format_args!("webwallet-audit: {error:#}"));
             ExitCode::from(2)
         }
     }

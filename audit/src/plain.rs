@@ -1,6 +1,8 @@
 //! What others wrote, made fit for a terminal.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 
 /// One line of text by somebody else in which nothing moves the cursor, colours,
 /// erases, begins a line or turns the direction of reading: such characters are
@@ -18,6 +20,15 @@ pub fn harmless(line: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(plain)
+}
+
+/// Writes a complaint or progress to standard error. What cannot be written there
+/// is lost: how a command ends does not depend on who listens.
+pub fn complain(text: impl Display) {
+    let text = text.to_string();
+    let lines: String = text.lines().map(|line| format!("{}\n", harmless(line))).collect();
+    // In one piece, lest lines of several processes mix.
+    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 /// Controls (C0, DEL, C1), the ends of lines and paragraphs, and the bidirectional

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::json;
 use webwallet_audit::vectors::Verdict;
-use webwallet_audit::{Finding, Progress, Report, harmless};
+use webwallet_audit::{Finding, Progress, Report, complain, harmless};
 use webwallet_ledger::receipt::{ReceiptError, Verified};
 
 /// Between two states of the moving line.
@@ -28,13 +28,6 @@ fn print(text: &str) {
         }
         _ => {}
     }
-}
-
-/// Writes a line to standard error, if that is possible.
-pub fn complain(text: impl Display) {
-    let text = text.to_string();
-    let lines: String = text.lines().map(|line| format!("{}\n", harmless(line))).collect();
-    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 /// Adds a line of text, whoever wrote what is in it.

@@ -164,6 +164,6 @@ impl History {
 /// Says how to go on.
 pub fn more(next: Option<&str>) {
     if let Some(next) = next {
-        output::note(format_args!("more with --cursor {next}"));
+        output::complain(format_args!("more with --cursor {next}"));
     }
 }

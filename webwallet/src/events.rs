@@ -87,7 +87,7 @@ impl Events {
                     return Ok(Outcome::Refused);
                 }
                 Err(error) if !reached => return Err(error),
-                Err(error) => output::note(format_args!("{error:#}; asking again")),
+                Err(error) => output::complain(format_args!("{error:#}; asking again")),
             }
             sleep(AGAIN_AFTER);
         }

@@ -1,13 +1,18 @@
 //! Files that a person names on the command line: read as far as they can be
 //! right, and written whole or not at all.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use tempfile::Builder;
+
+/// Whether others on this machine may read it, or write or run it.
+pub fn is_open_to_others(there: &Metadata) -> bool {
+    there.permissions().mode() & 0o077 != 0
+}
 
 /// The bytes of a file that has at most so many: of one without end no more is read.
 pub fn read(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {

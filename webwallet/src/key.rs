@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -223,9 +223,8 @@ impl Keys {
             let there = fs::metadata(&file)?;
             // Whoever opens a pipe waits, perhaps for ever.
             ensure!(there.is_file(), "it is no regular file");
-            let open = there.permissions().mode() & 0o077;
             ensure!(
-                open == 0,
+                !file::is_open_to_others(&there),
                 "other users may read it; repair with: chmod 600 {}",
                 file.display()
             );
@@ -249,7 +248,7 @@ impl Keys {
         let usable = |name: String| match self.holder(&name) {
             Ok(holder) => Some((name, holder)),
             Err(why) => {
-                output::note(format_args!("{why:#}"));
+                output::complain(format_args!("{why:#}"));
                 None
             }
         };
@@ -398,7 +397,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
                 }
             }
             if rows.is_empty() && !json {
-                output::note(format_args!(
+                output::complain(format_args!(
                     "no keys in {}; make one with: webwallet key new NAME",
                     keys.home.display()
                 ));
@@ -412,6 +411,8 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {

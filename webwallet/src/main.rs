@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),
         Err(error) => {
-            output::note(format_args!("webwallet: {error:#}"));
+            output::complain(format_args!("webwallet: {error:#}"));
             ExitCode::from(2)
         }
     }

@@ -4,12 +4,11 @@
 //! read every line here. A reader that has gone (`head`, a pager) changes nothing of
 //! what a command does and how it ends: what is refused stays refused.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-// What a server, a log or a file says goes through it before people read it.
-pub use webwallet_audit::harmless;
+// What a server, a log or a file says goes through them before people read it.
+pub use webwallet_audit::{complain, harmless};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
@@ -38,15 +37,6 @@ pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
         }
         written => written,
     }
-}
-
-/// Writes a complaint or progress to standard error. What cannot be written there
-/// is lost: how a command ends does not depend on who listens.
-pub fn note(text: impl Display) {
-    let text = text.to_string();
-    let lines: String = text.lines().map(|line| format!("{}\n", harmless(line))).collect();
-    // In one piece, lest lines of several processes mix.
-    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 /// Whether nobody reads our output any more: then what only prints may end.

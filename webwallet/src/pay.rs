@@ -170,7 +170,7 @@ impl Payment {
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
-                    output::note(
+                    output::complain(
                         "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
                     );
                 }
@@ -364,13 +364,13 @@ pub fn send(
     let outcome = match answer {
         Answer::Problem(problem) if problem.is_unknown_outcome() => {
             problem.print(json, labels)?;
-            output::note(again());
+            output::complain(again());
             return Ok(Outcome::Refused);
         }
         Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
             if let Some(file) = kept {
-                output::note(format_args!(
+                output::complain(format_args!(
                     "it is kept; to post it again later: {}",
                     posting(file, server)
                 ));

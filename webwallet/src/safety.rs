@@ -6,10 +6,10 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::config::{Config, Sealing};
+use crate::file::is_open_to_others;
 
 /// One sentence for the operator, with what to do.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn passwords(config: &Config) -> Result<(), Unsafe> {
 /// refusal: what an orchestrator mounts is often for everybody, in a container of one.
 pub fn warn_of_readers<'a>(secrets: impl IntoIterator<Item = &'a Path>) {
     for file in secrets {
-        if fs::metadata(file).is_ok_and(|there| there.permissions().mode() & 0o077 != 0) {
+        if fs::metadata(file).is_ok_and(|there| is_open_to_others(&there)) {
             let file = file.display();
             tracing::warn!("others on this machine may read a secret; chmod 600 {file}");
         }

@@ -92,7 +92,7 @@ pub fn refused(why: anyhow::Error) -> anyhow::Result<Outcome> {
     if !ours {
         return Err(why);
     }
-    output::note(format_args!("webwallet: {why:#}"));
+    output::complain(format_args!("webwallet: {why:#}"));
     Ok(Outcome::Refused)
 }
 

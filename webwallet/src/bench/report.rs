@@ -11,7 +11,7 @@ use crate::output;
 
 /// Says what is being measured.
 pub fn progress(text: &str) {
-    output::note(text);
+    output::complain(text);
 }
 
 /// Which side of its limit a figure is to be on.

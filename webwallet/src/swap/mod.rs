@@ -168,7 +168,7 @@ impl Offer {
             && !is_open
             && let Err(error) = fs::remove_file(&self.output)
         {
-            output::note(format_args!("cannot remove {}: {error}", self.output.display()));
+            output::complain(format_args!("cannot remove {}: {error}", self.output.display()));
         }
         offered
     }
