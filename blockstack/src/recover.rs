@@ -60,7 +60,7 @@ impl<S: Files + Head> Sealing<S> {
         let stores = self.look(published.as_ref().map(|published| &published.last)).await?;
         // What is sealed is served whatever the other stores have lost.
         let refused = stores.judge().err();
-        let resumed = published.map(|published| self.resume(published, refused.as_ref()));
+        let resumed = published.map(|published| self.resume(published, refused.as_deref()));
         match refused {
             Some(why) => return Err(Stop::ReadOnly(why)),
             None => resumed.transpose()?,
@@ -103,7 +103,7 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Goes on from the end of the log: everything from it, nothing from
     /// elsewhere. `refused`: why nothing may be sealed after it.
-    fn resume(&mut self, taken: Taken<S>, refused: Option<&String>) -> Result<(), Stop> {
+    fn resume(&mut self, taken: Taken<S>, refused: Option<&str>) -> Result<(), Stop> {
         let Taken { log, block, checkpoint, last } = taken;
         if last.cleared > READ_FIRST_MAX
             && let Some(keys) = self.keys(&log, &block)
@@ -111,7 +111,7 @@ impl<S: Files + Head> Sealing<S> {
             // Where the stores agree payments may clear: their blocks come later.
             self.reader.view.send_modify(|view| {
                 (view.keys, view.started) = (keys, true);
-                view.read_only = refused.cloned();
+                view.read_only = refused.map(str::to_owned);
             });
         }
         self.follow(&log, &block).map_err(damaged)?;

@@ -284,14 +284,7 @@ impl Index {
         skip: usize,
         limit: usize,
     ) -> Result<Vec<AccountId>, Error> {
-        let (mut zero, mut last) = ([0; 40], [0xff; 40]);
-        zero[..20].copy_from_slice(unit.digest());
-        last[..20].copy_from_slice(unit.digest());
-        let first = match after {
-            Some(address) => Bound::Excluded(member_key(&AccountId { unit, address })),
-            None => Bound::Included(zero),
-        };
-        let range = (first, Bound::Included(last));
+        let range = pairs_after(&unit, after.as_ref());
         // Memory before tables, and the first of all among the first of each, as
         // for the accounts of an address.
         let most = skip.saturating_add(limit);
@@ -448,17 +441,7 @@ impl Index {
         skip: usize,
         limit: usize,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
-        let mut last = [0xff; 40];
-        last[..20].copy_from_slice(address.digest());
-        let first = match after {
-            Some(unit) => Bound::Excluded(account_key(&AccountId { unit, address })),
-            None => {
-                let mut first = [0; 40];
-                first[..20].copy_from_slice(address.digest());
-                Bound::Included(first)
-            }
-        };
-        let range = (first, Bound::Included(last));
+        let range = pairs_after(&address, after.as_ref());
         // The first `most` of all are among the first `most` of each. Memory
         // before tables: what is merged between the two is then seen in both.
         let most = skip.saturating_add(limit);
@@ -621,17 +604,27 @@ impl Drop for Index {
 }
 
 fn account_key(id: &AccountId) -> AccountKey {
-    let mut key = [0; 40];
-    key[..20].copy_from_slice(id.address.digest());
-    key[20..].copy_from_slice(id.unit.digest());
-    key
+    pair(id.address.digest(), id.unit.digest())
 }
 
 fn member_key(id: &AccountId) -> MemberKey {
+    pair(id.unit.digest(), id.address.digest())
+}
+
+fn pair(first: &[u8; 20], second: &[u8; 20]) -> [u8; 40] {
     let mut key = [0; 40];
-    key[..20].copy_from_slice(id.unit.digest());
-    key[20..].copy_from_slice(id.address.digest());
+    key[..20].copy_from_slice(first);
+    key[20..].copy_from_slice(second);
     key
+}
+
+/// The keys that begin with this address, after the one with that second address.
+fn pairs_after(first: &Address, second: Option<&Address>) -> (Bound<[u8; 40]>, Bound<[u8; 40]>) {
+    let from = match second {
+        Some(second) => Bound::Excluded(pair(first.digest(), second.digest())),
+        None => Bound::Included(pair(first.digest(), &[0; 20])),
+    };
+    (from, Bound::Included(pair(first.digest(), &[0xff; 20])))
 }
 
 fn lock_key(pointer: &Pointer) -> LockKey {

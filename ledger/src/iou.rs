@@ -213,12 +213,13 @@ impl Iou {
         if let Some(active) = self.active
             && active > time
         {
-            return Err(Rejection::new(
-                Code::NotYetActive,
-                at("active"),
-                "the IOU becomes active later than the server's time",
-            )
-            .measured(active, time));
+            let detail = match active <= self.expiry {
+                true => "the IOU becomes active later than the server's time",
+                false => "the IOU becomes active after it has expired, so it never clears",
+            };
+            return Err(
+                Rejection::new(Code::NotYetActive, at("active"), detail).measured(active, time)
+            );
         }
         if self.expiry < time {
             let detail = "the IOU expired before the server's time";

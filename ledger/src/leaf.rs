@@ -72,8 +72,10 @@ impl Leaf {
     pub fn outline(bytes: &[u8], domain: &str) -> Result<Outline, LeafError> {
         let read = || {
             let document = parse_document(bytes)?;
-            if known_kind(&document)? != "record" {
-                return Leaf::header(&document, bytes, domain).map(Box::new).map(Outline::Leaf);
+            let kind = known_kind(&document)?;
+            if kind != "record" {
+                let leaf = Leaf::header(kind, &document, bytes, domain)?;
+                return Ok(Outline::Leaf(Box::new(leaf)));
             }
             let (number, time) =
                 record::place(&document.data).map_err(in_fault(Fault::Encoding))?;
@@ -87,13 +89,17 @@ impl Leaf {
         let document = parse_document(bytes)?;
         match known_kind(&document)? {
             "record" => Entry::read(&document, bytes, domain).map(Box::new).map(Leaf::Record),
-            _ => Leaf::header(&document, bytes, domain),
+            kind => Leaf::header(kind, &document, bytes, domain),
         }
     }
 
     /// Reads a document of a known kind that is no record.
-    fn header(document: &Document<'_>, bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
-        let kind = known_kind(document)?;
+    fn header(
+        kind: &str,
+        document: &Document<'_>,
+        bytes: &[u8],
+        domain: &str,
+    ) -> Result<Leaf, LeafError> {
         document.named.clone().map_err(in_fault(Fault::Hash))?;
         let leaf = match kind {
             "genesis" => Genesis::read(document, bytes).map(Leaf::Genesis),

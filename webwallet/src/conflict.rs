@@ -12,7 +12,7 @@ use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::{Hash, Record, Request};
 
 use crate::output::Outcome;
-use crate::{iou, output};
+use crate::{file, iou, output};
 
 /// `webwallet verify-conflict`
 #[derive(Args)]
@@ -53,7 +53,7 @@ struct Verdict {
 impl VerifyConflict {
     /// Verifies both requests and what they have in common.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let text = iou::read(&self.file)?;
+        let text = file::read(&self.file)?;
         let refusal: Refusal<'_> = serde_json::from_slice(&text)
             .context("this is no refusal with `conflict`: the whole problem document is needed")?;
         let Conflict { sent, cleared } = refusal.conflict;

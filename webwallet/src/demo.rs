@@ -28,7 +28,7 @@ use crate::client::{Answer, Server, data};
 use crate::config::Config;
 use crate::key::{Keys, Labels, Scheme};
 use crate::output::Outcome;
-use crate::{clock, logs, output, serve, transaction};
+use crate::{clock, interrupt, logs, output, serve, transaction};
 
 /// `webwallet demo`
 #[derive(Args)]
@@ -58,6 +58,7 @@ impl Demo {
             }
             None => {
                 temporary = TempDir::with_prefix("webwallet-demo-")?;
+                interrupt::leaves_nothing(temporary.path())?;
                 temporary.path().to_owned()
             }
         };

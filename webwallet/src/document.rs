@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use webwallet_ledger::Supplied;
 
 use crate::client::{Answer, Url, data};
+use crate::file;
 use crate::key::Labels;
 use crate::output::{self, Outcome};
 use crate::transaction::segment;
@@ -24,7 +25,7 @@ pub enum Command {
 /// `webwallet document put`
 #[derive(Args)]
 pub struct Put {
-    /// The document
+    /// The document; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
     url: Url,
@@ -45,8 +46,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
         Command::Get(get) => get.url.server()?.get(&format!("/document/{}", segment(&get.hash)))?,
         Command::Put(put) => {
             let file = put.file.display();
-            let document =
-                std::fs::read(&put.file).with_context(|| format!("{file} cannot be read"))?;
+            let document = file::read(&put.file)?;
             // Its name is part of the URL, so it must have one before the server sees it.
             let document = Supplied::of_document(&document)
                 .with_context(|| format!("{file} is no document that a server keeps"))?;

@@ -1,26 +1,34 @@
-//! Files that a person names on the command line: read as far as they can be
-//! right, and written whole or not at all.
+//! Files of a person: read as far as they can be right, and written whole or not
+//! at all.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile, PersistError};
 
 /// Whether others on this machine may read it, or write or run it.
 pub fn is_open_to_others(there: &Metadata) -> bool {
     there.permissions().mode() & 0o077 != 0
 }
 
-/// The bytes of a file that has at most so many: of one without end no more is read.
-pub fn read(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+/// Larger than any file that makes sense here: a request has at most 128 KiB.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// The bytes of a file, or of standard input for `-`; of one without end no more is
+/// read than can be right.
+pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = || -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         // One byte more than can be right shows that it is too long.
-        File::open(file)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-        ensure!(bytes.len() as u64 <= bytes_max, "it has more than {bytes_max} bytes");
+        let most = BYTES_MAX + 1;
+        match file == Path::new("-") {
+            true => io::stdin().lock().take(most).read_to_end(&mut bytes)?,
+            false => File::open(file)?.take(most).read_to_end(&mut bytes)?,
+        };
+        ensure!(bytes.len() as u64 <= BYTES_MAX, "it has more than {BYTES_MAX} bytes");
         Ok(bytes)
     };
     read().with_context(|| format!("cannot read {}", file.display()))
@@ -39,18 +47,42 @@ pub fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         };
         // Behind a link, the file itself.
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-        let folder = match file.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let mut temporary =
-            Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(&file).map_err(|failed| failed.error)?;
-        File::open(folder)?.sync_all()
+        place(&file, bytes, mode, NamedTempFile::persist)
     };
     write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes a new file into a folder that only its owner may enter: whole or not at all,
+/// never over another, and for nobody else to read.
+pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder_of(file))?;
+        let line = [bytes, b"\n"].concat();
+        place(file, &line, 0o600, NamedTempFile::persist_noclobber)
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes a file aside, and puts it in its place once it is on disk.
+fn place<'f>(
+    file: &'f Path,
+    bytes: &[u8],
+    mode: u32,
+    put: impl FnOnce(NamedTempFile, &'f Path) -> Result<File, PersistError>,
+) -> io::Result<()> {
+    let folder = folder_of(file);
+    let mut aside = Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+    aside.write_all(bytes)?;
+    aside.as_file().sync_all()?;
+    put(aside, file).map_err(|failed| failed.error)?;
+    File::open(folder)?.sync_all()
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 #[cfg(test)]
@@ -80,11 +112,15 @@ mod tests {
     /// A file without end would take all memory.
     #[test]
     fn no_more_is_read_than_can_be_right() {
-        assert!(read(Path::new("/dev/zero"), 1_000).is_err());
+        assert!(read(Path::new("/dev/zero")).is_err());
         let folder = tempfile::tempdir().expect("temporary directory");
         let file = folder.path().join("file");
-        fs::write(&file, [7; 1_000]).expect("written");
-        assert_eq!(read(&file, 1_000).expect("read").len(), 1_000);
-        assert!(read(&file, 999).is_err());
+        let sized = |bytes| {
+            let made = File::create(&file).expect("made");
+            made.set_len(bytes).expect("of this size");
+            read(&file)
+        };
+        assert_eq!(sized(BYTES_MAX).expect("read").len() as u64, BYTES_MAX);
+        assert!(sized(BYTES_MAX + 1).is_err());
     }
 }

@@ -1,8 +1,7 @@
 //! IOUs in files: signing them, and checking them without any server.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
@@ -19,7 +18,7 @@ use webwallet_ledger::{Nothing, signature};
 use crate::key::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{clock, output};
+use crate::{clock, file, output};
 
 /// `webwallet iou ...`
 #[derive(Subcommand)]
@@ -66,7 +65,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Sign { file, with, home } => {
             let secret = home.keys()?.find(with)?.secret()?;
-            match add_signature(&read(file)?, &secret) {
+            match add_signature(&file::read(file)?, &secret) {
                 Ok(signed) => {
                     output::line(signed)?;
                     Ok(Outcome::Done)
@@ -79,13 +78,12 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
         }
         Command::Verify { file, at, domain } => {
             let at = at.as_deref().map_or_else(clock::now, clock::parse)?;
-            let text = read(file)?;
-            let ious = split(&text)
-                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+            let text = file::read(file)?;
+            let ious = found(&text);
             ensure!(!ious.is_empty(), "there is no IOU in {}", file.display());
             let mut outcome = Outcome::Done;
             for iou in ious {
-                let verdict = judge(iou.get(), domain, at);
+                let verdict = judge(&iou, domain, at);
                 if !verdict.valid {
                     outcome = Outcome::Refused;
                 }
@@ -137,6 +135,9 @@ fn judge(iou: &str, domain: &str, at: Time) -> Verdict {
 }
 
 fn check(iou: &str, domain: &str, at: Time) -> Result<(), Rejection> {
+    // Not JSON by itself, it might become so among what is put around it.
+    serde_json::from_str::<&RawValue>(iou)
+        .map_err(|error| Rejection::new(Code::Malformed, "", format!("not JSON: {error}")))?;
     let body = body_of([iou.as_bytes()]);
     let request = Request::parse(&body, domain).map_err(|refusal| refusal.rejection)?;
     verified(&request)?;
@@ -157,15 +158,20 @@ pub fn verified(request: &Request) -> Result<(), Rejection> {
     verify(&[request], &keys, &mut rand::rng()).into_iter().collect()
 }
 
-/// The bytes of a file, or of standard input for `-`.
-pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-    } else {
-        bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+/// The IOUs in a text, and each line of it that is none: that one is broken must not
+/// hide what is to be said of the others.
+fn found(text: &[u8]) -> Vec<Cow<'_, str>> {
+    if let Ok(ious) = split(text) {
+        return ious.into_iter().map(|iou| iou.get().into()).collect();
     }
-    Ok(bytes)
+    let mut found = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match split(line) {
+            Ok(ious) => found.extend(ious.into_iter().map(|iou| Cow::from(iou.get()))),
+            Err(_) => found.push(String::from_utf8_lossy(line)),
+        }
+    }
+    found
 }
 
 /// The IOUs in a text, each exactly as it stands there: one IOU, an array of
@@ -231,6 +237,18 @@ mod tests {
         }
         assert!(split(b"").expect("read").is_empty());
         assert!(split(b"{").is_err());
+    }
+
+    /// Whoever checks a thousand IOUs must hear of all, not of the first broken one.
+    #[test]
+    fn a_broken_line_is_one_refused_iou_among_the_others() {
+        let text = b"{\"a\":1}\n\n{\"b\":\n[{\"c\":2},{\"d\":3}]\n\xff\n";
+        let found: Vec<_> = found(text).into_iter().map(Cow::into_owned).collect();
+        assert_eq!(found, [r#"{"a":1}"#, r#"{"b":"#, r#"{"c":2}"#, r#"{"d":3}"#, "\u{fffd}"]);
+        let at = clock::parse("2027-01-01T00:00:00Z").expect("time");
+        for broken in [found[1].as_str(), found[4].as_str(), "1,2"] {
+            assert_eq!(judge(broken, "localhost", at).code, Some(Code::Malformed.as_str()));
+        }
     }
 
     /// What no server would ever take is found before it is sent; the earlier

@@ -6,9 +6,8 @@
 //! addresses and signatures only.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -18,16 +17,12 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tempfile::NamedTempFile;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::signature::{self, public_of};
 
 use crate::multisig::{Make, Multisig};
 use crate::{file, output};
-
-/// A key is a few hundred bytes; a multisig has at most some thousand members.
-const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Where keys are kept.
 #[derive(Args, Clone)]
@@ -201,7 +196,7 @@ impl Keys {
         check_name(name)?;
         let file = self.file(name);
         ensure!(!file.exists(), "there is a key {name} already: {}", file.display());
-        keep(&file, bytes)?;
+        file::keep(&file, bytes)?;
         Ok(file)
     }
 
@@ -228,7 +223,7 @@ impl Keys {
                 "other users may read it; repair with: chmod 600 {}",
                 file.display()
             );
-            let bytes = file::read(&file, KEY_BYTES_MAX)?;
+            let bytes = file::read(&file)?;
             if let Some(multisig) = Multisig::read(name, &bytes)? {
                 return Ok(Holder::Multisig(multisig));
             }
@@ -341,22 +336,6 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     );
     ensure!(name.parse::<Address>().is_err(), "`{name}` is an address");
     Ok(())
-}
-
-/// Writes a new file into a folder that only its owner may enter: whole or not
-/// at all, and never over another. Temporary files are 0600 from birth.
-pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let write = || -> io::Result<()> {
-        let folder = file.parent().unwrap_or(Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut temporary = NamedTempFile::new_in(folder)?;
-        temporary.write_all(bytes)?;
-        temporary.write_all(b"\n")?;
-        temporary.as_file().sync_all()?;
-        temporary.persist_noclobber(file).map_err(|failed| failed.error)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Runs `webwallet key ...`.

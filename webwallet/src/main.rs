@@ -21,6 +21,7 @@ mod explain;
 mod file;
 mod fsck;
 mod health;
+mod interrupt;
 mod iou;
 mod key;
 mod lock;

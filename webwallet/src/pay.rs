@@ -23,7 +23,7 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::key::{Holder, Home, Keys, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, config, file, iou, output, transaction};
@@ -236,7 +236,7 @@ impl Post {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let mut inputs = Vec::new();
         for file in &self.files {
-            let text = iou::read(file)?;
+            let text = file::read(file)?;
             let found = iou::split(&text)
                 .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
             inputs.extend(found.into_iter().map(|iou| iou.get().to_owned()));
@@ -324,7 +324,7 @@ pub fn clear(
     let file = keys.outgoing(&draft.hash());
     // What has the same name was signed and kept before, and nobody knows what became of it.
     if !file.exists() {
-        key::keep(&file, signed)?;
+        file::keep(&file, signed)?;
     }
     send(server, &request.to_bytes(), Some(&file), json, &labels)
 }
@@ -384,13 +384,14 @@ pub fn send(
         Answer::Done { body, replayed, .. } => {
             let record = data(&body).with_context(again)?;
             check_record(record.get(), request).with_context(again)?;
-            if json {
-                output::line(record.get())?;
+            let printed = if json {
+                output::line(record.get())
             } else {
                 let first = if replayed { "cleared before  " } else { "cleared  " };
                 let cleared = transaction::sentence(record.get(), labels).with_context(again)?;
-                output::line(format!("{first}{cleared}"))?;
-            }
+                output::line(format!("{first}{cleared}"))
+            };
+            printed.context("it has cleared, and only saying so has failed")?;
             Outcome::Done
         }
     };

@@ -37,7 +37,7 @@ use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
 use crate::config::Config;
 use crate::output::Outcome;
-use crate::{clock, output, serve};
+use crate::{clock, interrupt, output, serve};
 
 const SIGNERS: usize = 10_000;
 const DOMAIN: &str = "bench.localhost";
@@ -126,9 +126,11 @@ impl Bench {
     }
 }
 
-/// A folder for one measurement; gone with it.
+/// A folder for one measurement; gone with it, however it ends.
 fn folder(data: &Path) -> anyhow::Result<TempDir> {
-    Ok(tempfile::Builder::new().prefix("webwallet-bench-").tempdir_in(data)?)
+    let folder = tempfile::Builder::new().prefix("webwallet-bench-").tempdir_in(data)?;
+    interrupt::leaves_nothing(folder.path())?;
+    Ok(folder)
 }
 
 /// A measurement under way.

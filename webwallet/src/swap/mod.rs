@@ -27,10 +27,10 @@ use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
 use crate::client::{Ca, Url};
-use crate::key::{self, Holder, Home, Keys, Labels};
+use crate::key::{Holder, Home, Keys, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{clock, lock, output, pay};
+use crate::{clock, file, lock, output, pay};
 
 /// Hours that the first lock is open when nothing else is said.
 const HOURS: i64 = 48;
@@ -152,7 +152,7 @@ impl Offer {
         // Before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
         let kept = serde_json::to_vec(&Preimage { preimage })?;
-        key::keep(&party.keys.swap(&party.terms.hash), &kept)?;
+        file::keep(&party.keys.swap(&party.terms.hash), &kept)?;
         let mut written = serde_json::to_vec_pretty(&party.terms)?;
         written.push(b'\n');
         let mut file = fs::File::create_new(&self.output)
@@ -348,7 +348,7 @@ impl Party {
 
     fn preimage(&self) -> anyhow::Result<String> {
         let file = self.keys.swap(&self.terms.hash);
-        let read = || Ok::<_, anyhow::Error>(serde_json::from_slice(&fs::read(&file)?)?);
+        let read = || Ok::<_, anyhow::Error>(serde_json::from_slice(&file::read(&file)?)?);
         let Preimage { preimage } =
             read().with_context(|| format!("cannot read the preimage in {}", file.display()))?;
         ensure!(

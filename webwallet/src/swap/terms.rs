@@ -35,9 +35,6 @@ pub const PHASE_MS: i64 = 600_000;
 const TRIES: u32 = 60;
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Terms are two locks, with an address of a server each.
-const TERMS_BYTES_MAX: u64 = 1 << 20;
-
 /// The terms of a swap, as both have them.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,7 +115,7 @@ impl Terms {
     /// Reads them from a file.
     pub fn read(file: &Path) -> anyhow::Result<Terms> {
         let read = || {
-            let terms: Terms = serde_json::from_slice(&file::read(file, TERMS_BYTES_MAX)?)?;
+            let terms: Terms = serde_json::from_slice(&file::read(file)?)?;
             let Terms { first, second, .. } = &terms;
             ensure!(
                 (first.source, first.target) == (second.target, second.source),
