@@ -121,6 +121,7 @@ impl<S: Files + Head> Blockstack<S> {
             commands,
             domain: config.domain.as_str().into(),
             past: Arc::new(Semaphore::new(1)),
+            asking: Arc::new(Semaphore::new(service::PAST_WAITING_MAX)),
         };
         // One thread, one task: writing blocks may take its time.
         let failed = |error| StartError::Io("the sealing thread".into(), error);
@@ -189,6 +190,7 @@ fn prepare<S: Files + Head>(
         waiting: VecDeque::new(),
         since: Instant::now(),
         drained: Instant::now(),
+        looked: Instant::now(),
         snapshot_records: config.snapshot_records,
         snapshot: 0,
     })

@@ -134,6 +134,8 @@ impl<S: Files + Head> Sealing<S> {
             tracing::warn!(%error, "no snapshot was written; the next start takes longer");
         }
         drop(live);
+        // Whoever waits for them looks again.
+        self.reader.view.send_modify(|_| ());
         if let Err(error) = self.reader.thin_snapshots(apart) {
             tracing::warn!(%error, "a snapshot that is of no use any more stays");
         }

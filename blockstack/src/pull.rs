@@ -17,10 +17,15 @@ use crate::store::{Files, Head};
 /// What failed is tried again after this long, then twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether Graphstore still has what it had.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl<S: Files + Head> Sealing<S> {
     /// Takes what has cleared, up to a number, until a block is full.
     pub(crate) async fn pull(&mut self, upto: u64) -> Result<(), Stop> {
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.look_back().await?;
+        }
         loop {
             let after = self.chain.cleared() + self.waiting.len() as u64;
             let room = BLOCK_RECORDS_MAX.saturating_sub(self.waiting.len() as u64);
@@ -40,6 +45,25 @@ impl<S: Files + Head> Sealing<S> {
             }
             self.waiting.extend(records);
         }
+    }
+
+    /// Graphstore may have been restored from a backup under a living log: what it
+    /// clears then was spent before.
+    async fn look_back(&mut self) -> Result<(), Stop> {
+        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        self.looked = Instant::now();
+        let number = self.chain.cleared() + self.waiting.len() as u64;
+        let height = self.chain.last.as_ref().map(|last| last.height);
+        if status.number >= number && status.intent_height >= height {
+            return Ok(());
+        }
+        let blocks = |height: Option<u64>| height.map_or(0, |height| height + 1);
+        Err(Stop::ReadOnly(format!(
+            "Graphstore has gone back: it has {} records and {} blocks, {number} and {} were there; restore the newer one, or run `webwallet rebuild graphstore`",
+            status.number,
+            blocks(status.intent_height),
+            blocks(height)
+        )))
     }
 
     /// Records after a number, in order.

@@ -3,7 +3,7 @@
 //! Every proof is checked before it is answered, so that damage on disk shows
 //! as an error here and never as a proof that fails at a stranger's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tokio::sync::watch;
 use webwallet_ledger::block::{Block, Stack};
@@ -70,6 +70,16 @@ impl<S: Files> Reader<S> {
     /// or about to be.
     pub(crate) fn live(&self) -> MutexGuard<'_, Balances> {
         lock(&self.live)
+    }
+
+    /// Are these at hand now, after this record? Waits for nobody: whoever writes a
+    /// snapshot of them takes as long as the disk does.
+    pub(crate) fn stands_at(&self, number: u64) -> bool {
+        match self.live.try_lock() {
+            Ok(live) => live.number == number,
+            Err(TryLockError::Poisoned(live)) => live.get_ref().number == number,
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 
     /// The last published block.

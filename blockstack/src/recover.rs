@@ -65,7 +65,7 @@ impl<S: Files + Head> Sealing<S> {
             Some(why) => return Err(Stop::ReadOnly(why)),
             None => resumed.transpose()?,
         };
-        self.refill(stores.stored).await?;
+        self.refill().await?;
         self.catch_up().await?;
         (self.since, self.drained) = (Instant::now(), Instant::now());
         Ok(())
@@ -220,15 +220,30 @@ impl<S: Files + Head> Sealing<S> {
         })
     }
 
-    /// Gives Hashtable the sealed records that are beyond its last.
-    async fn refill(&self, stored: u64) -> Result<(), Stop> {
-        if stored >= self.chain.cleared() {
-            return Ok(());
-        }
-        tracing::warn!(stored, sealed = self.chain.cleared(), "Hashtable is filled from the log");
+    /// Gives Hashtable the sealed records that it has not. Its last one says nothing of
+    /// those before: payments clear while it is filled.
+    async fn refill(&self) -> Result<(), Stop> {
+        let sealed = self.chain.cleared();
         let log = Log::new(self.reader.store.clone(), self.chain.log.size());
-        let first = self.reader.first_leaf_of(stored + 1).map_err(damaged)?;
-        for block in Blocks::new(&log, first, &self.chain.domain) {
+        let (mut after, mut lacks) = (0, false);
+        while after < sealed {
+            if *self.ended.borrow() {
+                return Err(Stop::Ended);
+            }
+            let what = "asking which records are stored";
+            let names = || self.remote.names(after, sealed - after);
+            let there = self.patiently(what, names).await?.len() as u64;
+            if there > 0 {
+                // Up to the first that is missing, or as many as one answer has.
+                after += there;
+                continue;
+            }
+            if !std::mem::replace(&mut lacks, true) {
+                tracing::warn!(from = after + 1, sealed, "Hashtable is filled from the log");
+            }
+            let first = self.reader.first_leaf_of(after + 1).map_err(damaged)?;
+            let block = Blocks::new(&log, first, &self.chain.domain).next();
+            let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
             let (parts, block) = block.map_err(damaged)?;
             let documents = || {
                 let records = parts.records.iter().map(|entry| &entry.record);
@@ -239,6 +254,7 @@ impl<S: Files + Head> Sealing<S> {
                 all.map(|(name, body, number)| remote::document(name, body, number)).collect()
             };
             self.patiently("filling Hashtable", || self.remote.put(documents())).await?;
+            after = block.header.cleared;
         }
         Ok(())
     }
@@ -276,6 +292,9 @@ impl<S: Files + Head> Sealing<S> {
                 return Ok(());
             }
             for intent in intents {
+                if *self.ended.borrow() {
+                    return Err(Stop::Ended);
+                }
                 self.repeat(intent).await?;
             }
         }

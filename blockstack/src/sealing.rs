@@ -109,6 +109,8 @@ pub(crate) struct Sealing<S> {
     pub(crate) since: Instant,
     /// When Graphstore had nothing more, the last time.
     pub(crate) drained: Instant,
+    /// When Graphstore still had all that it had had, the last time.
+    pub(crate) looked: Instant,
     pub(crate) snapshot_records: u64,
     /// Last record of the last snapshot.
     pub(crate) snapshot: u64,
@@ -120,7 +122,7 @@ impl<S: Files + Head> Sealing<S> {
         let mut stop = match self.recover().await {
             Ok(()) => {
                 self.reader.view.send_modify(|view| view.started = true);
-                match self.go_on().await {
+                match self.seal_until_ended().await {
                     Ok(()) => {
                         self.snapshot_at_end();
                         Stop::Ended
@@ -149,6 +151,21 @@ impl<S: Files + Head> Sealing<S> {
             _ = self.ended.wait_for(|ended| *ended) => None,
             command = self.commands.recv() => command,
         }
+    }
+
+    /// Seals until it is ended, and then what has cleared by then: of what waits, no
+    /// file that is kept, copied or proved knows yet.
+    async fn seal_until_ended(&mut self) -> Result<(), Stop> {
+        self.go_on().await?;
+        if let Seal::Interval { .. } = self.seal {
+            let upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+            self.pull(upto).await?;
+            while !self.waiting.is_empty() {
+                self.make(Wish::default()).await?;
+                self.pull(upto).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn go_on(&mut self) -> Result<(), Stop> {
@@ -201,7 +218,8 @@ impl<S: Files + Head> Sealing<S> {
         let answered = match &outcome {
             Ok(made) => made.clone(),
             Err(Stop::ReadOnly(why)) => Err(Status::failed_precondition(why.clone())),
-            Err(_) => Err(Status::unavailable("sealing has ended")),
+            Err(Stop::Refused(status)) => Err(Status::failed_precondition(status.message())),
+            Err(Stop::Ended) => Err(Status::unavailable("sealing has ended")),
         };
         // Whoever does not wait any more looks at the status.
         let _ = answer.send(answered);
@@ -224,6 +242,9 @@ impl<S: Files + Head> Sealing<S> {
             return Ok(Err(Status::unavailable(error.to_string())));
         }
         loop {
+            if *self.ended.borrow() {
+                return Err(Stop::Ended);
+            }
             self.pull(upto).await?;
             let wanted = wish.stack || wish.change_key || !self.waiting.is_empty();
             if !wanted && made.blocks > 0 {
@@ -304,7 +325,12 @@ impl<S: Files + Head> Sealing<S> {
         let intend = || self.remote.intend(intent.clone(), quiet);
         let stored = match self.patiently("storing an intent", intend).await {
             Err(Stop::Refused(status)) if quiet && status.code() == Code::FailedPrecondition => {
-                return Ok(None);
+                let head = self.patiently("Graphstore", || self.remote.status()).await?;
+                // Something cleared meanwhile; else it will be refused for ever.
+                return match head.number > intent.cleared {
+                    true => Ok(None),
+                    false => Err(Stop::Refused(status)),
+                };
             }
             stored => stored?,
         };

@@ -29,6 +29,8 @@ use crate::store::Files;
 const WAIT_MAX: Duration = Duration::from_secs(8);
 /// How long the newest balances are waited for while a block is being sealed.
 const SEALING_MAX: Duration = Duration::from_millis(500);
+/// Who may wait for old balances at once, the first included: the others are told so.
+pub(crate) const PAST_WAITING_MAX: usize = 8;
 
 /// Blockstack as others see it. Cheap to clone.
 pub struct Service<S> {
@@ -38,6 +40,8 @@ pub struct Service<S> {
     pub(crate) domain: Arc<str>,
     /// Old balances are made one at a time: each takes seconds of a core.
     pub(crate) past: Arc<Semaphore>,
+    /// Who waits for them, and whose are being made.
+    pub(crate) asking: Arc<Semaphore>,
 }
 
 impl<S> Clone for Service<S> {
@@ -48,6 +52,7 @@ impl<S> Clone for Service<S> {
             commands: self.commands.clone(),
             domain: self.domain.clone(),
             past: self.past.clone(),
+            asking: self.asking.clone(),
         }
     }
 }
@@ -112,17 +117,29 @@ impl<S: Files> Service<S> {
             return Ok(Response::new(StateProofReply { proof: None }));
         };
         let height = height.unwrap_or(latest);
-        let is_past = self.reader.head().is_some_and(|head| height != head.height());
-        let _one = match is_past {
-            true => Some(self.past.acquire().await.map_err(|e| Status::internal(e.to_string()))?),
-            false => None,
-        };
-        let found = self.aside(move |reader| reader.proof(of, height)).await?;
+        let at_hand = self.reader.head().is_some_and(|head| {
+            height == head.height() && self.reader.stands_at(head.block.header.cleared)
+        });
+        let turn = if at_hand { None } else { Some(self.turn().await?) };
+        let found = self.aside(move |reader| {
+            // Until it is made: whoever leaves meanwhile does not end it.
+            let _turn = turn;
+            reader.proof(of, height)
+        });
+        let found = found.await?;
         let proof = found.map(|(proof, block)| StateProof {
             proof: proof.to_json().into(),
             block: block.bytes.into(),
         });
         Ok(Response::new(StateProofReply { proof }))
+    }
+
+    /// The turn of one who asks for old balances.
+    async fn turn(&self) -> Result<impl Sized + Send + 'static, Status> {
+        let busy = |_| Status::resource_exhausted("too many ask for old balances; ask again");
+        let place = self.asking.clone().try_acquire_owned().map_err(busy)?;
+        let turn = self.past.clone().acquire_owned().await;
+        Ok((turn.map_err(|e| Status::internal(e.to_string()))?, place))
     }
 
     /// The height of the last block, if possible at a moment when no newer one is
@@ -131,7 +148,7 @@ impl<S: Files> Service<S> {
         let mut view = self.reader.view.subscribe();
         let settled = view.wait_for(|view| {
             let head = view.head.as_ref();
-            head.is_none_or(|head| self.reader.live().number == head.block.header.cleared)
+            head.is_none_or(|head| self.reader.stands_at(head.block.header.cleared))
         });
         let _ = tokio::time::timeout(SEALING_MAX, settled).await;
         self.reader.head().map(|head| head.height())

@@ -18,6 +18,8 @@ use crate::unit::Unit;
 
 /// Bytes in one answer of [`Store::cleared`] or [`Store::intents`], about.
 const ANSWER_BYTES: usize = 4 << 20;
+/// How often what takes many steps is read again when something commits meanwhile.
+const READS_MAX: u32 = 8;
 
 /// Graphstore in a directory. One process at a time: its caller holds the lock.
 #[derive(Clone)]
@@ -193,6 +195,20 @@ impl Tip {
 }
 
 impl Inner {
+    /// What is read in many steps, as it stood at one moment.
+    fn at_one_moment<T>(&self, read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        for _ in 0..READS_MAX {
+            let moment = self.index.moment();
+            let found = read()?;
+            if self.index.moment() == moment {
+                return Ok(found);
+            }
+        }
+        // More is committed than can be read between: that waits for once.
+        let _turn = lock(&self.turn);
+        read()
+    }
+
     fn stored(&self, number: u64) -> Result<Option<Stored>, Error> {
         let Some(place) = self.index.place(number)? else { return Ok(None) };
         let bytes = self.log.read(place)?;
@@ -403,14 +419,16 @@ impl Store for Embedded {
     ) -> Result<Vec<(Address, Balance)>, Error> {
         self.aside(move |inner| {
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            let ids = inner.index.members(unit, after, skip, limit as usize)?;
             let holder = |id: AccountId| {
                 let account = inner.index.account(&id)?.ok_or_else(|| {
                     Error::Broken(format!("the account {id} is not in the index of accounts"))
                 })?;
                 Ok((id.address, account.balance))
             };
-            ids.into_iter().map(holder).collect()
+            inner.at_one_moment(|| {
+                let ids = inner.index.members(unit, after, skip, limit as usize)?;
+                ids.into_iter().map(holder).collect()
+            })
         })
         .await
     }
@@ -492,22 +510,27 @@ impl Store for Embedded {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
     use crate::log::Fault;
     use webwallet_ledger::clear::{Cleared, clear};
     use webwallet_ledger::signature::public_of;
     use webwallet_ledger::{Draft, Request};
 
-    fn payment() -> Batch {
-        let secret = [7; 32];
+    fn payment(number: u64) -> Batch {
+        // Each of a unit of its own.
+        let secret = [number as u8; 32];
         let issuer = Address::of_public(&public_of(&secret));
         let draft = Draft {
             domain: "example.net".into(),
             source: issuer,
-            target: Address::of_public(b"ben"),
+            target: Address::of_public(&number.to_be_bytes()),
             symbol: issuer,
             amount: "1".into(),
-            random: "a payment".into(),
+            random: format!("payment {number}"),
             expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
             active: None,
             credit: None,
@@ -516,10 +539,52 @@ mod tests {
         };
         let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
         let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-        match clear(&request, 1, time, &Loaded::default()).expect("clears") {
+        match clear(&request, number, time, &Loaded::default()).expect("clears") {
             Cleared::Now(record) => Batch::new(vec![Arc::new(record)]),
             Cleared::Before(_) => panic!("nothing has cleared"),
         }
+    }
+
+    /// A list of who holds a unit that is half from before a payment and half from after
+    /// it does not sum to zero.
+    #[tokio::test]
+    async fn what_takes_many_steps_is_read_again_when_something_commits() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Embedded::open(dir.path()).expect("open");
+        let reads = Cell::new(0);
+        let found = store.inner.at_one_moment(|| {
+            reads.set(reads.get() + 1);
+            let before = store.inner.index.place(1)?.is_some();
+            if reads.get() == 1 {
+                let batch = payment(1);
+                // It waits for nothing.
+                let commit =
+                    pin!(store.commit(&batch)).poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(commit, Poll::Ready(Ok(Committed::Yes))));
+            }
+            Ok((before, store.inner.index.place(1)?.is_some()))
+        });
+        assert_eq!((found.expect("read"), reads.get()), ((true, true), 2));
+    }
+
+    /// A full disk, or a server without file descriptors for a moment, once stopped all
+    /// payments for good where the next file of the log was to be begun.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_begun_is_begun_when_it_can() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sizes = Sizes { segment_bytes: 1, ..Sizes::default() };
+        let store = Embedded::open_sized(dir.path(), sizes).expect("open");
+        assert_eq!(store.commit(&payment(1)).await.expect("commit"), Committed::Yes);
+        let next = dir.path().join(format!("log/{:020}.log", 2));
+        std::fs::create_dir(&next).expect("in its way");
+        let failed = store.commit(&payment(2)).await;
+        assert!(matches!(&failed, Err(Error::Unavailable(why)) if why.contains("2.log")));
+        assert_eq!(store.head().await.expect("head").number, 1);
+        std::fs::remove_dir(&next).expect("out of its way");
+        assert_eq!(store.commit(&payment(2)).await.expect("commit"), Committed::Yes);
+        drop(store);
+        let store = Embedded::open_sized(dir.path(), sizes).expect("open");
+        assert_eq!(store.head().await.expect("head").number, 2);
     }
 
     /// A write that failed may or may not be on disk. Going on as if either
@@ -530,7 +595,7 @@ mod tests {
             let dir = tempfile::tempdir().expect("a folder");
             let store = Embedded::open(dir.path()).expect("open");
             *store.inner.log.fault.lock().expect("the fault") = Some(fault);
-            let batch = payment();
+            let batch = payment(1);
             assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "{fault:?}");
             assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "for good");
             assert!(store.head().await.is_err(), "and readiness shows it");

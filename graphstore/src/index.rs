@@ -41,6 +41,7 @@ const MERGES_WAITING_MAX: usize = 4;
 const TABLE_BYTES: u64 = 2 << 20;
 /// Blocks kept in memory for reads.
 const CACHE_BYTES: u64 = 8 << 20;
+const OPEN_FILES_MAX: usize = 256;
 
 /// Address first, so that the accounts of one holder stand together.
 type AccountKey = [u8; 40];
@@ -116,6 +117,8 @@ impl Layer {
 /// What is in memory: newer first.
 #[derive(Default)]
 struct Layers {
+    /// How often it was written to.
+    writes: u64,
     /// Being filled.
     newest: Layer,
     /// Being merged, or merged last: then it serves as a cache.
@@ -198,6 +201,7 @@ impl Index {
             let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
             run.iter().for_each(|(record, place)| layers.newest.add(record, *place));
             layers.newest.units.extend(units);
+            layers.writes += 1;
             for (pointer, lock) in used {
                 layers.newest.set_lock(pointer, lock, false);
             }
@@ -310,6 +314,11 @@ impl Index {
     pub(crate) fn write_intent(&self, height: u64, place: Place) {
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         layers.newest.intents.insert(height, place);
+    }
+
+    /// What is read between two equal answers is of one moment.
+    pub(crate) fn moment(&self) -> u64 {
+        self.layers().writes
     }
 
     fn layers(&self) -> RwLockReadGuard<'_, Layers> {
@@ -491,6 +500,7 @@ impl Tables {
     fn open_there(dir: &Path) -> Result<Tables, Error> {
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
+            .max_cached_files(Some(OPEN_FILES_MAX))
             // Hashes do not compress, and everything is measured by its CPU.
             .journal_compression(CompressionType::None)
             // With two, one spins while the other compacts.

@@ -163,7 +163,9 @@ impl Log {
             return Err(shorter(dir, next, known));
         }
         let file = match segments.is_empty() {
-            true => create(dir, 1, segment_bytes)?,
+            true => {
+                create(dir, 1, segment_bytes).map_err(|e| failed(&path(dir, 1), "create", &e))?
+            }
             false => reopen(dir, tail.0)?,
         };
         let file = Arc::new(file);
@@ -208,7 +210,12 @@ impl Log {
         // its name.
         let full = tail.offset + frame.len() as u64 > self.segment_bytes && tail.offset > 0;
         if full && tail.segment != first {
-            let file = Arc::new(create(&self.dir, first, self.segment_bytes)?);
+            // The file before is whole: with room again, or a file descriptor, it goes on.
+            let file = create(&self.dir, first, self.segment_bytes);
+            let file = Arc::new(file.map_err(|e| {
+                let path = path(&self.dir, first);
+                Error::Unavailable(format!("cannot create {}: {e}", path.display()))
+            })?);
             self.remember(first, file.clone());
             *tail = Tail { file, segment: first, offset: 0 };
         }
@@ -326,17 +333,14 @@ fn reopen(dir: &Path, segment: u64) -> Result<File, Error> {
 }
 
 /// A new file with its space reserved, durable under its name.
-fn create(dir: &Path, segment: u64, bytes: u64) -> Result<File, Error> {
-    let path = path(dir, segment);
-    let make = || {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        file.allocate(bytes)?;
-        file.sync_all()?;
-        File::open(dir)?.sync_all()?;
-        Ok(file)
-    };
-    make().map_err(|e: io::Error| failed(&path, "create", &e))
+fn create(dir: &Path, segment: u64, bytes: u64) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).open(path(dir, segment))?;
+    file.allocate(bytes)?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()?;
+    Ok(file)
 }
 
 /// What the last file of a log is read with.

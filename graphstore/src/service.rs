@@ -9,7 +9,7 @@ use tokio_stream::Stream;
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::replay;
-use webwallet_ledger::{AccountId, Address, Hash, History, Rejection, Request};
+use webwallet_ledger::{AccountId, Address, Hash, History, Lock, Pointer, Rejection, Request};
 use webwallet_proto::engine;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
@@ -30,6 +30,8 @@ const STREAM_ITEMS: u32 = 256;
 const LIST_MAX: u32 = 1_001;
 /// Requests of one stream that wait for their verdict.
 const SUBMITTED_MAX: usize = 256;
+/// How often the unspent outputs of an account that changes meanwhile are read again.
+const UNSPENT_TRIES_MAX: u32 = 8;
 /// The longest wait for the next number: shorter than any caller's patience.
 const WAIT_MS_MAX: u32 = 5_000;
 
@@ -76,26 +78,45 @@ impl<S: Store> Graphstore<S> {
         account: AccountId,
         asked: &OutputsRequest,
     ) -> Result<Vec<Output>, Status> {
-        let mut found = Vec::new();
         let after = match asked.after.as_str() {
-            "" => {
-                // Every output but the newest of its account has been spent.
-                let page = Page { before: 0, skip: 0, limit: 1 };
-                let newest = self.store.outputs(account, page).await.map_err(failure)?;
-                found.extend(newest.into_iter().map(wire_output));
-                None
-            }
+            "" => None,
             after => Some(after.parse().map_err(|_| Status::invalid_argument("after"))?),
         };
         let limit = asked.limit.min(LIST_MAX);
         let skip = u32::try_from(asked.skip).unwrap_or(u32::MAX);
-        let locks = self.store.locks_of(account, after, limit.saturating_add(skip)).await;
-        found.extend(locks.map_err(failure)?.into_iter().map(|(pointer, lock)| Output {
-            pointer: pointer.to_string(),
-            content: lock.to_bytes().into(),
-            number: 0,
-        }));
-        Ok(found.into_iter().skip(skip as usize).take(limit as usize).collect())
+        let locks = async || {
+            let locks = self.store.locks_of(account, after, limit.saturating_add(skip)).await;
+            locks.map_err(failure)
+        };
+        let list = |newest: Option<Output>, locks: Vec<(Pointer, Lock)>| {
+            let locks = locks.into_iter().map(|(pointer, lock)| Output {
+                pointer: pointer.to_string(),
+                content: lock.to_bytes().into(),
+                number: 0,
+            });
+            newest.into_iter().chain(locks).skip(skip as usize).take(limit as usize).collect()
+        };
+        if after.is_some() {
+            return Ok(list(None, locks().await?));
+        }
+        let mut newest = self.newest_of(account).await?;
+        for _ in 0..UNSPENT_TRIES_MAX {
+            let (locks, again) = (locks().await?, self.newest_of(account).await?);
+            // Whoever locks or collects has another output after it: what was moved would
+            // stand in both, or in neither.
+            if again == newest {
+                return Ok(list(newest, locks));
+            }
+            newest = again;
+        }
+        Err(Status::unavailable("the account changes while it is read; ask again"))
+    }
+
+    /// The newest output of an account: every other one has been spent.
+    async fn newest_of(&self, account: AccountId) -> Result<Option<Output>, Status> {
+        let page = Page { before: 0, skip: 0, limit: 1 };
+        let newest = self.store.outputs(account, page).await.map_err(failure)?;
+        Ok(newest.into_iter().next().map(wire_output))
     }
 
     async fn record(&self, number: u64) -> Result<Option<Record>, Status> {

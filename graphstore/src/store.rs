@@ -302,7 +302,7 @@ pub trait Store: Send + Sync + 'static {
     /// used, nothing. What it costs does not grow with the unit.
     fn unit(&self, unit: Address) -> impl Future<Output = Result<Unit, Error>> + Send;
 
-    /// What each account of a unit holds, the issuer's included and those at zero
+    /// What each account of a unit holds at one moment, the issuer's included and those at zero
     /// too, in the order of addresses after this one; of these `skip` are passed
     /// over, and at most `limit` answered. An account stays where it is: whoever
     /// goes on after the last address of a page sees each of those that were

@@ -28,6 +28,8 @@ const BATCH_REQUESTS_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Requests waiting for the writer.
 const QUEUE_REQUESTS_MAX: usize = 8_192;
+/// How far the clock may be behind the last time given before that is said.
+const CLOCK_BEHIND_MAX_MS: i64 = 60_000;
 /// How often a batch whose answer was lost is sent again before the writer
 /// gives up on the engine.
 const UNKNOWN_TRIES_MAX: usize = 10;
@@ -145,8 +147,17 @@ pub(crate) fn start<S: Store>(
     let (number, time) = (head.number, head.time);
     let (told, newest) = watch::channel(number);
     let recent = Arc::new(Recent::default());
-    let writer =
-        Writer { store, domain, clock, number, time, stale: false, told, recent: recent.clone() };
+    let writer = Writer {
+        store,
+        domain,
+        clock,
+        number,
+        time,
+        stale: false,
+        behind: false,
+        told,
+        recent: recent.clone(),
+    };
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || runtime.block_on(writer.run(inbox)))
@@ -162,6 +173,8 @@ struct Writer<S> {
     number: u64,
     /// The last time given.
     time: Option<Time>,
+    /// The clock was behind that, the last time.
+    behind: bool,
     /// A batch went out whose fate was never learnt, or another writer was
     /// there: number and time must be read from the engine.
     stale: bool,
@@ -234,6 +247,14 @@ impl<S: Store> Writer<S> {
     async fn refresh(&mut self) -> Result<(), Error> {
         if self.stale {
             let head = head_of(&*self.store, &self.domain).await?;
+            // Whoever restored it under a living server would have everything after that
+            // cleared a second time.
+            if head.number < self.number {
+                return Err(Error::Broken(format!(
+                    "the store has gone back from record {} to {}; restore the newer one, or run `webwallet rebuild graphstore`",
+                    self.number, head.number
+                )));
+            }
             (self.number, self.time) = (head.number, head.time.max(self.time));
             self.told.send_replace(self.number);
             self.stale = false;
@@ -260,6 +281,15 @@ impl<S: Store> Writer<S> {
         self.refresh().await?;
         let now = (self.clock)().map_err(Error::Unavailable)?;
         let time = now.max(self.time.unwrap_or(now));
+        // Every IOU that has expired by then is refused, and only the log says why.
+        let behind = time.unix_ms() - now.unix_ms() > CLOCK_BEHIND_MAX_MS;
+        if behind && !self.behind {
+            tracing::error!(
+                clock = %now, given = %time,
+                "this machine's clock is behind a time that was given before, and times never go back: what is cleared gets that one until the clock has come there"
+            );
+        }
+        self.behind = behind;
         let (accounts, ious) = touched(jobs);
         let mut loaded = self.store.load(&accounts, &ious).await?;
         let locks: Vec<_> = jobs.iter().flat_map(|job| job.request.collects()).collect();

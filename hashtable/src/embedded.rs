@@ -39,7 +39,7 @@
 //! process 7 MB. `examples/puts.rs` measures it all again.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     path::Path,
     sync::{Arc, OnceLock},
@@ -62,7 +62,7 @@ use webwallet_ledger::Hash;
 
 use crate::{
     store::{Document, Error, Shelf, Store},
-    value::{self, verified},
+    value::{self, has_number, verified},
 };
 
 /// Block cache. Documents are read seldom, and the system's page cache holds
@@ -117,6 +117,12 @@ struct Put {
     done: oneshot::Sender<Result<(), Error>>,
     /// Where its caller waits.
     runtime: Handle,
+}
+
+impl Put {
+    fn records(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.number != 0)
+    }
 }
 
 /// A document as it is kept.
@@ -387,6 +393,12 @@ impl Tables {
         matches!(value, Ok(Some(value)) if verified(shelf, name, &value).is_some())
     }
 
+    /// Whether this record is stored, intact and of this number.
+    fn has(&self, name: Hash, number: u64) -> bool {
+        let value = self.documents.get(key(Shelf::Own, &name));
+        matches!(value, Ok(Some(value)) if has_number(name, &value, number))
+    }
+
     /// Durable when it returns.
     fn commit(&self, batch: OwnedWriteBatch) -> fjall::Result<()> {
         #[cfg(test)]
@@ -415,10 +427,10 @@ impl Writer {
         while let Some(first) = puts.blocking_recv() {
             // On a busy machine whoever woke this thread is about to put more.
             thread::yield_now();
-            let group = arrived(first, &mut puts);
+            let mut group = arrived(first, &mut puts);
             let outcome = match self.stopped.get() {
                 Some(cause) => Err(cause.clone()),
-                None => self.write(&group).map_err(|error| {
+                None => self.take(&mut group).map_err(|error| {
                     tracing::error!(%error, "the hashtable stops writing");
                     self.stopped.get_or_init(|| error.to_string()).clone()
                 }),
@@ -427,20 +439,61 @@ impl Writer {
         }
     }
 
+    /// Writes a group, but for puts of a record whose number another one has; these
+    /// have their answer.
+    fn take(&mut self, group: &mut Vec<Put>) -> fjall::Result<()> {
+        let mut named: HashMap<u64, Hash> = HashMap::new();
+        for put in std::mem::take(group) {
+            match self.other(&put, &named)? {
+                None => {
+                    named.extend(put.records().map(|entry| (entry.number, entry.name)));
+                    group.push(put);
+                }
+                // Whoever does not wait any more has no need to know.
+                Some(number) => drop(put.done.send(Err(Error::Taken(number)))),
+            }
+        }
+        self.write(group)
+    }
+
+    /// The first number in a put that another record has, among those stored and these.
+    fn other(&self, put: &Put, named: &HashMap<u64, Hash>) -> fjall::Result<Option<u64>> {
+        for Entry { name, number, .. } in put.records() {
+            let other = match named.get(number) {
+                Some(other) => other != name,
+                None if *number > self.newest => false,
+                None => {
+                    let there = self.tables.numbers.get(number.to_be_bytes())?;
+                    let other = there.and_then(|there| Hash::from_slice(&there));
+                    other.is_some_and(|other| other != *name && self.tables.has(other, *number))
+                }
+            };
+            if other {
+                return Ok(Some(*number));
+            }
+        }
+        Ok(None)
+    }
+
     fn write(&mut self, group: &[Put]) -> fjall::Result<()> {
         let mut batch = self.tables.database.batch().durability(Some(PersistMode::SyncData));
         let mut newest = self.newest;
         let mut taken = HashSet::new();
         for entry in group.iter().flat_map(|put| &put.entries) {
-            let unseen = entry.number > self.newest;
-            let there = || !unseen && self.tables.holds(entry.shelf, entry.name);
-            if !taken.insert((entry.shelf, entry.name)) || there() {
+            if !taken.insert((entry.shelf, entry.name)) {
                 continue;
             }
-            let key = key(entry.shelf, &entry.name);
-            batch.insert(&self.tables.documents, key, entry.value.as_slice());
-            if entry.number != 0 {
-                batch.insert(&self.tables.numbers, entry.number.to_be_bytes(), entry.name.0);
+            let unseen = entry.number > self.newest;
+            if unseen || !self.tables.holds(entry.shelf, entry.name) {
+                let key = key(entry.shelf, &entry.name);
+                batch.insert(&self.tables.documents, key, entry.value.as_slice());
+            }
+            let number = entry.number.to_be_bytes();
+            let is_numbered = || {
+                Ok::<_, fjall::Error>(self.tables.numbers.get(number)? == Some(entry.name.0.into()))
+            };
+            if entry.number != 0 && (unseen || !is_numbered()?) {
+                batch.insert(&self.tables.numbers, number, entry.name.0);
             }
             newest = newest.max(entry.number);
         }

@@ -197,7 +197,11 @@ impl Shared {
     /// Takes notice of which servers these are, of their settings, and of what
     /// they may have lost.
     async fn look_at(&self, connection: &Connection) -> RedisResult<()> {
-        let look = look::at(connection, &self.shown).await?;
+        let was_sound = {
+            let last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+            !last.servers.is_empty() && last.faults.is_empty()
+        };
+        let look = look::at(connection, &self.shown, was_sound).await?;
         let mut get = cmd("GET");
         get.arg(self.key("format"));
         let format = connection.ask(vec![get]).await?;

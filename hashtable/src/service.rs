@@ -165,6 +165,7 @@ fn status(engine: &str, error: Error) -> Status {
     tracing::error!(error = chain, "hashtable");
     match error {
         Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
+        Error::Taken(_) => Status::failed_precondition(error.to_string()),
         Error::Stopped(_) => webwallet_proto::engine::missing(engine, "the store does not write"),
         Error::Engine(_) => webwallet_proto::engine::missing(engine, "the store failed"),
     }

@@ -88,6 +88,12 @@ pub enum Error {
     /// given, until its operator has mended that.
     #[error("the store does not write: {0}")]
     Stopped(String),
+    /// Another record has this number: two histories meet, and one of them goes on
+    /// from where it has gone back to. Nothing of the call is stored.
+    #[error(
+        "record {0} is another one here: Graphstore has gone back; restore the newer one, or run `webwallet rebuild graphstore`"
+    )]
+    Taken(u64),
     /// The engine failed.
     #[error("the engine failed")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -111,7 +117,8 @@ pub trait Store: Send + Sync + 'static {
     /// - **Atomic** for each document together with its number, not for the
     ///   whole call: after an error, or when the future is dropped, any of them
     ///   may be stored. Send the same again.
-    /// - **Trusted**: the number. Nothing else; a [`Document`] proves its name.
+    /// - **Trusted**: the number, unless another record has it: [`Error::Taken`].
+    ///   Nothing else; a [`Document`] proves its name.
     fn put(&self, documents: Vec<Document>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The exact bytes stored under each name, in the order asked; `None` where

@@ -1,7 +1,7 @@
 //! How a document is kept, in every engine: SHA3-256 of its whole bytes, then
 //! the bytes. Its name covers `data` alone.
 
-use webwallet_ledger::{Hash, Supplied, document};
+use webwallet_ledger::{Hash, Record, Supplied, document};
 
 use crate::store::{Document, Shelf};
 
@@ -15,6 +15,13 @@ pub(crate) fn of(document: &Document) -> Vec<u8> {
     value.extend_from_slice(&checksum.0);
     value.extend_from_slice(document.bytes());
     value
+}
+
+/// Whether what stands under a name is intact and has this number: a number in an
+/// index that is damaged is nobody's.
+pub(crate) fn has_number(name: Hash, value: &[u8], number: u64) -> bool {
+    let bytes = verified(Shelf::Own, name, value);
+    bytes.is_some_and(|bytes| Record::parse(bytes).map_or(true, |record| record.number == number))
 }
 
 /// The bytes in a value, if they are what was put there under this name.

@@ -14,7 +14,7 @@ use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
-    transport::{Server, server::TcpIncoming},
+    transport::Server,
 };
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -24,6 +24,7 @@ use tower::Service;
 
 use crate::{
     FILE_DESCRIPTOR_SET,
+    incoming::{SILENCE_MAX, incoming},
     link::{
         CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, Link, PING_ANSWERED_WITHIN, PING_EVERY,
         STREAM_WINDOW_BYTES,
@@ -131,8 +132,6 @@ impl Services {
         let reflection = reflection.build_v1()?.max_decoding_message_size(QUESTION_BYTES_MAX);
         self.routes.add_service(health).add_service(reflection);
 
-        let incoming =
-            TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING_EVERY));
         let server = match self.tls.server() {
             Some(tls) => Server::builder().tls_config(tls)?,
             None => Server::builder(),
@@ -149,7 +148,7 @@ impl Services {
             // default of 20 would cut its connection and fail the others.
             .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
             .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(incoming, shutdown)
+            .serve_with_incoming_shutdown(incoming(listener, SILENCE_MAX), shutdown)
             .await?;
         Ok(())
     }

@@ -12,13 +12,14 @@ use crate::world::{Engines, neo4j_emptied, redis_emptied};
 /// Where the stores of a server are.
 pub struct Deployment<'e> {
     folder: TempDir,
-    engines: Option<(&'e webwallet_engines::Redis, &'e webwallet_engines::Neo4j)>,
+    redis: Option<&'e webwallet_engines::Redis>,
+    neo4j: Option<&'e webwallet_engines::Neo4j>,
 }
 
 impl<'e> Deployment<'e> {
     /// Everything in the data directory.
     pub fn embedded() -> Deployment<'e> {
-        Deployment { folder: tempfile::tempdir().expect("a folder"), engines: None }
+        Deployment { folder: tempfile::tempdir().expect("a folder"), redis: None, neo4j: None }
     }
 
     /// Documents in this Redis, clearing in this Neo4j.
@@ -26,12 +27,22 @@ impl<'e> Deployment<'e> {
         redis: &'e webwallet_engines::Redis,
         neo4j: &'e webwallet_engines::Neo4j,
     ) -> Deployment<'e> {
-        Deployment { engines: Some((redis, neo4j)), ..Deployment::embedded() }
+        Deployment { redis: Some(redis), neo4j: Some(neo4j), ..Deployment::embedded() }
+    }
+
+    /// The same data directory, and clearing in the Neo4j of another.
+    pub fn clearing_as(self, other: &Deployment<'e>) -> Deployment<'e> {
+        Deployment { neo4j: other.neo4j, ..self }
+    }
+
+    /// The same data directory, and documents in the Redis of another.
+    pub fn keeping_as(self, other: &Deployment<'e>) -> Deployment<'e> {
+        Deployment { redis: other.redis, ..self }
     }
 
     /// Its name in what the tests print.
     pub fn name(&self) -> &'static str {
-        if self.engines.is_some() { "Redis and Neo4j" } else { "embedded" }
+        if self.redis.is_some() { "Redis and Neo4j" } else { "embedded" }
     }
 
     /// For what else a test needs.
@@ -63,19 +74,22 @@ impl<'e> Deployment<'e> {
 
     fn configure(&self, command: &mut Command) {
         command.arg("--data").arg(self.data());
-        if let Some((redis, neo4j)) = self.engines {
+        if let Some(redis) = self.redis {
+            command.args(["--redis", &redis.url]);
+        }
+        if let Some(neo4j) = self.neo4j {
             let password = self.folder.path().join("neo4j-password");
             std::fs::write(&password, &neo4j.password).expect("written");
-            command.args(["--redis", &redis.url, "--neo4j", &neo4j.uri]);
+            command.args(["--neo4j", &neo4j.uri]);
             command.env("WEBWALLET_NEO4J_PASSWORD_FILE", password);
         }
     }
 
     /// Loses a store, as `webwallet rebuild` names it. The server is stopped.
     pub fn lose(&self, store: &str) {
-        match (store, self.engines) {
-            ("hashtable", Some((redis, _))) => redis_emptied(redis),
-            ("graphstore", Some((_, neo4j))) => neo4j_emptied(neo4j),
+        match (store, self.redis, self.neo4j) {
+            ("hashtable", Some(redis), _) => redis_emptied(redis),
+            ("graphstore", _, Some(neo4j)) => neo4j_emptied(neo4j),
             _ => std::fs::remove_dir_all(self.data().join(store)).expect("removed"),
         }
         if store == "log" {

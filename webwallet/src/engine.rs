@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use webwallet_blockstack::{Folder, LogKey, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
-use webwallet_hashtable::{Redis, RedisSettings};
+use webwallet_hashtable::{Redis, RedisSettings, Store as _};
 use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
 
 use crate::clock::{self, Clock};
@@ -39,6 +39,20 @@ pub enum Refused {
     /// The engine asks for one, or one was meant to be given.
     #[error("the file {0} holds no password: one line of text is needed")]
     Password(PathBuf),
+    /// Payments would be forgotten, and their numbers given again.
+    #[error(
+        "{folder} has records up to {left}, and the {engine} in its place up to {number}: bring them over, first with `webwallet rebuild graphstore --neo4j URL` (without --redis), then with `webwallet rebuild hashtable --neo4j URL --redis URL`"
+    )]
+    LeftBehind {
+        /// The folder of the store in the data directory.
+        folder: PathBuf,
+        /// Its last record.
+        left: u64,
+        /// What is used instead.
+        engine: &'static str,
+        /// The last record there.
+        number: u64,
+    },
     /// The key that the log was meant to be signed with.
     #[error("the log key {0} is not there; without --log-key the data directory has one")]
     NoKey(PathBuf),
@@ -48,7 +62,7 @@ pub enum Refused {
 pub fn hashtable(data: &Data) -> anyhow::Result<webwallet_hashtable::Embedded> {
     let folder = data.hashtable();
     let store = webwallet_hashtable::Embedded::open(&folder);
-    Ok(store.map_err(|why| refused("Hashtable", "in", folder.display(), why))?)
+    Ok(store.map_err(|why| refused("Hashtable", "in", folder.display(), chain(why)))?)
 }
 
 /// The store of Hashtable on a Redis.
@@ -68,7 +82,7 @@ pub async fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
 pub fn graphstore(data: &Data) -> anyhow::Result<webwallet_graphstore::Embedded> {
     let folder = data.graphstore();
     let store = webwallet_graphstore::Embedded::open(&folder);
-    Ok(store.map_err(|why| refused("Graphstore", "in", folder.display(), why))?)
+    Ok(store.map_err(|why| refused("Graphstore", "in", folder.display(), chain(why)))?)
 }
 
 /// The store of Graphstore on a Neo4j. From now on, whoever cleared there before
@@ -93,6 +107,38 @@ pub fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
     let (url, user) = without_user(url);
     let user = user.unwrap_or_else(|| NEO4J_USER.to_owned());
     Ok(Some(Settings { url, user, password: password.unwrap_or_default() }))
+}
+
+/// That nothing has cleared in the stores of a data directory that the engines in
+/// their place have not. `cleared` and `stored` are the last records of these; what is
+/// not in use has none.
+///
+/// # Errors
+/// [`Refused::LeftBehind`], or a store cannot be read.
+pub async fn nothing_is_left_behind(
+    data: &Data,
+    cleared: Option<u64>,
+    stored: Option<u64>,
+) -> anyhow::Result<()> {
+    if let Some(number) = cleared
+        && data.graphstore().exists()
+    {
+        let left = graphstore(data)?.head().await?.number;
+        if left > number {
+            let folder = data.graphstore();
+            return Err(Refused::LeftBehind { folder, left, engine: "Neo4j", number }.into());
+        }
+    }
+    if let Some(number) = stored
+        && data.hashtable().exists()
+    {
+        let left = hashtable(data)?.highest().await?;
+        if left > number {
+            let folder = data.hashtable();
+            return Err(Refused::LeftBehind { folder, left, engine: "Redis", number }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Graphstore over its store, clearing from now on.
@@ -153,6 +199,11 @@ pub fn clock_of(config: &Config) -> Clock {
         }
         None => clock::system(),
     }
+}
+
+/// An error with what led to it: an operator has to know which file it was.
+fn chain(why: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(why))
 }
 
 fn refused(store: &'static str, at: &str, place: impl Display, why: impl Display) -> Refused {

@@ -1,4 +1,4 @@
-//! `webwallet fsck`: are the stores whole, and do they say the same?
+//! `webwallet fsck`: are the three stores whole, and do they say the same?
 //!
 //! Every record is read from both stores and cleared once more by the rules; what
 //! Graphstore holds of accounts, chains and IOUs must be what comes out. It reads
@@ -8,8 +8,10 @@
 //! Signatures are not checked again: that is what the audit of the log is for.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use serde::Serialize;
+use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Page, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
@@ -50,17 +52,20 @@ pub struct Summary {
     pub findings: BTreeMap<&'static str, u64>,
 }
 
-/// Looks at both stores and tells every finding as it comes.
+/// Looks at both stores, and at the log in its folder if there is one, and tells every
+/// finding as it comes.
 ///
 /// # Errors
 /// A store does not answer.
 pub async fn check(
     graph: &impl Graph,
     documents: &impl Documents,
+    log: Option<&Path>,
     domain: &str,
     mut tell: impl FnMut(&Finding) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
-    let mut check = Check { graph, documents, domain, books: Books::default(), found: Vec::new() };
+    let (books, names) = (Books::default(), BTreeMap::new());
+    let mut check = Check { graph, documents, domain, books, names, found: Vec::new() };
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut told = |found: &mut Vec<Finding>| -> anyhow::Result<()> {
         for finding in found.drain(..) {
@@ -89,6 +94,11 @@ pub async fn check(
     check.locks().await?;
     check.units().await?;
     check.sums();
+    if let Some(folder) = log
+        && let Err(why) = check.log(folder).await?
+    {
+        check.find("F-LOG", None, format!("the log's files are damaged: {why}"));
+    }
     let highest = documents.highest().await?;
     // Asked for again: a server may have cleared meanwhile.
     let last = graph.head().await?.number;
@@ -109,6 +119,8 @@ struct Check<'a, G, D> {
     documents: &'a D,
     domain: &'a str,
     books: Books,
+    /// What Graphstore calls its records.
+    names: BTreeMap<u64, Hash>,
     found: Vec<Finding>,
 }
 
@@ -190,6 +202,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 self.find("F-NUMBER", Some(number), "Graphstore has no record of this number");
                 continue;
             };
+            self.names.insert(number, stored.hash);
             if self.graph.named(stored.hash).await?.is_none_or(|named| named.number != number) {
                 let detail = format!("Graphstore does not find record {} by its name", stored.hash);
                 self.find("F-NAME", Some(number), detail);
@@ -445,6 +458,42 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 sum = sum.wrapping_add(mark(&placed.pointer.to_string(), placed.number, &bytes));
             }
         }
+    }
+
+    /// That the published log is of these records and of the blocks that Graphstore
+    /// knows: nothing is sealed over another one. What is wrong with its files.
+    async fn log(&mut self, folder: &Path) -> anyhow::Result<Result<(), String>> {
+        let log = match LogFolder::open(folder) {
+            Ok(log) => log,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
+        for leaf in log.leaves() {
+            let leaf = leaf.map_err(|why| why.to_string()).and_then(|(index, bytes)| {
+                Leaf::parse(&bytes, self.domain).map_err(|why| format!("leaf {index}: {why}"))
+            });
+            match leaf {
+                Err(why) => return Ok(Err(why)),
+                Ok(Leaf::Record(entry)) => {
+                    let Record { number, hash, .. } = entry.record;
+                    if self.names.get(&number) != Some(&hash) {
+                        let detail = format!("the log has {hash} as this record, Graphstore not");
+                        self.find("F-LOG", Some(number), detail);
+                    }
+                }
+                Ok(Leaf::Block(block)) => {
+                    let height = block.header.height;
+                    let intent = self.graph.intents(height, 1).await?.into_iter().next();
+                    if intent
+                        .is_none_or(|intent| intent.height != height || intent.block != block.bytes)
+                    {
+                        let detail = format!("the log's block {height} is none of Graphstore's");
+                        self.find("F-LOG", None, detail);
+                    }
+                }
+                Ok(Leaf::Genesis(_) | Leaf::Keys(_) | Leaf::Stack(_)) => {}
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// What everybody holds of a unit, and what is locked, is what its issuer owes.

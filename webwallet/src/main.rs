@@ -14,6 +14,7 @@ mod config;
 mod conflict;
 mod data;
 mod demo;
+mod descriptors;
 mod document;
 mod engine;
 mod events;

@@ -1,6 +1,8 @@
 //! `webwallet fsck` and `webwallet rebuild`: what an operator does with the stores
 //! of a server that is stopped.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
@@ -94,18 +96,34 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
         let (data, redis, neo4j) = opened.await?;
         let data = data.as_ref();
         let here = || data.context("no data directory");
+        let hashtable = || {
+            let data = here()?;
+            engine::hashtable(data).with_context(|| aside("hashtable", &data.hashtable()))
+        };
+        let graphstore = || {
+            let data = here()?;
+            engine::graphstore(data).with_context(|| aside("graphstore", &data.graphstore()))
+        };
         match (neo4j, redis) {
             (Some(graph), Some(documents)) => work.on(&config, data, graph, documents).await,
-            (Some(graph), None) => work.on(&config, data, graph, engine::hashtable(here()?)?).await,
-            (None, Some(documents)) => {
-                work.on(&config, data, engine::graphstore(here()?)?, documents).await
-            }
-            (None, None) => {
-                let graph = engine::graphstore(here()?)?;
-                work.on(&config, data, graph, engine::hashtable(here()?)?).await
-            }
+            (Some(graph), None) => work.on(&config, data, graph, hashtable()?).await,
+            (None, Some(documents)) => work.on(&config, data, graphstore()?, documents).await,
+            (None, None) => work.on(&config, data, graphstore()?, hashtable()?).await,
         }
     })
+}
+
+/// The published log of a data directory: before the first block there is none.
+fn log_of(data: &Path) -> Option<PathBuf> {
+    Some(data.join("log")).filter(|log| log.join("checkpoint").exists())
+}
+
+/// What helps where a store cannot even be opened.
+fn aside(store: &str, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "if its files are damaged: mv {folder} {folder}.damaged, and `webwallet rebuild {store}` makes it anew"
+    )
 }
 
 impl Work {
@@ -120,6 +138,16 @@ impl Work {
             Work::Fsck { json } => look(config, &graph, &documents, json).await,
             Work::Rebuild { lost, json } => {
                 let data = data.context("no data directory")?;
+                // What it is made of must be all there is.
+                let cleared = match config.neo4j.is_some() && lost != Lost::Graphstore {
+                    true => Some(graph.head().await?.number),
+                    false => None,
+                };
+                let stored = match config.redis.is_some() && lost != Lost::Hashtable {
+                    true => Some(documents.highest().await?),
+                    false => None,
+                };
+                engine::nothing_is_left_behind(data, cleared, stored).await?;
                 let (what, count) = lost.rebuild(config, data, graph, documents).await?;
                 output::line(match json {
                     true => serde_json::json!({ "rebuilt": what.0, what.1: count.to_string() })
@@ -147,7 +175,8 @@ async fn look(
         };
         Ok(output::line(line)?)
     };
-    let summary = fsck::check(graph, documents, &config.domain, tell).await?;
+    let log = log_of(&config.data);
+    let summary = fsck::check(graph, documents, log.as_deref(), &config.domain, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
         false => format!(
@@ -171,10 +200,9 @@ impl Lost {
         documents: impl Documents,
     ) -> anyhow::Result<((&'static str, &'static str), u64)> {
         let domain = &config.domain;
-        // Before the first block there is no log, and nothing in it is missing.
-        let log = || match data.log().join("checkpoint").exists() {
-            true => LogFolder::open(&data.log()).map(Some).context("the log cannot be read"),
-            false => Ok(None),
+        let log = || {
+            let log = log_of(data.path()).map(|folder| LogFolder::open(&folder));
+            log.transpose().context("the log cannot be read")
         };
         match self {
             Lost::Hashtable => {

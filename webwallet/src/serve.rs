@@ -19,12 +19,14 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
 use webwallet_blockstack::{Blockstack, Folder};
-use webwallet_hashtable::Redis;
+use webwallet_graphstore::Store as _;
+use webwallet_hashtable::{Redis, Store as _};
 use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
 use webwallet_proto::link::Link;
 use webwallet_proto::serve::Services;
@@ -36,7 +38,7 @@ use crate::config::{self, Config, Flags, Role, Sealing};
 use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
-use crate::{engine, logs, output, refill};
+use crate::{descriptors, engine, logs, output, refill};
 
 /// How long a service may take to answer a gateway.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -47,8 +49,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Runs `webwallet serve` until a signal ends it.
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
-    let config = config::load(flags)?;
+    let mut config = config::load(flags)?;
     logs::start(&config.log)?;
+    config.limits.connections_max = descriptors::room_for(config.limits.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // Before the start, so that no signal finds the default answer to it.
@@ -109,6 +112,7 @@ pub struct Server {
     /// Verifier key of the log, where this process signs it.
     key: Option<String>,
     stop: CancellationToken,
+    drain_timeout: Duration,
     listeners: JoinSet<()>,
 }
 
@@ -138,6 +142,7 @@ impl Server {
             blockstack: None,
             key: None,
             stop: CancellationToken::new(),
+            drain_timeout: config.limits.drain_timeout(),
             listeners: JoinSet::new(),
         };
         // Before the services: they look up what they count when they start.
@@ -152,12 +157,23 @@ impl Server {
         };
         match config.role {
             Role::All => {
-                let redis = engine::redis(config).await?;
+                let (redis, neo4j) = (engine::redis(config).await?, engine::neo4j(config).await?);
+                if let Some(data) = &server.data {
+                    let cleared = match &neo4j {
+                        Some(neo4j) => Some(neo4j.head().await?.number),
+                        None => None,
+                    };
+                    let stored = match &redis {
+                        Some(redis) => Some(redis.highest().await?),
+                        None => None,
+                    };
+                    engine::nothing_is_left_behind(data, cleared, stored).await?;
+                }
                 let hashtable = match redis.clone() {
                     None => embedded(webwallet_hashtable::server(server.hashtable()?)),
                     Some(redis) => embedded(webwallet_hashtable::server(redis)),
                 };
-                let graphstore = match engine::neo4j(config).await? {
+                let graphstore = match neo4j {
                     None => embedded(engine::start(server.graphstore()?, config).await?),
                     Some(neo4j) => embedded(engine::start(neo4j, config).await?),
                 };
@@ -382,8 +398,10 @@ impl Server {
         }
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
-        if let Some(blockstack) = self.blockstack {
-            blockstack.stop().await;
+        if let Some(blockstack) = self.blockstack
+            && timeout(self.drain_timeout, blockstack.stop()).await.is_err()
+        {
+            tracing::warn!("a block was not sealed within the drain time; the next start goes on");
         }
         if let Some(data) = self.data {
             data.keep_locked();

@@ -309,6 +309,13 @@ async fn stores_that_went_back_are_not_sealed_over() {
     assert_eq!(status(&mut running).await.read_only, None);
     assert_eq!(stores.lock().numbers.len(), 3);
     running.blockstack.stop().await;
+    // Also where a payment came in while it was filled, and the rest never did.
+    let gone = stores.lock().numbers.remove(&1).expect("a name");
+    stores.lock().documents.remove(&gone);
+    let running = stores.start(dir.path()).await;
+    assert_eq!(stores.lock().numbers.get(&1), Some(&gone));
+    assert!(stores.lock().documents.contains_key(&gone));
+    running.blockstack.stop().await;
     // Another key must not sign this log.
     std::fs::rename(dir.path().join("log-key"), dir.path().join("old")).expect("moved");
     let mut running = stores.start(dir.path()).await;
@@ -319,6 +326,41 @@ async fn stores_that_went_back_are_not_sealed_over() {
     let running = stores.start(dir.path()).await;
     assert_eq!(running.blockstack.read_only(), None);
     running.blockstack.stop().await;
+}
+
+/// Whoever restores Graphstore from a backup under a living log would have money spent
+/// twice, and numbers given twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graphstore_that_goes_back_under_a_living_log_is_noticed() {
+    let quiet = Duration::from_secs(3600);
+    for seal in [Seal::Manual, Seal::Interval { records: Duration::ZERO, quiet }] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let stores = Stores::default();
+        let mut running = stores.start_with(dir.path(), seal, 20).await;
+        for _ in 0..2 {
+            stores.pay_often(1);
+            self::seal(&mut running, false).await.expect("sealed");
+        }
+        {
+            let mut inner = stores.lock();
+            inner.records.pop();
+            inner.intents.pop();
+            inner.trimmed = 1;
+        }
+        if matches!(seal, Seal::Manual) {
+            // Once this never ended.
+            let refused = self::seal(&mut running, false).await.expect_err("refused");
+            assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
+        }
+        let mut view = status(&mut running).await;
+        let started = std::time::Instant::now();
+        while view.read_only.is_none() && started.elapsed() < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            view = status(&mut running).await;
+        }
+        assert!(view.read_only.is_some(), "{view:?}");
+        running.blockstack.stop().await;
+    }
 }
 
 /// A payment at that moment must not keep the log from growing ever again.

@@ -22,6 +22,9 @@ const ANSWER_BYTES: usize = 4 << 20;
 /// Records or intents fetched at a time: the largest records are 60 KiB.
 const STEP: u32 = 64;
 
+/// How often a page is read again when something commits meanwhile.
+const READS_MAX: u32 = 8;
+
 /// Outputs of one account at most: they share the number's lower half.
 pub(super) const CHAIN_MAX: u64 = 1 << 31;
 
@@ -220,8 +223,18 @@ impl Inner {
             .param("after", after.as_ref().map_or("", Address::as_str))
             .param("skip", integer(skip))
             .param("limit", limit);
-        let rows = self.bolt.read(asked).await?;
-        rows.iter().map(|row| Ok((parsed(row, "address")?, balance(row)?))).collect()
+        let mut before = self.head().await?.number;
+        for _ in 0..READS_MAX {
+            let rows = self.bolt.read(asked.clone()).await?;
+            // What is committed while Neo4j reads is seen in part (it isolates no reads).
+            let after = self.head().await?.number;
+            if after == before {
+                let holder = |row| Ok((parsed(row, "address")?, balance(row)?));
+                return rows.iter().map(holder).collect();
+            }
+            before = after;
+        }
+        Err(Error::Unavailable("the unit changes while it is read; ask again, or for less".into()))
     }
 
     pub(super) async fn outputs(

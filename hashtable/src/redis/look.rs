@@ -43,8 +43,13 @@ pub(super) struct Seen {
     pub keys: u64,
 }
 
-/// Asks every server that takes writes.
-pub(super) async fn at(connection: &Connection, address: &str) -> RedisResult<Look> {
+/// Asks every server that takes writes. `was_sound`: at the last look nothing was
+/// wrong with them.
+pub(super) async fn at(
+    connection: &Connection,
+    address: &str,
+    was_sound: bool,
+) -> RedisResult<Look> {
     let mut commands = vec![cmd("INFO"), cmd("DBSIZE"), command_info("WAITAOF")];
     commands.extend(SETTINGS.iter().map(|(name, ..)| {
         let mut get = cmd("CONFIG");
@@ -55,7 +60,7 @@ pub(super) async fn at(connection: &Connection, address: &str) -> RedisResult<Lo
     for (node, answers) in connection.each(&commands).await? {
         // On a Cluster it says which node.
         let address = if node.is_empty() { address.to_owned() } else { format!("redis://{node}") };
-        look.add(&address, connection.is_cluster(), answers)?;
+        look.add(&address, connection.is_cluster(), was_sound, answers)?;
     }
     Ok(look)
 }
@@ -67,7 +72,13 @@ fn command_info(name: &str) -> Cmd {
 }
 
 impl Look {
-    fn add(&mut self, address: &str, cluster: bool, answers: Vec<Value>) -> RedisResult<()> {
+    fn add(
+        &mut self,
+        address: &str,
+        cluster: bool,
+        was_sound: bool,
+        answers: Vec<Value>,
+    ) -> RedisResult<()> {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or(Value::Nil);
         let info = InfoDict::from_redis_value(next())?;
@@ -81,6 +92,19 @@ impl Look {
             self.fault(
                 format!("role is {}", text("role")),
                 format!("the server at {address} takes no writes; give the address of its primary"),
+            );
+        }
+        // Told to keep a file while it runs, Redis writes a first one of all it holds; until
+        // that is whole, a restart reads none of it. (One that began with a file writes its
+        // first new one likewise, and loses nothing.)
+        let count = |key: &str| info.get::<u64>(key).unwrap_or_default();
+        let writes = count("aof_rewrite_in_progress") + count("aof_rewrite_scheduled") > 0;
+        if writes && count("aof_base_size") == 0 && !was_sound {
+            self.fault(
+                "the append-only file is being begun".to_owned(),
+                format!(
+                    "until it is whole, a crash loses all that is put; that ends by itself: redis-cli -u {address} INFO persistence"
+                ),
             );
         }
         for (name, good, danger) in SETTINGS {

@@ -1,8 +1,9 @@
 //! The one task that writes.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use ::redis::{RedisResult, Value, cmd};
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use webwallet_ledger::Hash;
 
@@ -64,8 +65,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut puts: mpsc::Receiver<Put>) {
         let group = arrived(first, &mut puts);
         let outcome = shared.write(&group).await;
         for put in group {
+            let outcome = match &outcome {
+                Ok(taken) => put
+                    .entries
+                    .iter()
+                    .find(|entry| taken.contains(&entry.name))
+                    .map_or(Ok(()), |entry| Err(Error::Taken(entry.number))),
+                Err(error) => Err(again(error)),
+            };
             // Whoever does not wait any more has no need to know.
-            let _ = put.done.send(outcome.as_ref().map(|_| ()).map_err(again));
+            let _ = put.done.send(outcome);
         }
     }
 }
@@ -75,6 +84,7 @@ fn again(error: &Error) -> Error {
     match error {
         Error::Damaged(name) => Error::Damaged(*name),
         Error::Stopped(why) => Error::Stopped(why.clone()),
+        Error::Taken(number) => Error::Taken(*number),
         Error::Engine(cause) => Error::Engine(cause.to_string().into()),
     }
 }
@@ -95,7 +105,8 @@ fn arrived(first: Put, puts: &mut mpsc::Receiver<Put>) -> Vec<Put> {
 }
 
 impl Shared {
-    async fn write(&self, group: &[Put]) -> Result<(), Error> {
+    /// Writes a group, and names the records whose number another one has.
+    async fn write(&self, group: &[Put]) -> Result<HashSet<Hash>, Error> {
         if let Some(faults) = self.faults() {
             return Err(Error::Stopped(faults));
         }
@@ -112,19 +123,20 @@ impl Shared {
         // The settings may have changed with the connection.
         match (outcome, self.faults()) {
             (Err(error), _) => Err(engine(error)),
-            (Ok(()), Some(faults)) => Err(Error::Stopped(faults)),
-            (Ok(()), None) => {
+            (Ok(_), Some(faults)) => Err(Error::Stopped(faults)),
+            (Ok(taken), None) => {
                 metrics::histogram!("webwallet_hashtable_commit_seconds").record(begun.elapsed());
                 metrics::counter!("webwallet_hashtable_commits_total").increment(1);
                 metrics::counter!("webwallet_hashtable_documents_total")
                     .increment(entries.len() as u64);
-                Ok(())
+                Ok(taken)
             }
         }
     }
 
-    /// Durable when it returns.
-    async fn store(&self, entries: &[&Entry]) -> RedisResult<()> {
+    /// Durable when it returns, but for the numbers of those whose names it returns:
+    /// these are of other records.
+    async fn store(&self, entries: &[&Entry]) -> RedisResult<HashSet<Hash>> {
         let records = || entries.iter().filter(|entry| entry.number != 0);
         let documents = entries.iter().map(|entry| {
             let mut set = cmd("SET");
@@ -133,7 +145,7 @@ impl Shared {
         });
         let numbers = records().map(|entry| {
             let mut set = cmd("SET");
-            set.arg(self.number_key(entry.number)).arg(entry.name.to_string());
+            set.arg(self.number_key(entry.number)).arg(entry.name.to_string()).arg("NX");
             set
         });
         let highest = records().map(|entry| entry.number).max().map(|number| {
@@ -142,10 +154,48 @@ impl Shared {
             raise
         });
         let stages = vec![documents.collect(), numbers.collect(), highest.into_iter().collect()];
-        let answers = self.commit(stages).await?;
-        let there = entries.iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Nil));
+        let mut answers = self.commit(stages).await?.into_iter();
+        let there = entries.iter().zip(&mut answers).filter(|(_, answer)| *answer == Value::Nil);
         let there: Vec<&Entry> = there.map(|(entry, _)| *entry).collect();
-        self.mend(&there).await
+        let numbered = records().zip(answers).filter(|(_, answer)| *answer == Value::Nil);
+        let numbered: Vec<&Entry> = numbered.map(|(entry, _)| *entry).collect();
+        self.mend(&there).await?;
+        let names = self.values(numbered.iter().map(|entry| self.number_key(entry.number))).await?;
+        let others = numbered.iter().zip(names).filter_map(|(entry, name)| {
+            let name = name?;
+            (entry.name.to_string().as_bytes() != &name[..]).then_some((*entry, name))
+        });
+        self.contest(others.collect()).await
+    }
+
+    /// Names the records among these whose number another one has: what stands under it
+    /// is in the index. A number in there that is nobody's is given to them.
+    async fn contest(&self, entries: Vec<(&Entry, Bytes)>) -> RedisResult<HashSet<Hash>> {
+        let other = |text: &Bytes| std::str::from_utf8(text).ok()?.parse::<Hash>().ok();
+        let keys = entries.iter().map(|(_, there)| self.key(String::from_utf8_lossy(there)));
+        let values = self.values(keys).await?;
+        let (mut taken, mut replaced) = (HashSet::new(), Vec::new());
+        for ((entry, there), value) in entries.into_iter().zip(values) {
+            let value = value.unwrap_or_default();
+            match other(&there) {
+                Some(name) if value::has_number(name, &value, entry.number) => {
+                    taken.insert(entry.name);
+                }
+                _ => {
+                    let mut replace = cmd("EVAL");
+                    let key = self.number_key(entry.number);
+                    replace
+                        .arg(REPLACE)
+                        .arg(1)
+                        .arg(key)
+                        .arg(&there[..])
+                        .arg(entry.name.to_string());
+                    replaced.push(replace);
+                }
+            }
+        }
+        self.commit(vec![replaced]).await?;
+        Ok(taken)
     }
 
     /// Reads back what was there before, and replaces what is damaged.

@@ -7,7 +7,7 @@ use std::{collections::HashSet, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use webwallet_hashtable::{Document, Embedded, Redis, RedisSettings, Store};
+use webwallet_hashtable::{Document, Embedded, Error, Redis, RedisSettings, Store};
 use webwallet_ledger::hash::Types;
 use webwallet_ledger::{Hash, Supplied};
 
@@ -71,6 +71,7 @@ macro_rules! conformance {
                 a_put_that_nobody_waits_for_does_no_harm
                 nothing_is_evicted
                 records_are_read_by_number_up_to_the_first_gap
+                a_number_stays_that_of_its_record
                 what_is_supplied_is_kept_apart_from_records
             }
         }
@@ -305,6 +306,30 @@ async fn what_is_supplied_is_kept_apart_from_records<E: Engine>(engine: E) {
     store.put(vec![other.clone()]).await.expect("stored");
     assert_eq!(store.supplied(other.name()).await.expect("readable"), None);
     assert_eq!(store.numbered(6, 10).await.expect("numbered"), [own, other]);
+}
+
+/// A Graphstore that went back to an older backup gives numbers again: what it clears
+/// then was spent before, and must not be answered as cleared.
+async fn a_number_stays_that_of_its_record(engine: impl Engine) {
+    let store = engine.open().await;
+    let first = record(1);
+    store.put(vec![first.clone(), record(3)]).await.expect("put");
+    drop(store);
+    let store = engine.open().await;
+    let other = with_meta("of another history", "{}", 1);
+    let fresh = record(4);
+    let (refused, taken, repeated) = tokio::join!(
+        store.put(vec![record(2), other.clone()]),
+        store.put(vec![fresh.clone()]),
+        store.put(vec![first.clone()]),
+    );
+    assert!(matches!(refused, Err(Error::Taken(1))), "{refused:?}");
+    taken.and(repeated).expect("others are none the worse");
+    let refused = store.put(vec![other]).await;
+    assert!(matches!(refused, Err(Error::Taken(1))), "also the second time: {refused:?}");
+    store.put(vec![record(2)]).await.expect("put");
+    let names = [first, record(2), record(3), fresh].map(|record| record.name());
+    assert_eq!(store.names(0, 10).await.expect("names"), names);
 }
 
 /// Whoever rebuilds a lost store reads this one by number: a gap passed over

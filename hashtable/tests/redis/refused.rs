@@ -36,8 +36,44 @@ async fn settings_that_lose_documents_are_refused_by_name() {
         say(&server, "FLUSHALL");
         // The command it names is the one that helps.
         say(&server, &mends);
+        until_whole(&server).await;
         assert!(!open(&server.url).await.name().contains("lossy"));
     }
+}
+
+/// Waits for the file that Redis begins when it is told to keep one.
+async fn until_whole(server: &webwallet_engines::Redis) {
+    loop {
+        let info = say(server, "INFO persistence");
+        let info: String = redis::from_redis_value(info).expect("text");
+        if info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whoever has just run the command that a refusal names has no file yet: what was
+/// confirmed until it is whole would be gone after a crash.
+#[tokio::test]
+async fn a_first_append_only_file_is_waited_for() {
+    let server = private();
+    say(&server, "CONFIG SET appendonly no");
+    for key in 0..50 {
+        say(&server, &format!("SET filler:{key} x"));
+    }
+    // Two seconds for them all.
+    say(&server, "CONFIG SET rdb-key-save-delay 40000");
+    say(&server, "CONFIG SET appendonly yes");
+    let refused = try_open(&server.url, false).await.err().expect("refused").to_string();
+    assert!(refused.contains("the append-only file is being begun"), "{refused}");
+    until_whole(&server).await;
+    let store = open(&server.url).await;
+    store.put(vec![record(1)]).await.expect("stored");
+    // A new file in place of one that is there loses nothing, and stops nobody.
+    say(&server, "BGREWRITEAOF");
+    store.put(vec![record(2)]).await.expect("stored meanwhile");
+    open(&server.url).await;
 }
 
 #[tokio::test]
@@ -75,6 +111,7 @@ async fn a_setting_that_goes_bad_stops_puts_until_it_is_mended() {
         assert!(matches!(&unready, Error::Stopped(why) if why.contains(&what)), "{unready:?}");
         assert!(got(&store, &record(1)).await.expect("reads go on").is_some());
         say(&server, &format!("CONFIG SET {setting} {good}"));
+        until_whole(&server).await;
         store.get(&[]).await.expect("ready again");
         store.put(vec![record(2)]).await.expect("stored again");
     }

@@ -368,6 +368,99 @@ fn fsck_names_what_is_missing() {
     assert_eq!(lines.last().expect("a summary")["findings"]["F-MISSING"], 12);
 }
 
+/// A server that outgrew its own files: what had cleared and was not sealed yet was once
+/// forgotten on the way, and its numbers were given again.
+#[test]
+fn a_server_is_brought_to_other_engines_with_all_that_has_cleared() {
+    let engines = Engines::empty();
+    let there = engines.deployment();
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 6);
+    seal(&server);
+    live(&server.url(), 6, 3);
+    let records = |server: &Process| -> Vec<Answer> {
+        (1..=9).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect()
+    };
+    let before = records(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let refused = |stores: &Deployment<'_>, arguments: &[&str], parts: &[&str]| {
+        let output = stores.command(arguments).output().expect("it runs");
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
+    };
+    let done = |stores: &Deployment<'_>, arguments: &[&str]| {
+        let output = stores.command(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    };
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let commands = ["records up to 9", "rebuild graphstore", "rebuild hashtable"];
+    // The graph first, out of all that is here; then the documents, out of log and graph.
+    let stores = stores.keeping_as(&there);
+    refused(&stores, &serve, &commands);
+    let stores = stores.clearing_as(&there);
+    refused(&stores, &serve, &commands);
+    refused(&stores, &["rebuild", "graphstore"], &commands);
+    refused(&stores, &["rebuild", "hashtable"], &commands);
+    let stores = stores.keeping_as(&Deployment::embedded());
+    done(&stores, &["rebuild", "graphstore"]);
+    let stores = stores.keeping_as(&there);
+    done(&stores, &["rebuild", "hashtable"]);
+    done(&stores, &["fsck"]);
+    let server = stores.serve(&[]);
+    assert_eq!(records(&server), before);
+    // Nothing waits in a store alone when a server has ended: what it clears is sealed.
+    live(&server.url(), 9, 1);
+    assert_eq!(server.terminate(), Some(0));
+    let server = stores.serve(&["--seal", "manual"]);
+    assert_eq!(get(&agent(), &server.url(), "/transaction/10/receipt").status, 200);
+}
+
+/// Whoever mixed up a backup is told by the command that looks, not by a server that does
+/// not clear any more.
+#[test]
+fn fsck_holds_the_log_against_the_stores() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let (data, old) = (stores.data(), stores.folder().join("old"));
+    let copied = |from: &Path, to: &Path| {
+        let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("it runs");
+        assert!(copied.success());
+    };
+    copied(&data, &old);
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 3, 4);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let found = || {
+        let output = stores.command(&["fsck", "--json"]).output().expect("it runs");
+        let lines = text(&output.stdout).lines();
+        let lines: Vec<Value> =
+            lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        (output.status.code(), lines.last().expect("a summary")["findings"].clone())
+    };
+    assert_eq!(found(), (Some(0), serde_json::json!({})));
+    // Of the bundles of the first leaves the longest is the one that is read.
+    let bundles = std::fs::read_dir(data.join("log/tile/entries/000.p")).expect("listed");
+    let bundles = bundles.map(|entry| entry.expect("an entry").path());
+    let size = |path: &PathBuf| std::fs::metadata(path).expect("there").len();
+    let whole = bundles.max_by_key(size).expect("one");
+    let bytes = std::fs::read(&whole).expect("read");
+    std::fs::write(&whole, [&bytes[..bytes.len() - 1], b"!"].concat()).expect("written");
+    assert_eq!(found(), (Some(1), serde_json::json!({ "F-LOG": 1 })));
+    std::fs::write(&whole, &bytes).expect("written");
+    for store in ["graphstore", "hashtable"] {
+        std::fs::rename(data.join(store), stores.folder().join(store)).expect("moved");
+        copied(&old.join(store), &data.join(store));
+    }
+    // Four records and their block.
+    assert_eq!(found(), (Some(1), serde_json::json!({ "F-LOG": 5 })));
+}
+
 /// A key that leaks is replaced; whoever holds the old one can still follow.
 #[test]
 fn a_rotated_log_key_is_followed_from_the_old_one() {
