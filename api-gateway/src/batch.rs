@@ -15,7 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt as _, unfold};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use webwallet_ledger::request::{Refusal, Request, body_too_large};
 use webwallet_ledger::{Code, Rejection};
@@ -100,21 +100,36 @@ fn items(
         body: Option<Body>,
         splitter: Splitter,
         place: Place,
+        /// When the request that is held in part has to be whole: what never ends
+        /// would keep the room of others for a byte now and then.
+        until: Option<Instant>,
+        /// Nothing more of the body can be told apart.
+        broken: bool,
+        /// A request was refused, and nothing after it is wanted.
         stopped: Arc<AtomicBool>,
     }
     let place = gateway.bodies().place();
-    let splitter = Splitter::default();
-    let reading =
-        Reading { gateway, client, first: true, body: Some(body), splitter, place, stopped };
+    let reading = Reading {
+        gateway,
+        client,
+        first: true,
+        body: Some(body),
+        splitter: Splitter::default(),
+        place,
+        until: None,
+        broken: false,
+        stopped,
+    };
     unfold(reading, |mut reading| async {
         loop {
-            if reading.stopped.load(Ordering::Relaxed) {
+            if reading.broken || reading.stopped.load(Ordering::Relaxed) {
                 // Who still sends hears why only if it is let send; who does not, is not waited for.
                 let within = reading.gateway.limits().body_read_timeout();
                 let _ = timeout(within, body::discard(reading.body.take()?, 0)).await;
                 return None;
             }
             if let Some(piece) = reading.splitter.next() {
+                reading.until = None;
                 if let Some(client) = reading.client.as_ref().filter(|_| !reading.first) {
                     client.turn().await;
                 }
@@ -126,7 +141,7 @@ fn items(
                     }
                     Piece::TooLarge(bytes) => Err(body_too_large(bytes).into()),
                     Piece::Broken(why) => {
-                        reading.stopped.store(true, Ordering::Relaxed);
+                        reading.broken = true;
                         Err(Rejection::new(Code::Malformed, "", why).into())
                     }
                 };
@@ -135,8 +150,15 @@ fn items(
             }
             // Blanks and what is too long are not held.
             reading.place.keep(reading.splitter.holds());
-            let within = reading.gateway.limits().body_read_timeout();
-            let more = match timeout(within, body::next(reading.body.as_mut()?)).await {
+            let latest = Instant::now() + reading.gateway.limits().body_read_timeout();
+            let until = match reading.splitter.holds() {
+                0 => {
+                    reading.until = None;
+                    latest
+                }
+                _ => *reading.until.get_or_insert(latest),
+            };
+            let more = match timeout_at(until, body::next(reading.body.as_mut()?)).await {
                 Ok(Ok(Some(bytes))) => reading.place.take(bytes.len()).map(|()| Some(bytes)),
                 Ok(more) => more,
                 Err(_) => Err(Problem::new(Other::Unavailable, "the body does not go on")),

@@ -53,7 +53,8 @@ pub struct Limits {
     /// `idle_timeout_ms`.
     pub header_read_timeout_ms: u64,
     /// Milliseconds from the headers of a request to the end of its body; of a
-    /// batch, from one part of it to the next.
+    /// batch, from the beginning of each of its requests to its end, and as long
+    /// between two of them.
     pub body_read_timeout_ms: u64,
     /// Milliseconds a connection stays open without a request, or with an answer
     /// that comes as it is made and is not read.

@@ -717,6 +717,41 @@ async fn what_a_batch_does_not_hold_takes_no_room() {
     }
 }
 
+/// A request that comes byte by byte would keep the room of others for ever; a batch may last all the same.
+#[tokio::test]
+async fn each_request_of_a_batch_has_its_time_and_no_more() {
+    let limits = Limits { body_read_timeout_ms: 2_000, ..Limits::default() };
+    let server = listen(limits).await;
+    let (pause, bytes) = (Duration::from_millis(300), issue(person(1), person(2), "1", 1));
+    let halves = bytes.split_at(bytes.len() / 2);
+    let mut lasting = server.connect().await;
+    lasting.write_all(BATCH).await.expect("sent");
+    for _ in 0..5 {
+        for half in [halves.0, &[halves.1, b"\n"].concat()] {
+            lasting.write_all(&chunk(half)).await.expect("sent");
+            tokio::time::sleep(pause).await;
+        }
+    }
+    lasting.write_all(&chunk(b"")).await.expect("sent");
+    let answer = read_to_end(&mut lasting).await;
+    assert_eq!(answer.matches(",\"data\":").count(), 5, "{answer}");
+
+    let (mut answer, mut endless) = server.connect().await.into_split();
+    let sending = tokio::spawn(async move {
+        endless.write_all(BATCH).await.expect("sent");
+        while endless.write_all(&chunk(b"x")).await.is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    });
+    let mut ended = Vec::new();
+    // What was still sent when the server closed may come back as a reset.
+    drop(timeout(PATIENCE, answer.read_to_end(&mut ended)).await.expect("in time"));
+    let ended = String::from_utf8_lossy(&ended);
+    assert!(ended.contains("\"code\":\"unavailable\""), "{ended}");
+    drop(answer);
+    timeout(PATIENCE, sending).await.expect("cut in time").expect("sent");
+}
+
 /// Answers that nobody reads hold what is to go into them, and so room of others.
 #[tokio::test]
 async fn a_batch_whose_answers_are_not_read_is_cut() {

@@ -154,6 +154,19 @@ async fn what_is_no_batch_is_refused_as_a_whole_and_what_breaks_off_says_where()
     assert_eq!(statuses(&answered), [201, 503]);
 }
 
+/// Payments before the mistake that are passed over in silence are taken for paid.
+#[tokio::test]
+async fn what_stands_before_a_broken_array_is_answered_and_so_is_the_break() {
+    for mode in ["", "?mode=stop"] {
+        let server = Deployment::new();
+        let [alice, bob] = [1, 2].map(person);
+        let good = (1..=3).map(|n| issue(alice, bob, "1", n)).collect::<Vec<_>>().join(&b',');
+        let body = [b"[", &good[..], b",,"].concat();
+        let answered = lines(send(&server, mode, body.into()).await).await;
+        assert_eq!(statuses(&answered), [201, 201, 201, 400], "{mode}");
+    }
+}
+
 /// A server that must not clear any more says so to a batch that is under way, too.
 #[tokio::test]
 async fn a_batch_ends_where_the_server_becomes_read_only() {
