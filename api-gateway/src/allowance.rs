@@ -1,10 +1,10 @@
 //! How many IOUs a second may clear of one source, and in one unit.
 //!
-//! Counted is what clears, or would in a rehearsal, and nothing else. A repeat
-//! is no load that its source made: everybody can read what has cleared, and
-//! post it again. And what is refused costs nothing to make: anybody can sign an
-//! IOU in any unit without having any of it. Were these counted, anybody could
-//! use up what is another's.
+//! Counted is what clears, and nothing else. A repeat is no load that its source
+//! made: everybody can read what has cleared, and post it again. Nor is a
+//! rehearsal: whoever was handed an IOU can rehearse it for ever. And what is
+//! refused costs nothing to make: anybody can sign an IOU in any unit without
+//! having any of it. Were these counted, anybody could use up what is another's.
 //!
 //! So a request *holds* what it needs while it is decided, and it comes back
 //! when nothing cleared. Nobody is refused for what is only held: he waits the
@@ -225,7 +225,7 @@ impl Held {
         self.0.is_some()
     }
 
-    /// The request clears, or would: it counts.
+    /// The request clears: it counts.
     pub(crate) fn count(mut self) {
         if let Some((limited, shares)) = self.0.take() {
             limited.decide(&shares, true);

@@ -34,9 +34,9 @@ pub struct Limits {
     /// second. A line of a batch after the first is a request, and waits for its
     /// turn.
     pub requests_per_second_per_client_max: u32,
-    /// IOUs a second that clear, or would in a rehearsal, of one source, with a
-    /// burst of the same size; 0 = as many as come. One more is refused as
-    /// `rate_limited`. Each gateway counts for itself.
+    /// IOUs a second that clear of one source, with a burst of the same size;
+    /// 0 = as many as come. One more is refused as `rate_limited`, in a rehearsal
+    /// too, which counts for nobody. Each gateway counts for itself.
     pub ious_per_second_per_source_max: u32,
     /// The same in one unit, whoever pays.
     pub ious_per_second_per_issuer_max: u32,
