@@ -1,7 +1,7 @@
 //! `POST /transaction`: one request from its bytes to its record.
 //! `GET /transaction/{name}`: the record again, for ever.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -29,8 +29,11 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// What a client would like, and what was done of it (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// The longest wait for a receipt: less than the time an answer may take.
+/// The longest wait for a receipt.
 const WAIT_SECONDS_MAX: u64 = 8;
+/// What is kept of a request's time for the answer, once a wait for its receipt was
+/// in vain: an answer that came late would not say that the request has cleared.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Clear a request
 ///
@@ -38,7 +41,8 @@ const WAIT_SECONDS_MAX: u64 = 8;
 /// IOU hashes is the idempotency key, for ever: a repeat, in any order and with any signatures,
 /// is answered with the same record, status 200 and `Idempotent-Replayed: true`.
 /// The body is read as JSON also where Content-Type is `text/plain` or absent.
-/// With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most) until the record is sealed, and then has its receipt.
+/// With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most, or as long as this server's time for an answer lets it) until the
+/// record is sealed, and then has its receipt; `Preference-Applied` says the wait that was granted.
 /// With `dry_run=true` nothing clears: the answer is the outputs that the request would leave now, or the refusal it would get.
 #[utoipa::path(
     post,
@@ -51,10 +55,12 @@ const WAIT_SECONDS_MAX: u64 = 8;
     request_body(content = schema::Transaction, description = "1 to 100 signed IOUs in at most 128 KiB"),
     responses(
         (status = 201, description = "Cleared; with `receipt` where it was waited for", body = schema::ClearedAnswer,
-            headers(("Location" = String, description = "`/transaction/{hash}`"))),
+            headers(("Location" = String, description = "`/transaction/{hash}`"),
+                ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),
         (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatOrRehearsal,
             headers(("Idempotent-Replayed" = String, description = "`true`"),
-                ("Location" = String, description = "`/transaction/{hash}`"))),
+                ("Location" = String, description = "`/transaction/{hash}`"),
+                ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not known: send the same bytes again", body = schema::Problem,
             content_type = "application/problem+json",
@@ -65,6 +71,7 @@ pub(crate) async fn post_transaction(
     State(gateway): State<Gateway>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let began = Instant::now();
     let dry_run = Query::parse(request.uri().query(), &["dry_run"])?.flag("dry_run")?;
     media::check_body(request.headers())?;
     let wait = wait(request.headers());
@@ -80,6 +87,8 @@ pub(crate) async fn post_transaction(
     // Also for a repeat: the first time may have ended between the two stores,
     // and no good answer leaves before both have the record.
     gateway.stores().put(&record).await?;
+    let left = gateway.limits().request_timeout().saturating_sub(began.elapsed() + ANSWERED_WITHIN);
+    let wait = wait.map(|wait| wait.min(left.as_secs())).filter(|wait| *wait > 0);
     let Some(wait) = wait else { return Ok(cleared(&record, replayed, None)) };
     // It has cleared, whatever becomes of the wait for its receipt.
     let receipt = gateway.prover().receipt(record.number, Duration::from_secs(wait)).await;

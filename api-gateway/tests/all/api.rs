@@ -666,6 +666,13 @@ async fn a_record_that_is_not_sealed_yet_says_so() {
         assert_eq!(paid.status, StatusCode::CREATED, "{wait}");
         assert_eq!(paid.header("preference-applied"), applied, "{wait}");
     }
+    // Nor because the server has less time than was wished for: it would be answered too late to say that it has cleared.
+    for (request_timeout_ms, applied) in [(5_500, Some("wait=4")), (1_900, None)] {
+        let hasty = Deployment::with(Limits { request_timeout_ms, ..Limits::default() });
+        let paid = hasty.send(request("wait=8", issue(alice, bob, "10", 1))).await;
+        assert_eq!(paid.status, StatusCode::CREATED);
+        assert_eq!(paid.header("preference-applied"), applied, "{request_timeout_ms} ms");
+    }
     let receipt = server.get("/transaction/1/receipt").await;
     // A cache must not give the JSON of one reader to another who wants the text.
     assert_eq!(receipt.header("vary"), Some("Accept"));

@@ -434,7 +434,8 @@ export interface paths {
          *     IOU hashes is the idempotency key, for ever: a repeat, in any order and with any signatures,
          *     is answered with the same record, status 200 and `Idempotent-Replayed: true`.
          *     The body is read as JSON also where Content-Type is `text/plain` or absent.
-         *     With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most) until the record is sealed, and then has its receipt.
+         *     With `Prefer: wait=2` the answer waits up to 2 seconds (8 at most, or as long as this server's time for an answer lets it) until the
+         *     record is sealed, and then has its receipt; `Preference-Applied` says the wait that was granted.
          *     With `dry_run=true` nothing clears: the answer is the outputs that the request would leave now, or the refusal it would get.
          */
         post: operations["post_transaction"];
@@ -2629,6 +2630,8 @@ export interface operations {
                     "Idempotent-Replayed"?: string;
                     /** @description `/transaction/{hash}` */
                     Location?: string;
+                    /** @description `wait=2`: the seconds that the answer would wait for the receipt */
+                    "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2640,6 +2643,8 @@ export interface operations {
                 headers: {
                     /** @description `/transaction/{hash}` */
                     Location?: string;
+                    /** @description `wait=2`: the seconds that the answer would wait for the receipt */
+                    "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
                 content: {
