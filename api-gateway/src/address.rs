@@ -2,6 +2,8 @@
 //! came about.
 //!
 //! An unknown address is no refusal: anybody may make one, and it holds nothing.
+//! But while the stores disagree, nothing here is answered: what Graphstore holds
+//! then may be long past.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -36,7 +38,7 @@ use crate::schema;
         (status = 200, description = "Its accounts; none for an unknown address", body = schema::AddressAnswer,
             headers(("Link" = String, description = "`rel=\"next\"`, where there is more"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_address(
@@ -62,6 +64,7 @@ pub(crate) async fn get_address(
         skip,
         limit: limit + 1,
     };
+    gateway.prover().permit().await?;
     let mut accounts = gateway.stores().accounts(call).await?;
     let more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
@@ -100,7 +103,7 @@ pub(crate) async fn get_address(
         (status = 200, description = "Outputs; none for an unknown account", body = schema::OutputsAnswer,
             headers(("Link" = String, description = "`rel=\"next\"`, where there is more"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_unspent(
@@ -129,7 +132,7 @@ pub(crate) async fn get_unspent(
         (status = 200, description = "Outputs; none for an unknown account", body = schema::OutputsAnswer,
             headers(("Link" = String, description = "`rel=\"next\"`, where there is more"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_history(
@@ -170,6 +173,7 @@ async fn outputs(
         limit: limit + 1,
         after,
     };
+    gateway.prover().permit().await?;
     let mut outputs = gateway.stores().outputs(call).await?;
     let more = outputs.len() > limit as usize;
     outputs.truncate(limit as usize);

@@ -1,5 +1,8 @@
 //! `GET /events`: what clears, in the order of its numbers, for programs that
 //! follow it: page by page, or as a stream that goes on where it was cut.
+//!
+//! While the stores disagree, nobody knows whether more has cleared than Graphstore
+//! has: then no page is empty, and no stream is silent.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +13,6 @@ use bytes::Bytes;
 use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Form};
 use crate::feed::{Event, HISTORY_RECORDS, Reader};
@@ -34,7 +36,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
 /// after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
 /// number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
-/// nothing twice. A reader that is slow is given all of it, later.
+/// nothing twice. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
+/// an empty page or a stream comes the refusal, and streams end.
 #[utoipa::path(
     get,
     path = "/events",
@@ -50,7 +53,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
             (String = "text/event-stream"),
         )),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_events(
@@ -73,13 +76,17 @@ pub(crate) async fn get_events(
         }
         None => after,
     };
+    gateway.prover().permit().await?;
     let reader = gateway.feed().follow(after).await?;
-    Ok(stream(reader, gateway.draining().clone()))
+    Ok(stream(gateway, reader))
 }
 
 /// Reads on while it is sent: a page of the largest records is 60 MB.
 async fn page(gateway: Gateway, after: u64, limit: u32) -> Result<Response, Problem> {
     let first = piece(&gateway, after, limit).await?;
+    if first.is_empty() {
+        gateway.prover().permit().await?;
+    }
     let rest = move |(first, after, left): (Option<Vec<Event>>, u64, u32)| {
         let gateway = gateway.clone();
         async move {
@@ -114,24 +121,25 @@ async fn piece(gateway: &Gateway, after: u64, left: u32) -> Result<Vec<Event>, P
     records.iter().map(Event::of).collect()
 }
 
-/// Ends when the server does, and when its reader leaves.
-fn stream(reader: Reader, draining: CancellationToken) -> Response {
+/// Ends when the server does, when its reader leaves, and when nothing may clear.
+fn stream(gateway: Gateway, reader: Reader) -> Response {
     // The first id is of an event without data, which no reader is shown; but
     // one that is cut before the first event goes on from here.
     let opening = format!("retry: {RETRY_MS}\nid: {}\n\n", reader.after());
-    let next = |(opening, mut reader, draining): (Option<String>, Reader, CancellationToken)| async move {
+    let next = |(opening, mut reader, gateway): (Option<String>, Reader, Gateway)| async move {
         let piece = match opening {
             Some(opening) => Bytes::from(opening),
-            None => draining.run_until_cancelled(news(&mut reader)).await?,
+            None => gateway.draining().run_until_cancelled(news(&gateway, &mut reader)).await??,
         };
-        Some((Ok(piece), (None, reader, draining)))
+        Some((Ok(piece), (None, reader, gateway)))
     };
-    answer::lasting(Form::Events, unfold((Some(opening), reader, draining), next))
+    answer::lasting(Form::Events, unfold((Some(opening), reader, gateway), next))
 }
 
-/// The next piece of a stream: events, or a word that there are none.
-async fn news(reader: &mut Reader) -> Bytes {
-    match timeout(SILENCE_MAX, reader.next()).await {
+/// The next piece of a stream: events, or a word that there are none; nothing where
+/// that cannot be said.
+async fn news(gateway: &Gateway, reader: &mut Reader) -> Option<Bytes> {
+    Some(match timeout(SILENCE_MAX, reader.next()).await {
         Ok(Ok(events)) => {
             let mut piece = Vec::new();
             for Event { number, json } in &events {
@@ -145,6 +153,9 @@ async fn news(reader: &mut Reader) -> Bytes {
             sleep(AGAIN_AFTER).await;
             Bytes::from_static(b": a store does not answer\n\n")
         }
-        Err(_) => Bytes::from_static(b":\n\n"),
-    }
+        Err(_) => {
+            gateway.prover().permit().await.ok()?;
+            Bytes::from_static(b":\n\n")
+        }
+    })
 }

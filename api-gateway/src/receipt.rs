@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use webwallet_ledger::Hash;
 use webwallet_ledger::receipt::Receipt;
+use webwallet_ledger::{Hash, Record};
 use webwallet_proto::blockstack::v1 as wire;
 
 use crate::answer::{self, Form};
@@ -18,7 +18,8 @@ use crate::media;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::transaction;
+use crate::stores::Key;
+use crate::transaction::{self, Name};
 
 /// Seconds after which a record that is not sealed yet should be.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -27,6 +28,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 ///
 /// A `.tlog-proof` file (c2sp.org/tlog-proof@v1): the record, its inclusion proof and the signed checkpoint.
 /// Anybody can verify it offline with the verifier key. With `Accept: application/json` the same as JSON.
+/// What is sealed has its receipt also while nothing clears (`read_only`).
 #[utoipa::path(
     get,
     path = "/transaction/{name}/receipt",
@@ -41,7 +43,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
             headers(("Retry-After" = String, description = "seconds"))),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store or the log did not answer; or whether it has cleared is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_receipt(
@@ -51,13 +53,23 @@ pub(crate) async fn get_receipt(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
-    let record = transaction::find(&gateway, &query::segment(name)?).await?;
-    match gateway.prover().receipt(record.number, Duration::ZERO).await? {
-        Some(receipt) if media::prefers_json(&headers) => {
+    let name = transaction::named(&query::segment(name)?)?;
+    let record = match name {
+        Name::Hash(hash) => gateway.stores().record(Key::Record(hash)).await?,
+        Name::Number(number) => gateway.stores().record(Key::Number(number)).await?,
+        Name::Beyond => None,
+    };
+    let receipt = match &record {
+        Some(record) => gateway.prover().receipt(record.number, Duration::ZERO).await?,
+        None => forgotten(&gateway, &name).await?,
+    };
+    match (receipt, record) {
+        (Some(receipt), _) if media::prefers_json(&headers) => {
             Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
         }
-        Some(receipt) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
-        None => {
+        (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
+        (None, None) => Err(gateway.absent(transaction::nothing()).await),
+        (None, Some(record)) => {
             let state = schema::NotSealed {
                 state: "cleared".to_owned(),
                 number: record.number.to_string(),
@@ -67,6 +79,25 @@ pub(crate) async fn get_receipt(
             Ok(response)
         }
     }
+}
+
+/// The receipt of a record that Graphstore does not know: put back from an older
+/// backup, it has forgotten what the log has sealed.
+async fn forgotten(gateway: &Gateway, name: &Name) -> Result<Option<wire::Receipt>, Problem> {
+    let (number, hash) = match name {
+        Name::Number(number) => (*number, None),
+        Name::Hash(hash) => {
+            let kept = gateway.stores().document(hash).await?;
+            match kept.and_then(|body| Record::parse(&body).ok()) {
+                Some(record) => (record.number, Some(hash)),
+                None => return Ok(None),
+            }
+        }
+        Name::Beyond => return Ok(None),
+    };
+    let receipt = gateway.prover().receipt(number, Duration::ZERO).await?;
+    // What is kept may never have cleared: then another record has its number.
+    Ok(receipt.filter(|receipt| hash.is_none_or(|hash| receipt.hash[..] == hash.0)))
 }
 
 /// The receipt as JSON; the record in it is the stored document, byte for byte.

@@ -241,31 +241,18 @@ pub(crate) async fn get_transaction(
     Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
 }
 
-/// The record of a name, from the one who decided.
-pub(crate) async fn find(gateway: &Gateway, name: &str) -> Result<Cleared, Problem> {
-    let key = match named(name)? {
-        Name::Hash(hash) => Key::Record(hash),
-        Name::Number(number) => Key::Number(number),
-        Name::Beyond => return Err(nothing()),
-    };
-    match gateway.stores().record(key).await? {
-        Some(record) => Ok(record),
-        None => Err(gateway.absent(nothing()).await),
-    }
-}
-
-fn nothing() -> Problem {
+pub(crate) fn nothing() -> Problem {
     Problem::new(Other::NotFound, "no such record has been cleared here")
 }
 
 /// The two names of a record; a number beyond all numbers is a name of none.
-enum Name {
+pub(crate) enum Name {
     Hash(Hash),
     Number(u64),
     Beyond,
 }
 
-fn named(text: &str) -> Result<Name, Problem> {
+pub(crate) fn named(text: &str) -> Result<Name, Problem> {
     if let Ok(hash) = text.parse() {
         return Ok(Name::Hash(hash));
     }

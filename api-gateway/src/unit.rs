@@ -1,7 +1,7 @@
 //! `GET /unit/{unit}` and its holders: how much there is of a unit, and who has it.
 //!
 //! An unknown unit is no refusal: any address may issue one, and there is nothing
-//! of it yet.
+//! of it yet. While the stores disagree, nothing here is answered, as of addresses.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -30,7 +30,7 @@ use crate::schema;
     responses(
         (status = 200, description = "What there is of it now", body = schema::UnitAnswer),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_unit(
@@ -40,6 +40,7 @@ pub(crate) async fn get_unit(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let unit = address_of("the path", &query::segment(unit)?)?;
+    gateway.prover().permit().await?;
     let graph::UnitReply { supply, locked, credit, accounts } =
         gateway.stores().unit(&unit).await?;
     let (unit, accounts) = (unit.to_string(), accounts.to_string());
@@ -65,7 +66,7 @@ pub(crate) async fn get_unit(
         (status = 200, description = "Its accounts; none of an unknown unit", body = schema::HoldersAnswer,
             headers(("Link" = String, description = "`rel=\"next\"`, where there is more"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_holders(
@@ -84,6 +85,7 @@ pub(crate) async fn get_holders(
     };
     // One more than is shown tells whether there is more.
     let call = graph::HoldersRequest { unit: unit.to_string(), after, skip, limit: limit + 1 };
+    gateway.prover().permit().await?;
     let mut holders = gateway.stores().holders(call).await?;
     let more = holders.len() > limit as usize;
     holders.truncate(limit as usize);

@@ -6,8 +6,11 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use webwallet_api_gateway::{Limits, schema};
 use webwallet_ledger::{Hash, document};
+use webwallet_proto::blockstack::v1::Receipt;
 
-use crate::standin::{self, DOMAIN, Deployment, body, documented, draft, issue, person, time};
+use crate::standin::{
+    self, Books, DOMAIN, Deployment, body, documented, draft, issue, person, time,
+};
 
 #[tokio::test]
 async fn a_request_clears_and_its_repeat_is_answered_with_the_same_bytes() {
@@ -639,6 +642,67 @@ async fn while_stores_disagree_nothing_is_said_to_be_absent() {
         let answer = behind.get(path).await;
         assert_eq!((answer.code().as_str(), answer.status.as_u16()), ("read_only", 503), "{path}");
     }
+}
+
+/// Whoever is told an old balance has what he was paid since, as it seems, no more; or still has what he has spent.
+#[tokio::test]
+async fn while_stores_disagree_nothing_old_is_said_to_be_current() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    server.post(issue(alice, bob, "10", 1)).await;
+    let (of, unit) = (bob.address, alice.address);
+    let current = [
+        format!("/address/{of}"),
+        format!("/address/{of}?counter={unit}"),
+        format!("/address/{of}/outputs/unspent?counter={unit}"),
+        format!("/address/{of}/outputs/history?counter={unit}"),
+        format!("/unit/{unit}"),
+        format!("/unit/{unit}/holders"),
+        "/events?after=1".to_owned(),
+    ];
+    for path in &current {
+        assert_eq!(server.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    *server.stores.read_only.lock().expect("lock") = Some("Graphstore is behind".into());
+    // What the log has said is not taken for true any longer.
+    assert_eq!(server.get("/readyz").await.code(), "unavailable");
+    for path in &current {
+        assert_eq!(server.get(path).await.code(), "read_only", "{path}");
+    }
+    let stream = Request::get("/events").header("accept", "text/event-stream");
+    let stream = server.send(stream.body(Body::empty()).expect("a request")).await;
+    assert_eq!(stream.code(), "read_only");
+    // What has cleared has cleared.
+    for path in ["/events", "/transaction/1"] {
+        assert_eq!(server.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+/// The proof of a payment is its holder's, whatever Graphstore was put back from.
+#[tokio::test]
+async fn what_is_sealed_is_proven_though_graphstore_has_forgotten_it() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    let cleared = server.post(issue(alice, bob, "10", 1)).await;
+    let by_hash = format!("{}/receipt", cleared.header("location").expect("a location"));
+    let kept: Vec<_> = server.stores.documents.lock().expect("lock").keys().cloned().collect();
+    let seal = |hash: Vec<u8>| {
+        let text = "a receipt".to_owned();
+        let receipt = Receipt { number: 1, hash: hash.into(), text, ..Receipt::default() };
+        *server.stores.sealed.lock().expect("lock") = vec![receipt];
+    };
+    seal(kept[0].clone());
+    *server.stores.books.lock().expect("lock") = Books::default();
+    *server.stores.read_only.lock().expect("lock") = Some("Graphstore is behind".into());
+    assert_eq!(server.get("/readyz").await.code(), "unavailable");
+    for path in ["/transaction/1/receipt", &by_hash] {
+        let receipt = server.get(path).await;
+        assert_eq!((receipt.status, &receipt.body[..]), (StatusCode::OK, &b"a receipt"[..]));
+    }
+    assert_eq!(server.get("/transaction/2/receipt").await.code(), "read_only");
+    // What is kept need not have cleared: the log has another record of that number.
+    seal(vec![7; 32]);
+    assert_eq!(server.get(&by_hash).await.code(), "read_only");
 }
 
 #[tokio::test]

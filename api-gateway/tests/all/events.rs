@@ -118,6 +118,16 @@ async fn pages_follow_one_another_without_a_gap() {
     }
 }
 
+/// Silence would say that nothing has cleared, which nobody knows any more.
+#[tokio::test]
+async fn a_silent_stream_ends_when_the_server_becomes_read_only() {
+    let server = Deployment::new();
+    let mut stream = Stream::open(&server, "/events", None).await;
+    *server.stores.read_only.lock().expect("lock") = Some("Graphstore is behind".into());
+    assert_eq!(stream.block().await.as_deref(), Some("retry: 1000\nid: 0"));
+    assert_eq!(stream.block().await, None);
+}
+
 /// A store that fails in the middle of a page must not look like the end.
 #[tokio::test]
 async fn a_page_that_cannot_be_ended_is_cut_and_one_that_cannot_begin_is_refused() {

@@ -61,6 +61,8 @@ pub struct Stores {
     pub clear_delay_ms: Mutex<u64>,
     /// Milliseconds before the next `Put` answers; those after it do at once.
     pub put_delay_ms: Mutex<u64>,
+    /// What the log has sealed.
+    pub sealed: Mutex<Vec<log::Receipt>>,
     /// Why nothing may clear.
     pub read_only: Mutex<Option<String>>,
     /// Told when `Clear` has begun.
@@ -513,7 +515,7 @@ impl Hashtable for Shared {
     }
 }
 
-/// A log with one checkpoint, in which nothing else is sealed yet.
+/// A log with one checkpoint, in which nothing is sealed but what a test puts there.
 #[async_trait]
 impl Blockstack for Shared {
     async fn status(
@@ -573,10 +575,12 @@ impl Blockstack for Shared {
 
     async fn receipt(
         &self,
-        _: tonic::Request<log::ReceiptRequest>,
+        call: tonic::Request<log::ReceiptRequest>,
     ) -> Result<Response<log::ReceiptReply>, Status> {
         self.0.works("blockstack")?;
-        Ok(Response::new(log::ReceiptReply::default()))
+        let sealed = self.0.sealed.lock().expect("lock");
+        let receipt = sealed.iter().find(|receipt| receipt.number == call.get_ref().number);
+        Ok(Response::new(log::ReceiptReply { receipt: receipt.cloned() }))
     }
 
     async fn block(

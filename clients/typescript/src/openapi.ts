@@ -247,7 +247,8 @@ export interface paths {
          * @description Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
          *     after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
          *     number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
-         *     nothing twice. A reader that is slow is given all of it, later.
+         *     nothing twice. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
+         *     an empty page or a stream comes the refusal, and streams end.
          */
         get: operations["get_events"];
         put?: never;
@@ -476,6 +477,7 @@ export interface paths {
          * Read a record's receipt
          * @description A `.tlog-proof` file (c2sp.org/tlog-proof@v1): the record, its inclusion proof and the signed checkpoint.
          *     Anybody can verify it offline with the verifier key. With `Accept: application/json` the same as JSON.
+         *     What is sealed has its receipt also while nothing clears (`read_only`).
          */
         get: operations["get_receipt"];
         put?: never;
@@ -1663,7 +1665,7 @@ export interface operations {
                     "application/json": components["schemas"]["AddressAnswer"];
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1715,7 +1717,7 @@ export interface operations {
                     "application/json": components["schemas"]["OutputsAnswer"];
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1767,7 +1769,7 @@ export interface operations {
                     "application/json": components["schemas"]["OutputsAnswer"];
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2221,7 +2223,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2771,7 +2773,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description A store or the log did not answer; or whether it has cleared is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2812,7 +2814,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnitAnswer"];
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2862,7 +2864,7 @@ export interface operations {
                     "application/json": components["schemas"]["HoldersAnswer"];
                 };
             };
-            /** @description A store did not answer */
+            /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
                     [name: string]: unknown;
