@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::header;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use webwallet_ledger::limits::BODY_BYTES_MAX;
 use webwallet_ledger::request::body_too_large;
 use webwallet_ledger::{Code, Rejection};
@@ -155,9 +155,7 @@ pub(crate) async fn read(
     within: Duration,
     place: &mut Place,
 ) -> Result<Bytes, Problem> {
-    let waits_for_leave = request.headers().contains_key(header::EXPECT);
-    let body = request.into_body();
-    match timeout(within, collect(body, waits_for_leave, place)).await {
+    match timeout(within, collect(request.into_body(), place)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::new(
             Other::Unavailable,
@@ -166,17 +164,9 @@ pub(crate) async fn read(
     }
 }
 
-async fn collect(
-    mut body: Body,
-    waits_for_leave: bool,
-    place: &mut Place,
-) -> Result<Bytes, Problem> {
+async fn collect(mut body: Body, place: &mut Place) -> Result<Bytes, Problem> {
     let announced = body.size_hint().lower();
     if announced > BODY_BYTES_MAX as u64 {
-        // A client that asked first has sent nothing, and now never will.
-        if !waits_for_leave && announced <= DISCARDED_BYTES_MAX {
-            discard(body, 0).await;
-        }
         return Err(too_large(Some(announced)));
     }
     let Some(first) = next(&mut body).await? else {
@@ -237,6 +227,52 @@ pub(crate) async fn discard(mut body: Body, mut size: u64) -> Option<u64> {
         }
     }
     None
+}
+
+/// A request's body, which is read by its handler, and on from there by whoever refuses
+/// the request.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Incoming>>);
+
+impl Shared {
+    /// Of a request, which goes on with it.
+    pub(crate) fn of(request: http::Request<Incoming>) -> (Request, Shared) {
+        let (parts, body) = request.into_parts();
+        let shared = Shared(Arc::new(Mutex::new(body)));
+        (Request::from_parts(parts, Body::new(shared.clone())), shared)
+    }
+
+    /// Reads what has not been read, until then at the latest, so that who still sends
+    /// comes to read why he is refused.
+    pub(crate) async fn discard(self, until: Instant) {
+        if self.size_hint().lower() <= DISCARDED_BYTES_MAX {
+            let _ = timeout_at(until, discard(Body::new(self), 0)).await;
+        }
+    }
+
+    fn body(&self) -> MutexGuard<'_, Incoming> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Shared {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut *self.body()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
 }
 
 fn too_large(actual: Option<u64>) -> Problem {

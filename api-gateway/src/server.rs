@@ -39,6 +39,7 @@ use tower::ServiceExt as _;
 use webwallet_ledger::{Code, Rejection};
 
 use crate::answer::Lasting;
+use crate::body::Shared;
 use crate::clients::{Admission, Clients, Connected};
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
@@ -113,6 +114,7 @@ pub async fn serve(
             peer: peer.ip(),
             idle_timeout: limits.idle_timeout(),
             drain_timeout: limits.drain_timeout(),
+            body_read_timeout: limits.body_read_timeout(),
             builder: builder.clone(),
             router: router.clone(),
             shutdown: shutdown.clone(),
@@ -185,6 +187,7 @@ struct Connection {
     peer: IpAddr,
     idle_timeout: Duration,
     drain_timeout: Duration,
+    body_read_timeout: Duration,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     shutdown: CancellationToken,
@@ -201,7 +204,8 @@ impl Connection {
                 let busy = Busy::new(activity.clone());
                 let client = client.clone();
                 let router = router.clone();
-                answer(client, router, request, busy)
+                let until = TokioInstant::now() + self.body_read_timeout;
+                answer(client, router, request, until, busy)
             })
         };
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
@@ -237,11 +241,32 @@ impl Connection {
     }
 }
 
+/// The answer to a request, whose body has come by then or is not waited for.
 async fn answer(
     client: Arc<Connected>,
     router: Router,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
+    until: TokioInstant,
     busy: Busy,
+) -> Result<Response, Infallible> {
+    // A client that asks first has sent nothing, and when it is refused never will.
+    let waits_for_leave = request.headers().contains_key(header::EXPECT);
+    let (request, body) = Shared::of(request);
+    let response = decide(client, router, request).await?;
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error()) && !waits_for_leave {
+        body.discard(until).await;
+    }
+    Ok(match response.extensions().get::<Lasting>() {
+        None => response,
+        Some(Lasting) => response.map(|body| Body::new(busy.until_the_end_of(body))),
+    })
+}
+
+async fn decide(
+    client: Arc<Connected>,
+    router: Router,
+    mut request: Request<Body>,
 ) -> Result<Response, Infallible> {
     if !names_its_host(&request) {
         let detail = "a request has one Host header (RFC 9112, section 3.2)";
@@ -259,10 +284,7 @@ async fn answer(
             // It would be that of the answer that is not sent (RFC 9110, section 8.6).
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
-        return Ok(match response.extensions().get::<Lasting>() {
-            None => response,
-            Some(Lasting) => response.map(|body| Body::new(busy.until_the_end_of(body))),
-        });
+        return Ok(response);
     }
     let limit = client.requests_per_second();
     let detail = format!("this address sends more than the {limit} requests a second that it may");
@@ -271,13 +293,13 @@ async fn answer(
 
 /// Whether what stands between the client and us, and we, agree on which server is
 /// meant. HTTP/2 has the authority instead, which hyper sees to.
-fn names_its_host(request: &Request<Incoming>) -> bool {
+fn names_its_host(request: &Request<Body>) -> bool {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     request.version() != Version::HTTP_11 || hosts == 1
 }
 
 /// The refusal of a request that the router, which knows how to answer HEAD, does not see.
-fn refused(request: &Request<Incoming>, problem: Problem) -> Response {
+fn refused(request: &Request<Body>, problem: Problem) -> Response {
     metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
         .increment(1);
     let refusal = problem.render(request.uri().path());

@@ -187,6 +187,55 @@ async fn a_body_that_is_far_too_large_is_not_waited_for() {
     timeout(PATIENCE, endless).await.expect("the server closes the connection");
 }
 
+/// A client that still sends when it is refused has to read why; a closed connection tells it nothing, and it sends the
+/// same again.
+#[tokio::test]
+async fn what_is_still_sent_by_whoever_is_refused_is_read() {
+    let server =
+        listen(Limits { requests_per_second_per_client_max: 8, ..Limits::default() }).await;
+    let body = vec![b' '; 900_000];
+    let mut stream = server.connect().await;
+    let mut ask = async |line: &str, header: &str, body: &[u8]| {
+        let length = body.len();
+        let head =
+            format!("{line} HTTP/1.1\r\nhost: x\r\n{header}content-length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("sent");
+        status(&read_one(&mut stream).await)
+    };
+    for (line, header, expected) in [
+        ("POST /batch", "content-type: text/html\r\n", 415),
+        ("POST /batch?mode=x", "", 400),
+        ("POST /transaction", "content-type: text/html\r\n", 415),
+        ("PUT /transaction", "", 405),
+        ("POST /nowhere", "", 404),
+        ("POST /unit/x", "accept: text/html\r\n", 406),
+    ] {
+        assert_eq!(ask(line, header, &body).await, expected, "{line}");
+        // The connection is as good as before.
+        assert_eq!(ask("GET /livez", "", b"").await, 200, "after {line}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let mut last = 200;
+    for _ in 0..40 {
+        last = ask("POST /livez", "", &body).await;
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429);
+
+    // Whoever asks first sends nothing; whoever sends nothing all the same is answered in time.
+    let server = listen(Limits { body_read_timeout_ms: 2_000, ..Limits::default() }).await;
+    for (expect, waited_for) in [("expect: 100-continue\r\n", false), ("", true)] {
+        let began = Instant::now();
+        let mut stream = server.connect().await;
+        let head = format!("PUT /batch HTTP/1.1\r\nhost: x\r\n{expect}content-length: 9\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        assert_eq!(status(&read_one(&mut stream).await), 405);
+        assert_eq!(began.elapsed() >= Duration::from_secs(2), waited_for, "{expect:?}");
+    }
+}
+
 #[tokio::test]
 async fn headers_are_bounded_in_number_and_size() {
     let server = listen(Limits { headers_max: 10, ..Limits::default() }).await;
