@@ -68,7 +68,7 @@ const PAGES: [&str; 8] = [
 
 /// Where the client's wish decides between two forms of one answer, and so a cache
 /// must not give one for the other (RFC 9110, section 12.5.5).
-const NEGOTIATED: [&str; 3] = ["/transaction/{name}/receipt", "/events", "/problems"];
+pub(crate) const NEGOTIATED: [&str; 3] = ["/transaction/{name}/receipt", "/events", "/problems"];
 
 /// Wraps every route, and the answers for none.
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {

@@ -1,4 +1,5 @@
-//! What a name means wherever it stands: the form of a hash, a number, a time; and where an answer leads.
+//! What a name means wherever it stands: the form of a hash, a number, a time; which headers an answer has by its status; and
+//! where it leads.
 //!
 //! Names mean the same in every document and parameter, so their forms stand here
 //! once, and not beside every field of [`crate::schema`]; a field that is new has
@@ -6,6 +7,8 @@
 //! client's mistake is found before it is sent, and a test finds ours.
 
 use serde_json::{Map, Value, json};
+
+use crate::edge::NEGOTIATED;
 
 /// A decimal of the protocol, without its sign.
 const DECIMAL: &str = r"(0|[1-9][0-9]{0,59})(\.[0-9]{1,40})?";
@@ -99,10 +102,38 @@ pub(crate) fn add(document: &mut Value) {
                 };
                 put(&mut parameter["schema"], form);
             }
+            let negotiated = NEGOTIATED.iter().any(|negotiated| path.starts_with(negotiated));
+            name_headers(&mut operation["responses"], negotiated);
         }
     }
     never_null(document);
     LINKS.into_iter().for_each(|way| link(document, way));
+}
+
+/// Names the headers that answers have by their status, whatever they are of. What has a 304 is
+/// true for ever.
+fn name_headers(answers: &mut Value, negotiated: bool) {
+    let kept = answers.get("304").is_some();
+    for (status, answer) in answers.as_object_mut().into_iter().flatten() {
+        let by_status: &[(&str, &str)] = match status.as_str() {
+            "200" | "304" if kept => &[
+                ("ETag", "names these bytes; not where they are the latest"),
+                ("Cache-Control", "immutable; `no-store` where they are the latest"),
+            ],
+            "4XX" => {
+                &[("Allow", "of 405: the methods of this path"), ("Retry-After", "of 429: seconds")]
+            }
+            "503" => &[("Retry-After", "seconds")],
+            _ => &[],
+        };
+        let negotiated = negotiated.then_some(("Vary", "`Accept`"));
+        for (name, description) in by_status.iter().copied().chain(negotiated) {
+            let header = &mut answer["headers"][name];
+            if header.is_null() {
+                *header = json!({ "description": description, "schema": { "type": "string" } });
+            }
+        }
+    }
 }
 
 /// Where good answers lead: path, method, name of the link, operation it leads to, its parameters.

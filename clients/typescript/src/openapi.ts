@@ -1616,6 +1616,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1625,6 +1627,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1668,6 +1674,8 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1677,6 +1685,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1720,6 +1732,8 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1729,6 +1743,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1772,6 +1790,8 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1781,6 +1801,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1809,6 +1833,10 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1818,6 +1846,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1825,6 +1857,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1834,6 +1868,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1872,6 +1910,8 @@ export interface operations {
             /** @description Nothing clears at present */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1881,6 +1921,10 @@ export interface operations {
             /** @description Refused as a whole */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1907,6 +1951,10 @@ export interface operations {
             /** @description Its records */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1916,6 +1964,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1923,6 +1975,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1932,6 +1986,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1958,6 +2016,10 @@ export interface operations {
             /** @description The block document */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1967,6 +2029,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1974,6 +2040,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1983,6 +2051,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2012,6 +2084,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2021,6 +2095,10 @@ export interface operations {
             /** @description There is no block yet, or another refusal */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2047,6 +2125,10 @@ export interface operations {
             /** @description The checkpoint of that size */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2056,6 +2138,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2063,6 +2149,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2072,6 +2160,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2108,6 +2200,10 @@ export interface operations {
             /** @description `If-None-Match` named the document's hash */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2115,6 +2211,8 @@ export interface operations {
             /** @description A store did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2124,6 +2222,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2185,6 +2287,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2216,6 +2322,8 @@ export interface operations {
             /** @description Events */
             200: {
                 headers: {
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2226,6 +2334,10 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2235,6 +2347,12 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2271,6 +2389,10 @@ export interface operations {
             /** @description `If-None-Match` named the IOU's hash */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2278,6 +2400,8 @@ export interface operations {
             /** @description A store did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2287,6 +2411,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2316,6 +2444,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2339,6 +2471,8 @@ export interface operations {
             /** @description Its meaning */
             200: {
                 headers: {
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2349,6 +2483,12 @@ export interface operations {
             /** @description No refusal has this code, or another refusal */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2377,6 +2517,10 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2386,6 +2530,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2393,6 +2541,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2402,6 +2552,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2432,6 +2586,10 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2441,6 +2599,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2448,6 +2610,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2457,6 +2621,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2486,6 +2654,8 @@ export interface operations {
             /** @description They cannot: what is missing */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2495,6 +2665,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2521,6 +2695,10 @@ export interface operations {
             /** @description The stack document */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2530,6 +2708,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2537,6 +2719,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2546,6 +2730,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2572,6 +2760,10 @@ export interface operations {
             /** @description Its bytes */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2581,6 +2773,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2588,6 +2784,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2597,6 +2795,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2667,6 +2869,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2706,6 +2912,10 @@ export interface operations {
             /** @description `If-None-Match` named the record's hash */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2713,6 +2923,8 @@ export interface operations {
             /** @description A store did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2722,6 +2934,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2748,6 +2964,12 @@ export interface operations {
             /** @description The receipt */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2760,6 +2982,8 @@ export interface operations {
                 headers: {
                     /** @description seconds */
                     "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2769,6 +2993,12 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2776,6 +3006,10 @@ export interface operations {
             /** @description A store or the log did not answer; or whether it has cleared is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2785,6 +3019,12 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
+                    /** @description `Accept` */
+                    Vary?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2817,6 +3057,8 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2826,6 +3068,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2867,6 +3113,8 @@ export interface operations {
             /** @description A store did not answer; or what is current is not known (`read_only`) */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2876,6 +3124,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2902,6 +3154,10 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2911,6 +3167,10 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
+                    /** @description immutable; `no-store` where they are the latest */
+                    "Cache-Control"?: string;
+                    /** @description names these bytes; not where they are the latest */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2918,6 +3178,8 @@ export interface operations {
             /** @description The log did not answer */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2927,6 +3189,10 @@ export interface operations {
             /** @description Refused */
             "4XX": {
                 headers: {
+                    /** @description of 405: the methods of this path */
+                    Allow?: string;
+                    /** @description of 429: seconds */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
+use http::header::CACHE_CONTROL;
 use http::{Method, Uri, response};
 use jsonschema::Validator;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -26,8 +27,14 @@ struct Answer<'a> {
     path: &'a str,
     status: u16,
     content_type: Option<&'a str>,
+    /// Names of those that a client has a use for.
+    headers: &'a [&'a str],
     body: &'a [u8],
 }
+
+/// Headers that are of HTTP, or of which the document speaks as of the content.
+const OF_ALL: [&str; 6] =
+    ["connection", "content-length", "content-type", "date", "keep-alive", "transfer-encoding"];
 
 /// The operation's template and itself, or nothing for a path that is not of the document.
 fn item(path: &str) -> Option<(&'static str, &'static Value)> {
@@ -93,6 +100,13 @@ fn promised(answer: &Answer<'_>) -> Result<Option<String>, String> {
         .into_iter()
         .find(|status| responses.get(status).is_some())
         .ok_or("a status that the document does not list")?;
+    let named = responses[&status].get("headers").and_then(Value::as_object);
+    let is_named = |header: &&&str| {
+        named.into_iter().flat_map(Map::keys).any(|name| name.eq_ignore_ascii_case(header))
+    };
+    if let Some(header) = answer.headers.iter().find(|header| !is_named(header)) {
+        return Err(format!("a header that the document does not list, {header}"));
+    }
     let Some(content) = responses[&status].get("content").and_then(Value::as_object) else {
         return if answer.body.is_empty() { Ok(None) } else { Err("it has a body".to_owned()) };
     };
@@ -133,7 +147,12 @@ fn check(answer: &Answer<'_>) -> Result<(), String> {
 pub fn hold(method: &Method, uri: &Uri, head: &response::Parts, body: &[u8]) {
     let content_type = head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     let (method, path, status) = (method.as_str(), uri.path(), head.status.as_u16());
-    let answer = Answer { method, path, status, content_type, body };
+    // Whatever does not say how long it may be kept is not to be.
+    let of_use = (head.headers.iter())
+        .filter(|(name, _)| !OF_ALL.contains(&name.as_str()))
+        .filter(|(name, value)| **name != CACHE_CONTROL || *value != "no-store");
+    let headers: Vec<&str> = of_use.map(|(name, _)| name.as_str()).collect();
+    let answer = Answer { method, path, status, content_type, headers: &headers, body };
     if let Err(why) = check(&answer) {
         let body = String::from_utf8_lossy(body);
         panic!(
@@ -151,6 +170,7 @@ mod tests {
         path: "/livez",
         status: 200,
         content_type: Some("application/json"),
+        headers: &[],
         body: br#"{"status":"ok"}"#,
     };
 
@@ -158,10 +178,11 @@ mod tests {
     #[test]
     fn what_the_document_does_not_promise_is_found() {
         check(&ALIVE).expect("promised");
-        let other: [(Answer<'_>, &str); 7] = [
+        let other: [(Answer<'_>, &str); 8] = [
             (Answer { status: 201, ..ALIVE }, "a status"),
             (Answer { content_type: Some("text/html"), ..ALIVE }, "a Content-Type"),
             (Answer { content_type: None, ..ALIVE }, "no Content-Type"),
+            (Answer { headers: &["etag"], ..ALIVE }, "a header"),
             (Answer { body: b"{}", ..ALIVE }, "required"),
             (Answer { body: b"{", ..ALIVE }, "no JSON"),
             (Answer { method: "HEAD", ..ALIVE }, "a body"),
