@@ -114,6 +114,10 @@ impl<S: Files + Head> Sealing<S> {
     /// would do without: to take in a record takes as long as to write some 16
     /// accounts.
     pub(crate) fn snapshot_at_end(&mut self) {
+        // In the middle of a block they are of none.
+        if !self.reader.stands_at(self.chain.cleared()) {
+            return;
+        }
         let (since, accounts) = self.since_snapshot();
         if since >= SNAPSHOT_AT_END_MIN.max(accounts / 16) {
             self.snapshot();

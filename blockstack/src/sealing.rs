@@ -157,13 +157,22 @@ impl<S: Files + Head> Sealing<S> {
     /// file that is kept, copied or proved knows yet.
     async fn seal_until_ended(&mut self) -> Result<(), Stop> {
         self.go_on().await?;
-        if let Seal::Interval { .. } = self.seal {
-            let upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+        match self.seal {
+            Seal::Manual => Ok(()),
+            Seal::Interval { .. } => match self.seal_rest().await {
+                // Another store has ended before this one.
+                Err(Stop::Ended) => Ok(()),
+                sealed => sealed,
+            },
+        }
+    }
+
+    async fn seal_rest(&mut self) -> Result<(), Stop> {
+        let upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+        self.pull(upto).await?;
+        while !self.waiting.is_empty() {
+            self.make(Wish::default()).await?;
             self.pull(upto).await?;
-            while !self.waiting.is_empty() {
-                self.make(Wish::default()).await?;
-                self.pull(upto).await?;
-            }
         }
         Ok(())
     }
