@@ -819,7 +819,7 @@ const BUNDLE: &[u8] = b"GET /tile/entries/000 HTTP/1.1\r\nhost: x\r\nconnection:
 async fn large_answers_that_are_not_read_are_bounded_together() {
     let limits = Limits {
         answer_bytes_in_flight_max: 0,
-        idle_timeout_ms: 300,
+        idle_timeout_ms: 1_500,
         drain_timeout_ms: 200,
         ..Limits::default()
     };
