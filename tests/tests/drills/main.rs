@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod disk;
 mod engines;
 mod flood;
 mod kill;
