@@ -295,7 +295,7 @@ async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
 async fn stored(gateway: &Gateway, outcome: Result<(Cleared, bool), Problem>) -> Line {
     match outcome {
         Err(problem) => Line(Err(problem)),
-        Ok((record, replayed)) => match gateway.stores().put(&record).await {
+        Ok((record, replayed)) => match gateway.keep(&record).await {
             Ok(()) => Line(Ok((record, replayed))),
             Err(problem) => Line(Err(problem)),
         },

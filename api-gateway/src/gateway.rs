@@ -15,9 +15,9 @@ use crate::allowance::Allowances;
 use crate::body::Room;
 use crate::feed::Feed;
 use crate::limits::Limits;
-use crate::problem::Problem;
+use crate::problem::{Kind, Other, Problem};
 use crate::prover::Prover;
-use crate::stores::Stores;
+use crate::stores::{Cleared, Stores};
 use crate::verifier::{Randomness, Verifier};
 
 /// What a gateway is told by whoever starts it.
@@ -120,6 +120,17 @@ impl Gateway {
     /// disagree, that this cannot be told.
     pub(crate) async fn absent(&self, nothing: Problem) -> Problem {
         self.prover().permit().await.err().unwrap_or(nothing)
+    }
+
+    /// Keeps a record in its second place. Returns when it is durable there.
+    pub(crate) async fn keep(&self, record: &Cleared) -> Result<(), Problem> {
+        let kept = self.stores().put(record).await;
+        if let Err(problem) = &kept
+            && problem.kind() == Kind::Other(Other::ReadOnly)
+        {
+            self.prover().distrust(problem.detail());
+        }
+        kept
     }
 
     /// Where bodies have their place while they are worked on.

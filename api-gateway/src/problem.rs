@@ -316,6 +316,11 @@ impl Problem {
         self
     }
 
+    /// In words, for whoever reads it.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// What it is about.
     pub fn kind(&self) -> Kind {
         self.0.kind

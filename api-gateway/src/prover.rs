@@ -92,6 +92,13 @@ impl Prover {
         }
     }
 
+    /// A store has met a second history: nothing clears until Blockstack, which may be
+    /// away, says that it has compared the stores.
+    pub(crate) fn distrust(&self, why: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.read_only = Some(why.to_owned());
+    }
+
     /// What is missing before requests of this domain can be served.
     pub(crate) async fn missing(&self, domain: &str) -> Option<String> {
         match self.status().await {

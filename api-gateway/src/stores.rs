@@ -290,7 +290,7 @@ impl Stores {
         }
     }
 
-    /// Keeps a record in its second place. Returns when it is durable there.
+    /// [`crate::gateway::Gateway::keep`] of a record, but for what it means for the next.
     pub(crate) async fn put(&self, record: &Cleared) -> Result<(), Problem> {
         let documents = vec![table::Document {
             hash: bytes_of(&record.hash),
@@ -447,6 +447,8 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
         Status::ResourceExhausted => {
             Problem::new(Other::Overloaded, "a store has as much work as it takes on")
         }
+        // The record of a number that another one has: Graphstore went back.
+        Status::FailedPrecondition => Problem::new(Other::ReadOnly, status.message()),
         _ => Problem::new(Other::Unavailable, "a store did not answer"),
     }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn post_transaction(
     }
     // Also for a repeat: the first time may have ended between the two stores,
     // and no good answer leaves before both have the record.
-    gateway.stores().put(&record).await?;
+    gateway.keep(&record).await?;
     let left = gateway.limits().request_timeout().saturating_sub(began.elapsed() + ANSWERED_WITHIN);
     let wait = wait.map(|wait| wait.min(left.as_secs())).filter(|wait| *wait > 0);
     let Some(wait) = wait else { return Ok(cleared(&record, replayed, None)) };
