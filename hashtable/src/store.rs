@@ -89,7 +89,8 @@ pub enum Error {
     #[error("the store does not write: {0}")]
     Stopped(String),
     /// Another record has this number: two histories meet, and one of them goes on
-    /// from where it has gone back to. Nothing of the call is stored.
+    /// from where it has gone back to. The number stays the other's; of the call anything
+    /// else may be stored, as after every error.
     #[error(
         "record {0} is another one here: Graphstore has gone back; restore the newer one, or run `webwallet rebuild graphstore`"
     )]
