@@ -76,6 +76,7 @@ pub(crate) async fn get_block_transactions(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let height = query::number("a block", &query::segment(height)?)?;
+    let _turn = gateway.bundle().await;
     let records = gateway.prover().records(height).await?;
     let records = records.ok_or_else(nothing)?;
     let mut body = b"{\"data\":{\"transactions\":[".to_vec();

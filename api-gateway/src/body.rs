@@ -5,7 +5,6 @@
 //! A place is taken for bytes that have come, not for those announced: keeping
 //! others out costs a peer the sending of every byte.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -35,15 +34,24 @@ use crate::problem::{Other, Problem};
 /// answer; but nobody gets to send for ever.
 const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Bytes of a piece in which a large answer goes out. One of a piece or less goes
-/// out whole.
+/// Bytes of a piece in which a large answer goes out.
 const PIECE_BYTES: usize = 64 * 1024;
+/// An answer to a question of so many bytes or less has no place of its own. (One to a
+/// request never needs one: that it has cleared must not be refused.)
+const ANSWER_BYTES_MIN: usize = 4 * 1024;
+/// Who reads an answer in its place more slowly than this is cut: a few of them would
+/// keep everybody else's answers out for hours.
+const READ_BYTES_PER_SECOND_MIN: usize = 64 * 1024;
 /// Room for any answer: the largest are bundles of 256 leaves of 60 KiB.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Room for the bodies of all requests or answers, counted in bytes.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    bytes: Arc<Semaphore>,
+    /// How long an answer in it may take beside the time in which it can be read.
+    patience: Duration,
+}
 
 /// What one of them has taken of it; given back when dropped.
 pub(crate) struct Place {
@@ -54,23 +62,24 @@ pub(crate) struct Place {
 impl Room {
     /// For what is sent to us.
     pub(crate) fn of_requests(limits: &Limits) -> Room {
-        Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX))
+        Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX), limits)
     }
 
     /// For what we send.
     pub(crate) fn of_answers(limits: &Limits) -> Room {
-        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX))
+        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX), limits)
     }
 
-    fn new(bytes: usize) -> Room {
-        Room(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    fn new(bytes: usize, limits: &Limits) -> Room {
+        let bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
+        Room { bytes, patience: limits.idle_timeout() }
     }
 
-    /// A large answer in its place, until it is read or given up: in pieces, so that
-    /// it is seen whether its client reads.
+    /// An answer to a question in its place, until it is read or given up: in pieces, so
+    /// that it is seen whether its client reads.
     pub(crate) async fn placed(&self, response: Response) -> Result<Response, Problem> {
         let size = response.body().size_hint().exact().unwrap_or_default();
-        if size <= PIECE_BYTES as u64 {
+        if size <= ANSWER_BYTES_MIN as u64 {
             return Ok(response);
         }
         let mut place = self.place();
@@ -80,7 +89,8 @@ impl Room {
             .collect()
             .await
             .map_err(|_| Problem::new(Other::Unavailable, "the answer could not be made"))?;
-        let pieces = Pieces { rest: whole.to_bytes(), _place: place };
+        let (rest, began) = (whole.to_bytes(), Instant::now());
+        let pieces = Pieces { rest, given: 0, began, patience: self.patience, _place: place };
         let mut response = Response::from_parts(parts, Body::new(pieces));
         response.extensions_mut().insert(Lasting);
         Ok(response)
@@ -88,7 +98,7 @@ impl Room {
 
     /// A place without a byte yet.
     pub(crate) fn place(&self) -> Place {
-        Place { room: self.0.clone(), taken: None }
+        Place { room: self.bytes.clone(), taken: None }
     }
 }
 
@@ -124,20 +134,32 @@ impl Place {
 /// An answer of which a piece goes out after the other.
 struct Pieces {
     rest: Bytes,
+    given: usize,
+    began: Instant,
+    patience: Duration,
     _place: Place,
 }
 
 impl HttpBody for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = self.rest.len().min(PIECE_BYTES);
+        if next == 0 {
+            return Poll::Ready(None);
+        }
+        let within = (self.given / READ_BYTES_PER_SECOND_MIN) as u64;
+        if self.began.elapsed() > self.patience + Duration::from_secs(within) {
+            let slow = io::Error::new(ErrorKind::TimedOut, "the answer is read too slowly");
+            return Poll::Ready(Some(Err(slow)));
+        }
+        self.given += next;
         let piece = self.rest.split_to(next);
-        Poll::Ready((next > 0).then(|| Ok(Frame::data(piece))))
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -283,4 +305,27 @@ fn too_large(actual: Option<u64>) -> Problem {
         rejection.actual = None;
     }
     rejection.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Eighteen readers who took a piece a minute once kept everybody else's bundles out
+    /// for hours.
+    #[tokio::test]
+    async fn an_answer_in_its_place_is_read_at_some_rate_or_given_up() {
+        let patience = Duration::from_secs(5);
+        for (given, seconds, goes_on) in
+            [(0, 4, true), (0, 6, false), (30, 30, true), (30, 40, false)]
+        {
+            let room = Room::of_answers(&Limits::default());
+            let given = given * READ_BYTES_PER_SECOND_MIN;
+            let began = Instant::now() - Duration::from_secs(seconds);
+            let rest = Bytes::from_static(b"the rest");
+            let mut answer = Pieces { rest, given, began, patience, _place: room.place() };
+            let next = answer.frame().await.expect("not the end");
+            assert_eq!(next.is_ok(), goes_on, "{given} bytes in {seconds} s");
+        }
+    }
 }

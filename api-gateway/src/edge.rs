@@ -74,6 +74,7 @@ pub(crate) const NEGOTIATED: [&str; 3] = ["/transaction/{name}/receipt", "/event
 pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let uri = request.uri().clone();
+    let asks = request.method().is_safe();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let page = route == "none" || PAGES.iter().any(|page| route.starts_with(page));
@@ -85,7 +86,9 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
     } else {
         Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
     };
-    response = edge.answers.placed(response).await.unwrap_or_else(Problem::into_response);
+    if asks {
+        response = edge.answers.placed(response).await.unwrap_or_else(Problem::into_response);
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())
             .increment(1);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
@@ -60,8 +61,13 @@ struct Parts {
     prover: Prover,
     verifier: Verifier,
     feed: Arc<Feed>,
+    bundles: Semaphore,
     draining: CancellationToken,
 }
+
+/// Answers of many megabytes that may be made at a time. Each has its place among what
+/// is in flight only when it has been made.
+const BUNDLES_AT_ONCE: usize = 2;
 
 impl Gateway {
     /// Starts the threads that verify. They end when the last clone of the
@@ -90,6 +96,7 @@ impl Gateway {
             stores,
             prover: Prover::new(blockstack),
             verifier,
+            bundles: Semaphore::new(BUNDLES_AT_ONCE),
             draining: CancellationToken::new(),
         })))
     }
@@ -136,6 +143,12 @@ impl Gateway {
     /// Where bodies have their place while they are worked on.
     pub(crate) fn bodies(&self) -> &Room {
         &self.0.bodies
+    }
+
+    /// A turn at making an answer of many megabytes, until it is dropped.
+    pub(crate) async fn bundle(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.0.bundles.acquire().await.ok()
     }
 
     pub(crate) fn allowances(&self) -> &Allowances {

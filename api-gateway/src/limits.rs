@@ -50,14 +50,15 @@ pub struct Limits {
     pub http2_streams_max: u32,
     /// Milliseconds from the first wait for a request's headers to their end;
     /// for HTTP/1 also the time a connection may be idle, if shorter than
-    /// `idle_timeout_ms`.
+    /// `idle_timeout_ms`; for HTTP/2, to the end of its first request's.
     pub header_read_timeout_ms: u64,
     /// Milliseconds from the headers of a request to the end of its body; of a
     /// batch, from the beginning of each of its requests to its end, and as long
     /// between two of them.
     pub body_read_timeout_ms: u64,
-    /// Milliseconds a connection stays open without a request, or with an answer
-    /// that comes as it is made and is not read.
+    /// Milliseconds a connection stays open without a request, or with an answer that
+    /// is not read; one of more than 4 KiB must also be read at 64 KiB a second from
+    /// then on.
     pub idle_timeout_ms: u64,
     /// Milliseconds from the headers of a request to its answer.
     pub request_timeout_ms: u64,
@@ -70,9 +71,9 @@ pub struct Limits {
     /// to the answer. One more is refused as `overloaded`. Less than the
     /// 128 KiB of the largest body counts as that.
     pub body_bytes_in_flight_max: usize,
-    /// Bytes of large answers (above 64 KiB) that are made and not read yet, all
-    /// together. One more is refused as `overloaded`. Less than the 32 MiB that hold
-    /// any answer counts as that.
+    /// Bytes of answers to questions (above 4 KiB each) that are made and not read yet,
+    /// all together. One more is refused as `overloaded`. Less than the 32 MiB that
+    /// hold any answer counts as that.
     pub answer_bytes_in_flight_max: usize,
     /// Bytes of a document that anybody may have kept by `PUT /document`; one that is
     /// larger is refused as `too_large`. 0 = none is kept.
@@ -94,7 +95,7 @@ impl Default for Limits {
             ious_per_second_per_issuer_max: 0,
             header_bytes_max: 16_384,
             headers_max: 64,
-            http2_streams_max: 256,
+            http2_streams_max: 128,
             header_read_timeout_ms: 15_000,
             body_read_timeout_ms: 10_000,
             idle_timeout_ms: 60_000,

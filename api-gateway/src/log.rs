@@ -90,6 +90,7 @@ pub(crate) async fn get_tile(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let path = format!("tile/{}", query::segment(path)?);
+    let _turn = if path.starts_with("tile/entries/") { gateway.bundle().await } else { None };
     let tile = gateway.prover().tile(path.clone()).await?;
     let tile = tile.ok_or_else(|| Problem::new(Other::NotFound, "the log has no such tile"))?;
     // Its bytes follow from its path, and there may be sixteen million of them to hash.

@@ -60,7 +60,14 @@ pub(crate) async fn get_receipt(
         Name::Beyond => None,
     };
     let receipt = match &record {
-        Some(record) => gateway.prover().receipt(record.number, Duration::ZERO).await?,
+        Some(record) => match gateway.prover().receipt(record.number, Duration::ZERO).await? {
+            // Graphstore was put back and has given a number again: by its number, what is
+            // sealed is meant.
+            Some(receipt) if receipt.hash[..] != record.hash.0 && matches!(name, Name::Hash(_)) => {
+                return Err(gateway.absent(transaction::nothing()).await);
+            }
+            receipt => receipt,
+        },
         None => forgotten(&gateway, &name).await?,
     };
     match (receipt, record) {

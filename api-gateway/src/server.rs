@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -112,6 +112,7 @@ pub async fn serve(
         let connection = Connection {
             client,
             peer: peer.ip(),
+            header_read_timeout: limits.header_read_timeout(),
             idle_timeout: limits.idle_timeout(),
             drain_timeout: limits.drain_timeout(),
             body_read_timeout: limits.body_read_timeout(),
@@ -185,6 +186,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 struct Connection {
     client: Connected,
     peer: IpAddr,
+    header_read_timeout: Duration,
     idle_timeout: Duration,
     drain_timeout: Duration,
     body_read_timeout: Duration,
@@ -195,7 +197,10 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let activity = Arc::new(Activity::new());
+        // Whoever says nothing at all has as long as for a request's headers. (hyper's own
+        // time for them runs from where it knows that this is HTTP/1.)
+        let first = self.header_read_timeout.min(self.idle_timeout);
+        let activity = Arc::new(Activity::new(first, self.idle_timeout));
         let client = Arc::new(self.client);
         let router = self.router;
         let service = {
@@ -209,7 +214,7 @@ impl Connection {
             })
         };
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
-        let mut alarm = pin!(sleep_until(TokioInstant::now() + self.idle_timeout));
+        let mut alarm = pin!(sleep_until(TokioInstant::now() + first));
         let mut closing = false;
         loop {
             tokio::select! {
@@ -226,7 +231,7 @@ impl Connection {
                         tracing::debug!(peer = %self.peer, "connection cut");
                         return;
                     }
-                    if let Some(until) = activity.idle_until(self.idle_timeout) {
+                    if let Some(until) = activity.idle_until() {
                         alarm.as_mut().reset(until);
                         continue;
                     }
@@ -251,15 +256,18 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     // A client that asks first has sent nothing, and when it is refused never will.
     let waits_for_leave = request.headers().contains_key(header::EXPECT);
+    // There may be many of them on one connection, and no window to send them through.
+    let one_of_many = request.version() == Version::HTTP_2;
     let (request, body) = Shared::of(request);
     let response = decide(client, router, request).await?;
     let status = response.status();
     if (status.is_client_error() || status.is_server_error()) && !waits_for_leave {
         body.discard(until).await;
     }
-    Ok(match response.extensions().get::<Lasting>() {
-        None => response,
-        Some(Lasting) => response.map(|body| Body::new(busy.until_the_end_of(body))),
+    let lasts = one_of_many || response.extensions().get::<Lasting>().is_some();
+    Ok(match lasts && !response.body().is_end_stream() {
+        false => response,
+        true => response.map(|body| Body::new(busy.until_the_end_of(body))),
     })
 }
 
@@ -308,6 +316,10 @@ fn refused(request: &Request<Body>, problem: Problem) -> Response {
 
 /// When a connection was last of use.
 struct Activity {
+    /// What it may be idle for, before the first request and after one.
+    first: Duration,
+    idle: Duration,
+    begun: AtomicBool,
     in_flight: AtomicUsize,
     ended: Mutex<TokioInstant>,
     /// Since when answers that come as they are made have not been asked to go on, by
@@ -317,8 +329,11 @@ struct Activity {
 }
 
 impl Activity {
-    fn new() -> Activity {
+    fn new(first: Duration, idle: Duration) -> Activity {
         Activity {
+            first,
+            idle,
+            begun: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             ended: Mutex::new(TokioInstant::now()),
             unread: Mutex::default(),
@@ -328,14 +343,15 @@ impl Activity {
 
     /// When to look again; none if the connection has been idle for too long, or
     /// its peer does not read one of its answers, which holds what is to go into it.
-    fn idle_until(&self, idle_timeout: Duration) -> Option<TokioInstant> {
+    fn idle_until(&self) -> Option<TokioInstant> {
         let now = TokioInstant::now();
+        let idle = if self.begun.load(Ordering::Acquire) { self.idle } else { self.first };
         let ended = match self.in_flight.load(Ordering::Acquire) {
             0 => *self.ended.lock().unwrap_or_else(PoisonError::into_inner),
             _ => now,
         };
         let unread = self.unread().values().min().copied();
-        let until = unread.map_or(ended, |unread| unread.min(ended)) + idle_timeout;
+        let until = unread.map_or(ended, |unread| unread.min(ended)) + idle;
         (until > now).then_some(until)
     }
 
@@ -349,6 +365,7 @@ struct Busy(Arc<Activity>);
 
 impl Busy {
     fn new(activity: Arc<Activity>) -> Busy {
+        activity.begun.store(true, Ordering::Release);
         activity.in_flight.fetch_add(1, Ordering::AcqRel);
         Busy(activity)
     }
@@ -360,7 +377,7 @@ impl Busy {
     }
 }
 
-/// An answer that comes as it is made. Who has been given a piece and does not ask
+/// An answer that is in use until its end. Who has been given a piece and does not ask
 /// for the next one does not read; who asks, and there is none, waits for us.
 struct Lasts {
     busy: Busy,
@@ -386,8 +403,9 @@ impl HttpBody for Lasts {
         polled
     }
 
+    /// Never: whoever has taken the last piece shows that by asking for more.
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        false
     }
 
     fn size_hint(&self) -> SizeHint {

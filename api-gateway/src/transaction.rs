@@ -156,7 +156,11 @@ fn wait(headers: &HeaderMap) -> Option<u64> {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
     });
-    query::decimal(wait?).filter(|seconds| *seconds > 0).map(|it| it.min(WAIT_SECONDS_MAX))
+    let wait = wait?;
+    // More seconds than there are numbers are as good as the most.
+    let beyond = wait.len() > 19 && wait.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = if beyond { Some(WAIT_SECONDS_MAX) } else { query::decimal(wait) };
+    seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(WAIT_SECONDS_MAX))
 }
 
 fn cleared(record: &Cleared, replayed: bool, receipt: Option<&str>) -> Response {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record};
 
@@ -52,6 +53,9 @@ struct Inner {
     tip: Mutex<Tip>,
     /// What a writer was last told, for the commit that follows.
     told: Mutex<Told>,
+    /// Lists that may be read at a time, one for each CPU. Each may take the work of ten
+    /// thousand records, whoever asks, and what clears needs the same CPUs.
+    lists: Arc<Semaphore>,
 }
 
 /// What a writer was told, and after which number: while that is the last
@@ -101,7 +105,10 @@ impl Embedded {
             replay(&index, &mut tip, frame)
         })?;
         let turn = Mutex::default();
-        let inner = Inner { log, index, turn, tip: Mutex::default(), told: Mutex::default() };
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let lists = Arc::new(Semaphore::new(cpus));
+        let told = Mutex::default();
+        let inner = Inner { log, index, turn, tip: Mutex::default(), told, lists };
         // The last intent may be older than what was replayed.
         if tip.head.intent.is_none()
             && let Some(height) = inner.index.last_intent()?
@@ -122,6 +129,35 @@ impl Embedded {
         let inner = self.inner.clone();
         let task = tokio::task::spawn_blocking(move || work(&inner));
         task.await.map_err(|e| Error::Unavailable(format!("a reading task ended early: {e}")))?
+    }
+
+    /// The same for what may take long, in its turn; it is told when nobody waits for it
+    /// any more.
+    async fn list<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Asked) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = |_| Error::Unavailable("the store is closed".into());
+        let turn = self.inner.lists.clone().acquire_owned().await.map_err(ended)?;
+        let (asked, _waits) = oneshot::channel();
+        self.aside(move |inner| {
+            let _turn = turn;
+            work(inner, &Asked(asked))
+        })
+        .await
+    }
+}
+
+/// Somebody who waits for a list, or has gone.
+struct Asked(oneshot::Sender<()>);
+
+impl Asked {
+    /// Ends what nobody waits for.
+    fn still(&self) -> Result<(), Error> {
+        match self.0.is_closed() {
+            true => Err(Error::Unavailable("nobody waits for it".into())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -295,6 +331,9 @@ impl Store for Embedded {
         // Before anything is looked up: what is told must not be newer than that.
         let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };
         let mut loaded = Loaded::default();
+        told.accounts.reserve(accounts.len());
+        told.absent.reserve(ious.len());
+        loaded.accounts.reserve(accounts.len());
         for id in accounts {
             let account = self.inner.index.account(id)?;
             told.accounts.insert(*id, account.as_ref().map(|account| account.output));
@@ -327,7 +366,7 @@ impl Store for Embedded {
         after: Option<Pointer>,
         limit: u32,
     ) -> Result<Vec<(Pointer, Lock)>, Error> {
-        self.aside(move |inner| {
+        self.list(move |inner, _| {
             let mut found = Vec::new();
             for pointer in inner.index.locks_of(&account, after, limit as usize)? {
                 // One that is used meanwhile was open when it was listed: a page with
@@ -399,7 +438,7 @@ impl Store for Embedded {
         skip: u64,
         limit: u32,
     ) -> Result<Vec<(AccountId, Account)>, Error> {
-        self.aside(move |inner| {
+        self.list(move |inner, _| {
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
             inner.index.accounts(address, after, skip, limit as usize)
         })
@@ -417,7 +456,7 @@ impl Store for Embedded {
         skip: u64,
         limit: u32,
     ) -> Result<Vec<(Address, Balance)>, Error> {
-        self.aside(move |inner| {
+        self.list(move |inner, asked| {
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
             let holder = |id: AccountId| {
                 let account = inner.index.account(&id)?.ok_or_else(|| {
@@ -426,6 +465,7 @@ impl Store for Embedded {
                 Ok((id.address, account.balance))
             };
             inner.at_one_moment(|| {
+                asked.still()?;
                 let ids = inner.index.members(unit, after, skip, limit as usize)?;
                 ids.into_iter().map(holder).collect()
             })
@@ -434,7 +474,7 @@ impl Store for Embedded {
     }
 
     async fn outputs(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {
-        self.aside(move |inner| {
+        self.list(move |inner, asked| {
             let mut next = match page.before {
                 0 => inner.index.account(&account)?.map(|account| account.output),
                 number => inner.stored(number)?.and_then(|stored| {
@@ -447,6 +487,7 @@ impl Store for Embedded {
             while let Some(pointer) = next
                 && placed.len() < page.limit as usize
             {
+                asked.still()?;
                 let (number, output, before) = inner.output(pointer)?;
                 next = before;
                 match skip {
@@ -513,6 +554,9 @@ mod tests {
     use std::cell::Cell;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
     use crate::log::Fault;
@@ -567,6 +611,40 @@ mod tests {
         assert_eq!((found.expect("read"), reads.get()), ((true, true), 2));
     }
 
+    /// Some hundred questions for a far page of a long history once kept payments waiting
+    /// for a minute, also after whoever asked had gone.
+    #[tokio::test]
+    async fn lists_have_their_turns_and_end_with_whoever_asked() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Embedded::open(dir.path()).expect("open");
+        let turns = store.inner.lists.available_permits() as u32;
+        let (begun, has_begun) = oneshot::channel();
+        {
+            let mut endless = pin!(store.list(|_, asked| -> Result<(), Error> {
+                let _ = begun.send(());
+                loop {
+                    asked.still()?;
+                    std::thread::yield_now();
+                }
+            }));
+            tokio::select! {
+                ended = &mut endless => panic!("{ended:?}"),
+                begun = has_begun => begun.expect("begun"),
+            }
+        }
+        let freed = store.inner.lists.acquire_many(turns);
+        let all = timeout(Duration::from_secs(20), freed).await.expect("in time");
+        // Whoever pays, and whoever asks for one record, waits for no list.
+        assert_eq!(store.commit(&payment(1)).await.expect("commit"), Committed::Yes);
+        assert!(store.numbered(1).await.expect("readable").is_some());
+        let account = payment(1).records[0].outputs[0].account;
+        let page = Page { before: 0, skip: 0, limit: 1 };
+        let mut listed = pin!(store.outputs(account, page));
+        assert!(listed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(all);
+        assert_eq!(listed.await.expect("listed").len(), 1);
+    }
+
     /// A full disk, or a server without file descriptors for a moment, once stopped all
     /// payments for good where the next file of the log was to be begun.
     #[tokio::test]
@@ -585,6 +663,41 @@ mod tests {
         drop(store);
         let store = Embedded::open_sized(dir.path(), sizes).expect("open");
         assert_eq!(store.head().await.expect("head").number, 2);
+    }
+
+    /// What was begun while the disk was full, and never written, once kept the server
+    /// from ever starting again, though every payment was there.
+    #[tokio::test]
+    async fn a_file_that_was_begun_in_vain_is_passed_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sizes = Sizes { segment_bytes: 8_192, ..Sizes::default() };
+        let logs = dir.path().join("log");
+        let mut number = 0;
+        // Beside the file in use, between two, and after all.
+        for blank in [(2, 0), (3, 8_192), (9, 0), (12, 4_096), (13, 1)] {
+            let store = Embedded::open_sized(dir.path(), sizes).expect("open");
+            for _ in 0..3 {
+                number += 1;
+                let committed = store.commit(&payment(number)).await.expect("commit");
+                assert_eq!(committed, Committed::Yes, "record {number}");
+            }
+            drop(store);
+            let (first, bytes) = blank;
+            let path = logs.join(format!("{first:020}.log"));
+            if !path.exists() {
+                std::fs::write(path, vec![0; bytes]).expect("a file");
+            }
+            if first == 9 {
+                std::fs::remove_dir_all(dir.path().join("index")).expect("no index");
+            }
+            let store = Embedded::open_sized(dir.path(), sizes).expect("open");
+            assert_eq!(store.head().await.expect("head").number, number, "{blank:?}");
+            for number in 1..=number {
+                assert!(store.numbered(number).await.expect("readable").is_some());
+            }
+        }
+        let full = crate::log::create(&logs, 99, 1 << 62).expect_err("no disk has that");
+        assert!(!logs.join(format!("{:020}.log", 99)).exists(), "{full}");
     }
 
     /// A write that failed may or may not be on disk. Going on as if either

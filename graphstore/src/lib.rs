@@ -7,6 +7,7 @@
 //! commits; [`service`] speaks gRPC. It never speaks HTTP, never verifies a
 //! signature (authenticated gateways have done that) and never seals.
 
+mod beside;
 pub mod embedded;
 mod index;
 mod log;

@@ -18,7 +18,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -312,7 +312,7 @@ fn path(dir: &Path, segment: u64) -> PathBuf {
     dir.join(format!("{segment:020}.log"))
 }
 
-/// The first numbers of the files, ascending.
+/// The first numbers of the files that hold anything, ascending.
 fn segments(dir: &Path) -> Result<Vec<u64>, Error> {
     let entries = fs::read_dir(dir).map_err(|e| failed(dir, "read", &e))?;
     let mut segments = Vec::new();
@@ -320,10 +320,28 @@ fn segments(dir: &Path) -> Result<Vec<u64>, Error> {
         let entry = entry.map_err(|e| failed(dir, "read", &e))?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
-        segments.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else { continue };
+        if !is_blank(&entry.path()).map_err(|e| failed(&entry.path(), "read", &e))? {
+            segments.push(number);
+        }
     }
     segments.sort_unstable();
     Ok(segments)
+}
+
+/// Whether nothing was ever written into a file. It was begun, and then there was no
+/// room: what came next, if it was smaller, went into the file before, and so another
+/// name than its own comes after that.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut bytes = [0; 4096];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(true),
+            read if bytes[..read].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 fn reopen(dir: &Path, segment: u64) -> Result<File, Error> {
@@ -333,13 +351,16 @@ fn reopen(dir: &Path, segment: u64) -> Result<File, Error> {
 }
 
 /// A new file with its space reserved, durable under its name.
-fn create(dir: &Path, segment: u64, bytes: u64) -> io::Result<File> {
+pub(crate) fn create(dir: &Path, segment: u64, bytes: u64) -> io::Result<File> {
+    let path = path(dir, segment);
     let mut options = OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).open(path(dir, segment))?;
-    file.allocate(bytes)?;
-    file.sync_all()?;
-    File::open(dir)?.sync_all()?;
+    let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+    let reserved = file.allocate(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = reserved.and_then(|()| File::open(dir)?.sync_all()) {
+        // The disk is full: not for what nobody uses.
+        let _ = fs::remove_file(&path);
+        return Err(error);
+    }
     Ok(file)
 }
 

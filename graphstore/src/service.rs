@@ -19,7 +19,10 @@ use webwallet_proto::graphstore::v1::{
     ReplayRequest, StatusReply, StatusRequest, TrimReply, TrimRequest, UnitReply, UnitRequest,
     clear_reply, record_request,
 };
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::link::Link;
 
+use crate::beside::Beside;
 use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
 use crate::writer::{self, Clock, Entrance, Verdict};
 
@@ -41,6 +44,7 @@ pub struct Graphstore<S> {
     domain: Arc<str>,
     clock: Clock,
     writer: Entrance,
+    beside: Beside,
 }
 
 impl<S> Clone for Graphstore<S> {
@@ -50,6 +54,7 @@ impl<S> Clone for Graphstore<S> {
             domain: self.domain.clone(),
             clock: self.clock.clone(),
             writer: self.writer.clone(),
+            beside: self.beside.clone(),
         }
     }
 }
@@ -64,7 +69,15 @@ impl<S: Store> Graphstore<S> {
         let store = Arc::new(store);
         let head = writer::head_of(&*store, domain).await?;
         let writer = writer::start(store.clone(), domain.to_owned(), clock.clone(), &head)?;
-        Ok(Graphstore { store, domain: domain.into(), clock, writer })
+        Ok(Graphstore { store, domain: domain.into(), clock, writer, beside: Beside::nobody() })
+    }
+
+    /// Decides nothing until this Hashtable has shown that its newest record is here
+    /// too: it may be an older copy that was put back, and what has cleared since would
+    /// clear a second time.
+    pub async fn beside(self, hashtable: HashtableClient<Link>) -> Graphstore<S> {
+        let beside = Beside::hashtable(self.store.clone(), hashtable).await;
+        Graphstore { beside, ..self }
     }
 
     /// The service for a [`webwallet_proto::link::Link`] or a socket.
@@ -129,6 +142,7 @@ impl<S: Store> Graphstore<S> {
         call: Call<ClearRequest>,
         rehearsal: bool,
     ) -> Result<Response<ClearReply>, Status> {
+        self.beside.is_this_history()?;
         let request = match handed(&call, &self.domain) {
             Some(request) => request,
             None => match self.request(call.get_ref()) {
@@ -268,6 +282,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         &self,
         call: Call<Streaming<ClearRequest>>,
     ) -> Result<Response<Self::ClearAllStream>, Status> {
+        self.beside.is_this_history()?;
         let (answers, receiver) = mpsc::channel(16);
         tokio::spawn(self.clone().clear_in_order(call.into_inner(), answers));
         Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))

@@ -213,13 +213,15 @@ impl Iou {
         if let Some(active) = self.active
             && active > time
         {
-            let detail = match active <= self.expiry {
-                true => "the IOU becomes active later than the server's time",
-                false => "the IOU becomes active after it has expired, so it never clears",
-            };
-            return Err(
-                Rejection::new(Code::NotYetActive, at("active"), detail).measured(active, time)
-            );
+            let rejection = |detail| Rejection::new(Code::NotYetActive, at("active"), detail);
+            return Err(match active <= self.expiry {
+                true => rejection("the IOU becomes active later than the server's time")
+                    .measured(active, time),
+                false => {
+                    rejection("the IOU becomes active after it has expired, so it never clears")
+                        .measured(self.expiry, active)
+                }
+            });
         }
         if self.expiry < time {
             let detail = "the IOU expired before the server's time";

@@ -170,7 +170,7 @@ codes! {
     NotYetActive "not_yet_active" "iou-not-yet-active" 422 Later
         "The IOU is not active yet."
         cause: "data.active is later than the server's time."
-        cure: "Send the same bytes again from that time on."
+        cure: "Send the same bytes again from that time on; an IOU that has expired by then never clears."
         example: "active is tomorrow: limit is that time, actual the server's. Tomorrow the same bytes clear."
     Expired "expired" "iou-expired" 422 Rebuild
         "The IOU has expired."
@@ -284,12 +284,16 @@ impl Rejection {
         }
     }
 
-    /// What the client may do: as the code says, but for a target that comes to
-    /// its lock too late.
+    /// What the client may do: as the code says, but for a target that comes to its
+    /// lock too late, and for an IOU that expires before it becomes active.
     pub fn retry(&self) -> Retry {
         // Of times, which sort as texts do.
         match (self.code, &self.limit, &self.actual) {
-            (Code::LockClosed, Some(limit), Some(actual)) if actual >= limit => Retry::Never,
+            (Code::LockClosed | Code::NotYetActive, Some(limit), Some(actual))
+                if actual >= limit =>
+            {
+                Retry::Never
+            }
             _ => self.code.retry(),
         }
     }

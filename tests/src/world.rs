@@ -523,12 +523,15 @@ impl Sockets {
         let (data, clock) = Sockets::files();
         let text = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
         let clock_text = text(clock.clone());
-        let store = |role: &str| {
+        let store = |role: &str, more: &[&str]| {
             let folder = text(data.path().join(role));
-            Process::start(&["--role", role, "--data", &folder, "--test-clock", &clock_text])
+            let own = ["--role", role, "--data", &folder, "--test-clock", &clock_text];
+            Process::start(&[&own[..], more].concat())
         };
-        let (hashtable, graphstore) = (store("hashtable"), store("graphstore"));
-        let (keeping, deciding) = (hashtable.url(), graphstore.url());
+        let hashtable = store("hashtable", &[]);
+        let keeping = hashtable.url();
+        let graphstore = store("graphstore", &["--hashtable", &keeping]);
+        let deciding = graphstore.url();
         let stores = ["--hashtable", &keeping, "--graphstore", &deciding];
         let log = text(data.path().join("blockstack"));
         let blockstack = ["--role", "blockstack", "--data", &log, "--seal", "manual"];

@@ -69,7 +69,8 @@ pub struct Config {
     pub domain: String,
     /// The data directory.
     pub data: PathBuf,
-    /// Where roles `blockstack` and `gateway` find the Hashtable.
+    /// Where roles `blockstack` and `gateway` find the Hashtable; and role `graphstore`,
+    /// which looks for its newest record before anything clears.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashtable: Option<String>,
     /// Where roles `blockstack` and `gateway` find the Graphstore; and role
@@ -193,7 +194,7 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
-    /// For --role blockstack and gateway: the Hashtable, http(s)://HOST:PORT
+    /// For --role graphstore, blockstack and gateway: the Hashtable, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
     #[serde(skip_serializing_if = "Option::is_none")]
     hashtable: Option<String>,
@@ -383,8 +384,10 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
     // A Redis is given back what it lost, from what Graphstore and the log have.
     let asks = config.role == Role::Hashtable && config.redis.is_some();
     let (keeps, clears) = (config.role.keeps(), config.role.clears());
+    // Graphstore asks it for its newest record, which an older copy that was put back lacks.
+    let compares = config.role == Role::Graphstore;
     for (name, uri, needed) in [
-        ("hashtable", &config.hashtable, gateway || blockstack),
+        ("hashtable", &config.hashtable, gateway || blockstack || compares),
         ("graphstore", &config.graphstore, gateway || blockstack),
         ("blockstack", &config.blockstack, gateway),
     ] {
@@ -399,7 +402,7 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         }
     }
     for (name, given, used) in [
-        ("hashtable", config.hashtable.is_some(), gateway || blockstack),
+        ("hashtable", config.hashtable.is_some(), gateway || blockstack || compares),
         ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
         ("blockstack", config.blockstack.is_some(), gateway || asks),
         ("metrics", config.metrics.is_some(), !config.role.is_gateway()),

@@ -18,6 +18,7 @@ use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
 use webwallet_hashtable::{Redis, RedisSettings, Store as _};
 use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
+use webwallet_proto::link::Link;
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, Sealing};
@@ -141,14 +142,22 @@ pub async fn nothing_is_left_behind(
     Ok(())
 }
 
-/// Graphstore over its store, clearing from now on.
-pub async fn start<S: Store>(
-    store: S,
-    config: &Config,
-) -> anyhow::Result<GraphstoreServer<Graphstore<S>>> {
+/// Graphstore over its store.
+pub async fn start<S: Store>(store: S, config: &Config) -> anyhow::Result<Graphstore<S>> {
     let engine = store.name();
     let service = Graphstore::start(store, &config.domain, clock_of(config)).await;
-    Ok(service.map_err(|why| refused("Graphstore", "on", engine, why))?.server())
+    Ok(service.map_err(|why| refused("Graphstore", "on", engine, why))?)
+}
+
+/// The same as a server, which clears when this Hashtable has shown that both are of
+/// one history.
+pub async fn clearing<S: Store>(
+    store: S,
+    config: &Config,
+    hashtable: Link,
+) -> anyhow::Result<GraphstoreServer<Graphstore<S>>> {
+    let hashtable = webwallet_proto::hashtable::client(hashtable);
+    Ok(start(store, config).await?.beside(hashtable).await.server())
 }
 
 /// What a Blockstack is made of.

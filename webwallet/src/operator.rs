@@ -216,7 +216,7 @@ impl Lost {
             }
             Lost::Log => {
                 let graphstore = engine::start(graph, config).await?;
-                let graphstore = Link::embedded(graphstore, serve::DEADLINE);
+                let graphstore = Link::embedded(graphstore.server(), serve::DEADLINE);
                 let hashtable = webwallet_hashtable::server(documents);
                 let hashtable = Link::embedded(hashtable, serve::DEADLINE);
                 let parts = engine::log(config, data)?;

@@ -173,9 +173,10 @@ impl Server {
                     None => embedded(webwallet_hashtable::server(server.hashtable()?)),
                     Some(redis) => embedded(webwallet_hashtable::server(redis)),
                 };
+                let kept = hashtable.clone();
                 let graphstore = match neo4j {
-                    None => embedded(engine::start(server.graphstore()?, config).await?),
-                    Some(neo4j) => embedded(engine::start(neo4j, config).await?),
+                    None => embedded(engine::clearing(server.graphstore()?, config, kept).await?),
+                    Some(neo4j) => embedded(engine::clearing(neo4j, config, kept).await?),
                 };
                 let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
                 let sealing = embedded(sealing);
@@ -217,16 +218,19 @@ impl Server {
                     server.grpc(config, ours, listener, service, hashtable_works).await;
                 }
             },
-            Role::Graphstore => match engine::neo4j(config).await? {
-                None => {
-                    let service = engine::start(server.graphstore()?, config).await?;
-                    server.grpc(config, ours, listener, service, graphstore_works).await;
+            Role::Graphstore => {
+                let kept = ours.link(&config.hashtable)?;
+                match engine::neo4j(config).await? {
+                    None => {
+                        let service = engine::clearing(server.graphstore()?, config, kept).await?;
+                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                    }
+                    Some(neo4j) => {
+                        let service = engine::clearing(neo4j, config, kept).await?;
+                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                    }
                 }
-                Some(neo4j) => {
-                    let service = engine::start(neo4j, config).await?;
-                    server.grpc(config, ours, listener, service, graphstore_works).await;
-                }
-            },
+            }
         }
         tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
         Ok(server)

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use webwallet_engines::proxy::{Proxy, Way};
 use webwallet_graphstore::neo4j::{Neo4j, Settings};
 use webwallet_graphstore::store::{Batch, Committed, Error, Store};
 
 use crate::graph::Alone;
 use crate::payments::{DOMAIN, batch, pay};
-use crate::proxy::{Proxy, Way};
 
 /// Sends the same batch until the answer is definite.
 async fn resolved(store: &Neo4j, batch: &Batch) {
@@ -44,7 +44,7 @@ async fn a_commit_cut_at_any_byte_is_there_once_and_its_batch_tells() {
             // memory, and every exchange is the same. The connection that has answered here is
             // logged in, and is the one that is cut.
             let pending = next(number).await;
-            proxy.arm(way, position);
+            proxy.arm(way, position, 1);
             let outcome = store.commit(&pending).await;
             if !proxy.disarm() {
                 // It had ended before.

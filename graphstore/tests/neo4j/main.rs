@@ -8,7 +8,6 @@ mod life;
 mod lost;
 #[path = "../all/payments.rs"]
 mod payments;
-mod proxy;
 mod races;
 mod surroundings;
 mod writers;

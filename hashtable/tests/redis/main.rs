@@ -4,6 +4,7 @@
 //! What every engine promises is in `tests/all/conformance.rs`.
 
 mod cluster;
+mod lost;
 mod refused;
 mod survives;
 

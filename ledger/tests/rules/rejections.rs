@@ -486,3 +486,23 @@ fn shapes_that_are_refused_as_malformed() {
         assert_eq!(refused(&c, &request).code, Code::Malformed, "{what}");
     }
 }
+
+/// A client that was told to come again with an IOU that never clears would go on until
+/// it has expired.
+#[test]
+fn an_iou_that_expires_before_it_becomes_active_is_not_asked_for_again() {
+    let c = cast();
+    let until = |expiry: &str| {
+        let iou = issued(&c, |draft| {
+            (draft.active, draft.expiry) = (Some(time("2026-06-01T00:00:00.000Z")), time(expiry));
+        });
+        refused(&c, &body(&[iou]))
+    };
+    for (expiry, retry) in
+        [("2026-06-01T00:00:00.000Z", "later"), ("2026-05-31T23:59:59.999Z", "never")]
+    {
+        let rejection = until(expiry);
+        let told = (rejection.code, rejection.retry().as_str());
+        assert_eq!(told, (Code::NotYetActive, retry), "{rejection}");
+    }
+}

@@ -31,6 +31,7 @@ use std::{
 };
 
 mod given;
+pub mod proxy;
 
 /// A Redis with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.
 #[derive(Debug)]

@@ -1,10 +1,13 @@
 //! The server as a process: how it starts, what it keeps, how it ends.
 
 use std::process::Command;
+use std::time::Duration;
 
+use webwallet_proto::graphstore::v1::StatusRequest;
+use webwallet_proto::link::Link;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
 use webwallet_tests::party::{issue, party, pay};
-use webwallet_tests::process::{Process, agent, binary, get, post};
+use webwallet_tests::process::{Process, agent, binary, get, post, post_to};
 
 /// Scripts and supervisors rely on the first line, on exit codes, and on a stop
 /// that loses nothing.
@@ -59,6 +62,83 @@ fn what_must_not_be_served_is_refused_with_a_sentence() {
         refuse(&[foreign.path().to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"])
             .contains("not empty")
     );
+}
+
+/// Whoever puts an older Graphstore back while a gateway lives, and Blockstack, which
+/// would compare, is away, would have the same money paid out a second time.
+#[test]
+fn a_graphstore_that_was_put_back_decides_nothing() {
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = |name: &str| data.path().join(name).to_str().expect("UTF-8").to_owned();
+    let hashtable = Process::start(&["--role", "hashtable", "--data", &folder("hashtable")]);
+    let keeping = hashtable.url();
+    let deciding = |listen: &str| {
+        let data = folder("graphstore");
+        let arguments = ["--role", "graphstore", "--data", &data, "--hashtable", &keeping];
+        Process::start_at(Command::new(binary()), listen, &arguments)
+    };
+    let copy = |from: &str, to: &str| {
+        let _ = std::fs::remove_dir_all(folder(to));
+        let copied = Command::new("cp").args(["-r", &folder(from), &folder(to)]).status();
+        assert!(copied.expect("cp runs").success());
+    };
+    let mut graphstore = deciding("127.0.0.1:0");
+    let listen = graphstore.line["listen"].as_str().expect("listen").to_owned();
+    let at = graphstore.url();
+    let stores = ["--hashtable", &keeping, "--graphstore", &at];
+    let log = folder("blockstack");
+    let blockstack =
+        Process::start(&[&["--role", "blockstack", "--data", &log], &stores[..]].concat());
+    let proving = blockstack.url();
+    let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0", "--blockstack", &proving];
+    let gateway = Process::start(&[&gateway[..], &stores[..]].concat());
+
+    let (agent, url) = (agent(), gateway.url());
+    let body = |note: &str| issue(&party("alice"), &party("bob"), "1", note);
+    let pay = |note: &str| post(&agent, &url, &body(note)).expect("an answer");
+    assert_eq!(pay("one").status, 201);
+    assert_eq!(graphstore.terminate(), Some(0));
+    copy("graphstore", "older");
+    graphstore = deciding(&listen);
+    let second = pay("two");
+    assert_eq!(second.status, 201);
+    drop(blockstack);
+    assert_eq!(graphstore.terminate(), Some(0));
+    copy("graphstore", "newer");
+    copy("older", "graphstore");
+    graphstore = deciding(&listen);
+    assert_eq!(pay("three").status, 503);
+    let batch = post_to(&agent, &url, "/batch", &body("four")).expect("an answer");
+    assert_eq!(batch.json()["problem"]["status"], 503, "{batch:?}");
+    assert_eq!(records(&at), 1, "nothing was given a number that record 2 has");
+    assert_eq!(graphstore.terminate(), Some(0));
+
+    copy("newer", "graphstore");
+    graphstore = deciding(&listen);
+    assert_eq!(pay("two").body, second.body);
+    let three = pay("three");
+    assert_eq!((three.status, records(&at)), (201, 3));
+    assert_eq!(graphstore.terminate(), Some(0));
+
+    // One with as many records, of another history.
+    let _ = std::fs::remove_dir_all(folder("graphstore"));
+    let other = Process::all(std::path::Path::new(&folder("graphstore")), &[]);
+    for note in ["uno", "due", "tre"] {
+        assert_eq!(post(&agent, &other.url(), &body(note)).expect("an answer").status, 201);
+    }
+    assert_eq!(other.terminate(), Some(0));
+    let _graphstore = deciding(&listen);
+    assert_eq!((pay("four").status, records(&at)), (503, 3));
+}
+
+/// How many records a Graphstore has.
+fn records(url: &str) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let link = Link::remote(url, Duration::from_secs(10)).expect("an address");
+        let status = webwallet_proto::graphstore::client(link).status(StatusRequest {}).await;
+        status.expect("an answer").get_ref().number
+    })
 }
 
 /// What was answered can be read at once, everywhere and under every name.

@@ -72,7 +72,7 @@ fn two_gateways_over_one_balance_never_clear_one_unit_over() {
     let hashtable = Process::start(&["--role", "hashtable", "--redis", &redis.url]);
     let graphstore = Process::start_by(
         server.command(Some(&neo4j)),
-        &["--role", "graphstore", "--neo4j", &neo4j.uri],
+        &["--role", "graphstore", "--neo4j", &neo4j.uri, "--hashtable", &hashtable.url()],
     );
     let services = Services::over(&hashtable, &graphstore);
     let gateways = [(); 2].map(|()| services.gateway());
@@ -171,7 +171,8 @@ fn a_store_that_is_gone_is_named_and_found_again() {
     let hashtable = Process::start(&["--role", "hashtable", "--redis", &redis.url]);
     let start = |listen: &str| {
         let data = folder("graphstore");
-        let arguments = ["--role", "graphstore", "--data", &data];
+        let kept = hashtable.url();
+        let arguments = ["--role", "graphstore", "--data", &data, "--hashtable", &kept];
         Process::start_at(Command::new(binary()), listen, &arguments)
     };
     let graphstore = start("127.0.0.1:0");
@@ -193,7 +194,18 @@ fn a_store_that_is_gone_is_named_and_found_again() {
     until(&gateway, Some("graphstore does not answer"));
     let (code, why) = health(&["--url", &url]);
     assert!(code == Some(1) && why.contains("graphstore does not answer"), "{why}");
-    assert_eq!(health(&["--role", "graphstore", "--url", &format!("http://{at}")]).0, Some(1));
+    assert_eq!(
+        health(&[
+            "--role",
+            "graphstore",
+            "--url",
+            &format!("http://{at}"),
+            "--hashtable",
+            &keeping
+        ])
+        .0,
+        Some(1)
+    );
     let _graphstore = start(&at);
     until(&gateway, None);
 

@@ -10,6 +10,9 @@ use webwallet_engines::{Neo4j, Redis};
 
 use crate::engines::{Server, count, cypher, keys};
 
+/// That it is not there keeps no Graphstore from its own complaints.
+const NO_HASHTABLE: [&str; 2] = ["--hashtable", "http://127.0.0.1:1"];
+
 /// From the start of the program to its sentence.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -113,7 +116,8 @@ fn a_neo4j_that_will_not_do_is_named_with_what_helps() {
     let server = Server::new();
     let neo4j = Neo4j::private();
     let graphstore = |url: &str, domain: &str, set: &[(&str, &str)]| {
-        let arguments = ["--role", "graphstore", "--neo4j", url, "--domain", domain];
+        let own = ["--role", "graphstore", "--neo4j", url, "--domain", domain];
+        let arguments = [&own[..], &NO_HASHTABLE].concat();
         refused(&server, Some(&neo4j), &arguments, set)
     };
     let nodes = || count(&neo4j, "MATCH (n) RETURN count(n)");
@@ -140,7 +144,7 @@ fn a_neo4j_that_will_not_do_is_named_with_what_helps() {
         command.env_remove("WEBWALLET_DOMAIN");
         let process = webwallet_tests::process::Process::start_by(
             command,
-            &["--role", "graphstore", "--neo4j", uri],
+            &[&["--role", "graphstore", "--neo4j", uri][..], &NO_HASHTABLE].concat(),
         );
         assert_eq!(process.terminate(), Some(0));
     }
@@ -177,7 +181,12 @@ fn an_engine_is_not_taken_for_the_other() {
     let server = Server::new();
     let (redis, neo4j) = (webwallet_engines::redis(), webwallet_engines::neo4j());
     let bolt = redis.url.replace("redis://", "bolt://");
-    let why = refused(&server, Some(neo4j), &["--role", "graphstore", "--neo4j", &bolt], &[]);
+    let why = refused(
+        &server,
+        Some(neo4j),
+        &[&["--role", "graphstore", "--neo4j", &bolt][..], &NO_HASHTABLE].concat(),
+        &[],
+    );
     says(&why, &["Graphstore", &bolt]);
     let url = neo4j.uri.replace("bolt://", "redis://");
     let why = refused(&server, None, &["--role", "hashtable", "--redis", &url], &[]);

@@ -57,9 +57,10 @@ fn health(arguments: &[&str], tls: &[String]) -> Option<i32> {
     command.output().expect("it runs").status.code()
 }
 
-fn store(role: &str, data: &Path, tls: &[String]) -> (Process, String) {
+fn store(role: &str, data: &Path, more: &[&str], tls: &[String]) -> (Process, String) {
     let data = data.join(role);
-    let process = start(&["--role", role, "--data", data.to_str().expect("UTF-8")], tls);
+    let own = ["--role", role, "--data", data.to_str().expect("UTF-8")];
+    let process = start(&[&own[..], more].concat(), tls);
     let url = process.url().replace("http://", "https://");
     (process, url)
 }
@@ -70,8 +71,9 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     let ours = Ca::new(folder.path().join("ours"));
     let foreign = Ca::new(folder.path().join("foreign"));
     let tls = ours.flags(&ours);
-    let (_hashtable, hashtable) = store("hashtable", folder.path(), &tls);
-    let (_graphstore, graphstore) = store("graphstore", folder.path(), &tls);
+    let (_hashtable, hashtable) = store("hashtable", folder.path(), &[], &tls);
+    let beside = ["--hashtable", &hashtable];
+    let (_graphstore, graphstore) = store("graphstore", folder.path(), &beside, &tls);
     let stores = ["--hashtable", &hashtable, "--graphstore", &graphstore];
     let log = folder.path().join("blockstack");
     let sealing = ["--role", "blockstack", "--data", log.to_str().expect("UTF-8")];
@@ -89,8 +91,9 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     let one_of_us = start(&gateway, &tls);
     let url = one_of_us.url().replace("http://", "https://");
     assert_eq!(health(&["--url", &url], &tls), Some(0));
-    assert_eq!(health(&["--role", "graphstore", "--url", &graphstore], &tls), Some(0));
-    assert_eq!(health(&["--role", "graphstore", "--url", &graphstore], &foreign_ca), Some(1));
+    let of_graphstore = [&["--role", "graphstore", "--url", &graphstore][..], &beside].concat();
+    assert_eq!(health(&of_graphstore, &tls), Some(0));
+    assert_eq!(health(&of_graphstore, &foreign_ca), Some(1));
 
     let ca = Certificate::from_pem(ours.issuer.pem().as_bytes()).expect("PEM");
     let config = ureq::Agent::config_builder().http_status_as_error(false);

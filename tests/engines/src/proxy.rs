@@ -20,17 +20,30 @@ pub enum Way {
 /// Where the wire is cut.
 #[derive(Default)]
 struct Cut {
-    armed: Option<(Way, usize)>,
+    armed: Option<Armed>,
     hits: usize,
+}
+
+struct Armed {
+    way: Way,
+    /// What passes before each cut, and what of that still may.
+    bytes: usize,
+    left: usize,
+    cuts: usize,
 }
 
 /// A proxy before a server.
 pub struct Proxy {
+    /// Where clients find it.
     pub address: SocketAddr,
     cut: Arc<Mutex<Cut>>,
 }
 
 impl Proxy {
+    /// Before the server at this `HOST:PORT`. Nothing is cut yet.
+    ///
+    /// # Panics
+    /// If there is no port for it.
     pub async fn before(server: String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -45,17 +58,28 @@ impl Proxy {
         Proxy { address, cut }
     }
 
-    /// Lets so many more bytes pass that way, and then ends the connection.
-    pub fn arm(&self, way: Way, bytes: usize) {
-        self.cut.lock().expect("the cut").armed = Some((way, bytes));
+    /// Lets so many more bytes pass that way, and then ends the connection; and
+    /// again with what comes after it, so many times in all.
+    ///
+    /// # Panics
+    /// If a task of this proxy has panicked.
+    pub fn arm(&self, way: Way, bytes: usize, cuts: usize) {
+        let armed = Armed { way, bytes, left: bytes, cuts };
+        self.cut.lock().expect("the cut").armed = Some(armed);
     }
 
-    /// Cuts nothing any more. Has it cut since it was armed?
+    /// Cuts nothing any more. Has it cut as often as it was armed for?
+    ///
+    /// # Panics
+    /// If a task of this proxy has panicked.
     pub fn disarm(&self) -> bool {
         self.cut.lock().expect("the cut").armed.take().is_none()
     }
 
     /// How often it has cut.
+    ///
+    /// # Panics
+    /// If a task of this proxy has panicked.
     pub fn hits(&self) -> usize {
         self.cut.lock().expect("the cut").hits
     }
@@ -94,16 +118,18 @@ async fn pass(way: Way, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cut: &M
 /// How many of these bytes pass, and whether they are the last.
 fn allowed(way: Way, read: usize, cut: &Mutex<Cut>) -> (usize, bool) {
     let mut cut = cut.lock().expect("the cut");
-    match cut.armed {
-        Some((armed, left)) if armed == way => {
-            if read > left {
-                cut.armed = None;
-                cut.hits += 1;
-                return (left, true);
-            }
-            cut.armed = Some((way, left - read));
-            (read, false)
-        }
-        _ => (read, false),
+    let Some(armed) = cut.armed.as_mut().filter(|armed| armed.way == way) else {
+        return (read, false);
+    };
+    if read <= armed.left {
+        armed.left -= read;
+        return (read, false);
     }
+    let pass = std::mem::replace(&mut armed.left, armed.bytes);
+    armed.cuts -= 1;
+    if armed.cuts == 0 {
+        cut.armed = None;
+    }
+    cut.hits += 1;
+    (pass, true)
 }

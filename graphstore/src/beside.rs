@@ -1,0 +1,105 @@
+//! Whether this store is the one that the records in Hashtable are from.
+//!
+//! Whoever puts an older copy of it back, or another one, would have the same money
+//! paid out a second time, with everybody's confirmation: Hashtable is empty at the
+//! numbers that this store gives next only if nothing has cleared since. So before the
+//! first request is decided, the newest record in Hashtable is looked for here.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tonic::Status;
+use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
+use webwallet_proto::hashtable::v1::{NumberedRequest, StatusRequest};
+use webwallet_proto::link::Link;
+
+use crate::store::Store;
+
+/// How long after a Hashtable did not answer it is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Whether requests may be decided.
+#[derive(Clone, Debug)]
+enum Held {
+    /// It was found to be the same history, or nobody asked for that.
+    Good,
+    /// Hashtable has not answered yet.
+    Unknown,
+    /// Why nothing may clear until an operator has mended it.
+    Bad(String),
+}
+
+/// The outcome, as soon as there is one.
+#[derive(Clone)]
+pub(crate) struct Beside(watch::Receiver<Held>);
+
+impl Beside {
+    /// Of a store that stands alone, as in tests and tools.
+    pub(crate) fn nobody() -> Beside {
+        Beside(watch::channel(Held::Good).1)
+    }
+
+    /// Asks, and where there is no answer goes on asking until there is one.
+    pub(crate) async fn hashtable(
+        store: std::sync::Arc<impl Store>,
+        hashtable: HashtableClient<Link>,
+    ) -> Beside {
+        let (told, held) = watch::channel(Held::Unknown);
+        let mut asked = compared(&*store, hashtable.clone()).await;
+        if let Ok(outcome) = asked {
+            let _ = told.send(outcome);
+            return Beside(held);
+        }
+        tokio::spawn(async move {
+            loop {
+                match asked {
+                    Ok(outcome) => return drop(told.send(outcome)),
+                    Err(why) => {
+                        tracing::warn!(why, "nothing clears until Hashtable has been asked");
+                    }
+                }
+                tokio::select! {
+                    () = told.closed() => return,
+                    () = tokio::time::sleep(AGAIN_AFTER) => {}
+                }
+                asked = compared(&*store, hashtable.clone()).await;
+            }
+        });
+        Beside(held)
+    }
+
+    /// # Errors
+    /// `UNAVAILABLE` while it is not known, `FAILED_PRECONDITION` where it is not.
+    pub(crate) fn is_this_history(&self) -> Result<(), Status> {
+        match &*self.0.borrow() {
+            Held::Good => Ok(()),
+            Held::Unknown => Err(Status::unavailable("Hashtable has not been asked yet")),
+            Held::Bad(why) => Err(Status::failed_precondition(why.clone())),
+        }
+    }
+}
+
+/// The newest record of Hashtable, looked for in this store.
+async fn compared(
+    store: &impl Store,
+    mut hashtable: HashtableClient<Link>,
+) -> Result<Held, String> {
+    let why = |status: Status| status.message().to_owned();
+    let number = hashtable.status(StatusRequest {}).await.map_err(why)?.into_inner().number;
+    let Some(before) = number.checked_sub(1) else { return Ok(Held::Good) };
+    let call = NumberedRequest { after: before, limit: 1 };
+    let named = hashtable.names(call).await.map_err(why)?.into_inner().hashes;
+    let ours = store.numbered(number).await.map_err(|error| error.to_string())?;
+    let bad = match (ours, named.first()) {
+        (None, _) => format!(
+            "Hashtable has record {number}, which is not here: this Graphstore was put back to an older state; restore the newer one, or run `webwallet rebuild graphstore`"
+        ),
+        (Some(ours), Some(theirs)) if ours.hash.0 != theirs[..] => format!(
+            "Hashtable has another record {number} than this Graphstore, {}: they are not of one history; restore the one that belongs to the other",
+            ours.hash
+        ),
+        _ => return Ok(Held::Good),
+    };
+    tracing::error!(why = bad, "nothing clears until this is mended");
+    Ok(Held::Bad(bad))
+}
