@@ -60,6 +60,7 @@ impl<S: Files + Head> Sealing<S> {
         let stores = self.look(published.as_ref().map(|published| &published.last)).await?;
         // What is sealed is served whatever the other stores have lost.
         let refused = stores.judge().err();
+        self.reader.view.send_modify(|view| view.compared = refused.is_none());
         let resumed = published.map(|published| self.resume(published, refused.as_deref()));
         match refused {
             Some(why) => return Err(Stop::ReadOnly(why)),

@@ -16,9 +16,10 @@ pub(crate) struct View {
     pub(crate) keys: Arc<[VerifierKey]>,
     /// The leaf of each stack.
     pub(crate) stacks: Arc<[u64]>,
-    /// The stores have been looked at and agree: blocks are sealed, a long log
-    /// once it is read, unless it is read-only.
+    /// Blocks are sealed, of a long log once it is read, unless it is read-only.
     pub(crate) started: bool,
+    /// The stores were compared once, and agreed: before that nothing may clear over them.
+    pub(crate) compared: bool,
     /// Why nothing is sealed until an operator acts.
     pub(crate) read_only: Option<String>,
     /// What is being tried again just now.

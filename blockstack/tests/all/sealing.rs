@@ -558,6 +558,9 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     let mut running = stores.start_with(dir.path(), seal, 20).await;
     let trouble = status(&mut running).await.trouble.expect("trouble");
     assert!(trouble.starts_with("Hashtable"), "{trouble}");
+    // Gateways take silence for a permission.
+    let why = status(&mut running).await.read_only.expect("not compared");
+    assert!(why.contains("has not been compared with the stores yet"), "{why}");
     stores.lock().unavailable = false;
     let until = async |running: &mut Running, done: &dyn Fn(&StatusReply) -> bool| {
         let started = std::time::Instant::now();
@@ -571,6 +574,7 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
         }
     };
     until(&mut running, &|now| now.height == Some(0) && now.trouble.is_none()).await;
+    assert_eq!(status(&mut running).await.read_only, None);
     let paid = std::time::Instant::now();
     stores.pay_often(2);
     until(&mut running, &|now| now.number == 2).await;
