@@ -63,6 +63,19 @@ impl Stores {
     }
 }
 
+/// Why nothing may be sealed where Hashtable has another record of a number than
+/// Graphstore, whose blocks end at record `sealed`.
+pub(crate) fn two_histories(number: u64, sealed: u64) -> String {
+    match number <= sealed {
+        true => format!(
+            "Hashtable and the log are of two histories: record {number} is not the same in both; restore the Hashtable that belongs to this log, or move it aside and run `webwallet rebuild hashtable`"
+        ),
+        false => format!(
+            "Graphstore and Hashtable are of two histories: record {number} is not the same in both; restore the newer Graphstore, or move it aside and run `webwallet rebuild graphstore`"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use webwallet_ledger::Record;
 use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX};
 
 use crate::chain::Entry;
+use crate::guard;
 use crate::remote::{Records, record};
 use crate::sealing::{Sealing, Stop};
 use crate::store::{Files, Head};
@@ -18,7 +19,7 @@ use crate::store::{Files, Head};
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether Graphstore still has what it had.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl<S: Files + Head> Sealing<S> {
     /// Takes what has cleared, up to a number, until a block is full.
@@ -49,17 +50,19 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Graphstore may have been restored from a backup under a living log: what it
     /// clears then was spent before.
-    async fn look_back(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn look_back(&mut self) -> Result<(), Stop> {
+        // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
+        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
         let status = self.patiently("Graphstore", || self.remote.status()).await?;
         self.looked = Instant::now();
-        let number = self.chain.cleared() + self.waiting.len() as u64;
+        let number = stored.max(self.chain.cleared() + self.waiting.len() as u64);
         let height = self.chain.last.as_ref().map(|last| last.height);
         if status.number >= number && status.intent_height >= height {
-            return Ok(());
+            return self.compare_newest(stored, self.chain.cleared()).await;
         }
         let blocks = |height: Option<u64>| height.map_or(0, |height| height + 1);
-        Err(Stop::ReadOnly(format!(
-            "Graphstore has gone back: it has {} records and {} blocks, {number} and {} were there; restore the newer one, or run `webwallet rebuild graphstore`",
+        Err(Stop::Apart(format!(
+            "Graphstore has gone back: it has {} records and {} blocks, {number} and {} were there; restore the newer one, or move it aside and run `webwallet rebuild graphstore`",
             status.number,
             blocks(status.intent_height),
             blocks(height)
@@ -96,6 +99,10 @@ impl<S: Files + Head> Sealing<S> {
             let names = self.patiently(what, || self.remote.names(after, count)).await?;
             let is_named = |(entry, name): &(&Entry, &Bytes)| entry.record.hash.0 == name[..];
             let stored = rest.iter().zip(&names).take_while(is_named).count();
+            if let Some(other) = rest.get(stored).filter(|_| stored < names.len()) {
+                let (number, sealed) = (other.record.number, self.chain.cleared());
+                return Err(Stop::Apart(guard::two_histories(number, sealed)));
+            }
             if stored == 0 {
                 let documents = || rest.iter().map(|entry| record(&entry.record)).collect();
                 return self.patiently("storing records", || self.remote.put(documents())).await;

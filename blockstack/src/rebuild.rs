@@ -40,7 +40,7 @@ pub async fn log<S: Files + Head>(
     let mut sealing =
         prepare(&config, Arc::new(store), key, (graphstore, hashtable), inbox, ended)?;
     let failed = |stop| match stop {
-        Stop::ReadOnly(why) => StartError::Refused(why),
+        Stop::ReadOnly(why) | Stop::Apart(why) => StartError::Refused(why),
         Stop::Refused(status) => StartError::Refused(status.message().to_owned()),
         Stop::Ended => StartError::Refused("it was ended".to_owned()),
     };

@@ -15,7 +15,7 @@ use webwallet_ledger::state::State;
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Last, Parts};
-use crate::guard::Stores;
+use crate::guard::{self, Stores};
 use crate::log::{Edge, Log, LogError};
 use crate::remote;
 use crate::replay::{Blocks, follow};
@@ -57,13 +57,19 @@ impl<S: Files + Head> Sealing<S> {
     /// Gets to where the last process stopped, and does what it left undone.
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
         let published = self.published()?.map(|published| self.take_up(published)).transpose()?;
-        let stores = self.look(published.as_ref().map(|published| &published.last)).await?;
+        let last = published.as_ref().map(|published| &published.last);
         // What is sealed is served whatever the other stores have lost.
-        let refused = stores.judge().err();
-        self.reader.view.send_modify(|view| view.compared = refused.is_none());
+        let refused = match self.compare(last).await {
+            Ok(()) => None,
+            Err(Stop::Apart(why)) => Some(why),
+            Err(stop) => return Err(stop),
+        };
+        if refused.is_none() {
+            self.reader.view.send_modify(|view| (view.compared, view.read_only) = (true, None));
+        }
         let resumed = published.map(|published| self.resume(published, refused.as_deref()));
         match refused {
-            Some(why) => return Err(Stop::ReadOnly(why)),
+            Some(why) => return Err(Stop::Apart(why)),
             None => resumed.transpose()?,
         };
         self.refill().await?;
@@ -98,7 +104,10 @@ impl<S: Files + Head> Sealing<S> {
         let leaf = log.leaf(last).map_err(damaged)?;
         let block = Block::parse(&leaf).map_err(|why| damaged(format!("leaf {last}: {why}")))?;
         self.note = Some(note);
-        self.show(block.clone(), checkpoint.clone());
+        // If it is begun again, it is shown with its keys.
+        if self.reader.head().is_none() {
+            self.show(block.clone(), checkpoint.clone());
+        }
         Ok(Taken { log, last: Last::of(&block), block, checkpoint })
     }
 
@@ -185,13 +194,58 @@ impl<S: Files + Head> Sealing<S> {
         Ok(())
     }
 
+    /// Whether blocks may follow the published one over the other stores as they are.
+    pub(crate) async fn compare(&self, published: Option<&Last>) -> Result<(), Stop> {
+        let stores = self.look(published).await?;
+        stores.judge().map_err(Stop::Apart)?;
+        self.compare_newest(stores.stored, stores.intended).await?;
+        // One that was put back may have gone on, with other records of the same numbers, and
+        // the newest been stored. Beyond a gap it shows when they are sealed.
+        let mut after = stores.intended;
+        while after < stores.stored {
+            let names = || self.remote.names(after, stores.stored - after);
+            let names = self.patiently("asking which records are stored", names).await?;
+            if names.is_empty() {
+                break;
+            }
+            let records = self.records(after, names.len() as u64).await?;
+            if records.is_empty() {
+                break;
+            }
+            for (entry, name) in records.iter().zip(&names) {
+                if entry.record.hash.0 != name[..] {
+                    let why = guard::two_histories(entry.record.number, stores.intended);
+                    return Err(Stop::Apart(why));
+                }
+            }
+            after += records.len().min(names.len()) as u64;
+        }
+        Ok(())
+    }
+
+    /// Numbers alone do not tell one history from another: is the newest record of
+    /// Hashtable the one that Graphstore has of its number? `sealed`: the last in a block.
+    pub(crate) async fn compare_newest(&self, stored: u64, sealed: u64) -> Result<(), Stop> {
+        let Some(before) = stored.checked_sub(1) else { return Ok(()) };
+        let names = || self.remote.names(before, 1);
+        let names = self.patiently("asking which records are stored", names).await?;
+        let record = || self.remote.record(stored);
+        let record = self.patiently("asking for a record", record).await?;
+        match names.first().zip(record) {
+            Some((name, record)) if *name != record.hash => {
+                Err(Stop::Apart(guard::two_histories(stored, sealed)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the other stores where they stand.
     async fn look(&self, published: Option<&Last>) -> Result<Stores, Stop> {
         // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
         let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
         let status = self.patiently("Graphstore", || self.remote.status()).await?;
         if status.domain != self.chain.domain {
-            return Err(Stop::ReadOnly(format!(
+            return Err(Stop::Apart(format!(
                 "this Graphstore is of {}, the log of {}",
                 status.domain, self.chain.domain
             )));

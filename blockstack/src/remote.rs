@@ -8,7 +8,8 @@ use tonic::{Code, Status};
 use webwallet_ledger::{Hash, Record};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::graphstore::v1::{
-    ClearedRequest, IntendRequest, Intent, IntentsRequest, StatusReply, StatusRequest, TrimRequest,
+    self as graphstore, ClearedRequest, IntendRequest, Intent, IntentsRequest, RecordRequest,
+    StatusReply, StatusRequest, TrimRequest, record_request,
 };
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::hashtable::v1::{
@@ -56,6 +57,12 @@ impl Remote {
             }
             outcome => outcome,
         }
+    }
+
+    /// Graphstore's record of a number, perhaps without its bytes.
+    pub(crate) async fn record(&self, number: u64) -> Result<Option<graphstore::Record>, Status> {
+        let asked = RecordRequest { key: Some(record_request::Key::Number(number)) };
+        Ok(self.graphstore.clone().record(asked).await?.into_inner().record)
     }
 
     async fn cleared(&self, after: u64, limit: u64) -> Result<Records, Status> {

@@ -11,6 +11,7 @@
 //! It runs on a thread of its own that may block, and nobody can cancel it.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,11 @@ use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_proto::graphstore::v1::Intent;
 
-use crate::chain::{Chain, Entry, Parts};
+use crate::chain::{Chain, Entry, Last, Parts};
 use crate::key::LogKey;
 use crate::log::Edge;
-use crate::reader::Reader;
+use crate::pull::LOOK_EVERY;
+use crate::reader::{Balances, Reader};
 use crate::remote::Remote;
 use crate::store::{Files, Head};
 
@@ -76,6 +78,9 @@ pub(crate) enum Stop {
     Ended,
     /// It must not go on: why, for the operator.
     ReadOnly(String),
+    /// The same, until the other stores agree with the log again: an operator may put the
+    /// right ones back while this runs.
+    Apart(String),
     /// A store says that a question made no sense.
     Refused(Status),
 }
@@ -117,31 +122,101 @@ pub(crate) struct Sealing<S> {
 }
 
 impl<S: Files + Head> Sealing<S> {
-    /// Starts, seals until nobody needs it, and answers commands to the end.
+    /// Starts, seals until nobody needs it, and answers commands to the end. Where other
+    /// stores stood in the way, it starts again when they do not any more.
     pub(crate) async fn run(mut self) {
-        let mut stop = match self.recover().await {
-            Ok(()) => {
-                self.reader.view.send_modify(|view| view.started = true);
-                match self.seal_until_ended().await {
-                    Ok(()) => {
-                        self.snapshot_at_end();
-                        Stop::Ended
+        loop {
+            match self.start_and_seal().await {
+                Stop::Ended => return,
+                Stop::Apart(why) => {
+                    if !self.wait_for_stores(why).await {
+                        return;
                     }
-                    Err(stop) => stop,
+                }
+                Stop::ReadOnly(why) => return self.end(why).await,
+                Stop::Refused(status) => {
+                    let why = format!(
+                        "a store refused: {}; when that is mended, start Blockstack again",
+                        status.message()
+                    );
+                    return self.end(why).await;
                 }
             }
+            self.forget();
+        }
+    }
+
+    async fn start_and_seal(&mut self) -> Stop {
+        if let Err(stop) = self.recover().await {
+            return stop;
+        }
+        self.reader.view.send_modify(|view| view.started = true);
+        match self.seal_until_ended().await {
+            Ok(()) => {
+                self.snapshot_at_end();
+                Stop::Ended
+            }
             Err(stop) => stop,
-        };
-        if let Stop::Refused(status) = stop {
-            stop = Stop::ReadOnly(format!("a store refused: {}", status.message()));
         }
-        let Stop::ReadOnly(why) = stop else { return };
+    }
+
+    /// Read-only until the stores agree with the log. `false` if nobody needs it before.
+    async fn wait_for_stores(&mut self, mut why: String) -> bool {
+        let mut said = String::new();
+        loop {
+            if said != why {
+                self.say(&why);
+                said.clone_from(&why);
+            }
+            let refusal = Status::failed_precondition(why.clone());
+            if !self.refuse(&refusal, tokio::time::sleep(LOOK_EVERY)).await {
+                return false;
+            }
+            let published = self.reader.head().map(|head| Last::of(&head.block));
+            match self.compare(published.as_ref()).await {
+                Err(Stop::Apart(still)) => why = still,
+                // Anything else shows at the start.
+                _ => break,
+            }
+        }
+        tracing::warn!("the stores agree again");
+        true
+    }
+
+    /// Read-only to the end.
+    async fn end(mut self, why: String) {
+        self.say(&why);
+        self.refuse(&Status::failed_precondition(why), std::future::pending()).await;
+    }
+
+    fn say(&self, why: &str) {
         tracing::error!(why, "nothing is sealed any more");
-        self.reader.view.send_modify(|view| view.read_only = Some(why.clone()));
-        while let Some(command) = self.command().await {
-            let (Command::Seal { answer, .. } | Command::Rotate { answer }) = command;
-            let _ = answer.send(Err(Status::failed_precondition(why.clone())));
+        self.reader.view.send_modify(|view| view.read_only = Some(why.to_owned()));
+    }
+
+    /// Answers commands with this no until something is over; `false` if nobody needs this
+    /// before.
+    async fn refuse(&mut self, no: &Status, over: impl Future<Output = ()>) -> bool {
+        let mut over = pin!(over);
+        loop {
+            tokio::select! {
+                command = self.command() => {
+                    let Some(command) = command else { return false };
+                    let (Command::Seal { answer, .. } | Command::Rotate { answer }) = command;
+                    let _ = answer.send(Err(no.clone()));
+                }
+                () = &mut over => return true,
+            }
         }
+    }
+
+    /// As before the first start: recovery finds everything where it is kept.
+    fn forget(&mut self) {
+        self.chain = Chain::new(&self.chain.domain);
+        (self.edge, self.note) = (Edge::new(), None);
+        (self.publish_from, self.snapshot) = (0, 0);
+        self.waiting.clear();
+        *self.reader.live() = Balances::default();
     }
 
     /// The next command; `None` when nobody needs this any more.
@@ -226,7 +301,9 @@ impl<S: Files + Head> Sealing<S> {
         let outcome = self.seal_all(wish).await;
         let answered = match &outcome {
             Ok(made) => made.clone(),
-            Err(Stop::ReadOnly(why)) => Err(Status::failed_precondition(why.clone())),
+            Err(Stop::ReadOnly(why) | Stop::Apart(why)) => {
+                Err(Status::failed_precondition(why.clone()))
+            }
             Err(Stop::Refused(status)) => Err(Status::failed_precondition(status.message())),
             Err(Stop::Ended) => Err(Status::unavailable("sealing has ended")),
         };
@@ -333,13 +410,17 @@ impl<S: Files + Head> Sealing<S> {
         };
         let intend = || self.remote.intend(intent.clone(), quiet);
         let stored = match self.patiently("storing an intent", intend).await {
-            Err(Stop::Refused(status)) if quiet && status.code() == Code::FailedPrecondition => {
-                let head = self.patiently("Graphstore", || self.remote.status()).await?;
-                // Something cleared meanwhile; else it will be refused for ever.
-                return match head.number > intent.cleared {
-                    true => Ok(None),
-                    false => Err(Stop::Refused(status)),
-                };
+            Err(Stop::Refused(status)) => {
+                if quiet && status.code() == Code::FailedPrecondition {
+                    let head = self.patiently("Graphstore", || self.remote.status()).await?;
+                    // Something cleared meanwhile; else it will be refused for ever.
+                    if head.number > intent.cleared {
+                        return Ok(None);
+                    }
+                }
+                // Who is in the wrong is plainer from where the stores stand.
+                self.look_back().await?;
+                return Err(Stop::Refused(status));
             }
             stored => stored?,
         };

@@ -29,6 +29,19 @@ async fn status(running: &mut Running) -> StatusReply {
     running.client.status(StatusRequest {}).await.expect("status").into_inner()
 }
 
+/// Waits until the status is so.
+async fn until(running: &mut Running, done: &dyn Fn(&StatusReply) -> bool) {
+    let started = std::time::Instant::now();
+    loop {
+        let now = status(running).await;
+        if done(&now) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{now:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// What the history is made of; each step may be taken twice.
 const STEPS: usize = 6;
 
@@ -302,6 +315,23 @@ async fn stores_that_went_back_are_not_sealed_over() {
     stores.lock().numbers.insert(4, webwallet_ledger::Hash::sha3(b"x"));
     refused("behind Hashtable").await;
     stores.lock().numbers.remove(&4);
+    // As many records, and not the same ones: of another server, or of a Graphstore that was
+    // put back and has gone on, which the newest of them need not show.
+    let name = stores.lock().numbers.insert(3, webwallet_ledger::Hash::sha3(b"x")).expect("a name");
+    refused("Hashtable and the log are of two histories: record 3").await;
+    stores.lock().numbers.insert(3, name);
+    stores.pay_often(2);
+    {
+        let mut inner = stores.lock();
+        let newest = inner.records.last().expect("paid").hash;
+        inner.numbers.extend([(4, webwallet_ledger::Hash::sha3(b"x")), (5, newest)]);
+    }
+    refused("Graphstore and Hashtable are of two histories: record 4").await;
+    {
+        let mut inner = stores.lock();
+        inner.records.truncate(3);
+        inner.numbers.retain(|number, _| *number <= 3);
+    }
     // Hashtable alone is filled again without a word.
     stores.lock().numbers.clear();
     stores.lock().documents.clear();
@@ -341,26 +371,55 @@ async fn a_graphstore_that_goes_back_under_a_living_log_is_noticed() {
             stores.pay_often(1);
             self::seal(&mut running, false).await.expect("sealed");
         }
-        {
+        let (record, intent) = {
             let mut inner = stores.lock();
-            inner.records.pop();
-            inner.intents.pop();
             inner.trimmed = 1;
-        }
+            (inner.records.pop().expect("a record"), inner.intents.pop().expect("an intent"))
+        };
         if matches!(seal, Seal::Manual) {
             // Once this never ended.
             let refused = self::seal(&mut running, false).await.expect_err("refused");
             assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
         }
-        let mut view = status(&mut running).await;
-        let started = std::time::Instant::now();
-        while view.read_only.is_none() && started.elapsed() < Duration::from_secs(20) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            view = status(&mut running).await;
+        until(&mut running, &|now| now.read_only.is_some()).await;
+        // With the right one back nobody has to be told.
+        {
+            let mut inner = stores.lock();
+            inner.trimmed = 2;
+            inner.records.push(record);
+            inner.intents.push(intent);
         }
-        assert!(view.read_only.is_some(), "{view:?}");
+        until(&mut running, &|now| now.read_only.is_none()).await;
+        stores.pay_often(1);
+        self::seal(&mut running, false).await.expect("sealed");
+        assert_eq!(status(&mut running).await.number, 3);
         running.blockstack.stop().await;
+        check(dir.path(), &stores);
     }
+}
+
+/// An operator who reads of a block that is not the next one does not know what to do.
+#[tokio::test]
+async fn a_graphstore_that_went_back_and_on_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    for _ in 0..2 {
+        stores.pay_often(1);
+        seal(&mut running, false).await.expect("sealed");
+    }
+    {
+        let mut inner = stores.lock();
+        inner.records.pop();
+        inner.intents.pop();
+    }
+    stores.pay("cay", "dan", 1);
+    stores.pay("cay", "dan", 1);
+    let refused = seal(&mut running, false).await.expect_err("refused");
+    let why = refused.message();
+    assert!(why.contains("Graphstore has gone back: it has 3 records and 2 blocks"), "{why}");
+    assert!(why.contains("rebuild graphstore"), "{why}");
+    running.blockstack.stop().await;
 }
 
 /// A payment at that moment must not keep the log from growing ever again.
@@ -562,17 +621,6 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     let why = status(&mut running).await.read_only.expect("not compared");
     assert!(why.contains("has not been compared with the stores yet"), "{why}");
     stores.lock().unavailable = false;
-    let until = async |running: &mut Running, done: &dyn Fn(&StatusReply) -> bool| {
-        let started = std::time::Instant::now();
-        loop {
-            let now = status(running).await;
-            if done(&now) {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(10), "{now:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
     until(&mut running, &|now| now.height == Some(0) && now.trouble.is_none()).await;
     assert_eq!(status(&mut running).await.read_only, None);
     let paid = std::time::Instant::now();

@@ -339,9 +339,20 @@ impl Graphstore for Stores {
     }
     async fn record(
         &self,
-        _: Call<graphstore::RecordRequest>,
+        call: Call<graphstore::RecordRequest>,
     ) -> Result<Response<graphstore::RecordReply>, Status> {
-        Err(Status::unimplemented("not asked by Blockstack"))
+        let Some(graphstore::record_request::Key::Number(number)) = call.into_inner().key else {
+            return Err(Status::unimplemented("not asked by Blockstack"));
+        };
+        let inner = self.lock();
+        alive(&inner)?;
+        let record = inner.records.iter().find(|record| record.number == number);
+        let record = record.map(|record| graphstore::Record {
+            number,
+            hash: record.hash.0.to_vec().into(),
+            body: Bytes::new(),
+        });
+        Ok(Response::new(graphstore::RecordReply { record }))
     }
     async fn accounts(
         &self,
