@@ -245,6 +245,10 @@ impl<S: Files + Head> Sealing<S> {
     async fn seal_rest(&mut self) -> Result<(), Stop> {
         let upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
         self.pull(upto).await?;
+        // Where it ends before its first block was due.
+        if !self.waiting.is_empty() && self.chain.last.is_none() {
+            while !self.begin().await? {}
+        }
         while !self.waiting.is_empty() {
             self.make(Wish::default()).await?;
             self.pull(upto).await?;

@@ -422,6 +422,21 @@ async fn a_graphstore_that_went_back_and_on_is_named() {
     running.blockstack.stop().await;
 }
 
+/// The first payment of a server that is tried out for a moment would be in no block, and
+/// its log speak of a wrong key.
+#[tokio::test]
+async fn a_payment_in_the_first_moment_is_sealed_at_the_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let hour = Duration::from_secs(3600);
+    let running = stores.start_with(dir.path(), Seal::Interval { records: hour, quiet: hour }, 20);
+    let running = running.await;
+    stores.pay_often(1);
+    running.blockstack.stop().await;
+    let blocks = check(dir.path(), &stores);
+    assert_eq!(blocks.iter().map(|block| block.header.records).collect::<Vec<_>>(), [0, 1]);
+}
+
 /// A payment at that moment must not keep the log from growing ever again.
 #[tokio::test]
 async fn a_record_that_clears_while_an_empty_block_is_made_comes_along() {
