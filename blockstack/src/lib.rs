@@ -187,6 +187,7 @@ fn prepare<S: Files + Head>(
         note: None,
         publish_from: 0,
         rebuilt: None,
+        rehearses: false,
         waiting: VecDeque::new(),
         since: Instant::now(),
         drained: Instant::now(),

@@ -24,6 +24,10 @@ const SNAPSHOT_AT_END_MIN: u64 = 4_096;
 impl<S: Files + Head> Sealing<S> {
     /// Writes and publishes an intended block.
     pub(crate) async fn commit(&mut self, parts: Parts, block: Block) -> Result<(), Stop> {
+        if self.rehearses {
+            self.chain.push(&parts, &block);
+            return self.comes_out(&self.chain.checkpoint());
+        }
         let last = std::iter::once((&block.bytes[..], Sha256::leaf(&block.bytes)));
         let files = self.edge.append(parts.leaves().chain(last));
         let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
@@ -59,14 +63,8 @@ impl<S: Files + Head> Sealing<S> {
 
     async fn publish(&mut self, block: &Block) -> Result<(), Stop> {
         let checkpoint = self.chain.checkpoint();
-        let before = self.rebuilt.as_ref();
-        if before.is_some_and(|before| before.size == checkpoint.size && *before != checkpoint) {
-            return Err(Stop::ReadOnly(format!(
-                "the log of {} leaves that the stores give is not the one that was published",
-                checkpoint.size
-            )));
-        }
-        let was_published = before.is_some_and(|before| checkpoint.size <= before.size);
+        self.comes_out(&checkpoint)?;
+        let was_published = self.rebuilt.as_ref().is_some_and(|before| checkpoint.size <= before.size);
         let is_last = block.header.height >= self.publish_from;
         if is_last && !was_published {
             self.sign(&checkpoint).await?;
@@ -79,6 +77,18 @@ impl<S: Files + Head> Sealing<S> {
             self.show(block.clone(), checkpoint);
         }
         Ok(())
+    }
+
+    /// A rebuilt log must give the checkpoint that was published.
+    fn comes_out(&self, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        let before = self.rebuilt.as_ref().filter(|before| before.size == checkpoint.size);
+        match before.is_some_and(|before| before != checkpoint) {
+            true => Err(Stop::ReadOnly(format!(
+                "the log of {} leaves that the stores give is not the one that was published; restore the Graphstore that belongs to it, or move it aside and run `webwallet rebuild graphstore`",
+                checkpoint.size
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Signs the checkpoint and makes it the head.

@@ -24,7 +24,7 @@ use crate::{Config, StartError, prepare};
 
 /// Writes every file of the log again, out of Graphstore's intents and the
 /// records in Hashtable. The published checkpoint stays, and must come out
-/// again. No Blockstack may run over these stores meanwhile. Answers the size.
+/// again: before that is known nothing is written over. No Blockstack may run over these stores meanwhile. Answers the size.
 ///
 /// # Errors
 /// The stores do not give the log that was published, or cannot be read.
@@ -55,7 +55,11 @@ pub async fn log<S: Files + Head>(
                 checkpoint.size
             )));
         }
-        (sealing.note, sealing.rebuilt) = (Some(note), Some(checkpoint));
+        // The files that are there may be the only whole copy of it, and a size is no proof.
+        (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint), true);
+        sealing.catch_up().await.map_err(failed)?;
+        sealing.forget();
+        (sealing.note, sealing.rehearses) = (Some(note), false);
     }
     sealing.catch_up().await.map_err(failed)?;
     Ok(sealing.chain.log.size())

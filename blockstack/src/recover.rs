@@ -374,7 +374,9 @@ impl<S: Files + Head> Sealing<S> {
             after += records.len() as u64;
             parts.records.extend(records);
         }
-        self.store(&parts.records).await?;
+        if !self.rehearses {
+            self.store(&parts.records).await?;
+        }
         let signature = block.header.signature.clone();
         let time = block.header.time;
         if height != self.chain.height() || self.block(&parts, time, signature) != block {

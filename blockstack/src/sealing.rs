@@ -108,6 +108,8 @@ pub(crate) struct Sealing<S> {
     pub(crate) publish_from: u64,
     /// While the log is rebuilt: what was published, and must come out again.
     pub(crate) rebuilt: Option<Checkpoint>,
+    /// While that is tried: blocks are made and nothing is written.
+    pub(crate) rehearses: bool,
     /// Records that are in no block yet.
     pub(crate) waiting: VecDeque<Entry>,
     /// The first of them came in after this.
@@ -211,7 +213,7 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     /// As before the first start: recovery finds everything where it is kept.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.chain = Chain::new(&self.chain.domain);
         (self.edge, self.note) = (Edge::new(), None);
         (self.publish_from, self.snapshot) = (0, 0);
