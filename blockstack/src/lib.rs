@@ -188,6 +188,7 @@ fn prepare<S: Files + Head>(
         publish_from: 0,
         rebuilt: None,
         rehearses: false,
+        tries_max: None,
         waiting: VecDeque::new(),
         since: Instant::now(),
         drained: Instant::now(),

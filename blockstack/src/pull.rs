@@ -130,8 +130,8 @@ impl<S: Files + Head> Sealing<S> {
         self.waiting.drain(..count).collect()
     }
 
-    /// Tries until it succeeds, nobody needs it any more, or a store says that
-    /// trying is of no use.
+    /// Tries until it succeeds, nobody needs it any more, a store says that trying is of
+    /// no use, or as often as it may.
     pub(crate) async fn patiently<T, A>(
         &self,
         what: &str,
@@ -140,11 +140,11 @@ impl<S: Files + Head> Sealing<S> {
     where
         A: Future<Output = Result<T, Status>>,
     {
-        let (mut wait, mut failed) = (RETRY_FIRST, false);
+        let (mut wait, mut failed) = (RETRY_FIRST, 0);
         loop {
             let status = match attempt().await {
                 Ok(done) => {
-                    if failed {
+                    if failed > 0 {
                         self.reader.view.send_modify(|view| view.trouble = None);
                     }
                     return Ok(done);
@@ -158,10 +158,13 @@ impl<S: Files + Head> Sealing<S> {
                 return Err(Stop::Refused(status));
             }
             let trouble = format!("{what}: {}", status.message());
-            if !failed {
+            if failed == 0 {
                 tracing::warn!(trouble, "trying again");
             }
-            failed = true;
+            failed += 1;
+            if self.tries_max.is_some_and(|max| failed >= max) {
+                return Err(Stop::Failed(trouble));
+            }
             self.reader.view.send_modify(|view| view.trouble = Some(trouble));
             let mut ended = self.ended.clone();
             tokio::select! {

@@ -22,6 +22,9 @@ use crate::sealing::Stop;
 use crate::store::{Files, Head};
 use crate::{Config, StartError, prepare};
 
+/// How often what fails is tried: over some seconds.
+const TRIES_MAX: u32 = 10;
+
 /// Writes every file of the log again, out of Graphstore's intents and the
 /// records in Hashtable. The published checkpoint stays, and must come out
 /// again: before that is known nothing is written over. No Blockstack may run over these stores meanwhile. Answers the size.
@@ -39,7 +42,12 @@ pub async fn log<S: Files + Head>(
     let (_stop, ended) = watch::channel(false);
     let mut sealing =
         prepare(&config, Arc::new(store), key, (graphstore, hashtable), inbox, ended)?;
+    // Somebody looks on, who can see to it that there is room.
+    sealing.tries_max = Some(TRIES_MAX);
     let failed = |stop| match stop {
+        Stop::Failed(why) => StartError::Refused(format!(
+            "{why}; see to that, and run `webwallet rebuild log` again"
+        )),
         Stop::ReadOnly(why) | Stop::Apart(why) => StartError::Refused(why),
         Stop::Refused(status) => StartError::Refused(status.message().to_owned()),
         Stop::Ended => StartError::Refused("it was ended".to_owned()),

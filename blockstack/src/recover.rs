@@ -3,6 +3,7 @@
 //! First the log as it is on disk, then the other stores, then whatever was
 //! intended and not published, written as sealing writes it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,6 +41,14 @@ struct Taken<S> {
 /// What an operator is told when the log on disk is not what it says.
 fn damaged(why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
+}
+
+/// The same, unless it cannot be read or written at all: that is no damage, and may pass.
+fn failed(error: LogError) -> Stop {
+    match error {
+        LogError::Io(..) => Stop::Failed(format!("the log cannot be read or written: {error}")),
+        LogError::Missing(_) | LogError::Damaged(..) => damaged(error),
+    }
 }
 
 /// The same of an intent.
@@ -85,7 +94,10 @@ impl<S: Files + Head> Sealing<S> {
                 "the published checkpoint cannot be used: {why}; restore the file `checkpoint` of the log, or remove it and run `webwallet rebuild log`"
             ))
         };
-        let note = self.reader.store.checkpoint().map_err(|error| bad(error.to_string()))?;
+        let note = self.reader.store.checkpoint().map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => bad(error.to_string()),
+            _ => failed(LogError::Io("checkpoint".into(), error)),
+        })?;
         let Some(note) = note else { return Ok(None) };
         let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
         let checkpoint = parsed.map_err(|why| bad(why.to_string()))?;
@@ -99,9 +111,9 @@ impl<S: Files + Head> Sealing<S> {
     /// found out later.
     fn take_up(&mut self, (note, checkpoint): (String, Checkpoint)) -> Result<Taken<S>, Stop> {
         let log = Log::new(self.reader.store.clone(), checkpoint.size);
-        self.edge = Edge::read(&log, &checkpoint.root).map_err(damaged)?;
+        self.edge = Edge::read(&log, &checkpoint.root).map_err(failed)?;
         let last = checkpoint.size.checked_sub(1).ok_or_else(|| damaged("it has no leaf"))?;
-        let leaf = log.leaf(last).map_err(damaged)?;
+        let leaf = log.leaf(last).map_err(failed)?;
         let block = Block::parse(&leaf).map_err(|why| damaged(format!("leaf {last}: {why}")))?;
         self.note = Some(note);
         // If it is begun again, it is shown with its keys.
@@ -124,7 +136,7 @@ impl<S: Files + Head> Sealing<S> {
                 view.read_only = refused.map(str::to_owned);
             });
         }
-        self.follow(&log, &block).map_err(damaged)?;
+        self.follow(&log, &block).map_err(failed)?;
         if *self.ended.borrow() {
             return Err(Stop::Ended);
         }
@@ -172,6 +184,8 @@ impl<S: Files + Head> Sealing<S> {
             {
                 match self.go_through(log, chain, state) {
                     Ok(()) => return Ok(()),
+                    // Not the snapshot's fault.
+                    Err(error @ LogError::Io(..)) => return Err(error),
                     Err(why) => tracing::warn!(height, %why, "a snapshot is not used"),
                 }
             }
@@ -296,10 +310,10 @@ impl<S: Files + Head> Sealing<S> {
             if !std::mem::replace(&mut lacks, true) {
                 tracing::warn!(from = after + 1, sealed, "Hashtable is filled from the log");
             }
-            let first = self.reader.first_leaf_of(after + 1).map_err(damaged)?;
+            let first = self.reader.first_leaf_of(after + 1).map_err(failed)?;
             let block = Blocks::new(&log, first, &self.chain.domain).next();
             let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
-            let (parts, block) = block.map_err(damaged)?;
+            let (parts, block) = block.map_err(failed)?;
             let documents = || {
                 let records = parts.records.iter().map(|entry| &entry.record);
                 let others = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes(), 0));

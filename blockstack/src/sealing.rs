@@ -81,6 +81,8 @@ pub(crate) enum Stop {
     /// The same, until the other stores agree with the log again: an operator may put the
     /// right ones back while this runs.
     Apart(String),
+    /// It cannot go on now: a disk is full or does not answer.
+    Failed(String),
     /// A store says that a question made no sense.
     Refused(Status),
 }
@@ -110,6 +112,8 @@ pub(crate) struct Sealing<S> {
     pub(crate) rebuilt: Option<Checkpoint>,
     /// While that is tried: blocks are made and nothing is written.
     pub(crate) rehearses: bool,
+    /// How often what fails is tried; `None`: until it succeeds.
+    pub(crate) tries_max: Option<u32>,
     /// Records that are in no block yet.
     pub(crate) waiting: VecDeque<Entry>,
     /// The first of them came in after this.
@@ -135,6 +139,11 @@ impl<S: Files + Head> Sealing<S> {
                         return;
                     }
                 }
+                Stop::Failed(why) => {
+                    if !self.wait_for_disk(why).await {
+                        return;
+                    }
+                }
                 Stop::ReadOnly(why) => return self.end(why).await,
                 Stop::Refused(status) => {
                     let why = format!(
@@ -152,7 +161,7 @@ impl<S: Files + Head> Sealing<S> {
         if let Err(stop) = self.recover().await {
             return stop;
         }
-        self.reader.view.send_modify(|view| view.started = true);
+        self.reader.view.send_modify(|view| (view.started, view.trouble) = (true, None));
         match self.seal_until_ended().await {
             Ok(()) => {
                 self.snapshot_at_end();
@@ -183,6 +192,17 @@ impl<S: Files + Head> Sealing<S> {
         }
         tracing::warn!("the stores agree again");
         true
+    }
+
+    /// Where the stores agree payments clear meanwhile: their blocks come later. `false` as
+    /// above.
+    async fn wait_for_disk(&mut self, why: String) -> bool {
+        if self.reader.view.borrow().trouble.as_ref() != Some(&why) {
+            tracing::warn!(trouble = why, "trying again");
+        }
+        let refusal = Status::unavailable(why.clone());
+        self.reader.view.send_modify(|view| view.trouble = Some(why));
+        self.refuse(&refusal, tokio::time::sleep(LOOK_EVERY)).await
     }
 
     /// Read-only to the end.
@@ -310,6 +330,7 @@ impl<S: Files + Head> Sealing<S> {
             Err(Stop::ReadOnly(why) | Stop::Apart(why)) => {
                 Err(Status::failed_precondition(why.clone()))
             }
+            Err(Stop::Failed(why)) => Err(Status::unavailable(why.clone())),
             Err(Stop::Refused(status)) => Err(Status::failed_precondition(status.message())),
             Err(Stop::Ended) => Err(Status::unavailable("sealing has ended")),
         };

@@ -629,6 +629,44 @@ async fn a_damaged_tile_stops_the_start_and_a_damaged_snapshot_does_not() {
     running.blockstack.stop().await;
 }
 
+/// An operator who is told of damage rebuilds what is whole, where room is all it needs.
+#[tokio::test]
+async fn a_disk_that_fails_at_a_start_is_no_damage_and_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    stores.pay_often(30);
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    stores.lock().unreadable = true;
+    let mut running = stores.start(dir.path()).await;
+    let trouble = status(&mut running).await.trouble.expect("trouble");
+    assert!(trouble.starts_with("the log cannot be read or written: tile/"), "{trouble}");
+    stores.lock().unreadable = false;
+    until(&mut running, &|now| now.read_only.is_none() && now.trouble.is_none()).await;
+    stores.pay_often(1);
+    assert_eq!(seal(&mut running, false).await.expect("sealed").records, 1);
+    running.blockstack.stop().await;
+    check(dir.path(), &stores);
+
+    // The index of blocks finds no room: payments clear all the same.
+    let index = dir.path().join("state/blocks");
+    std::fs::remove_file(&index).expect("removed");
+    std::os::unix::fs::symlink("/dev/full", &index).expect("made");
+    let mut running = stores.start(dir.path()).await;
+    let now = status(&mut running).await;
+    let trouble = now.trouble.expect("trouble");
+    assert!(trouble.contains("the index of blocks: No space left"), "{trouble}");
+    assert_eq!(now.read_only, None);
+    running.blockstack.stop().await;
+    // Whoever looks on is told, and not left waiting.
+    let (config, store, key) = stores.parts(dir.path(), Seal::Manual, 20);
+    let (graphstore, hashtable) = stores.clients();
+    let refused = rebuild::log(config, store, key, graphstore, hashtable).await;
+    let why = refused.expect_err("no room").to_string();
+    assert!(why.contains("No space left") && why.contains("rebuild log` again"), "{why}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -75,6 +75,8 @@ pub struct Inner {
     /// Every checkpoint that was signed: size and whole note, in order.
     pub signed: Vec<String>,
     pub unavailable: bool,
+    /// The log's files cannot be read.
+    pub unreadable: bool,
     /// What happens right after Graphstore has next said where it stands.
     pub meanwhile: Option<fn(&Stores)>,
 }
@@ -270,7 +272,10 @@ impl Files for Store {
         Ok(())
     }
     fn get(&self, tile: TileId) -> io::Result<Option<Vec<u8>>> {
-        self.folder.get(tile)
+        match self.stores.lock().unreadable {
+            true => Err(io::Error::other("a test")),
+            false => self.folder.get(tile),
+        }
     }
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()> {
         let remove = |_: &mut Inner| self.folder.remove_partials(full);
