@@ -19,7 +19,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::{Kind, Other, Problem};
 use crate::query::Query;
 use crate::{about, answer};
 
@@ -71,7 +71,12 @@ async fn seal(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Prob
 /// `POST /log-key`: makes a new log key, and a block that says so.
 async fn rotate_log_key(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
-    let rotated = gateway.prover().rotate_log_key().await?;
+    let rotated = gateway.prover().rotate_log_key().await.map_err(|problem| match problem.kind() {
+        Kind::Other(Other::Unavailable) => problem.once(
+            "the log did not answer, and may change its key all the same: see whether the first of `keys` in /.well-known/webwallet is a new one before you ask again",
+        ),
+        _ => problem,
+    })?;
     let rotated = Rotated { key: rotated.key, height: rotated.height.to_string() };
     Ok(answer::current(StatusCode::OK, answer::json(&Data { data: rotated })))
 }

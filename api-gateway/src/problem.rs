@@ -316,6 +316,12 @@ impl Problem {
         self
     }
 
+    /// The same of what another try would do once more: not to be sent again unseen.
+    pub(crate) fn once(mut self, detail: &str) -> Problem {
+        (self.0.retry, self.0.detail) = ("never", detail.to_owned());
+        self
+    }
+
     /// In words, for whoever reads it.
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
@@ -328,6 +334,9 @@ impl Problem {
 
     /// Seconds to wait before the same is sent again.
     fn retry_after(&self) -> Option<u32> {
+        if self.0.retry == "never" {
+            return None;
+        }
         self.0.retry_after.or(match self.0.kind {
             Kind::Rejection(_) => None,
             Kind::Other(other) => other.retry_after(),

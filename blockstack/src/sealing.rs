@@ -324,7 +324,7 @@ impl<S: Files + Head> Sealing<S> {
             Command::Seal { stack, answer } => (Wish { stack, change_key: false }, answer),
             Command::Rotate { answer } => (Wish { stack: false, change_key: true }, answer),
         };
-        let outcome = self.seal_all(wish).await;
+        let outcome = self.seal_all(wish, &answer).await;
         let answered = match &outcome {
             Ok(made) => made.clone(),
             Err(Stop::ReadOnly(why) | Stop::Apart(why)) => {
@@ -339,8 +339,12 @@ impl<S: Files + Head> Sealing<S> {
         outcome.map(drop)
     }
 
-    /// Seals all that has cleared by now, and at least one block.
-    async fn seal_all(&mut self, mut wish: Wish) -> Result<Result<Made, Status>, Stop> {
+    /// Seals all that has cleared by now, and at least one block, for somebody who waits.
+    async fn seal_all(
+        &mut self,
+        mut wish: Wish,
+        asked: &oneshot::Sender<Result<Made, Status>>,
+    ) -> Result<Result<Made, Status>, Stop> {
         let mut upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
         let mut made = Made::default();
         if self.chain.last.is_none() {
@@ -359,6 +363,11 @@ impl<S: Files + Head> Sealing<S> {
                 return Err(Stop::Ended);
             }
             self.pull(upto).await?;
+            // Whoever was told that the log does not answer asks again: done late as well, a
+            // key would change once for each try.
+            if asked.is_closed() {
+                return Ok(Err(Status::cancelled("nobody waits for it any more")));
+            }
             let wanted = wish.stack || wish.change_key || !self.waiting.is_empty();
             if !wanted && made.blocks > 0 {
                 return Ok(Ok(made));

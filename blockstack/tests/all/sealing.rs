@@ -422,6 +422,26 @@ async fn a_graphstore_that_went_back_and_on_is_named() {
     running.blockstack.stop().await;
 }
 
+/// Each try of an operator who is told that the log does not answer would change its key once.
+#[tokio::test]
+async fn a_key_is_not_changed_for_somebody_who_has_gone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    seal(&mut running, false).await.expect("sealed");
+    stores.lock().unavailable = true;
+    for _ in 0..3 {
+        let rotated = running.client.rotate_log_key(RotateLogKeyRequest {});
+        let gone = tokio::time::timeout(Duration::from_millis(100), rotated).await;
+        assert!(gone.is_err(), "{gone:?}");
+    }
+    stores.lock().unavailable = false;
+    seal(&mut running, false).await.expect("sealed");
+    let now = status(&mut running).await;
+    assert_eq!((now.keys.len(), now.height), (1, Some(1)));
+    running.blockstack.stop().await;
+}
+
 /// The first payment of a server that is tried out for a moment would be in no block, and
 /// its log speak of a wrong key.
 #[tokio::test]
