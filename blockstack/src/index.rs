@@ -66,6 +66,25 @@ impl Index {
         Ok(())
     }
 
+    /// Which of `blocks` blocks has this name. Reads all of them, some 10 ms a million.
+    pub(crate) fn named(&self, name: &Hash, blocks: u64) -> io::Result<Option<u64>> {
+        const PIECE: u64 = 4_096;
+        let blocks = blocks.min(self.blocks.load(Ordering::Acquire));
+        let mut bytes = vec![0; ENTRY_BYTES * PIECE as usize];
+        let mut first = 0;
+        while first < blocks {
+            let count = PIECE.min(blocks - first);
+            let piece = &mut bytes[..ENTRY_BYTES * count as usize];
+            self.file.read_exact_at(piece, first * ENTRY_BYTES as u64)?;
+            let mut entries = piece.chunks_exact(ENTRY_BYTES);
+            if let Some(at) = entries.position(|entry| entry[16..] == name.0) {
+                return Ok(Some(first + at as u64));
+            }
+            first += count;
+        }
+        Ok(None)
+    }
+
     /// The first of `blocks` blocks of which this holds; it must hold for all
     /// after it.
     pub(crate) fn first(

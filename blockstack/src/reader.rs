@@ -154,6 +154,15 @@ impl<S: Files> Reader<S> {
         }
     }
 
+    /// The block of this name.
+    pub(crate) fn named(&self, name: &Hash) -> Result<Option<Block>, LogError> {
+        let Some(head) = self.head() else { return Ok(None) };
+        match self.index.named(name, head.height() + 1).map_err(indexing)? {
+            Some(height) => self.block(height),
+            None => Ok(None),
+        }
+    }
+
     /// The records of a block: number, name and bytes.
     pub(crate) fn records(&self, block: &Block) -> Result<Vec<(u64, Hash, Vec<u8>)>, LogError> {
         let Some(head) = self.head() else { return Ok(Vec::new()) };

@@ -41,7 +41,8 @@ pub struct Service<S> {
     pub(crate) remote: Remote,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) domain: Arc<str>,
-    /// Old balances are made one at a time: each takes seconds of a core.
+    /// Old balances are made one at a time: each takes seconds of a core. What is looked for
+    /// in all blocks waits with them.
     pub(crate) past: Arc<Semaphore>,
     /// Who waits for them, and whose are being made.
     pub(crate) asking: Arc<Semaphore>,
@@ -139,7 +140,7 @@ impl<S: Files> Service<S> {
 
     /// The turn of one who asks for old balances.
     async fn turn(&self) -> Result<impl Sized + Send + 'static, Status> {
-        let busy = |_| Status::resource_exhausted("too many ask for old balances; ask again");
+        let busy = |_| Status::resource_exhausted("too many ask for what takes long; ask again");
         let place = self.asking.clone().try_acquire_owned().map_err(busy)?;
         let turn = self.past.clone().acquire_owned().await;
         Ok((turn.map_err(|e| Status::internal(e.to_string()))?, place))
@@ -271,13 +272,22 @@ impl<S: Files> blockstack_server::Blockstack for Service<S> {
                 let document = self.remote.document(&name).await?;
                 // Hashtable has documents of every kind, and says nothing of
                 // whether one was published.
-                match document.and_then(|bytes| Block::parse(&bytes).ok()) {
-                    Some(block) => {
+                match document.as_deref().map(Block::parse) {
+                    Some(Ok(block)) => {
                         let height = block.header.height;
                         let found = self.aside(move |reader| reader.block(height)).await?;
                         found.filter(|block| block.hash == name)
                     }
-                    None => None,
+                    Some(Err(_)) => None,
+                    // It may have lost it, and be filled again with records only.
+                    None => {
+                        let turn = self.turn().await?;
+                        let find = move |reader: &Reader<S>| {
+                            let _turn = turn;
+                            reader.named(&name)
+                        };
+                        self.aside(find).await?
+                    }
                 }
             }
         };

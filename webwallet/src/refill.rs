@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
-use tonic::Code;
 use webwallet_hashtable::{Document, Redis, Store as _};
 use webwallet_ledger::Hash;
 use webwallet_ledger::leaf::Leaf;
@@ -123,29 +122,27 @@ impl Sources {
     /// The last record from `first` on whose bytes Graphstore has dropped, if `first`
     /// is one. It drops them in order.
     async fn dropped(&mut self, first: u64) -> anyhow::Result<Option<u64>> {
-        let graphstore = &mut self.graphstore;
-        let request = ClearedRequest { after: first - 1, limit: 1 };
-        let next = match graphstore.cleared(request).await {
-            Ok(records) => records.into_inner().try_next().await,
-            Err(status) => Err(status),
-        };
-        match next {
-            Ok(_) => return Ok(None),
-            Err(status) if status.code() == Code::OutOfRange => {}
-            Err(status) => return Err(status.into()),
+        let end = self.graphstore.status(StatusRequest {}).await?.into_inner().number + 1;
+        if !self.is_dropped(first).await? {
+            return Ok(None);
         }
-        let (mut gone, mut there) =
-            (first, graphstore.status(StatusRequest {}).await?.into_inner().number + 1);
+        let (mut gone, mut there) = (first, end);
         while there - gone > 1 {
             let middle = gone + (there - gone) / 2;
-            let request = RecordRequest { key: Some(Key::Number(middle)) };
-            let record = graphstore.record(request).await?.into_inner().record;
-            match record {
-                Some(record) if record.body.is_empty() => gone = middle,
-                _ => there = middle,
+            match self.is_dropped(middle).await? {
+                true => gone = middle,
+                false => there = middle,
             }
         }
         Ok(Some(gone))
+    }
+
+    /// Asked of the store itself: `Cleared` answers from memory too, records alone, and
+    /// blocks are in the log only.
+    async fn is_dropped(&mut self, number: u64) -> anyhow::Result<bool> {
+        let request = RecordRequest { key: Some(Key::Number(number)) };
+        let record = self.graphstore.record(request).await?.into_inner().record;
+        Ok(record.is_some_and(|record| record.body.is_empty()))
     }
 }
 
