@@ -86,6 +86,24 @@ impl Files for Folder {
         self.read(&tile.path())
     }
 
+    fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()> {
+        for tile in tiles {
+            let partial = self.dir.join(format!("{}.p", tile.full().path()));
+            let entries = match fs::read_dir(&partial) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let name = entry?.file_name();
+                let width: Option<u16> = name.to_str().and_then(|name| name.parse().ok());
+                if width.is_some_and(|width| width > tile.width) {
+                    fs::remove_file(partial.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()> {
         for tile in full {
             match fs::remove_dir_all(self.dir.join(format!("{}.p", tile.path()))) {

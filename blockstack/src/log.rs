@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use webwallet_ledger::block::BLOCK_RECORDS_MAX;
 use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
 use webwallet_ledger::tile::{
     self, Level, TILE_WIDTH, TileError, TileId, encode_hashes, parse_bundle, parse_hashes,
@@ -207,6 +208,22 @@ impl Edge {
             }
         }
         Ok(edge)
+    }
+
+    /// The tiles and bundles that the next block writes into, as wide as they are.
+    pub(crate) fn tiles(&self) -> Vec<TileId> {
+        let width = u64::from(TILE_WIDTH);
+        let at = |level, further| {
+            let nodes = nodes_of(level, self.size);
+            let there = if further == 0 { (nodes % width) as u16 } else { 0 };
+            TileId { level, index: nodes / width + further, width: there }
+        };
+        let low = [Level::Entries, Level::Hashes(0)];
+        let low = low.into_iter().flat_map(|level| {
+            // Records, and few others.
+            (0..=BLOCK_RECORDS_MAX / width + 1).map(move |further| at(level, further))
+        });
+        low.chain((1..8).map(|level| at(Level::Hashes(level), 0))).collect()
     }
 
     /// Appends leaves. Answers the files that hold them: every tile and bundle

@@ -64,7 +64,8 @@ impl<S: Files + Head> Sealing<S> {
     async fn publish(&mut self, block: &Block) -> Result<(), Stop> {
         let checkpoint = self.chain.checkpoint();
         self.comes_out(&checkpoint)?;
-        let was_published = self.rebuilt.as_ref().is_some_and(|before| checkpoint.size <= before.size);
+        let was_published =
+            self.rebuilt.as_ref().is_some_and(|before| checkpoint.size <= before.size);
         let is_last = block.header.height >= self.publish_from;
         if is_last && !was_published {
             self.sign(&checkpoint).await?;

@@ -83,6 +83,11 @@ impl<S: Files + Head> Sealing<S> {
         };
         self.refill().await?;
         self.catch_up().await?;
+        // Of a block whose intent Graphstore has lost since a process died at it: the next one
+        // is another, and strangers would find tiles of both.
+        if let Err(error) = self.reader.store.remove_wider(&self.edge.tiles()) {
+            tracing::warn!(%error, "tiles of a block that was never published may stay");
+        }
         (self.since, self.drained) = (Instant::now(), Instant::now());
         Ok(())
     }

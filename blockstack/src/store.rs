@@ -24,6 +24,10 @@ pub trait Files: Send + Sync + 'static {
     /// The bytes of a file; `None` where there is none.
     fn get(&self, tile: TileId) -> io::Result<Option<Vec<u8>>>;
 
+    /// Forgets the partial forms of these tiles that are wider than they are, whether there
+    /// are any or not; of a width of 0, all. Need not be durable.
+    fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()>;
+
     /// Forgets every partial form of these full tiles, whether there are any or
     /// not. Need not be durable.
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()>;

@@ -277,6 +277,9 @@ impl Files for Store {
             false => self.folder.get(tile),
         }
     }
+    fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()> {
+        self.folder.remove_wider(tiles)
+    }
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()> {
         let remove = |_: &mut Inner| self.folder.remove_partials(full);
         self.stores.lock().write("removal", remove).ok_or_else(|| io::Error::other("a test"))?

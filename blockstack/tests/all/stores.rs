@@ -51,6 +51,21 @@ fn partial_tiles_go_and_everything_else_stays() {
 }
 
 #[test]
+fn wider_tiles_go_and_everything_else_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let paths = ["tile/0/000.p/7", "tile/0/000.p/9", "tile/0/000", "tile/0/001.p/3"];
+    let names = paths.map(tile);
+    store.put(&names.map(|name| (name, b"x".to_vec()))).expect("stored");
+    let edge = [names[0], TileId { width: 0, ..names[3] }, tile("tile/1/000.p/1")];
+    for _ in 0..2 {
+        store.remove_wider(&edge).expect("removed");
+        let left = names.map(|name| store.get(name).expect("read").is_some());
+        assert_eq!(left, [true, false, true, false]);
+    }
+}
+
+#[test]
 fn a_file_that_a_crash_left_unfinished_is_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let unfinished = dir.path().join("log/.unfinished");
