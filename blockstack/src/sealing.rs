@@ -173,21 +173,31 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Read-only until the stores agree with the log. `false` if nobody needs it before.
     async fn wait_for_stores(&mut self, mut why: String) -> bool {
-        let mut said = String::new();
+        self.say(&why);
+        let mut seen = false;
         loop {
-            if said != why {
-                self.say(&why);
-                said.clone_from(&why);
+            let published = self.reader.head().map(|head| Last::of(&head.block));
+            match self.compare(published.as_ref()).await {
+                Err(Stop::Ended) => return false,
+                Err(Stop::Apart(still)) => {
+                    seen = true;
+                    if still != why {
+                        self.say(&still);
+                        why = still;
+                    }
+                }
+                // Anything else shows at the start.
+                _ if seen => break,
+                // What sealing has met does not show from here: it would meet it again.
+                _ => {
+                    let why = format!("{why}; when that is mended, start Blockstack again");
+                    self.end(why).await;
+                    return false;
+                }
             }
             let refusal = Status::failed_precondition(why.clone());
             if !self.refuse(&refusal, tokio::time::sleep(LOOK_EVERY)).await {
                 return false;
-            }
-            let published = self.reader.head().map(|head| Last::of(&head.block));
-            match self.compare(published.as_ref()).await {
-                Err(Stop::Apart(still)) => why = still,
-                // Anything else shows at the start.
-                _ => break,
             }
         }
         tracing::warn!("the stores agree again");
@@ -206,7 +216,7 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     /// Read-only to the end.
-    async fn end(mut self, why: String) {
+    async fn end(&mut self, why: String) {
         self.say(&why);
         self.refuse(&Status::failed_precondition(why), std::future::pending()).await;
     }
