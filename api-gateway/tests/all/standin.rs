@@ -631,6 +631,7 @@ impl Blockstack for Shared {
         &self,
         _: tonic::Request<log::RotateLogKeyRequest>,
     ) -> Result<Response<log::RotateLogKeyReply>, Status> {
+        self.0.works("blockstack")?;
         Err(Status::failed_precondition("the stores disagree"))
     }
 }
