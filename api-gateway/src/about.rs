@@ -36,10 +36,11 @@ pub(crate) async fn get_server(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let log = gateway.prover().status().await?;
+    let newest = gateway.shows_the_newest().await.is_ok();
     let card = schema::Server {
         domain: gateway.domain().to_owned(),
         keys: log.keys,
-        checkpoint: Some(log.checkpoint).filter(|checkpoint| !checkpoint.is_empty()),
+        checkpoint: Some(log.checkpoint).filter(|checkpoint| newest && !checkpoint.is_empty()),
         rules: RULES.to_owned(),
         limits: schema::ServerLimits {
             body_bytes: limits::BODY_BYTES_MAX,

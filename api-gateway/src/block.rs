@@ -29,7 +29,7 @@ const LATEST: &str = "latest";
         (status = 200, description = "The block document", body = schema::BlockAnswer),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_block(
@@ -49,8 +49,11 @@ pub(crate) async fn get_block(
             )
         })?)),
     };
+    if key.is_none() {
+        gateway.shows_the_newest().await?;
+    }
     let block = gateway.prover().block(key).await?;
-    document(block, name == LATEST, &headers)
+    document(&gateway, block, name == LATEST, &headers).await
 }
 
 /// Read the records of a block
@@ -65,7 +68,7 @@ pub(crate) async fn get_block(
         (status = 200, description = "Its records", body = schema::BlockRecordsAnswer),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_block_transactions(
@@ -78,7 +81,7 @@ pub(crate) async fn get_block_transactions(
     let height = query::number("a block", &query::segment(height)?)?;
     let _turn = gateway.bundle().await;
     let records = gateway.prover().records(height).await?;
-    let records = records.ok_or_else(nothing)?;
+    let Some(records) = records else { return Err(gateway.absent(nothing()).await) };
     let mut body = b"{\"data\":{\"transactions\":[".to_vec();
     body.extend_from_slice(&records.join(&b','));
     body.extend_from_slice(b"]}}");
@@ -97,7 +100,7 @@ pub(crate) async fn get_block_transactions(
         (status = 200, description = "The stack document", body = schema::StackAnswer),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_stack(
@@ -114,16 +117,20 @@ pub(crate) async fn get_stack(
             query::invalid("a stack is named by its height (a number from 0) or by `latest`")
         })?),
     };
+    if height.is_none() {
+        gateway.shows_the_newest().await?;
+    }
     let stack = gateway.prover().stack(height).await?;
-    document(stack, name == LATEST, &headers)
+    document(&gateway, stack, name == LATEST, &headers).await
 }
 
-fn document(
+async fn document(
+    gateway: &Gateway,
     found: Option<Document>,
     latest: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = found.ok_or_else(nothing)?;
+    let Some(found) = found else { return Err(gateway.absent(nothing()).await) };
     Ok(match latest {
         true => answer::current(StatusCode::OK, answer::data(&found.body)),
         false => answer::immutable(headers, &found.hash, || answer::data(&found.body)),

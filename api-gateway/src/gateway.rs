@@ -129,6 +129,17 @@ impl Gateway {
         self.prover().permit().await.err().unwrap_or(nothing)
     }
 
+    /// That the end of the log is its newest. While nothing may clear, what was found may
+    /// be an older one: then Graphstore knows of later blocks.
+    pub(crate) async fn shows_the_newest(&self) -> Result<(), Problem> {
+        let Err(problem) = self.prover().permit().await else { return Ok(()) };
+        let shown = self.prover().status().await?.height;
+        match self.stores().intended().await {
+            Ok(intended) if intended <= shown => Ok(()),
+            _ => Err(problem),
+        }
+    }
+
     /// Keeps a record in its second place. Returns when it is durable there.
     pub(crate) async fn keep(&self, record: &Cleared) -> Result<(), Problem> {
         let kept = self.stores().put(record).await;

@@ -26,7 +26,7 @@ use crate::schema;
     responses(
         (status = 200, description = "The newest checkpoint", body = String, content_type = "text/plain"),
         (status = "4XX", description = "There is no block yet, or another refusal", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_checkpoint(
@@ -34,8 +34,9 @@ pub(crate) async fn get_checkpoint(
     uri: Uri,
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
+    gateway.shows_the_newest().await?;
     let note = gateway.prover().checkpoint(None).await?;
-    let note = note.ok_or_else(|| Problem::new(Other::NotFound, "there is no block yet"))?;
+    let Some(note) = note else { return Err(absent(&gateway, "there is no block yet").await) };
     Ok(answer::now(StatusCode::OK, Form::Text, note))
 }
 
@@ -51,7 +52,7 @@ pub(crate) async fn get_checkpoint(
         (status = 200, description = "The checkpoint of that size", body = String, content_type = "text/plain"),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_checkpoint_at(
@@ -63,7 +64,9 @@ pub(crate) async fn get_checkpoint_at(
     Query::parse(uri.query(), &[])?;
     let size = query::number("size", &query::segment(size)?)?;
     let note = gateway.prover().checkpoint(Some(size)).await?;
-    let note = note.ok_or_else(|| Problem::new(Other::NotFound, "no block ended at this size"))?;
+    let Some(note) = note else {
+        return Err(absent(&gateway, "no block ended at this size").await);
+    };
     Ok(answer::for_ever(&headers, Form::Text, Bytes::from(note)))
 }
 
@@ -79,7 +82,7 @@ pub(crate) async fn get_checkpoint_at(
         (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_tile(
@@ -92,7 +95,7 @@ pub(crate) async fn get_tile(
     let path = format!("tile/{}", query::segment(path)?);
     let _turn = if path.starts_with("tile/entries/") { gateway.bundle().await } else { None };
     let tile = gateway.prover().tile(path.clone()).await?;
-    let tile = tile.ok_or_else(|| Problem::new(Other::NotFound, "the log has no such tile"))?;
+    let Some(tile) = tile else { return Err(absent(&gateway, "the log has no such tile").await) };
     // Its bytes follow from its path, and there may be sixteen million of them to hash.
     Ok(answer::kept(&headers, &format!("\"{path}\""), Form::Bytes, || tile))
 }
@@ -113,7 +116,7 @@ pub(crate) async fn get_tile(
         (status = 200, description = "The proof", body = schema::Inclusion),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_inclusion(
@@ -128,10 +131,13 @@ pub(crate) async fn get_inclusion(
         _ => return Err(query::invalid("number or index is needed, and not both")),
     };
     let size = query.number("size")?;
-    let proof = gateway.prover().inclusion(leaf, size).await?;
-    let proof = proof.ok_or_else(|| {
-        Problem::new(Other::NotFound, "that leaf is not in a tree of that size that is sealed")
-    })?;
+    if size.is_none() {
+        gateway.shows_the_newest().await?;
+    }
+    let Some(proof) = gateway.prover().inclusion(leaf, size).await? else {
+        let nothing = "that leaf is not in a tree of that size that is sealed";
+        return Err(absent(&gateway, nothing).await);
+    };
     let inclusion = schema::Inclusion {
         index: proof.index.to_string(),
         size: proof.size.to_string(),
@@ -155,7 +161,7 @@ pub(crate) async fn get_inclusion(
         (status = 200, description = "The proof", body = schema::Consistency),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_consistency(
@@ -167,13 +173,17 @@ pub(crate) async fn get_consistency(
     let (Some(from), Some(to)) = (query.number("from")?, query.number("to")?) else {
         return Err(query::invalid("from and to are needed"));
     };
-    let proof = gateway.prover().consistency(from, to).await?;
-    let proof = proof
-        .ok_or_else(|| Problem::new(Other::NotFound, "the log is not sealed up to that size"))?;
+    let Some(proof) = gateway.prover().consistency(from, to).await? else {
+        return Err(absent(&gateway, "the log is not sealed up to that size").await);
+    };
     let consistency = schema::Consistency {
         from: from.to_string(),
         to: to.to_string(),
         path: answer::hex(&proof.path),
     };
     Ok(answer::fixed_if(true, &headers, answer::json(&consistency)))
+}
+
+async fn absent(gateway: &Gateway, nothing: &str) -> Problem {
+    gateway.absent(Problem::new(Other::NotFound, nothing)).await
 }

@@ -43,7 +43,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
             headers(("Retry-After" = String, description = "seconds"))),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store or the log did not answer; or whether it has cleared is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store or the log did not answer; or whether it has cleared is not known, or nothing is sealed (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_receipt(
@@ -77,6 +77,8 @@ pub(crate) async fn get_receipt(
         (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
         (None, None) => Err(gateway.absent(transaction::nothing()).await),
         (None, Some(record)) => {
+            // While nothing is sealed, to come again is no advice.
+            gateway.prover().permit().await?;
             let state = schema::NotSealed {
                 state: "cleared".to_owned(),
                 number: record.number.to_string(),

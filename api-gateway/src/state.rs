@@ -31,7 +31,7 @@ use crate::schema;
         (status = 200, description = "The proof and its block", body = schema::StateProofAnswer),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_account_proof(
@@ -45,8 +45,11 @@ pub(crate) async fn get_account_proof(
     let counter = query.get("counter").ok_or_else(|| query::invalid("counter is needed"))?;
     let counter = address_of("counter", counter)?;
     let height = query.number("height")?;
+    if height.is_none() {
+        gateway.shows_the_newest().await?;
+    }
     let proof = gateway.prover().account_proof(&counter, &address, height).await?;
-    proven(proof, height, &headers)
+    proven(&gateway, proof, height, &headers).await
 }
 
 /// Prove the supply of a unit
@@ -64,7 +67,7 @@ pub(crate) async fn get_account_proof(
         (status = 200, description = "The proof and its block", body = schema::StateProofAnswer),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The log did not answer", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_unit_proof(
@@ -76,17 +79,23 @@ pub(crate) async fn get_unit_proof(
     let query = Query::parse(uri.query(), &["height"])?;
     let unit = address_of("the path", &query::segment(unit)?)?;
     let height = query.number("height")?;
+    if height.is_none() {
+        gateway.shows_the_newest().await?;
+    }
     let proof = gateway.prover().unit_proof(&unit, height).await?;
-    proven(proof, height, &headers)
+    proven(&gateway, proof, height, &headers).await
 }
 
-fn proven(
+async fn proven(
+    gateway: &Gateway,
     proof: Option<StateProof>,
     height: Option<u64>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let StateProof { proof, block } =
-        proof.ok_or_else(|| Problem::new(Other::NotFound, "there is no such block"))?;
+    let Some(StateProof { proof, block }) = proof else {
+        let nothing = Problem::new(Other::NotFound, "there is no such block");
+        return Err(gateway.absent(nothing).await);
+    };
     let parts: [&[u8]; 5] = [b"{\"data\":{\"proof\":", &proof, b",\"block\":", &block, b"}}"];
     Ok(answer::fixed_if(height.is_some(), headers, Bytes::from(parts.concat())))
 }

@@ -360,6 +360,13 @@ impl Stores {
         Ok(reply.into_inner().outputs)
     }
 
+    /// The last block that was begun, published or not.
+    pub(crate) async fn intended(&self) -> Result<Option<u64>, Problem> {
+        let reply = self.graphstore.clone().status(graph::StatusRequest {}).await;
+        let reply = reply.map_err(|status| failed("Graphstore.Status", &status))?;
+        Ok(reply.into_inner().intent_height)
+    }
+
     /// What is missing before requests of this domain can be served: one
     /// sentence for each service.
     pub(crate) async fn missing(&self, domain: &str) -> Vec<String> {

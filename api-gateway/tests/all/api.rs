@@ -635,13 +635,29 @@ async fn the_log_is_served_as_its_format_wants_it() {
 #[tokio::test]
 async fn while_stores_disagree_nothing_is_said_to_be_absent() {
     let server = Deployment::new();
-    let name = "0".repeat(64);
-    let paths = [
-        "/transaction/7".to_owned(),
-        "/transaction/7/receipt".to_owned(),
+    let (name, unit) = ("0".repeat(64), person(1).address);
+    let mut paths = vec![
         format!("/transaction/{name}"),
         format!("/iou/{name}"),
+        format!("/address/{unit}/proof?counter={unit}"),
+        format!("/address/{unit}/proof?counter={unit}&height=7"),
+        format!("/unit/{unit}/proof"),
+        format!("/unit/{unit}/proof?height=7"),
+        format!("/block/{name}"),
     ];
+    let others = [
+        "/transaction/7",
+        "/transaction/7/receipt",
+        "/checkpoint/3",
+        "/tile/0/001",
+        "/proof/consistency?from=1&to=9",
+        "/block/7",
+        "/block/latest",
+        "/block/7/transactions",
+        "/stack/7",
+        "/stack/latest",
+    ];
+    paths.extend(others.map(str::to_owned));
     for path in &paths {
         assert_eq!(server.get(path).await.code(), "not_found", "{path}");
     }
@@ -678,6 +694,8 @@ async fn while_stores_disagree_nothing_old_is_said_to_be_current() {
     for path in &current {
         assert_eq!(server.get(path).await.code(), "read_only", "{path}");
     }
+    // Nor is anybody sent away until a record is sealed, while nothing is.
+    assert_eq!(server.get("/transaction/1/receipt").await.code(), "read_only");
     let stream = Request::get("/events").header("accept", "text/event-stream");
     let stream = server.send(stream.body(Body::empty()).expect("a request")).await;
     assert_eq!(stream.code(), "read_only");
@@ -685,6 +703,32 @@ async fn while_stores_disagree_nothing_old_is_said_to_be_current() {
     for path in ["/events", "/transaction/1"] {
         assert_eq!(server.get(path).await.status, StatusCode::OK, "{path}");
     }
+}
+
+/// An old head that passes for the newest hides every payment after it; the true end of a
+/// log is audited whatever else the stores disagree about.
+#[tokio::test]
+async fn an_older_checkpoint_is_not_said_to_be_the_newest() {
+    let server = Deployment::new();
+    let newest = ["/checkpoint", "/proof/inclusion?index=0"];
+    let fixed = ["/checkpoint/2", "/proof/inclusion?index=0&size=2"];
+    let intend = |height| *server.stores.intended.lock().expect("lock") = height;
+    *server.stores.read_only.lock().expect("lock") = Some("the log is behind".into());
+    for height in [None, Some(0)] {
+        intend(height);
+        for path in newest {
+            assert_eq!(server.get(path).await.status, StatusCode::OK, "{path}");
+        }
+    }
+    intend(Some(1));
+    for path in newest {
+        assert_eq!(server.get(path).await.code(), "read_only", "{path}");
+    }
+    for path in fixed {
+        assert_eq!(server.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let card = server.get("/.well-known/webwallet").await;
+    assert_eq!((card.status, card.json().get("checkpoint")), (StatusCode::OK, None));
 }
 
 /// The proof of a payment is its holder's, whatever Graphstore was put back from.

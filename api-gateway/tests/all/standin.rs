@@ -65,6 +65,8 @@ pub struct Stores {
     pub sealed: Mutex<Vec<log::Receipt>>,
     /// Why nothing may clear.
     pub read_only: Mutex<Option<String>>,
+    /// The last block that Graphstore knows of; the log shows block 0.
+    pub intended: Mutex<Option<u64>>,
     /// Told when `Clear` has begun.
     pub clearing: Notify,
     /// Ends the delays of those `Clear` that wait now.
@@ -425,7 +427,7 @@ impl Graphstore for Shared {
             domain: DOMAIN.to_owned(),
             engine: "stand-in".to_owned(),
             now: NOW.to_owned(),
-            intent_height: None,
+            intent_height: *self.0.intended.lock().expect("lock"),
         }))
     }
 }
