@@ -2,7 +2,7 @@
 //! own, in their order.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::{Answer, Server, Url};
+use crate::client::{Server, Stream, Url};
 use crate::key::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
@@ -19,8 +19,8 @@ use crate::{output, pay, transaction};
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
 const SENT_BYTES: usize = 128 * 1024;
-/// What to do when an answer says nothing of the request.
-const OPEN: &str = "nobody knows what was cleared; post the same again: nothing is ever paid twice";
+/// Bytes of one answer at most: a refusal may hold a request and a record.
+const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// `webwallet batch`
 #[derive(Args)]
@@ -44,6 +44,13 @@ struct Line<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     problem: Option<&'a RawValue>,
+}
+
+/// What is not known when the answers end before their time, and what to do.
+fn open(first: u64) -> String {
+    format!(
+        "nobody knows what was cleared of the requests from {first} on; post the same again: nothing is ever paid twice"
+    )
 }
 
 /// The requests in what is sent: one a line, or the elements of an array.
@@ -102,48 +109,74 @@ impl Batch {
         json: bool,
         labels: &Labels,
     ) -> anyhow::Result<Outcome> {
-        let body = match server.batch(requests, self.stop)? {
-            Answer::Done { body, .. } => body,
-            Answer::Problem(problem) => {
+        let answers = server.batch(requests, self.stop).with_context(|| open(first))?;
+        let mut answers = match answers {
+            Stream::Open(answers) => answers,
+            Stream::Problem(problem) => {
                 problem.print(json, labels)?;
                 return Ok(Outcome::Refused);
             }
         };
         let (mut outcome, requests) = (Outcome::Done, split(requests));
-        let mut answered = 0;
-        for text in body.lines() {
-            let line: Line<'_> = serde_json::from_str(text).context("the answer cannot be read")?;
-            let index = first + line.index;
-            ensure!(line.index == answered, "the answers are not in order: {OPEN}");
-            if let Some(record) = line.data {
-                let request = requests.get(line.index as usize).copied().unwrap_or_default();
-                pay::check_record(record.get(), request)
-                    .with_context(|| format!("request {index}: {OPEN}"))?;
+        let (mut answered, mut refused) = (0, false);
+        // Each is told when it is there: what has cleared is known although the rest never comes.
+        loop {
+            let mut text = Vec::new();
+            let read = answers.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
+            read.with_context(|| open(first + answered))?;
+            // They have ended, perhaps within a line.
+            if text.pop() != Some(b'\n') {
+                break;
             }
+            refused = self.tell(&text, &requests, first, answered, json, labels)?;
             answered += 1;
-            if line.problem.is_some() {
+            if refused {
                 outcome = Outcome::Refused;
             }
-            if json {
-                let rest = text.split_once(',').map_or("", |(_, rest)| rest);
-                output::line(format!("{{\"index\":{index},{rest}"))?;
-                continue;
-            }
-            let said = match (line.data, line.problem) {
-                (Some(record), _) => transaction::sentence(record.get(), labels)?,
-                (None, Some(problem)) => {
-                    let problem = Problem::from_json(problem.get().to_owned())?;
-                    format!("refused: {}", problem.sentence())
-                }
-                (None, None) => anyhow::bail!("the answer has neither data nor problem"),
-            };
-            output::line(format!("{index}  {said}"))?;
         }
+        // A refusal may be of all that follows it, and the last word.
         ensure!(
-            outcome == Outcome::Refused || answered == requests.len() as u64,
-            "only {answered} of {} requests were answered: {OPEN}",
-            requests.len()
+            refused || answered == requests.len() as u64,
+            "only {answered} of {} requests were answered: {}",
+            requests.len(),
+            open(first + answered)
         );
         Ok(outcome)
+    }
+
+    /// Prints the answer to the next request, and says whether it is a refusal.
+    fn tell(
+        &self,
+        text: &[u8],
+        requests: &[&[u8]],
+        first: u64,
+        answered: u64,
+        json: bool,
+        labels: &Labels,
+    ) -> anyhow::Result<bool> {
+        let index = first + answered;
+        let unreadable = || format!("the answer cannot be read: {}", open(index));
+        let text = std::str::from_utf8(text).with_context(unreadable)?;
+        let line: Line<'_> = serde_json::from_str(text).with_context(unreadable)?;
+        ensure!(line.index == answered, "the answers are not in order: {}", open(index));
+        if let Some(record) = line.data {
+            let request = requests.get(line.index as usize).copied().unwrap_or_default();
+            pay::check_record(record.get(), request).with_context(|| open(index))?;
+        }
+        if json {
+            let rest = text.split_once(',').map_or("", |(_, rest)| rest);
+            output::line(format!("{{\"index\":{index},{rest}"))?;
+            return Ok(line.problem.is_some());
+        }
+        let said = match (line.data, line.problem) {
+            (Some(record), _) => transaction::sentence(record.get(), labels)?,
+            (None, Some(problem)) => {
+                let problem = Problem::from_json(problem.get().to_owned())?;
+                format!("refused: {}", problem.sentence())
+            }
+            (None, None) => anyhow::bail!("the answer has neither data nor problem"),
+        };
+        output::line(format!("{index}  {said}"))?;
+        Ok(line.problem.is_some())
     }
 }

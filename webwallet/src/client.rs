@@ -173,13 +173,7 @@ impl Server {
             .timeout_global(None)
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(STREAM_MAX));
-        let mut response =
-            request.build().call().with_context(|| format!("no stream from {url}"))?;
-        if response.status() == 200 {
-            return Ok(Stream::Open(Box::new(BufReader::new(response.into_body().into_reader()))));
-        }
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
-        Ok(Stream::Problem(Box::new(Problem::from_json(body)?)))
+        stream(request.build().call()).with_context(|| format!("no stream from {url}"))
     }
 
     /// Gives an operator's command.
@@ -202,12 +196,18 @@ impl Server {
         self.send("/transaction?dry_run=true", request)
     }
 
-    /// Posts requests, one a line; their answers, one a line.
-    pub fn batch(&self, requests: &[u8], stop: bool) -> anyhow::Result<Answer> {
+    /// Posts requests, one a line; their answers, one a line, as they come. A server
+    /// takes its time for each, so there is a limit for each and none for all.
+    pub fn batch(&self, requests: &[u8], stop: bool) -> anyhow::Result<Stream> {
         let mode = if stop { "stop" } else { "independent" };
         let url = format!("{}/batch?mode={mode}", self.url);
-        let response = self.agent.post(&url).content_type("application/x-ndjson").send(requests);
-        read(response).with_context(|| format!("POST {url}"))
+        let request = self.agent.post(&url).content_type("application/x-ndjson").config();
+        let request = request
+            .timeout_global(None)
+            .timeout_send_body(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE));
+        stream(request.build().send(requests)).with_context(|| format!("POST {url}"))
     }
 
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
@@ -242,6 +242,18 @@ impl Server {
                 bail!("the server does not say its domain: {}", problem.sentence())
             }
         }
+    }
+}
+
+/// An answer that is read while it comes.
+fn stream(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Stream> {
+    let response = response?;
+    if response.status() == 200 {
+        return Ok(Stream::Open(Box::new(BufReader::new(response.into_body().into_reader()))));
+    }
+    match read(Ok(response))? {
+        Answer::Problem(problem) => Ok(Stream::Problem(problem)),
+        Answer::Done { .. } => bail!("this is no WebWallet server: it answered nothing"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Batches over sockets, on every deployment: the same answers as one by one.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Command;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use webwallet_tests::deployment::Deployment;
@@ -140,4 +140,56 @@ fn the_command_posts_a_file_and_numbers_its_lines() {
         };
         assert_eq!((&line["index"], &line["status"]), (&json!(n), &json!(status)));
     }
+}
+
+/// What a server says of the first payments is not lost with what it never says of the others:
+/// whoever is shown neither does not know which to ask for.
+#[test]
+fn the_command_tells_each_answer_as_it_comes_and_what_is_unknown_after_a_cut() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let (alice, bob) = (party("alice"), party("bob"));
+    let bodies: Vec<Vec<u8>> =
+        (0..3).map(|n| issue(&alice, &bob, "1", &format!("cut {n}"))).collect();
+    let file = data.path().join("requests");
+    std::fs::write(&file, bodies.join(&b'\n')).expect("written");
+    let answers = post_to(&agent(), &server.url(), "/batch", &bodies.join(&b'\n'));
+    let answers = String::from_utf8(answers.expect("answers").body).expect("UTF-8");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (read, wait) = std::sync::mpsc::channel::<()>();
+    let serving = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let mut asked = BufReader::new(socket.try_clone().expect("a socket"));
+        let mut line = String::new();
+        while asked.read_line(&mut line).expect("read") > 0 && !line.contains("cut 2") {}
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: 99999\r\n\r\n";
+        socket.write_all(head.as_bytes()).expect("sent");
+        for line in answers.split_inclusive('\n').take(2) {
+            socket.write_all(line.as_bytes()).expect("sent");
+            // No more of it before this one was told.
+            if wait.recv().is_err() {
+                return;
+            }
+        }
+        socket.write_all(b"{\"index\":2,").expect("sent");
+    });
+    let mut command = Command::new(binary());
+    command.arg("batch").arg(&file).args(["--url", &url, "--json"]);
+    command.env("WEBWALLET_HOME", data.path().join("home"));
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut told = BufReader::new(child.stdout.take().expect("piped"));
+    for n in 0..2 {
+        let mut line = String::new();
+        told.read_line(&mut line).expect("read");
+        let line: Value = serde_json::from_str(&line).expect("an answer");
+        assert_eq!((&line["index"], &line["status"]), (&json!(n), &json!(201)));
+        read.send(()).expect("it waits");
+    }
+    serving.join().expect("served");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("of the requests from 2 on"), "{said}");
 }
