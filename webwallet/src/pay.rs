@@ -15,7 +15,7 @@ use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde_json::Value;
-use webwallet_ledger::Record;
+use webwallet_ledger::{Amount, Record};
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
@@ -283,15 +283,17 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
 /// Whether an IOU pays the same. One that has expired may have cleared before.
 fn is_like(iou: &Value, draft: &Draft) -> bool {
     let Draft { domain, source, target, symbol, amount, .. } = draft;
+    // `7` and `7.0` are the same money.
+    let same = |text: &str| Amount::parse(text).is_ok_and(|it| Amount::parse(amount) == Ok(it));
     [
         ("domain", domain.as_str()),
         ("source", source.as_str()),
         ("target", target.as_str()),
         ("symbol", symbol.as_str()),
-        ("amount", amount),
     ]
     .into_iter()
     .all(|(key, text)| iou["data"][key] == text)
+        && iou["data"]["amount"].as_str().is_some_and(same)
 }
 
 fn is_in(file: &Path, folder: &Path) -> bool {

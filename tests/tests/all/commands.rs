@@ -257,6 +257,11 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     let again = issue(&nowhere, "example.net", &[]);
     assert_eq!((again.status.code(), outbox()), (Some(2), kept.clone()));
     assert!(text(&again.stderr).contains("--once-more"), "{}", text(&again.stderr));
+    // The same money in other digits is the same payment.
+    let digits = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1.0"];
+    let digits = [&digits[..], &["--url", &nowhere, "--domain", "example.net"]].concat();
+    assert_eq!(run(&digits, b"", &variables).status.code(), Some(2));
+    assert_eq!(outbox(), kept);
     // One that has expired may have cleared before.
     let iou = std::fs::read_to_string(&kept[0]).expect("the IOU");
     let expiry = json(&iou)["data"]["expiry"].as_str().expect("a time").to_owned();
