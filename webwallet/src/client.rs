@@ -14,12 +14,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::config;
 use crate::problem::Problem;
+use crate::{config, output};
 
 /// Answers are records and lists of at most 1,000 entries; this is far above
 /// any of them and far below memory.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+const URL_VARIABLE: &str = "WEBWALLET_URL";
 
 /// Which server to ask.
 #[derive(Args, Clone)]
@@ -27,7 +29,7 @@ pub struct Url {
     /// The server
     #[arg(
         long,
-        env = "WEBWALLET_URL",
+        env = URL_VARIABLE,
         hide_env_values = true,
         value_name = "URL",
         default_value = "http://127.0.0.1:8080"
@@ -51,7 +53,9 @@ impl Ca {
         let read = |file: &PathBuf| {
             fs::read(file).with_context(|| format!("cannot read {}", file.display()))
         };
-        Server::within(url, PATIENCE, self.file.as_ref().map(read).transpose()?.as_deref())
+        let pem = self.file.as_ref().map(read).transpose()?;
+        let server = Server::within(url, PATIENCE, pem.as_deref())?;
+        Ok(Server { ca: self.file.clone(), ..server })
     }
 }
 
@@ -75,6 +79,10 @@ impl Url {
 /// A server and the connections to it.
 pub struct Server {
     url: String,
+    /// The same without a user and password.
+    shown: String,
+    /// The file of the CAs that it is believed by.
+    ca: Option<PathBuf>,
     agent: ureq::Agent,
 }
 
@@ -140,12 +148,28 @@ impl Server {
             .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Server { url: url.trim_end_matches('/').to_owned(), agent }
+        let url = url.trim_end_matches('/').to_owned();
+        Server { shown: renamed(&url, ""), url, ca: None, agent }
     }
 
-    /// Its URL, as it was given.
+    /// Its URL, without a password that was given with it.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.shown
+    }
+
+    /// The flags that name it again, for a shell. A password is not shown: the variable that
+    /// it came from is named, or its place.
+    pub fn flags(&self) -> String {
+        let variable = std::env::var(URL_VARIABLE).unwrap_or_default();
+        let url = match self.url == self.shown {
+            true => output::word(&self.url),
+            false if variable.trim_end_matches('/') == self.url => format!("\"${URL_VARIABLE}\""),
+            false => output::word(&renamed(&self.url, "USER:PASSWORD@")),
+        };
+        match &self.ca {
+            Some(ca) => format!("--url {url} --ca {}", output::path(ca)),
+            None => format!("--url {url}"),
+        }
     }
 
     /// Asks for a path.
@@ -157,7 +181,7 @@ impl Server {
     pub fn get_as(&self, path: &str, form: &str) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.url);
         let response = self.agent.get(&url).header("accept", form).call();
-        read(response).with_context(|| format!("GET {url}"))
+        read(response).with_context(|| format!("GET {}{path}", self.shown))
     }
 
     /// Opens a stream of events after a number; it is cut after a minute, lest a
@@ -173,7 +197,7 @@ impl Server {
             .timeout_global(None)
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(STREAM_MAX));
-        stream(request.build().call()).with_context(|| format!("no stream from {url}"))
+        stream(request.build().call()).with_context(|| format!("no stream from {}/events", self.shown))
     }
 
     /// Gives an operator's command.
@@ -183,7 +207,7 @@ impl Server {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.send_empty()).with_context(|| format!("POST {url}"))
+        read(request.send_empty()).with_context(|| format!("POST {}{path}", self.shown))
     }
 
     /// Posts a request for clearing.
@@ -207,13 +231,13 @@ impl Server {
             .timeout_send_body(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE));
-        stream(request.build().send(requests)).with_context(|| format!("POST {url}"))
+        stream(request.build().send(requests)).with_context(|| format!("POST {}/batch", self.shown))
     }
 
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.url);
         let response = self.agent.post(&url).content_type("application/json").send(request);
-        read(response).with_context(|| format!("POST {url}"))
+        read(response).with_context(|| format!("POST {}{path}", self.shown))
     }
 
     /// Has a document kept under its path.
@@ -221,7 +245,7 @@ impl Server {
         let url = format!("{}{path}", self.url);
         let body = [b"{\"data\":", document, b"}"].concat();
         let response = self.agent.put(&url).content_type("application/json").send(&body[..]);
-        read(response).with_context(|| format!("PUT {url}"))
+        read(response).with_context(|| format!("PUT {}{path}", self.shown))
     }
 
     /// The domain the server clears for.
@@ -243,6 +267,14 @@ impl Server {
             }
         }
     }
+}
+
+/// A URL with this before its host, in place of a user and password.
+fn renamed(url: &str, user: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{user}{}", &rest[host..])
 }
 
 /// An answer that is read while it comes.

@@ -109,14 +109,17 @@ pub struct Keys {
     home: PathBuf,
 }
 
+fn usual_home() -> Option<PathBuf> {
+    Some(std::env::home_dir()?.join(".webwallet"))
+}
+
 impl Home {
     /// Opens it; nothing is made before something is written.
     pub fn keys(&self) -> anyhow::Result<Keys> {
         let home = match &self.home {
             Some(home) => home.clone(),
-            None => std::env::home_dir()
-                .context("there is no home directory; name one with --home DIR or WEBWALLET_HOME")?
-                .join(".webwallet"),
+            None => usual_home()
+                .context("there is no home directory; name one with --home DIR or WEBWALLET_HOME")?,
         };
         Ok(Keys { home })
     }
@@ -290,6 +293,14 @@ impl Keys {
             Some((address.to_string(), name))
         });
         Labels(known.collect())
+    }
+
+    /// The flag that names them again, for a shell; none where it is the usual place.
+    pub fn flag(&self) -> String {
+        match usual_home().as_ref() == Some(&self.home) {
+            true => String::new(),
+            false => format!(" --home {}", output::path(&self.home)),
+        }
     }
 
     /// Where a signed IOU is kept while nobody knows whether it was cleared.

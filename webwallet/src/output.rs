@@ -5,6 +5,7 @@
 //! what a command does and how it ends: what is refused stays refused.
 
 use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 // What a server, a log or a file says goes through them before people read it.
@@ -42,6 +43,20 @@ pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
 /// Whether nobody reads our output any more: then what only prints may end.
 pub fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
+}
+
+/// A text as one word of a shell.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// A file as one word of a shell, whatever folder that is in.
+pub fn path(file: &Path) -> String {
+    word(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).to_string_lossy())
 }
 
 /// Columns padded to the widest cell; a cell that starts with a digit or a
@@ -84,6 +99,19 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A command that is printed is run as it stands; a name must not become a second one.
+    #[test]
+    fn a_word_is_read_by_a_shell_as_it_is() {
+        for text in ["a/b.json", "", "two words", "it's", "$HOME", "`x`", "a;b", "*", "a\nb", "~"] {
+            let printed = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", word(text))])
+                .output()
+                .expect("a shell");
+            assert_eq!(String::from_utf8(printed.stdout).expect("UTF-8"), text);
+        }
+        assert_eq!(word("http://127.0.0.1:8080"), "http://127.0.0.1:8080");
+    }
 
     /// Amounts that do not line up are misread by a factor of ten.
     #[test]

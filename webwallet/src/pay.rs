@@ -248,12 +248,7 @@ impl Post {
         if self.dry_run {
             return rehearse(&self.url.server()?, &request, json, &keys.labels());
         }
-        // An IOU from the outbox leaves it once it is cleared or never will be.
-        let kept = match self.files.as_slice() {
-            [file] if is_in(file, &keys.outbox()) => Some(file.as_path()),
-            _ => None,
-        };
-        send(&self.url.server()?, &request, kept, json, &keys.labels())
+        send(&self.url.server()?, &request, &self.files, &keys, json)
     }
 }
 
@@ -273,8 +268,8 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
         };
         ensure!(
             !is_like(&open, draft),
-            "the same payment was signed before, and nobody knows what became of it; to ask (it is never paid twice): {}; to pay it once more: --once-more",
-            posting(&file, server)
+            "the same payment was signed before, and nobody knows what became of it; to pay it once more: --once-more; to ask (it is never paid twice): {}",
+            posting(&[file], keys, server)
         );
     }
     Ok(())
@@ -328,7 +323,7 @@ pub fn clear(
     if !file.exists() {
         file::keep(&file, signed)?;
     }
-    send(server, &request.to_bytes(), Some(&file), json, &labels)
+    send(server, &request.to_bytes(), &[file], keys, json)
 }
 
 /// What the server will say first of what was signed.
@@ -338,31 +333,44 @@ pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
     iou::verified(&request).map(|()| request)
 }
 
-/// The command that posts what is kept in a file.
-fn posting(file: &Path, server: &Server) -> String {
-    format!("webwallet post {} --url {}", file.display(), server.url())
+/// The command that posts what is kept in files, as a shell reads it.
+fn posting(files: &[PathBuf], keys: &Keys, server: &Server) -> String {
+    let files = files.iter().map(|file| match file.as_os_str() == "-" {
+        true => "-".to_owned(),
+        false => output::path(file),
+    });
+    let files: Vec<String> = files.collect();
+    format!("webwallet post {} {}{}", files.join(" "), server.flags(), keys.flag())
 }
 
-/// Posts a request and prints what became of it. `kept` is removed once that
-/// is certain, and pointed at while it is not.
+/// Posts a request from these files and prints what became of it. Those in the outbox are
+/// removed once that is certain, and all are pointed at while it is not.
 pub fn send(
     server: &Server,
     request: &[u8],
-    kept: Option<&Path>,
+    files: &[PathBuf],
+    keys: &Keys,
     json: bool,
-    labels: &Labels,
 ) -> anyhow::Result<Outcome> {
-    let again = || match kept {
-        Some(file) => format!(
+    let labels = &keys.labels();
+    let outbox = keys.outbox();
+    let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
+    let again = || match kept.is_empty() {
+        false => format!(
             "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
-            posting(file, server)
+            posting(files, keys, server)
         ),
-        None => {
+        true => {
             "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
                 .to_owned()
         }
     };
-    let answer = server.post(request).with_context(again)?;
+    // On a line of its own: it is there to be run.
+    let unknown = |error: anyhow::Error| {
+        output::complain(again());
+        error
+    };
+    let answer = server.post(request).map_err(unknown)?;
     let outcome = match answer {
         Answer::Problem(problem) if problem.is_unknown_outcome() => {
             problem.print(json, labels)?;
@@ -371,33 +379,38 @@ pub fn send(
         }
         Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
-            if let Some(file) = kept {
+            if !kept.is_empty() {
                 output::complain(format_args!(
                     "it is kept; to post it again later: {}",
-                    posting(file, server)
+                    posting(files, keys, server)
                 ));
             }
             return Ok(Outcome::Refused);
         }
         Answer::Problem(problem) => {
             problem.print(json, labels)?;
+            // What was refused is all of them together: others of them may clear.
+            if files.len() > 1 && !kept.is_empty() {
+                output::complain("they are kept: post each on its own");
+                return Ok(Outcome::Refused);
+            }
             Outcome::Refused
         }
         Answer::Done { body, replayed, .. } => {
-            let record = data(&body).with_context(again)?;
-            check_record(record.get(), request).with_context(again)?;
+            let record = data(&body).map_err(unknown)?;
+            check_record(record.get(), request).map_err(unknown)?;
             let printed = if json {
                 output::line(record.get())
             } else {
                 let first = if replayed { "cleared before  " } else { "cleared  " };
-                let cleared = transaction::sentence(record.get(), labels).with_context(again)?;
+                let cleared = transaction::sentence(record.get(), labels).map_err(unknown)?;
                 output::line(format!("{first}{cleared}"))
             };
             printed.context("it has cleared, and only saying so has failed")?;
             Outcome::Done
         }
     };
-    if let Some(file) = kept {
+    for file in kept {
         match fs::remove_file(file) {
             // Somebody else has posted it as well, and had the same answer.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

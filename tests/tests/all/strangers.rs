@@ -5,7 +5,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use webwallet_ledger::request::body_of;
 use webwallet_tests::party::{issue, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
@@ -136,6 +138,77 @@ fn a_record_of_something_else_is_no_sign_that_a_payment_cleared() {
     let told = alice.run(&["batch", path(&requests), "--url", &silent]);
     assert_eq!(told.status.code(), Some(2), "{told:?}");
     assert!(said(&told.stderr).contains("only 1 of 2"), "{told:?}");
+}
+
+/// Whoever does not know what became of a payment does what is printed: it asks the same server
+/// with the same keys, leaves nothing behind that stands in the way of later payments, and
+/// shows nobody's password.
+#[test]
+fn what_is_printed_to_ask_again_is_run_as_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let (real, home) = (server.url(), folder.path().join("it's alice's"));
+    let (url, lost) = (real.clone(), AtomicUsize::new(0));
+    // It takes the first three, and says nothing.
+    let silent = stranger(move |_, body| match lost.fetch_add(1, Ordering::Relaxed) {
+        0..3 => (200, "application/json", String::new()),
+        _ => {
+            let answer = post(&agent(), &url, body).expect("an answer");
+            let kind = if answer.status < 300 { "application/json" } else { "application/problem+json" };
+            (answer.status, kind, said(&answer.body))
+        }
+    });
+    let secret = silent.replace("http://", "http://alice:secret@");
+    let program = binary();
+    let programs = program.parent().expect("a folder");
+    let run = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).env("WEBWALLET_URL", &secret).env_remove("WEBWALLET_HOME");
+        command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+        let output = command.output().expect("it runs");
+        let told = said(&output.stdout) + &said(&output.stderr);
+        assert!(!told.contains("secret"), "{told}");
+        (output.status.code(), told)
+    };
+    let alice = |arguments: &[&str]| {
+        run(&program, &[arguments, &["--home", path(&home)]].concat())
+    };
+    assert_eq!(alice(&["key", "new", "alice"]).0, Some(0));
+    let bob = party("bob").address.to_string();
+    let issue = |amount: &str| {
+        let what = ["issue", "--from", "alice", "--to", &bob, "--domain", "localhost"];
+        alice(&[&what[..], &["--amount", amount]].concat())
+    };
+    let outbox = || {
+        let files = std::fs::read_dir(home.join("outbox")).expect("the outbox");
+        files.map(|file| file.expect("a file").path()).collect::<Vec<_>>()
+    };
+    let (code, told) = issue("1");
+    let printed = told.lines().find_map(|line| line.split_once("never paid twice): "));
+    let (_, printed) = printed.unwrap_or_else(|| panic!("{told}"));
+    assert_eq!((code, outbox().len()), (Some(2), 1), "{told}");
+    let refused = issue("1.0").1;
+    assert!(refused.trim_end().ends_with(printed), "{refused}");
+    for amount in ["2", "3"] {
+        assert_eq!(issue(amount).0, Some(2));
+    }
+    let (code, told) = run(Path::new("sh"), &["-c", printed]);
+    assert_eq!((code, outbox().len()), (Some(0), 2), "{told}");
+    // One of two has cleared: the other is not forgotten with it.
+    let [first, second] = &outbox()[..] else { panic!("two files") };
+    let iou = std::fs::read(first).expect("an IOU");
+    assert_eq!(post(&agent(), &real, &body_of([&iou[..]])).expect("an answer").status, 201);
+    let (code, told) = alice(&["post", path(first), path(second)]);
+    assert_eq!((code, outbox().len()), (Some(1), 2), "{told}");
+    assert_eq!(alice(&["post", path(first)]).0, Some(0));
+    assert_eq!(outbox(), [second.clone()]);
+    // And what clears together leaves together.
+    let fourth = home.join("outbox/another.json");
+    let offline = ["--domain", "localhost", "--offline", "-o", path(&fourth)];
+    let what = ["issue", "--from", "alice", "--to", &bob, "--amount", "4"];
+    assert_eq!(alice(&[&what[..], &offline].concat()).0, Some(0));
+    let (code, told) = alice(&["post", path(second), path(&fourth)]);
+    assert_eq!((code, outbox()), (Some(0), vec![]), "{told}");
 }
 
 /// Two windows post the same: both are told that it cleared, and neither that it failed.
