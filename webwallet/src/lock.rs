@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::Pointer;
 use webwallet_ledger::draft::{Draft, add_signature};
-use webwallet_ledger::lock::{Lock, Solver};
+use webwallet_ledger::lock::{Lock, Solver, puzzle_of};
 use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
 
@@ -103,6 +103,18 @@ impl Use {
             let detail = "the lock is its source's again; nothing was sent";
             let rejection = Rejection::new(Code::LockClosed, "/data/solver/output", detail);
             Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels)?;
+            return Ok(Outcome::Refused);
+        }
+        // Nor does one of another lock, and whoever sees it can open that one.
+        if hashee.as_deref().is_some_and(|text| lock.locker.puzzle != Some(puzzle_of(text))) {
+            let detail = match lock.locker.puzzle {
+                Some(puzzle) => {
+                    format!("this lock is opened by the preimage of {puzzle}, and this is another; nothing was sent")
+                }
+                None => "this lock asks for no preimage; nothing was sent".to_owned(),
+            };
+            let rejection = Rejection::new(Code::LockUnsolved, "/data/solver/hashee", detail);
+            Problem::from_rejection(&rejection)?.print(json, &labels)?;
             return Ok(Outcome::Refused);
         }
         let draft = Draft {

@@ -341,6 +341,30 @@ fn a_preimage_is_not_shown_too_late() {
     assert_eq!(swap.states(), pair("open", "open"));
 }
 
+/// A preimage that opens another lock is given away when it is shown for this one.
+#[test]
+fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
+    let swap = Swap::new();
+    let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
+    let bob = swap.address("bob");
+    let lock = |more: &[&str]| {
+        let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--until", LONG];
+        let record = swap.done("alice", &swap.ours, &[&lock[..], more].concat());
+        format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
+    };
+    let (hashed, plain) = (lock(&["--hash-lock", &hash]), lock(&[]));
+    let other = "ab".repeat(32);
+    let release = |lock: &str, preimage: &str| {
+        swap.screen("bob", &["release", lock, "--with", "bob", "--preimage", preimage])
+    };
+    for (lock, preimage) in [(&hashed, other.as_str()), (&hashed, "a text"), (&plain, PREIMAGE)] {
+        let screen = release(lock, preimage);
+        let is_local = screen.starts_with("refused: lock_unsolved") && screen.contains("nothing was sent");
+        assert!(is_local, "{lock} {preimage}: {screen}");
+    }
+    assert!(release(&hashed, &PREIMAGE.to_uppercase()).contains("cleared  "));
+}
+
 /// Terms that say more than is there, or leave no time, are not accepted.
 #[test]
 fn bob_accepts_only_what_is_there() {
