@@ -190,7 +190,7 @@ codes! {
     CreditNotGranted "credit_not_granted" "credit-not-granted" 422 Rebuild
         "More credit is withdrawn than was granted."
         cause: "After this request the account's lower limit would be above zero."
-        cure: "Withdraw at most what is still granted: suggestion names the smallest change that clears."
+        cure: "Withdraw at most what is still granted: suggestion names the smallest change that clears. What was signed stays good until its expiry: whoever has it can have it cleared once the balances allow it."
         example: "Alice granted bob 5 and withdraws 8: limit 0, actual 3, suggestion [{\"pointer\": \"/data/inputs/0/data/credit\", \"value\": \"5\"}]."
     LockNotFound "lock_not_found" "lock-not-found" 422 Never
         "There is no such lock."
@@ -215,17 +215,17 @@ codes! {
     BalanceBelowMin "balance_below_min" "balance-below-min" 422 Rebuild
         "A balance would fall below its lower limit."
         cause: "The account pays more of this unit than it holds and was granted as credit."
-        cure: "Pay less, collect first (in the same request if you like: only final values count), or ask the issuer for credit. suggestion names the smallest change that clears."
+        cure: "Pay less, collect first (in the same request if you like: only final values count), or ask the issuer for credit. suggestion names the smallest change that clears. What was signed stays good until its expiry: whoever has it can have it cleared once the balances allow it."
         example: "Bob has 6 of alice's unit and pays carol 7: limit 0, actual -1, suggestion [{\"pointer\": \"/data/inputs/0/data/amount\", \"value\": \"6\"}]: sign 6 instead, and it clears."
     BalanceAboveMax "balance_above_max" "balance-above-max" 422 Rebuild
         "A balance would rise above its upper limit."
         cause: "The issuer would get back more of its unit than it has issued."
-        cure: "Return at most what is in circulation: suggestion names the smallest change that clears."
+        cure: "Return at most what is in circulation: suggestion names the smallest change that clears. What was signed stays good until its expiry: whoever has it can have it cleared once the balances allow it."
         example: "Alice has issued 10, and bob, whom she had given credit, returns 12: limit 0, actual 2, suggestion value 10."
     AmountOverflow "amount_overflow" "amount-overflow" 422 Rebuild
         "A result has more than 60 digits before the point."
         cause: "The amounts add up to more than the protocol can write."
-        cure: "Use smaller amounts: suggestion names the smallest change that clears."
+        cure: "Use smaller amounts: suggestion names the smallest change that clears. What was signed stays good until its expiry: whoever has it can have it cleared once the balances allow it."
         example: "Two payments of sixty nines each to one address: their sum has 61 digits; limit 60, actual 61."
 }
 

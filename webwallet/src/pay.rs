@@ -394,6 +394,13 @@ pub fn send(
                 output::complain("they are kept: post each on its own");
                 return Ok(Outcome::Refused);
             }
+            if problem.may_change()
+                && let Some(expiry) = expiry(request)
+            {
+                output::complain(format_args!(
+                    "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it; --expiry TIME ends that sooner"
+                ));
+            }
             Outcome::Refused
         }
         Answer::Done { body, replayed, .. } => {
@@ -418,6 +425,13 @@ pub fn send(
         }
     }
     Ok(outcome)
+}
+
+/// When the last IOU of a request expires: each of them may clear without the others.
+fn expiry(request: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(request).ok()?;
+    let ious = request["data"]["inputs"].as_array()?;
+    ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max().map(str::to_owned)
 }
 
 /// That a record is of this request: its name is that of its data, its IOUs are

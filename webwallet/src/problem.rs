@@ -106,6 +106,14 @@ impl Problem {
         !self.may_succeed_later() && code.is_ok_and(|code: Code| code != Code::WrongDomain)
     }
 
+    /// Whether it speaks of balances, which change: then the same bytes may clear one day, by
+    /// whoever has them.
+    pub fn may_change(&self) -> bool {
+        use Code::{AmountOverflow, BalanceAboveMax, BalanceBelowMin, CreditNotGranted};
+        let of_balances = [CreditNotGranted, BalanceBelowMin, BalanceAboveMax, AmountOverflow];
+        self.code.parse().is_ok_and(|code| of_balances.contains(&code))
+    }
+
     /// Is it open whether it was cleared?
     pub fn is_unknown_outcome(&self) -> bool {
         self.retry == "same"

@@ -213,6 +213,8 @@ fn what_may_clear_later_stays_in_the_outbox() {
     let command = [&["pay", "--unit", "carol"][..], &pay].concat();
     let refused = run(&command, b"", &variables);
     assert_eq!(json(text(&refused.stdout))["code"], "balance_below_min");
+    // It is signed all the same, and somebody has it.
+    assert!(text(&refused.stderr).contains("stays good until 20"), "{}", text(&refused.stderr));
     assert!(run(&[&["issue"][..], &pay].concat(), b"", &variables).status.success());
     assert_eq!(outbox(), [] as [PathBuf; 0]);
     // Not yet: kept, and the next attempt is named and keeps it as well.
