@@ -91,7 +91,7 @@ def check_receipt(options):
     result = {'number': None, 'hash': None, 'time': None, 'index': None, 'size': None}
     faults = []
     raw = _read(options.file)
-    if raw.lstrip().startswith(b'{'):
+    if raw.startswith(b'{'):
         raise SourceError(f'{options.file} is a receipt in JSON; only the text form, .tlog-proof, is read here')
     try:
         if len(raw) > _FILE_BYTES_MAX:

@@ -117,14 +117,9 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         None => audit(cli.log),
         Some(Command::Receipt { file, key, json }) => {
             let text = read(&file)?;
-            // The JSON form is an object; the text form begins with its name.
-            let json_form = text.trim_ascii_start().starts_with(b"{");
-            let receipt = match json_form {
-                _ if text.len() as u64 > FILE_BYTES_MAX => {
-                    Err(ReceiptError::Text("longer than any receipt"))
-                }
-                true => Receipt::parse_json(text.trim_ascii()),
-                false => Receipt::parse(&text),
+            let receipt = match text.len() as u64 > FILE_BYTES_MAX {
+                true => Err(ReceiptError::Text("longer than any receipt")),
+                false => Receipt::read(&text),
             };
             let verified = receipt.and_then(|receipt| Ok((receipt.verify(&key)?, receipt.index)));
             report::receipt(&verified, json)?;

@@ -92,6 +92,18 @@ impl Receipt {
         Ok(Verified { record, checkpoint })
     }
 
+    /// Reads either form, as a file has it: JSON begins with its brace and may end with
+    /// white space.
+    ///
+    /// # Errors
+    /// Those of the form.
+    pub fn read(receipt: &[u8]) -> Result<Receipt, ReceiptError> {
+        match receipt.first() {
+            Some(b'{') => Receipt::parse_json(receipt.trim_ascii_end()),
+            _ => Receipt::parse(receipt),
+        }
+    }
+
     /// The text form, a `.tlog-proof` file.
     pub fn to_text(&self) -> String {
         let extra = STANDARD.encode(&self.record);

@@ -262,7 +262,16 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
     };
     for entry in entries {
         let file = entry?.path();
-        let Some(open) = fs::read(&file).ok().and_then(|iou| serde_json::from_slice(&iou).ok())
+        // What a crash has left half written was never sent.
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let Some(open) = kept(&file).with_context(|| {
+            format!(
+                "nobody can tell whether this was paid before: {} is in the outbox and no IOU; look at it and move it away, or pay all the same: --once-more",
+                file.display()
+            )
+        })?
         else {
             continue;
         };
@@ -273,6 +282,20 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
         );
     }
     Ok(())
+}
+
+/// An IOU in the outbox; none if somebody has posted it meanwhile.
+fn kept(file: &Path) -> anyhow::Result<Option<Value>> {
+    let there = match fs::metadata(file) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // Whoever opens a pipe waits, perhaps for ever.
+    ensure!(there.is_file(), "it is no regular file");
+    let iou: Value = serde_json::from_slice(&file::read(file)?)?;
+    ensure!(iou["data"].is_object(), "it has no data");
+    Ok(Some(iou))
 }
 
 /// Whether an IOU pays the same. One that has expired may have cleared before.
@@ -380,10 +403,13 @@ pub fn send(
         Answer::Problem(problem) if !problem.is_final() => {
             problem.print(json, labels)?;
             if !kept.is_empty() {
-                output::complain(format_args!(
-                    "it is kept; to post it again later: {}",
-                    posting(files, keys, server)
-                ));
+                output::complain(match problem.code == Code::WrongDomain.as_str() {
+                    true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
+                    false => format!(
+                        "it is kept; to post it again later: {}",
+                        posting(files, keys, server)
+                    ),
+                });
             }
             return Ok(Outcome::Refused);
         }

@@ -76,7 +76,7 @@ impl ReceiptOf {
     /// That an answer is a receipt, and of the record asked for. Whether the log's key
     /// signed it is for [`Verify`] to say, with a key that is from somebody else.
     fn check(&self, receipt: &str) -> anyhow::Result<()> {
-        let receipt = parse(receipt.as_bytes())?;
+        let receipt = Receipt::read(receipt.as_bytes())?;
         log::check_note(&receipt.checkpoint)?;
         let record = Record::parse(&receipt.record)?;
         let names = [record.number.to_string(), record.hash.to_string()];
@@ -187,12 +187,5 @@ fn verified(
     bytes: &[u8],
     key: &VerifierKey,
 ) -> Result<webwallet_ledger::receipt::Verified, ReceiptError> {
-    parse(bytes)?.verify(std::slice::from_ref(key))
-}
-
-fn parse(bytes: &[u8]) -> Result<Receipt, ReceiptError> {
-    match bytes.first() {
-        Some(b'{') => Receipt::parse_json(bytes.trim_ascii_end()),
-        _ => Receipt::parse(bytes),
-    }
+    Receipt::read(bytes)?.verify(std::slice::from_ref(key))
 }

@@ -256,7 +256,10 @@ fn a_receipt_is_verified_offline() {
         let other = Log::first_key().to_string();
         assert_eq!(command(&["receipt", name, "--key", &other]).status.code(), Some(1));
     }
-    for bad in [record.to_text().replace("index 300", "index 301"), "no receipt".into()] {
+    // Nor what a wallet does not take for one.
+    let indented = [&b" "[..], &record.to_json().expect("JSON")].concat();
+    let indented = String::from_utf8(indented).expect("UTF-8");
+    for bad in [record.to_text().replace("index 300", "index 301"), "no receipt".into(), indented] {
         std::fs::write(&file, bad).expect("written");
         let output = command(&["receipt", name, "--key", &key, "--json"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");

@@ -282,6 +282,8 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
         let path = file.to_str().expect("UTF-8");
         let posted = run(&["post", path, "--url", &server.url()], b"", &variables);
         let ours = !text(&posted.stdout).contains("wrong_domain");
+        // Nor is it posted there again.
+        assert!(ours || !text(&posted.stderr).contains(&server.url()), "{posted:?}");
         assert_eq!((posted.status.success(), file.exists()), (ours, !ours), "{posted:?}");
     }
     assert_eq!(outbox().len(), 1);
@@ -307,6 +309,41 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
         text(&told.stderr)
     );
     assert_eq!(outbox().len(), 2);
+}
+
+/// What cannot be read may be the very payment that is about to be made again.
+#[test]
+fn what_cannot_be_read_in_the_outbox_is_looked_at_before_anything_is_paid() {
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let (bob, outbox) = (party("bob").address.to_string(), home.path().join("outbox"));
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = format!("http://{}", closed.local_addr().expect("an address"));
+    drop(closed);
+    let issue = || {
+        let pay = ["issue", "--from", "alice", "--to", &bob, "--amount", "1"];
+        let at = ["--url", &nowhere, "--domain", "example.net"];
+        let output = run(&[&pay[..], &at].concat(), b"", &variables);
+        (output.status.code(), text(&output.stdout).len(), text(&output.stderr).to_owned())
+    };
+    std::fs::create_dir(&outbox).expect("made");
+    let entry = outbox.join("entry.json");
+    let kinds: [&dyn Fn(); 3] = [
+        &|| std::fs::write(&entry, "{\"data\":").expect("written"),
+        &|| std::fs::write(&entry, "{}").expect("written"),
+        &|| assert!(Command::new("mkfifo").arg(&entry).status().expect("it runs").success()),
+    ];
+    for (n, make) in kinds.into_iter().enumerate() {
+        make();
+        let (code, signed, told) = issue();
+        assert_eq!((code, signed), (Some(2), 0), "{n}: {told}");
+        assert!(told.contains("entry.json") && told.contains("--once-more"), "{n}: {told}");
+        std::fs::remove_file(&entry).expect("removed");
+    }
+    // What was never whole was never sent.
+    std::fs::write(outbox.join(".tmp1234"), "{\"data\":").expect("written");
+    assert!(issue().1 > 0, "it is signed");
 }
 
 /// Scripts go by the exit status, whether somebody reads or not.
