@@ -70,12 +70,14 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Data {
     dir: PathBuf,
+    domain: String,
     /// The lock ends with the file handle, also when the process is killed.
     _lock: File,
 }
 
 impl Data {
-    /// Opens a directory, making it if it is not there.
+    /// Opens a directory, making it if it is not there. A new one is of no domain before
+    /// [`Data::settle`]: a start that is refused until then binds nobody.
     ///
     /// # Errors
     /// [`Refused`] inside when it is not ours to use, else the failure of the
@@ -107,10 +109,21 @@ impl Data {
         }
         if version.exists() {
             check(&dir, &version, domain)?;
-        } else {
-            write(&dir, &version, domain).with_context(|| there("write to"))?;
         }
-        Ok(Data { dir, _lock: lock })
+        Ok(Data { dir, domain: domain.to_owned(), _lock: lock })
+    }
+
+    /// From now on it is of this domain, for ever. Before anything else is put into it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let version = self.dir.join("version");
+        if version.exists() {
+            return Ok(());
+        }
+        write(&self.dir, &version, &self.domain)
+            .with_context(|| format!("cannot write to the data directory {}", self.dir.display()))
     }
 
     /// Its absolute path.
@@ -215,7 +228,9 @@ mod tests {
     #[test]
     fn a_directory_keeps_its_domain_and_format() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        drop(Data::open(dir.path(), "example.net").expect("opened"));
+        // One that was only opened is of nobody yet.
+        drop(Data::open(dir.path(), "exmaple.net").expect("opened"));
+        Data::open(dir.path(), "example.net").and_then(|data| data.settle()).expect("settled");
         assert!(refused(dir.path(), "example.com").contains("belongs to the domain example.net"));
         fs::write(dir.path().join("version"), r#"{"format":2,"other":1}"#).expect("written");
         assert!(refused(dir.path(), "example.net").contains("newer WebWallet"));

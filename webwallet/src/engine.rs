@@ -173,12 +173,7 @@ pub struct LogParts {
 /// The log of a data directory, with its key.
 pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
-    let file = match &config.log_key {
-        // Who names a key has one: a new one in its place would sign another log.
-        Some(file) if !file.exists() => return Err(Refused::NoKey(file.clone()).into()),
-        Some(file) => file.clone(),
-        None => data.log_key(),
-    };
+    let file = named_key(config)?.map_or_else(|| data.log_key(), Path::to_owned);
     // Of the system, as every secret of ours.
     let randomness = Arc::new(|| rand::rng().random());
     let key = LogKey::create_or_read(&file, &config.domain, randomness);
@@ -192,6 +187,15 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
         }
     };
     Ok(LogParts { config: settings, folder, key })
+}
+
+/// The file of the log key, where it is named. Who names a key has one: a new one in its
+/// place would sign another log.
+pub fn named_key(config: &Config) -> anyhow::Result<Option<&Path>> {
+    match config.log_key.as_deref() {
+        Some(file) if !file.exists() => Err(Refused::NoKey(file.to_owned()).into()),
+        file => Ok(file),
+    }
 }
 
 /// Why the log of a data directory is not used.

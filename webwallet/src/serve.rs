@@ -145,6 +145,8 @@ impl Server {
             drain_timeout: config.limits.drain_timeout(),
             listeners: JoinSet::new(),
         };
+        // Refused before an engine or the directory is bound to a domain.
+        engine::named_key(config)?;
         // Before the services: they look up what they count when they start.
         let access = Access { metrics: metrics()?, token: admin_token.map(Token::reveal) };
         let admin = match admin {
@@ -237,11 +239,19 @@ impl Server {
     }
 
     fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
-        engine::hashtable(self.data.as_ref().context("this role has no data directory")?)
+        engine::hashtable(self.settled()?)
     }
 
     fn graphstore(&self) -> anyhow::Result<webwallet_graphstore::Embedded> {
-        engine::graphstore(self.data.as_ref().context("this role has no data directory")?)
+        engine::graphstore(self.settled()?)
+    }
+
+    /// The data directory, for what is put into it. By then the engines of others are open:
+    /// what would refuse the start has done so.
+    fn settled(&self) -> anyhow::Result<&Data> {
+        let data = self.data.as_ref().context("this role has no data directory")?;
+        data.settle()?;
+        Ok(data)
     }
 
     /// The log of this process, sealed from now on.
@@ -251,7 +261,7 @@ impl Server {
         graphstore: &Link,
         hashtable: &Link,
     ) -> anyhow::Result<BlockstackServer<impl blockstack_server::Blockstack + use<>>> {
-        let data = self.data.as_ref().context("this role has no data directory")?;
+        let data = self.settled()?;
         let parts = engine::log(config, data)?;
         let graphstore = graphstore::client(graphstore.clone());
         let hashtable = hashtable::client(hashtable.clone());

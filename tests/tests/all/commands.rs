@@ -494,6 +494,25 @@ fn stores_that_nobody_uses_are_neither_made_nor_sound() {
     }
 }
 
+/// The domain is for ever: a slip of the finger is not, while nothing has begun.
+#[test]
+fn a_start_that_is_refused_binds_no_data_directory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
+    let serve = [&serve[..], &[data.to_str().expect("UTF-8"), "--domain", "exmaple.net"]].concat();
+    let engines = [["--redis", "redis://127.0.0.1:1"], ["--neo4j", "bolt://127.0.0.1:1"]];
+    for wrong in engines.into_iter().chain([["--log-key", "/nowhere/log-key"]]) {
+        let output = run(&[&serve[..], &wrong].concat(), b"", &[]);
+        assert_eq!(output.status.code(), Some(1), "{wrong:?}: {}", text(&output.stderr));
+    }
+    let server = Process::of_domain(
+        "example.net",
+        &["--admin", "127.0.0.1:0", "--data", data.to_str().expect("UTF-8")],
+    );
+    assert_eq!(server.terminate(), Some(0));
+}
+
 /// Whoever takes a server for tests for a real one would trust its times.
 #[test]
 fn health_tells_of_a_test_clock() {
