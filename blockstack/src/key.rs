@@ -88,7 +88,7 @@ impl LogKey {
     }
 
     /// Is this key in one of the files?
-    pub(crate) fn has(&self, key: &VerifierKey) -> bool {
+    pub fn has(&self, key: &VerifierKey) -> bool {
         self.pair(key).is_some()
     }
 

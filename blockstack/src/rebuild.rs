@@ -10,13 +10,14 @@ use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Range, Sha256, TreeHash as _};
 use webwallet_ledger::note::Note;
+use webwallet_ledger::tile::{TILE_WIDTH, TileId};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::folder::Folder;
 use crate::key::LogKey;
-use crate::log::{Log, LogError};
+use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
 use crate::sealing::Stop;
 use crate::store::{Files, Head};
@@ -137,6 +138,31 @@ impl LogFolder {
                 }
             }
         })
+    }
+
+    /// That every tile and bundle up to the checkpoint is there and is what the leaves give:
+    /// proofs are made of them, and the next block goes on from the last ones.
+    ///
+    /// # Errors
+    /// The first file that is missing or another.
+    pub fn check_tiles(&self) -> Result<(), LogError> {
+        let (mut edge, mut leaves) = (Edge::new(), self.leaves());
+        loop {
+            let bundle = leaves.by_ref().take(TILE_WIDTH.into());
+            let bundle = bundle.collect::<Result<Vec<_>, _>>()?;
+            if bundle.is_empty() {
+                return Ok(());
+            }
+            let hashed = bundle.iter().map(|(_, leaf)| (&leaf[..], Sha256::leaf(leaf)));
+            for (tile, bytes) in edge.append(hashed)? {
+                // Partial ones of higher levels grow with the next bundles.
+                let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
+                if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
+                    let why = "it is not what the leaves give".to_owned();
+                    return Err(LogError::Damaged(tile.path(), why));
+                }
+            }
+        }
     }
 
     /// Every block in order, to be replayed. Damage shows in what it is replayed

@@ -8,19 +8,26 @@
 //! Signatures are not checked again: that is what the audit of the log is for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rand::RngExt as _;
 use serde::Serialize;
+use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Page, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::account::Balance;
+use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::{
     Account, AccountId, Address, Amount, Hash, History, Lock, Pointer, Record, RecordOf, Time,
 };
+
+use crate::file;
 
 /// Records and accounts asked for at a time.
 const PAGE: usize = 500;
@@ -52,15 +59,30 @@ pub struct Summary {
     pub findings: BTreeMap<&'static str, u64>,
 }
 
-/// Looks at both stores, and at the log in its folder if there is one, and tells every
-/// finding as it comes.
+/// A log on disk, and what it is signed with.
+pub struct OnDisk {
+    /// What is published of it; empty before the first block.
+    pub folder: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+}
+
+/// Where a published log ends.
+struct End {
+    /// Of its last block.
+    height: u64,
+    /// What signs from there on.
+    newest: Option<VerifierKey>,
+}
+
+/// Looks at both stores and at the log, and tells every finding as it comes.
 ///
 /// # Errors
 /// A store does not answer.
 pub async fn check(
     graph: &impl Graph,
     documents: &impl Documents,
-    log: Option<&Path>,
+    log: &OnDisk,
     domain: &str,
     mut tell: impl FnMut(&Finding) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
@@ -94,11 +116,7 @@ pub async fn check(
     check.locks().await?;
     check.units().await?;
     check.sums();
-    if let Some(folder) = log
-        && let Err(why) = check.log(folder).await?
-    {
-        check.find("F-LOG", None, format!("the log's files are damaged: {why}"));
-    }
+    check.log(log, head.intent).await?;
     let highest = documents.highest().await?;
     // Asked for again: a server may have cleared meanwhile.
     let last = graph.head().await?.number;
@@ -460,19 +478,90 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         }
     }
 
-    /// That the published log is of these records and of the blocks that Graphstore
-    /// knows: nothing is sealed over another one. What is wrong with its files.
-    async fn log(&mut self, folder: &Path) -> anyhow::Result<Result<(), String>> {
-        let log = match LogFolder::open(folder) {
-            Ok(log) => log,
-            Err(why) => return Ok(Err(why.to_string())),
+    /// That the published log is what a server goes on from: of these records, of the blocks
+    /// that Graphstore knows, not far behind them, and signed with the key that is here.
+    async fn log(&mut self, log: &OnDisk, intent: Option<u64>) -> anyhow::Result<()> {
+        let Some(intent) = intent else { return self.unknown(log).await };
+        if !log.key.exists() {
+            let detail = format!(
+                "the log key {} is missing: put it back; a new one signs another log",
+                log.key.display()
+            );
+            self.find("F-LOG", None, detail);
+        }
+        let checkpoint = log.folder.join("checkpoint");
+        let end = match checkpoint.exists() {
+            false => None,
+            true => match self.follow(&log.folder).await? {
+                Ok(end) => Some(end),
+                Err(why) => {
+                    self.find("F-LOG", None, why);
+                    return Ok(());
+                }
+            },
         };
+        // A server may have ended between a block's intent and its checkpoint.
+        let behind = end.as_ref().map_or(intent, |end| intent.saturating_sub(end.height + 1));
+        if behind > 0 {
+            let until = end.as_ref().map_or("has no checkpoint".to_owned(), |end| {
+                format!("ends with block {}", end.height)
+            });
+            let detail = format!(
+                "the log {until}, and Graphstore knows of blocks up to {intent}: put the newest copy of it back, or remove the file {} and run `webwallet rebuild log`",
+                checkpoint.display()
+            );
+            self.find("F-LOG", None, detail);
+        }
+        if let Some(newest) = end.and_then(|end| end.newest).filter(|_| log.key.exists()) {
+            // It is there: none is made.
+            let randomness = Arc::new(|| rand::rng().random());
+            let key = LogKey::create_or_read(&log.key, self.domain, randomness);
+            let detail = match key {
+                Err(why) => why.to_string(),
+                Ok(key) if key.has(&newest) => return Ok(()),
+                Ok(_) => format!(
+                    "the log key {} is not the log's newest, {newest}: put that one back; or the newest checkpoint, if this one is older",
+                    log.key.display()
+                ),
+            };
+            self.find("F-LOG", None, detail);
+        }
+        Ok(())
+    }
+
+    /// A log of which Graphstore knows no block.
+    async fn unknown(&mut self, log: &OnDisk) -> anyhow::Result<()> {
+        if log.folder.join("checkpoint").exists()
+            && let Err(why) = self.follow(&log.folder).await?
+        {
+            self.find("F-LOG", None, why);
+        }
+        Ok(())
+    }
+
+    /// Reads the log to its end, and holds it against the stores. What is wrong with its
+    /// files, and what to do.
+    async fn follow(&mut self, folder: &Path) -> anyhow::Result<Result<End, String>> {
+        let damaged = |why: String| {
+            Ok(Err(format!("the log's files are damaged: {why}; run `webwallet rebuild log`")))
+        };
+        let (log, note) = match (LogFolder::open(folder), file::read(&folder.join("checkpoint"))) {
+            (Ok(log), Ok(note)) if log.checkpoint().origin == self.domain => (log, note),
+            (log, _) => {
+                let why = log.err().map_or("it is not of this log".to_owned(), |why| why.to_string());
+                return Ok(Err(format!(
+                    "the published checkpoint cannot be used: {why}; put the file `checkpoint` of the log back, or remove it and run `webwallet rebuild log`"
+                )));
+            }
+        };
+        let (mut keys, mut last) = (Vec::new(), None);
         for leaf in log.leaves() {
             let leaf = leaf.map_err(|why| why.to_string()).and_then(|(index, bytes)| {
                 Leaf::parse(&bytes, self.domain).map_err(|why| format!("leaf {index}: {why}"))
             });
+            last = None;
             match leaf {
-                Err(why) => return Ok(Err(why)),
+                Err(why) => return damaged(why),
                 Ok(Leaf::Record(entry)) => {
                     let Record { number, hash, .. } = entry.record;
                     if self.names.get(&number) != Some(&hash) {
@@ -482,6 +571,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 }
                 Ok(Leaf::Block(block)) => {
                     let height = block.header.height;
+                    last = Some(height);
                     let intent = self.graph.intents(height, 1).await?.into_iter().next();
                     if intent
                         .is_none_or(|intent| intent.height != height || intent.block != block.bytes)
@@ -490,10 +580,21 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                         self.find("F-LOG", None, detail);
                     }
                 }
-                Ok(Leaf::Genesis(_) | Leaf::Keys(_) | Leaf::Stack(_)) => {}
+                Ok(Leaf::Genesis(genesis)) => keys.push(genesis.key),
+                Ok(Leaf::Keys(change)) => keys.push(change.new),
+                Ok(Leaf::Stack(_)) => {}
             }
         }
-        Ok(Ok(()))
+        if let Err(why) = log.check_tiles() {
+            return damaged(why.to_string());
+        }
+        if let Err(why) = Checkpoint::open(&note, &keys) {
+            return damaged(format!("its checkpoint is {why}"));
+        }
+        Ok(match last {
+            Some(height) => Ok(End { height, newest: keys.pop() }),
+            None => return damaged("its last leaf is no block".to_owned()),
+        })
     }
 
     /// What everybody holds of a unit, and what is locked, is what its issuer owes.

@@ -175,8 +175,11 @@ async fn look(
         };
         Ok(output::line(line)?)
     };
-    let log = log_of(&config.data);
-    let summary = fsck::check(graph, documents, log.as_deref(), &config.domain, tell).await?;
+    let log = fsck::OnDisk {
+        folder: config.data.join("log"),
+        key: config.log_key.clone().unwrap_or_else(|| config.data.join("log-key")),
+    };
+    let summary = fsck::check(graph, documents, &log, &config.domain, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
         false => format!(

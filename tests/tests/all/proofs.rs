@@ -461,6 +461,78 @@ fn fsck_holds_the_log_against_the_stores() {
     assert_eq!(found(), (Some(1), serde_json::json!({ "F-LOG": 5 })));
 }
 
+/// An operator who is told "sound" starts a server that clears nothing.
+#[test]
+fn fsck_names_a_log_that_no_server_goes_on_from() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    let data = stores.data();
+    let checkpoint = data.join("log/checkpoint");
+    let mut heads = Vec::new();
+    for n in 0..4 {
+        live(&server.url(), n, 1);
+        seal(&server);
+        heads.push(std::fs::read(&checkpoint).expect("a head"));
+    }
+    assert_eq!(server.terminate(), Some(0));
+    let kept = stores.folder().join("kept");
+    let copied = |from: &Path, to: &Path| {
+        let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("it runs");
+        assert!(copied.success());
+    };
+    copied(&data, &kept);
+    let fsck = || {
+        let output = stores.command(&["fsck", "--json"]).output().expect("it runs");
+        let lines = text(&output.stdout).lines();
+        let mut lines: Vec<Value> =
+            lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        lines.pop();
+        let said = |line: &Value| line["detail"].as_str().expect("a text").to_owned();
+        let said = lines.iter().inspect(|line| assert_eq!(line["code"], "F-LOG")).map(said);
+        (output.status.code(), said.collect::<Vec<_>>())
+    };
+    assert_eq!(fsck(), (Some(0), vec![]));
+    // A server that ended before it had published its last block goes on by itself.
+    std::fs::write(&checkpoint, &heads[2]).expect("written");
+    assert_eq!(fsck(), (Some(0), vec![]));
+    let other = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = Process::all(folder.path(), &[]);
+        assert_eq!(server.terminate(), Some(0));
+        std::fs::read(folder.path().join("log-key")).expect("a key")
+    };
+    let tiles = std::fs::read_dir(data.join("log/tile/0/000.p")).expect("listed");
+    let widest = tiles.map(|tile| tile.expect("a tile").path()).max_by_key(|tile| {
+        let width = tile.file_name().and_then(|name| name.to_str()).and_then(|w| w.parse().ok());
+        width.unwrap_or(0)
+    });
+    let widest: PathBuf = widest.expect("a tile");
+    let damages: [(&str, &dyn Fn()); 8] = [
+        ("tile/0/000.p/", &|| std::fs::remove_dir_all(data.join("log/tile/0")).expect("removed")),
+        ("not what the leaves give", &|| {
+            let mut tile = std::fs::read(&widest).expect("a tile");
+            tile[40] ^= 1;
+            std::fs::write(&widest, tile).expect("written");
+        }),
+        ("has no checkpoint", &|| std::fs::remove_file(&checkpoint).expect("removed")),
+        ("has no checkpoint", &|| std::fs::remove_dir_all(data.join("log")).expect("removed")),
+        ("remove it and run", &|| std::fs::write(&checkpoint, "").expect("written")),
+        ("ends with block 2", &|| std::fs::write(&checkpoint, &heads[1]).expect("written")),
+        ("log-key is missing", &|| std::fs::remove_file(data.join("log-key")).expect("removed")),
+        ("not the log's newest", &|| {
+            std::fs::write(data.join("log-key"), other()).expect("written");
+        }),
+    ];
+    for (part, damage) in damages {
+        std::fs::remove_dir_all(&data).expect("removed");
+        copied(&kept, &data);
+        damage();
+        let (code, said) = fsck();
+        assert!(code == Some(1) && said.len() == 1 && said[0].contains(part), "{part}: {said:?}");
+        assert!(part != "log-key is missing" || !data.join("log-key").exists(), "none is made");
+    }
+}
+
 /// A key that leaks is replaced; whoever holds the old one can still follow.
 #[test]
 fn a_rotated_log_key_is_followed_from_the_old_one() {
