@@ -24,11 +24,19 @@ _STACK_FIELDS = ['blocks', 'domain', 'first', 'height', 'kind', 'previous', 'roo
 _KEYS_FIELDS = ['domain', 'kind', 'new', 'old', 'time']
 
 
+# Of a text in a finding: a leaf can write sixty thousand into one.
+_TEXT_MAX = 1_000
+
+
+def _short(text):
+    return text if not isinstance(text, str) or len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + '…'
+
+
 def finding(fault, block=None, number_=None, leaf=None):
     """A finding as it is printed; numbers are decimal strings, as everywhere."""
     block, number_, leaf = (None if n is None else str(n) for n in (block, number_, leaf))
     return {'code': fault.code, 'block': block, 'number': number_, 'leaf': leaf,
-            'field': fault.field, 'expected': fault.expected, 'actual': fault.actual}
+            'field': _short(fault.field), 'expected': _short(fault.expected), 'actual': _short(fault.actual)}
 
 
 class _OpenBlock:
@@ -65,16 +73,17 @@ class Audit:
         self._size = checkpoint.size if checkpoint else 0
         self._from_root = self._log.root() if self._before == 0 else None
         self._from_key = None
-        self._tiles = tiles = Tiles(place, self._size, self._take)
+        self._tiles = tiles = Tiles(place, self._size, self._take, lambda: len(self._findings) >= FAULTS_MAX)
         tiles.read(checkpoint.root if checkpoint else self._log.root(), self._log.root)
         if checkpoint:
             note_faults += self._note_faults(checkpoint, self._key_now, 'checkpoint')
         if known:
             from_faults += self._note_faults(known, self._key_at(known.size), 'from')
             damaged = any(fault.leaf < known.size for fault in tiles.faults)
-            if checkpoint and (known.size > self._size or self._from_root != known.root and not damaged):
+            reached = self._from_root is not None
+            if checkpoint and (known.size > self._size or reached and self._from_root != known.root and not damaged):
                 from_faults.append(Fault('A-REWRITE', 'from', f'{known.size} {known.root.hex()}',
-                                         f'{self._size} {self._from_root.hex() if self._from_root else None}'))
+                                         f'{self._size} {self._from_root.hex() if reached else None}'))
         whole = note_faults + from_faults
         if self._max_age_ms is not None and checkpoint and checkpoint.size == 0 and checkpoint.root == self._log.root():
             # Every log was empty once, and has signed that it was.
@@ -83,7 +92,8 @@ class Audit:
         first += [self._tile_finding(fault) for fault in tiles.faults]
         if self._log.size and self._last_kind != 'block' and self._log.size == self._size:
             self._leaf_findings(self._size - 1, [Fault('A-HEADER', 'data.kind', 'block', self._last_kind)])
-        if self._max_age_ms is not None and self._block_time and self._now - self._block_time[1] > self._max_age_ms:
+        if (self._max_age_ms is not None and self._block_time and not tiles.unread
+                and self._now - self._block_time[1] > self._max_age_ms):
             self._leaf_findings(self._last_block, [Fault('A-STALE', 'data.time', f'at most {self._max_age_ms // 1000} seconds old',
                                                          self._block_time[0])])
         # What is known only after all leaves stands where its leaf does, after earlier codes there.
@@ -94,14 +104,18 @@ class Audit:
         # Before there is a genesis, its key signs that the log is empty.
         return self._first_key if size == 0 else self._from_key or self._key_now
 
+    def unread(self):
+        """How many leaves were not read, as so much was missing or wrong before them."""
+        return self._tiles.unread
+
     def unlisted(self):
         """How many findings were left out of the list."""
         return self._unlisted
 
     def _note_faults(self, checkpoint, key, field):
         faults = []
-        # Altered files may hide who signs; then a key that the log does not name proves nothing.
-        hidden = bool(self._tiles.faults)
+        # Altered files and what was not read may hide who signs; then a key that the log does not name proves nothing.
+        hidden = bool(self._tiles.faults or self._tiles.unread)
         if self._key.name != self._domain:
             faults.append(Fault('A-NOTE', 'key', self._domain, self._key.name))
         elif self._chain and self._key not in self._chain and not hidden:

@@ -145,11 +145,12 @@ def _hashes(raw, width):
 
 
 class Tiles:
-    """One pass over a log of a given size. `take(index, entry or None, hash)` gets every leaf in order."""
+    """One pass over a log of a given size. `take(index, entry or None, hash)` gets every leaf in order, until
+    `enough()` says that nobody needs more."""
 
-    def __init__(self, place, size, take):
-        self._place, self._size, self._take = place, size, take
-        self.faults = []
+    def __init__(self, place, size, take, enough):
+        self._place, self._size, self._take, self._enough = place, size, take, enough
+        self.faults, self.unread = [], size
         self._bad = set()
 
     def read(self, expected_root, computed_root):
@@ -160,10 +161,11 @@ class Tiles:
             if len(hashes) == WIDTH:
                 self._lift(levels, 0, index, hashes)
             missing = 0 if found else missing + 1
-            if missing >= _MISSING_IN_A_ROW_MAX or len(self.faults) >= FAULTS_MAX:
+            if missing >= _MISSING_IN_A_ROW_MAX or len(self.faults) >= FAULTS_MAX or self._enough():
                 break
+        self.unread = max(0, self._size - (index + 1) * WIDTH)
         self._compare_begun(levels, index + 1)
-        if not self.faults and computed_root() != expected_root:
+        if not self.faults and not self.unread and computed_root() != expected_root:
             self._report(0, 0, Fault('A-TILE', 'root', expected_root.hex(), computed_root().hex()))
         self.faults.sort(key=lambda fault: (fault.leaf, fault.level))
 
@@ -219,9 +221,11 @@ class Tiles:
         """Reports the first difference that nothing beneath explains."""
         span = WIDTH ** max(level, 0)
         for offset, (expected, actual) in enumerate(zip(computed, stored)):
+            if expected == actual:
+                continue
             leaf = (index * WIDTH + offset) * span
             explained = any(leaf <= bad < leaf + span for bad in self._bad)
-            if expected != actual and not (explained and (level > 0 or not suffix)):
+            if not (explained and (level > 0 or not suffix)):
                 path = tile_path('entries' if level < 0 else level, index) + suffix
                 shown = (None, None) if level < 0 else (expected.hex(), actual.hex())
                 self._report(leaf, level, Fault('A-TILE', path, *shown))

@@ -17,7 +17,8 @@ import unittest.mock
 from functools import partial
 
 import webwallet_audit
-from document import Unreadable
+from audit import Audit, finding
+from document import Fault, Unreadable
 from forge import DOMAIN, EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
@@ -1027,6 +1028,52 @@ def _path(hashes, index, path):
     roots = _path(hashes[:split], index, left), _path(hashes[split:], index - split, right)
     path += left + [roots[1]] if index < split else right + [roots[0]]
     return sha256(b'\x01' + roots[0] + roots[1])
+
+
+class Endless:
+    """A log that somebody makes up while it is read."""
+
+    def __init__(self, tile):
+        self._tile, self.asked = tile, 0
+
+    def read(self, path, _bytes_max):
+        self.asked += 1
+        path, _, width = path.partition('.p/')
+        return self._tile(path.split('/')[1], int(width or WIDTH))
+
+    def has(self, _path):
+        return False
+
+    def spare_widths(self, _path, _width):
+        return []
+
+
+class Ends(unittest.TestCase):
+    """Whoever audits a stranger's log has an answer while they wait, however long the log is that he makes up."""
+
+    def first(self, tile):
+        place, key = Endless(tile), Signer('another').key
+        checkpoint = checkpoint_text(DOMAIN, WIDTH ** 6, bytes(32)) + f'\n\u2014 {DOMAIN} {encode(bytes(68))}\n'
+        audit = Audit(key, DOMAIN, 0)
+        findings, _ = audit.run(place, checkpoint.encode())
+        self.assertGreater(audit.unread(), 0)
+        self.assertLess(place.asked, 30_000)
+        return findings[0]['code'], findings[0]['block'], findings[0]['number']
+
+    def test_garbage_without_end(self):
+        self.assertEqual(self.first(lambda *_: b'x'), ('A-TILE', '0', '1'))
+
+    def test_leaves_of_nothing_under_tiles_that_are_right(self):
+        nodes = [leaf_hash(sha256, b'')]
+        for _ in range(6):
+            nodes.append(root(sha256, [nodes[-1]] * WIDTH))
+
+        def tile(level, width):
+            return bytes(2 * width) if level == 'entries' else nodes[int(level)] * width
+        self.assertEqual(self.first(tile), ('A-ENCODING', '0', '1'))
+
+    def test_a_leaf_does_not_fill_the_report(self):
+        self.assertLess(len(str(finding(Fault('A-HEADER', 'x' * 60_000, 'y' * 60_000, 'z' * 60_000)))), 4_000)
 
 
 if __name__ == '__main__':

@@ -82,6 +82,8 @@ def check_log(options):
     findings, size = audit.run(place, read_checkpoint(place), known)
     if audit.unlisted():
         _write(sys.stderr, [f'{audit.unlisted()} more findings are not listed'])
+    if audit.unread():
+        _write(sys.stderr, [f'so much is missing or wrong that {audit.unread()} leaves were not read'])
     return _report(findings, {'size': str(size), 'blocks': str(audit.blocks), 'records': str(audit.records),
                               'head': audit.head}, options.json)
 
@@ -91,7 +93,7 @@ def check_receipt(options):
     result = {'number': None, 'hash': None, 'time': None, 'index': None, 'size': None}
     faults = []
     raw = _read(options.file)
-    if raw.startswith(b'{'):
+    if raw.lstrip().startswith(b'{'):
         raise SourceError(f'{options.file} is a receipt in JSON; only the text form, .tlog-proof, is read here')
     try:
         if len(raw) > _FILE_BYTES_MAX:

@@ -64,6 +64,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond those that are listed.
     pub unlisted: u64,
+    /// Leaves that were not read: so much was missing or wrong before them.
+    pub unread: u64,
     /// Leaves that the checkpoint speaks for.
     pub size: u64,
     /// Block documents read.
@@ -147,7 +149,7 @@ impl Audit {
 /// The report on a log of which not even the head could be read.
 fn unread(field: &str, detail: &str) -> Report {
     let findings = vec![Finding::whole(Code::Note, field, "a checkpoint of this log", detail)];
-    Report { findings, unlisted: 0, size: 0, blocks: 0, records: 0, head: None }
+    Report { findings, unlisted: 0, unread: 0, size: 0, blocks: 0, records: 0, head: None }
 }
 
 fn threads(source: &Source) -> usize {
@@ -197,7 +199,7 @@ impl Log<'_> {
             self.leaf(place, kind, read);
         }
         self.missing = if bundle.missing { self.missing + 1 } else { 0 };
-        Ok(self.missing < MISSING_MAX)
+        Ok(self.missing < MISSING_MAX && !self.found.are_enough())
     }
 
     fn leaf(&mut self, place: Place, kind: Kind, read: Read) {
@@ -266,14 +268,19 @@ impl Log<'_> {
 
     fn finish(mut self, audit: &Audit, note: &Note, size: u64, root: &[u8; 32]) -> Report {
         let found = &mut self.found;
+        let unread = size - self.tree.leaves();
+        if unread > 0 {
+            found.stop();
+        }
         self.tree.finish(root, found);
         let (blocks, head) = (self.chain.blocks, self.chain.head);
-        if let Some((place, kind)) = self.last.filter(|(_, kind)| *kind != Kind::Block) {
+        let last = self.last.filter(|(_, kind)| *kind != Kind::Block && unread == 0);
+        if let Some((place, kind)) = last {
             let actual = kind.as_str();
             found.leaf(Finding::at(place, Code::Header, "data.kind", "block", actual));
         }
         if let (Some(max_age), Some(time), Some(place)) =
-            (audit.max_age_ms, self.chain.block_time, self.last_block)
+            (audit.max_age_ms.filter(|_| unread == 0), self.chain.block_time, self.last_block)
         {
             let earliest = Time::from_unix_ms(audit.now.unix_ms().saturating_sub(max_age));
             if time < earliest {
@@ -300,6 +307,6 @@ impl Log<'_> {
         let records = self.chain.records;
         self.chain.trust.finish(note, found);
         let (findings, unlisted) = self.found.finish();
-        Report { findings, unlisted, size, blocks, records, head }
+        Report { findings, unlisted, unread, size, blocks, records, head }
     }
 }

@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Findings of each sort that are listed; beyond them they are only counted,
-/// so that a log that is wrong everywhere cannot fill the memory.
+/// Findings of each sort, in files and in leaves, that are listed. Then reading stops: a
+/// log that is wrong everywhere must fill neither memory nor time, however long it claims to be.
 pub(crate) const LISTED_MAX: usize = 10_000;
 
 /// One row for each rule; the order of rows is the order of findings in a leaf.
@@ -106,6 +106,18 @@ pub struct Finding {
     pub actual: Option<String>,
 }
 
+/// Bytes of a text in a finding: a leaf can write sixty thousand into one.
+const TEXT_MAX: usize = 1_000;
+
+fn short(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
 /// Numbers in JSON are decimal strings.
 fn decimal<S: Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     number.map(|number| number.to_string()).serialize(serializer)
@@ -139,9 +151,9 @@ impl Finding {
             block: Some(place.block),
             number: Some(place.number),
             leaf: Some(place.leaf),
-            field: field.into(),
-            expected: Some(expected.to_string()),
-            actual: Some(actual.to_string()),
+            field: short(field.into()),
+            expected: Some(short(expected.to_string())),
+            actual: Some(short(actual.to_string())),
         }
     }
 
@@ -183,6 +195,8 @@ pub(crate) struct Findings {
     tiles: Vec<(u8, Finding)>,
     leaves: Vec<Finding>,
     unlisted: u64,
+    /// Reading stopped before the end: what is missed may be there.
+    unread: bool,
 }
 
 impl Findings {
@@ -205,6 +219,21 @@ impl Findings {
             true => self.leaves.push(finding),
             false => self.unlisted += 1,
         }
+    }
+
+    /// Whether there are so many of one sort that nobody needs more.
+    pub fn are_enough(&self) -> bool {
+        self.tiles.len() >= LISTED_MAX || self.leaves.len() >= LISTED_MAX
+    }
+
+    /// Reading stops before the end of the log.
+    pub fn stop(&mut self) {
+        self.unread = true;
+    }
+
+    /// Was all of the log read, without an A-TILE?
+    pub fn are_of_all(&self) -> bool {
+        self.tiles.is_empty() && !self.unread
     }
 
     /// Has no A-TILE been found?

@@ -123,13 +123,16 @@ impl Read {
 }
 
 impl Reader<'_> {
-    /// Reads these bundles and verifies the signatures in them.
+    /// Reads these bundles and verifies the signatures in them. `room` is asked before a
+    /// bundle of so many bytes is taken apart, and may wait.
     pub fn read(
         &self,
         bundles: std::ops::Range<u64>,
         random: &mut ThreadRng,
+        mut room: impl FnMut(usize),
     ) -> Result<Vec<Bundle>, SourceError> {
-        let mut read = bundles.clone().map(|i| self.bundle(i)).collect::<Result<Vec<_>, _>>()?;
+        let read = bundles.clone().map(|i| self.bundle(i, &mut room));
+        let mut read = read.collect::<Result<Vec<_>, _>>()?;
         if !self.structure {
             let first = bundles.start * u64::from(tile::TILE_WIDTH);
             let known = usize::try_from(self.known.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -139,7 +142,7 @@ impl Reader<'_> {
         Ok(read)
     }
 
-    fn bundle(&self, index: u64) -> Result<Bundle, SourceError> {
+    fn bundle(&self, index: u64, room: &mut impl FnMut(usize)) -> Result<Bundle, SourceError> {
         let mut faults = Faults::default();
         let Some(id) = TileId::at(Level::Entries, index, self.size) else {
             return Ok(Bundle { leaves: Vec::new(), faults: Vec::new(), missing: false });
@@ -152,6 +155,7 @@ impl Reader<'_> {
             let leaves = stored.into_iter().map(missing).collect();
             return Ok(Bundle { leaves, faults: faults.0, missing: true });
         };
+        room(file.bytes.len());
         let entries = match tile::parse_bundle(&file.bytes, file.width) {
             Ok(entries) => entries,
             Err(error) => {

@@ -54,6 +54,12 @@ pub fn audit(report: &Report, structure: bool, json: bool) -> serde_json::Result
         let more = report.unlisted;
         complain(format_args!("webwallet-audit: {more} more findings are not listed"));
     }
+    if report.unread > 0 {
+        let unread = report.unread;
+        complain(format_args!(
+            "webwallet-audit: so much is missing or wrong that {unread} leaves were not read"
+        ));
+    }
     let mut text = String::new();
     if json {
         findings.iter().try_for_each(|finding| document(&mut text, finding))?;

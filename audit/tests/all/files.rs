@@ -2,11 +2,16 @@
 //! the auditor always comes to an end.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use webwallet_audit::Audit;
 use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
 
 use crate::chain::{DOMAIN, Log, sample, secret};
 use crate::{ask, first, question};
@@ -180,6 +185,78 @@ fn a_checkpoint_of_astronomic_size_comes_to_an_end() {
         let audit = Audit { structure, ..question(&log) };
         let report = ask(&audit, directory.path().to_str().expect("a path"));
         assert_eq!(first(&report).0, "A-TILE");
+    }
+}
+
+/// A log over HTTP of which every tile is there: what a path gives, and how often it was asked.
+fn endless(checkpoint: String, tile: fn(&str) -> Vec<u8>) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let answer = move |stream: TcpStream| -> std::io::Result<()> {
+        let mut reader = BufReader::new(&stream);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if reader.read_line(&mut head)? == 0 {
+                    return Ok(());
+                }
+            }
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let (status, body) = match path {
+                "/checkpoint" => (200, checkpoint.clone().into_bytes()),
+                // Whoever never has enough comes to an end here, lest the test does not.
+                _ if count.fetch_add(1, Ordering::Relaxed) > ENOUGH => (404, Vec::new()),
+                path => (200, tile(path)),
+            };
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
+            (&stream).write_all(&[head.as_bytes(), &body].concat())?;
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            // Who has enough goes.
+            std::thread::spawn(move || answer(stream).ok());
+        }
+    });
+    (url, asked)
+}
+
+/// Files of a log that are asked for at most.
+const ENOUGH: usize = 30_000;
+
+/// Whoever audits a stranger's log has an answer while they wait, however long the log is that
+/// he makes up: garbage, or leaves of nothing under tiles that are right.
+#[test]
+fn a_log_without_end_is_given_up_after_many_findings() {
+    let garbage = |_: &str| b"x".to_vec();
+    let nothing = |path: &str| {
+        let (path, width) = path.split_once(".p/").unwrap_or((path, "256"));
+        let width: usize = width.parse().expect("a width");
+        let level = path.split('/').nth(2).expect("a level");
+        if level == "entries" {
+            return vec![0; 2 * width];
+        }
+        let level: u32 = level.parse().expect("a level");
+        let up = |node: Node| merkle::root::<Sha256>(&[node; 256]);
+        let node = (0..level).fold(Sha256::leaf(b""), |node, _| up(node));
+        vec![node; width].concat()
+    };
+    let log = sample();
+    let size = 1 << 48;
+    let checkpoint = Checkpoint { origin: DOMAIN.into(), size, root: [7; 32] };
+    let others = checkpoint.sign(&secret("a key of somebody else"));
+    let rows: [(fn(&str) -> Vec<u8>, _); 2] =
+        [(garbage, "A-TILE"), (nothing, "A-ENCODING")];
+    for (tile, code) in rows {
+        let (url, asked) = endless(others.clone(), tile);
+        let report = ask(&question(&log), &url);
+        assert_eq!(first(&report), (code, Some(0), Some(1)));
+        assert!(report.unread > 0 && report.findings.len() < 30_000);
+        let asked = asked.load(Ordering::Relaxed);
+        assert!(asked < ENOUGH, "{code}: {asked} files");
     }
 }
 
