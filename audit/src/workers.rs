@@ -177,10 +177,12 @@ mod tests {
             let waiting = scope.spawn(|| room.take(4, AHEAD_BYTES));
             room.change(|taken| taken.bytes -= AHEAD_BYTES);
             waiting.join().expect("it goes on");
-            let waiting = [8, 12].map(|run| scope.spawn({
-                let room = &room;
-                move || room.take(run, 1)
-            }));
+            let waiting = [8, 12].map(|run| {
+                scope.spawn({
+                    let room = &room;
+                    move || room.take(run, 1)
+                })
+            });
             drop(End(&room));
             waiting.map(|waiting| waiting.join().expect("it goes on"));
         });

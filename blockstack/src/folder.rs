@@ -86,6 +86,14 @@ impl Files for Folder {
         self.read(&tile.path())
     }
 
+    fn has_any(&self) -> io::Result<bool> {
+        match fs::read_dir(self.dir.join("tile")) {
+            Ok(mut entries) => entries.next().transpose().map(|entry| entry.is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()> {
         for tile in tiles {
             let partial = self.dir.join(format!("{}.p", tile.full().path()));

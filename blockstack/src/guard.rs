@@ -14,6 +14,8 @@
 pub(crate) struct Stores {
     /// Height of the published block.
     pub(crate) published: Option<u64>,
+    /// Has the log files?
+    pub(crate) files: bool,
     /// Height of Graphstore's last intent.
     pub(crate) intent: Option<u64>,
     /// Is Graphstore's intent of the published height the published block?
@@ -30,11 +32,14 @@ impl Stores {
     /// Why nothing may be sealed, in one sentence that names the store, the
     /// difference and the command.
     pub(crate) fn judge(&self) -> Result<(), String> {
-        let Stores { published, intent, same, intended, number, stored } = self;
+        let Stores { published, files, intent, same, intended, number, stored } = self;
         let last = |height: &Option<u64>| match height {
             Some(height) => format!("up to {height}"),
             None => "none at all".to_owned(),
         };
+        if *files && published.is_none() && intent.is_none() {
+            return Err(beginning_lost());
+        }
         if published > intent {
             return Err(format!(
                 "Graphstore is behind the published log: it knows of blocks {}, the log has them {}; run `webwallet rebuild graphstore`",
@@ -61,6 +66,11 @@ impl Stores {
         }
         Ok(())
     }
+}
+
+/// Why no log may be begun where there was one: its key would sign a second history.
+pub(crate) fn beginning_lost() -> String {
+    "the log has files, but no checkpoint, and Graphstore knows of no block: restore the file `checkpoint` of the log, or the Graphstore that belongs to it, and run `webwallet fsck`; a log that is to begin anew needs a data directory and a key of its own".to_owned()
 }
 
 /// Why nothing may be sealed where Hashtable has another record of a number than
@@ -98,7 +108,8 @@ mod tests {
             (Some(3), Some(3), true, 7, 8, 9, Some("its last record is 8, Hashtable has record 9")),
         ];
         for (published, intent, same, intended, number, stored, refusal) in rows {
-            let stores = Stores { published, intent, same, intended, number, stored };
+            let files = published.is_some();
+            let stores = Stores { published, files, intent, same, intended, number, stored };
             match (stores.judge(), refusal) {
                 (Ok(()), None) => {}
                 (Err(why), Some(part)) => {
@@ -107,5 +118,11 @@ mod tests {
                 (judged, _) => panic!("{stores:?}: {judged:?}"),
             }
         }
+        // A block whose files were being written has its intent.
+        let begun =
+            Stores { files: true, intent: Some(0), intended: 1, number: 1, ..Stores::default() };
+        assert_eq!(begun.judge(), Ok(()));
+        let lost = Stores { files: true, number: 7, stored: 7, ..Stores::default() };
+        assert_eq!(lost.judge(), Err(beginning_lost()));
     }
 }

@@ -16,6 +16,7 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::folder::Folder;
+use crate::guard;
 use crate::key::LogKey;
 use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
@@ -70,8 +71,13 @@ pub async fn log<S: Files + Head>(
         sealing.forget();
         (sealing.note, sealing.rehearses) = (Some(note), false);
     }
+    let had_files = sealing.reader.store.has_any();
     sealing.catch_up().await.map_err(failed)?;
-    Ok(sealing.chain.log.size())
+    match (sealing.chain.log.size(), had_files) {
+        // It was to be made out of nothing.
+        (0, Ok(true)) => Err(StartError::Refused(guard::beginning_lost())),
+        (size, _) => Ok(size),
+    }
 }
 
 /// A log that is read from its folder alone, as a stranger would.
@@ -156,7 +162,8 @@ impl LogFolder {
             let hashed = bundle.iter().map(|(_, leaf)| (&leaf[..], Sha256::leaf(leaf)));
             for (tile, bytes) in edge.append(hashed)? {
                 // Partial ones of higher levels grow with the next bundles.
-                let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
+                let is_last =
+                    TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
                 if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
                     let why = "it is not what the leaves give".to_owned();
                     return Err(LogError::Damaged(tile.path(), why));

@@ -284,8 +284,10 @@ impl<S: Files + Head> Sealing<S> {
             }),
             None => false,
         };
+        let files = self.reader.store.has_any();
         Ok(Stores {
             published: published.map(|last| last.height),
+            files: files.map_err(|error| failed(LogError::Io("tile".into(), error)))?,
             intent: status.intent_height,
             same,
             intended: last.map_or(0, |intent| intent.cleared),

@@ -24,6 +24,9 @@ pub trait Files: Send + Sync + 'static {
     /// The bytes of a file; `None` where there is none.
     fn get(&self, tile: TileId) -> io::Result<Option<Vec<u8>>>;
 
+    /// Whether there is any file at all.
+    fn has_any(&self) -> io::Result<bool>;
+
     /// Forgets the partial forms of these tiles that are wider than they are, whether there
     /// are any or not; of a width of 0, all. Need not be durable.
     fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()>;

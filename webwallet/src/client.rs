@@ -197,7 +197,8 @@ impl Server {
             .timeout_global(None)
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(STREAM_MAX));
-        stream(request.build().call()).with_context(|| format!("no stream from {}/events", self.shown))
+        stream(request.build().call())
+            .with_context(|| format!("no stream from {}/events", self.shown))
     }
 
     /// Gives an operator's command.

@@ -531,9 +531,12 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
 
     /// A log of which Graphstore knows no block.
     async fn unknown(&mut self, log: &OnDisk) -> anyhow::Result<()> {
-        if log.folder.join("checkpoint").exists()
-            && let Err(why) = self.follow(&log.folder).await?
-        {
+        if !log.folder.join("checkpoint").exists() {
+            if log.folder.join("tile").exists() {
+                let detail = "the log has files, but no checkpoint, and Graphstore knows of no block: restore its file `checkpoint`; begun anew, its key would sign a second history";
+                self.find("F-LOG", None, detail.to_owned());
+            }
+        } else if let Err(why) = self.follow(&log.folder).await? {
             self.find("F-LOG", None, why);
         }
         Ok(())
@@ -548,7 +551,8 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         let (log, note) = match (LogFolder::open(folder), file::read(&folder.join("checkpoint"))) {
             (Ok(log), Ok(note)) if log.checkpoint().origin == self.domain => (log, note),
             (log, _) => {
-                let why = log.err().map_or("it is not of this log".to_owned(), |why| why.to_string());
+                let why =
+                    log.err().map_or("it is not of this log".to_owned(), |why| why.to_string());
                 return Ok(Err(format!(
                     "the published checkpoint cannot be used: {why}; put the file `checkpoint` of the log back, or remove it and run `webwallet rebuild log`"
                 )));

@@ -118,8 +118,9 @@ impl Home {
     pub fn keys(&self) -> anyhow::Result<Keys> {
         let home = match &self.home {
             Some(home) => home.clone(),
-            None => usual_home()
-                .context("there is no home directory; name one with --home DIR or WEBWALLET_HOME")?,
+            None => usual_home().context(
+                "there is no home directory; name one with --home DIR or WEBWALLET_HOME",
+            )?,
         };
         Ok(Keys { home })
     }

@@ -109,7 +109,9 @@ impl Use {
         if hashee.as_deref().is_some_and(|text| lock.locker.puzzle != Some(puzzle_of(text))) {
             let detail = match lock.locker.puzzle {
                 Some(puzzle) => {
-                    format!("this lock is opened by the preimage of {puzzle}, and this is another; nothing was sent")
+                    format!(
+                        "this lock is opened by the preimage of {puzzle}, and this is another; nothing was sent"
+                    )
                 }
                 None => "this lock asks for no preimage; nothing was sent".to_owned(),
             };

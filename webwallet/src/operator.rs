@@ -213,8 +213,14 @@ impl Lost {
                 Ok((("hashtable", "documents"), count))
             }
             Lost::Graphstore => {
-                let number =
-                    rebuild::graphstore(&graph, &documents, log()?.as_ref(), domain).await?;
+                let log = log()?;
+                // Its blocks would be forgotten, and others signed in their place.
+                anyhow::ensure!(
+                    log.is_some() || !data.log().join("tile").exists(),
+                    "the log in {} has files and no checkpoint: restore its file `checkpoint` first",
+                    data.log().display()
+                );
+                let number = rebuild::graphstore(&graph, &documents, log.as_ref(), domain).await?;
                 Ok((("graphstore", "records"), number))
             }
             Lost::Log => {

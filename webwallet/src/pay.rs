@@ -15,12 +15,12 @@ use faster_hex::hex_string;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde_json::Value;
-use webwallet_ledger::{Amount, Record};
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::{Amount, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::key::{Holder, Home, Keys, Labels};

@@ -248,8 +248,7 @@ fn a_log_without_end_is_given_up_after_many_findings() {
     let size = 1 << 48;
     let checkpoint = Checkpoint { origin: DOMAIN.into(), size, root: [7; 32] };
     let others = checkpoint.sign(&secret("a key of somebody else"));
-    let rows: [(fn(&str) -> Vec<u8>, _); 2] =
-        [(garbage, "A-TILE"), (nothing, "A-ENCODING")];
+    let rows: [(fn(&str) -> Vec<u8>, _); 2] = [(garbage, "A-TILE"), (nothing, "A-ENCODING")];
     for (tile, code) in rows {
         let (url, asked) = endless(others.clone(), tile);
         let report = ask(&question(&log), &url);

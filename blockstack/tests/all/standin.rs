@@ -277,6 +277,9 @@ impl Files for Store {
             false => self.folder.get(tile),
         }
     }
+    fn has_any(&self) -> io::Result<bool> {
+        self.folder.has_any()
+    }
     fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()> {
         self.folder.remove_wider(tiles)
     }

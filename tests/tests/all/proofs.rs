@@ -283,6 +283,41 @@ fn each_is_rebuilt(stores: &Deployment<'_>) {
     assert_eq!(second_verdict(&server.url(), key).0, Some(0), "{name}");
 }
 
+/// A log whose beginning nobody knows any more is not begun anew: its key would sign two
+/// histories, and every receipt that anybody holds would have another beside it.
+#[test]
+fn a_log_without_its_checkpoint_and_its_blocks_is_not_begun_anew() {
+    let stores = Deployment::embedded();
+    let serve = || stores.serve(&["--seal", "manual"]);
+    let server = serve();
+    live(&server.url(), 0, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    stores.lose("graphstore");
+    let checkpoint = stores.folder().join("data/log/checkpoint");
+    let kept = std::fs::read(&checkpoint).expect("a checkpoint");
+    std::fs::remove_file(&checkpoint).expect("lost as well");
+    let command = |arguments: &[&str]| {
+        let output = stores.command(arguments).output().expect("it runs");
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    for arguments in [&["fsck"][..], &["rebuild", "log"], &["rebuild", "graphstore"]] {
+        let (code, said) = command(arguments);
+        assert!(code != Some(0) && said.contains("checkpoint"), "{arguments:?} {code:?}: {said}");
+    }
+    let server = serve();
+    let ready = get(&agent(), &server.url(), "/readyz");
+    assert!(ready.status == 503 && text(&ready.body).contains("checkpoint"), "{ready:?}");
+    let body = issue(&party("alice"), &party("bob"), "1", "new");
+    let answer = post(&agent(), &server.url(), &body);
+    assert_eq!(answer.expect("an answer").status, 503);
+    assert_eq!(server.terminate(), Some(0));
+    // With it, everything comes back.
+    std::fs::write(&checkpoint, kept).expect("restored");
+    assert_eq!(command(&["rebuild", "graphstore"]).0, Some(0));
+    assert_eq!(command(&["fsck"]).0, Some(0));
+}
+
 /// Locks 2 of alice's for bob.
 fn locked(url: &str, note: &str) -> Pointer {
     let [alice, bob] = ["alice", "bob"].map(party);

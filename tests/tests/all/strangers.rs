@@ -154,7 +154,8 @@ fn what_is_printed_to_ask_again_is_run_as_it_stands() {
         0..3 => (200, "application/json", String::new()),
         _ => {
             let answer = post(&agent(), &url, body).expect("an answer");
-            let kind = if answer.status < 300 { "application/json" } else { "application/problem+json" };
+            let kind =
+                if answer.status < 300 { "application/json" } else { "application/problem+json" };
             (answer.status, kind, said(&answer.body))
         }
     });
@@ -170,9 +171,7 @@ fn what_is_printed_to_ask_again_is_run_as_it_stands() {
         assert!(!told.contains("secret"), "{told}");
         (output.status.code(), told)
     };
-    let alice = |arguments: &[&str]| {
-        run(&program, &[arguments, &["--home", path(&home)]].concat())
-    };
+    let alice = |arguments: &[&str]| run(&program, &[arguments, &["--home", path(&home)]].concat());
     assert_eq!(alice(&["key", "new", "alice"]).0, Some(0));
     let bob = party("bob").address.to_string();
     let issue = |amount: &str| {

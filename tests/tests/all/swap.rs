@@ -359,7 +359,8 @@ fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
     };
     for (lock, preimage) in [(&hashed, other.as_str()), (&hashed, "a text"), (&plain, PREIMAGE)] {
         let screen = release(lock, preimage);
-        let is_local = screen.starts_with("refused: lock_unsolved") && screen.contains("nothing was sent");
+        let is_local =
+            screen.starts_with("refused: lock_unsolved") && screen.contains("nothing was sent");
         assert!(is_local, "{lock} {preimage}: {screen}");
     }
     assert!(release(&hashed, &PREIMAGE.to_uppercase()).contains("cleared  "));
