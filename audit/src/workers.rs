@@ -184,7 +184,9 @@ mod tests {
                 })
             });
             drop(End(&room));
-            waiting.map(|waiting| waiting.join().expect("it goes on"));
+            for waiting in waiting {
+                waiting.join().expect("it goes on");
+            }
         });
     }
 }

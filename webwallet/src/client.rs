@@ -78,9 +78,10 @@ impl Url {
 
 /// A server and the connections to it.
 pub struct Server {
+    /// Its URL, with the user and password that were given with it.
+    whole: String,
+    /// The same without them, to be shown.
     url: String,
-    /// The same without a user and password.
-    shown: String,
     /// The file of the CAs that it is believed by.
     ca: Option<PathBuf>,
     agent: ureq::Agent,
@@ -148,23 +149,23 @@ impl Server {
             .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let url = url.trim_end_matches('/').to_owned();
-        Server { shown: renamed(&url, ""), url, ca: None, agent }
+        let whole = url.trim_end_matches('/').to_owned();
+        Server { url: renamed(&whole, ""), whole, ca: None, agent }
     }
 
     /// Its URL, without a password that was given with it.
     pub fn url(&self) -> &str {
-        &self.shown
+        &self.url
     }
 
     /// The flags that name it again, for a shell. A password is not shown: the variable that
     /// it came from is named, or its place.
     pub fn flags(&self) -> String {
         let variable = std::env::var(URL_VARIABLE).unwrap_or_default();
-        let url = match self.url == self.shown {
-            true => output::word(&self.url),
-            false if variable.trim_end_matches('/') == self.url => format!("\"${URL_VARIABLE}\""),
-            false => output::word(&renamed(&self.url, "USER:PASSWORD@")),
+        let url = match self.whole == self.url {
+            true => output::word(&self.whole),
+            false if variable.trim_end_matches('/') == self.whole => format!("\"${URL_VARIABLE}\""),
+            false => output::word(&renamed(&self.whole, "USER:PASSWORD@")),
         };
         match &self.ca {
             Some(ca) => format!("--url {url} --ca {}", output::path(ca)),
@@ -179,15 +180,15 @@ impl Server {
 
     /// Asks for a path in another form than JSON.
     pub fn get_as(&self, path: &str, form: &str) -> anyhow::Result<Answer> {
-        let url = format!("{}{path}", self.url);
+        let url = format!("{}{path}", self.whole);
         let response = self.agent.get(&url).header("accept", form).call();
-        read(response).with_context(|| format!("GET {}{path}", self.shown))
+        read(response).with_context(|| format!("GET {}{path}", self.url))
     }
 
     /// Opens a stream of events after a number; it is cut after a minute, lest a
     /// server that has vanished be waited for without end.
     pub fn events(&self, after: Option<u64>) -> anyhow::Result<Stream> {
-        let url = format!("{}/events", self.url);
+        let url = format!("{}/events", self.whole);
         let mut request = self.agent.get(&url).header("accept", "text/event-stream");
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
@@ -198,17 +199,17 @@ impl Server {
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(STREAM_MAX));
         stream(request.build().call())
-            .with_context(|| format!("no stream from {}/events", self.shown))
+            .with_context(|| format!("no stream from {}/events", self.url))
     }
 
     /// Gives an operator's command.
     pub fn command(&self, path: &str, token: Option<&str>) -> anyhow::Result<Answer> {
-        let url = format!("{}{path}", self.url);
+        let url = format!("{}{path}", self.whole);
         let mut request = self.agent.post(&url);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.send_empty()).with_context(|| format!("POST {}{path}", self.shown))
+        read(request.send_empty()).with_context(|| format!("POST {}{path}", self.url))
     }
 
     /// Posts a request for clearing.
@@ -225,28 +226,28 @@ impl Server {
     /// takes its time for each, so there is a limit for each and none for all.
     pub fn batch(&self, requests: &[u8], stop: bool) -> anyhow::Result<Stream> {
         let mode = if stop { "stop" } else { "independent" };
-        let url = format!("{}/batch?mode={mode}", self.url);
+        let url = format!("{}/batch?mode={mode}", self.whole);
         let request = self.agent.post(&url).content_type("application/x-ndjson").config();
         let request = request
             .timeout_global(None)
             .timeout_send_body(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE));
-        stream(request.build().send(requests)).with_context(|| format!("POST {}/batch", self.shown))
+        stream(request.build().send(requests)).with_context(|| format!("POST {}/batch", self.url))
     }
 
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
-        let url = format!("{}{path}", self.url);
+        let url = format!("{}{path}", self.whole);
         let response = self.agent.post(&url).content_type("application/json").send(request);
-        read(response).with_context(|| format!("POST {}{path}", self.shown))
+        read(response).with_context(|| format!("POST {}{path}", self.url))
     }
 
     /// Has a document kept under its path.
     pub fn put(&self, path: &str, document: &[u8]) -> anyhow::Result<Answer> {
-        let url = format!("{}{path}", self.url);
+        let url = format!("{}{path}", self.whole);
         let body = [b"{\"data\":", document, b"}"].concat();
         let response = self.agent.put(&url).content_type("application/json").send(&body[..]);
-        read(response).with_context(|| format!("PUT {}{path}", self.shown))
+        read(response).with_context(|| format!("PUT {}{path}", self.url))
     }
 
     /// The domain the server clears for.

@@ -503,13 +503,15 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         // A server may have ended between a block's intent and its checkpoint.
         let behind = end.as_ref().map_or(intent, |end| intent.saturating_sub(end.height + 1));
         if behind > 0 {
-            let until = end.as_ref().map_or("has no checkpoint".to_owned(), |end| {
-                format!("ends with block {}", end.height)
-            });
-            let detail = format!(
-                "the log {until}, and Graphstore knows of blocks up to {intent}: put the newest copy of it back, or remove the file {} and run `webwallet rebuild log`",
-                checkpoint.display()
-            );
+            let detail = match &end {
+                Some(End { height, .. }) => format!(
+                    "the log ends with block {height}, and Graphstore knows of blocks up to {intent}: put its newest checkpoint back, or remove {} and run `webwallet rebuild log`",
+                    checkpoint.display()
+                ),
+                None => format!(
+                    "the log has no checkpoint, and Graphstore knows of blocks up to {intent}: put its newest copy back, or run `webwallet rebuild log`"
+                ),
+            };
             self.find("F-LOG", None, detail);
         }
         if let Some(newest) = end.and_then(|end| end.newest).filter(|_| log.key.exists()) {

@@ -188,8 +188,11 @@ fn a_checkpoint_of_astronomic_size_comes_to_an_end() {
     }
 }
 
+/// What a path of a tile gives.
+type Tile = fn(&str) -> Vec<u8>;
+
 /// A log over HTTP of which every tile is there: what a path gives, and how often it was asked.
-fn endless(checkpoint: String, tile: fn(&str) -> Vec<u8>) -> (String, Arc<AtomicUsize>) {
+fn endless(checkpoint: String, tile: Tile) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -248,7 +251,7 @@ fn a_log_without_end_is_given_up_after_many_findings() {
     let size = 1 << 48;
     let checkpoint = Checkpoint { origin: DOMAIN.into(), size, root: [7; 32] };
     let others = checkpoint.sign(&secret("a key of somebody else"));
-    let rows: [(fn(&str) -> Vec<u8>, _); 2] = [(garbage, "A-TILE"), (nothing, "A-ENCODING")];
+    let rows = [(garbage as Tile, "A-TILE"), (nothing, "A-ENCODING")];
     for (tile, code) in rows {
         let (url, asked) = endless(others.clone(), tile);
         let report = ask(&question(&log), &url);

@@ -1854,7 +1854,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1972,7 +1972,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2037,7 +2037,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2081,7 +2081,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2146,7 +2146,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2538,7 +2538,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2607,7 +2607,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2716,7 +2716,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2781,7 +2781,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3003,7 +3003,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A store or the log did not answer; or whether it has cleared is not known (`read_only`) */
+            /** @description A store or the log did not answer; or whether it has cleared is not known, or nothing is sealed (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3175,7 +3175,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The log did not answer */
+            /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
                 headers: {
                     /** @description seconds */

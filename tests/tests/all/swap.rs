@@ -349,7 +349,8 @@ fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
     let bob = swap.address("bob");
     let lock = |more: &[&str]| {
         let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--until", LONG];
-        let record = swap.done("alice", &swap.ours, &[&lock[..], more].concat());
+        let record =
+            swap.done("alice", &swap.ours, &[&lock[..], &["--expiry", LONG], more].concat());
         format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
     };
     let (hashed, plain) = (lock(&["--hash-lock", &hash]), lock(&[]));
