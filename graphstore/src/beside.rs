@@ -5,6 +5,7 @@
 //! numbers that this store gives next only if nothing has cleared since. So before the
 //! first request is decided, the newest record in Hashtable is looked for here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -15,11 +16,11 @@ use webwallet_proto::link::Link;
 
 use crate::store::Store;
 
-/// How long after a Hashtable did not answer it is asked again.
+/// How long after it did not answer, or had other records, it is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Whether requests may be decided.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Held {
     /// It was found to be the same history, or nobody asked for that.
     Good,
@@ -39,32 +40,29 @@ impl Beside {
         Beside(watch::channel(Held::Good).1)
     }
 
-    /// Asks, and where there is no answer goes on asking until there is one.
+    /// Asks, and goes on asking until it is good: a Hashtable may be away, or the wrong
+    /// one, and its operator put that right while this runs.
     pub(crate) async fn hashtable(
-        store: std::sync::Arc<impl Store>,
+        store: Arc<impl Store>,
         hashtable: HashtableClient<Link>,
     ) -> Beside {
         let (told, held) = watch::channel(Held::Unknown);
-        let mut asked = compared(&*store, hashtable.clone()).await;
-        if let Ok(outcome) = asked {
-            let _ = told.send(outcome);
-            return Beside(held);
+        let outcome = compared(&*store, hashtable.clone()).await;
+        if let Held::Unknown = outcome {
+            tracing::warn!("nothing clears until Hashtable has been asked");
         }
-        tokio::spawn(async move {
-            loop {
-                match asked {
-                    Ok(outcome) => return drop(told.send(outcome)),
-                    Err(why) => {
-                        tracing::warn!(why, "nothing clears until Hashtable has been asked");
+        tell(&told, outcome);
+        if !matches!(*held.borrow(), Held::Good) {
+            tokio::spawn(async move {
+                while !matches!(*told.borrow(), Held::Good) {
+                    tokio::select! {
+                        () = told.closed() => return,
+                        () = tokio::time::sleep(AGAIN_AFTER) => {}
                     }
+                    tell(&told, compared(&*store, hashtable.clone()).await);
                 }
-                tokio::select! {
-                    () = told.closed() => return,
-                    () = tokio::time::sleep(AGAIN_AFTER) => {}
-                }
-                asked = compared(&*store, hashtable.clone()).await;
-            }
-        });
+            });
+        }
         Beside(held)
     }
 
@@ -79,27 +77,51 @@ impl Beside {
     }
 }
 
+/// Passes on what has come out. Silence takes nothing back.
+fn tell(told: &watch::Sender<Held>, outcome: Held) {
+    told.send_if_modified(|held| {
+        let is_new = outcome != *held && outcome != Held::Unknown;
+        if is_new {
+            if let Held::Bad(why) = &outcome {
+                tracing::error!(why, "nothing clears until this is mended");
+            }
+            *held = outcome;
+        }
+        is_new
+    });
+}
+
 /// The newest record of Hashtable, looked for in this store.
-async fn compared(
+async fn compared(store: &impl Store, hashtable: HashtableClient<Link>) -> Held {
+    match bad(store, hashtable).await {
+        Ok(None) => Held::Good,
+        Ok(Some(why)) => Held::Bad(why),
+        Err(why) => {
+            tracing::debug!(why, "Hashtable could not be asked");
+            Held::Unknown
+        }
+    }
+}
+
+/// Why the two are not of one history, if they are not.
+async fn bad(
     store: &impl Store,
     mut hashtable: HashtableClient<Link>,
-) -> Result<Held, String> {
+) -> Result<Option<String>, String> {
     let why = |status: Status| status.message().to_owned();
     let number = hashtable.status(StatusRequest {}).await.map_err(why)?.into_inner().number;
-    let Some(before) = number.checked_sub(1) else { return Ok(Held::Good) };
+    let Some(before) = number.checked_sub(1) else { return Ok(None) };
     let call = NumberedRequest { after: before, limit: 1 };
     let named = hashtable.names(call).await.map_err(why)?.into_inner().hashes;
     let ours = store.numbered(number).await.map_err(|error| error.to_string())?;
-    let bad = match (ours, named.first()) {
-        (None, _) => format!(
+    Ok(match (ours, named.first()) {
+        (None, _) => Some(format!(
             "Hashtable has record {number}, which is not here: this Graphstore was put back to an older state; restore the newer one, or run `webwallet rebuild graphstore`"
-        ),
-        (Some(ours), Some(theirs)) if ours.hash.0 != theirs[..] => format!(
+        )),
+        (Some(ours), Some(theirs)) if ours.hash.0 != theirs[..] => Some(format!(
             "Hashtable has another record {number} than this Graphstore, {}: they are not of one history; restore the one that belongs to the other",
             ours.hash
-        ),
-        _ => return Ok(Held::Good),
-    };
-    tracing::error!(why = bad, "nothing clears until this is mended");
-    Ok(Held::Bad(bad))
+        )),
+        _ => None,
+    })
 }

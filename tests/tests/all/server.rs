@@ -1,7 +1,7 @@
 //! The server as a process: how it starts, what it keeps, how it ends.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use webwallet_proto::graphstore::v1::StatusRequest;
 use webwallet_proto::link::Link;
@@ -127,8 +127,20 @@ fn a_graphstore_that_was_put_back_decides_nothing() {
         assert_eq!(post(&agent, &other.url(), &body(note)).expect("an answer").status, 201);
     }
     assert_eq!(other.terminate(), Some(0));
+    copy("graphstore", "other");
     let _graphstore = deciding(&listen);
     assert_eq!((pay("four").status, records(&at)), (503, 3));
+    // With the Hashtable that belongs to it, it goes on by itself.
+    let listen = hashtable.line["listen"].as_str().expect("listen").to_owned();
+    assert_eq!(hashtable.terminate(), Some(0));
+    let own = ["--role", "hashtable", "--data", &folder("other")];
+    let _hashtable = Process::start_at(Command::new(binary()), &listen, &own);
+    let begun = Instant::now();
+    while pay("four").status != 201 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not go on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(records(&at), 4);
 }
 
 /// How many records a Graphstore has.
