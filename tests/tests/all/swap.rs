@@ -429,6 +429,10 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
     // She has nothing of that unit.
     assert_eq!(offer(&["--unit", &bob]), Some(1));
     assert!(!Path::new(&swap.terms()).exists());
+    // The other party would read her password in them.
+    let secret = swap.ours.process.url().replace("http://", "http://alice:secret@");
+    assert_eq!(offer(&["--url", &secret]), Some(2));
+    assert!(!Path::new(&swap.terms()).exists());
     // Nobody knows what became of it: the server takes it, and does not answer.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent = format!("http://{}", listener.local_addr().expect("an address"));

@@ -193,6 +193,12 @@ impl Offer {
             None => Ok(own),
         };
         let (ours, theirs) = (self.url.text(), self.their_url.as_str());
+        for url in [ours, theirs] {
+            ensure!(
+                !url.contains('@'),
+                "swap.json goes to the other party: an address in it holds no user and no password"
+            );
+        }
         let first = Leg {
             url: ours.to_owned(),
             domain: self.url.server()?.domain()?,
