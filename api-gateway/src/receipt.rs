@@ -60,16 +60,16 @@ pub(crate) async fn get_receipt(
         Name::Beyond => None,
     };
     let receipt = match &record {
-        Some(record) => match gateway.prover().receipt(record.number, Duration::ZERO).await? {
-            // Graphstore was put back and has given a number again: by its number, what is
-            // sealed is meant.
-            Some(receipt) if receipt.hash[..] != record.hash.0 && matches!(name, Name::Hash(_)) => {
-                return Err(gateway.absent(transaction::nothing()).await);
-            }
-            receipt => receipt,
-        },
+        Some(record) => gateway.prover().receipt(record.number, Duration::ZERO).await?,
         None => forgotten(&gateway, &name).await?,
     };
+    // What is kept may never have cleared, and a Graphstore that was put back has given a
+    // number again: then another record has it in the log. By its number, that one is meant.
+    if let (Name::Hash(hash), Some(receipt)) = (&name, &receipt)
+        && receipt.hash[..] != hash.0
+    {
+        return Err(gateway.absent(transaction::nothing()).await);
+    }
     match (receipt, record) {
         (Some(receipt), _) if media::prefers_json(&headers) => {
             Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
@@ -93,20 +93,18 @@ pub(crate) async fn get_receipt(
 /// The receipt of a record that Graphstore does not know: put back from an older
 /// backup, it has forgotten what the log has sealed.
 async fn forgotten(gateway: &Gateway, name: &Name) -> Result<Option<wire::Receipt>, Problem> {
-    let (number, hash) = match name {
-        Name::Number(number) => (*number, None),
+    let number = match name {
+        Name::Number(number) => *number,
         Name::Hash(hash) => {
             let kept = gateway.stores().document(hash).await?;
             match kept.and_then(|body| Record::parse(&body).ok()) {
-                Some(record) => (record.number, Some(hash)),
+                Some(record) => record.number,
                 None => return Ok(None),
             }
         }
         Name::Beyond => return Ok(None),
     };
-    let receipt = gateway.prover().receipt(number, Duration::ZERO).await?;
-    // What is kept may never have cleared: then another record has its number.
-    Ok(receipt.filter(|receipt| hash.is_none_or(|hash| receipt.hash[..] == hash.0)))
+    gateway.prover().receipt(number, Duration::ZERO).await
 }
 
 /// The receipt as JSON; the record in it is the stored document, byte for byte.
