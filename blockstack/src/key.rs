@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use webwallet_ledger::Time;
 use webwallet_ledger::block::Keys;
+use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::note::{self, VerifierKey};
 
 /// 32 random bytes, whenever asked.
@@ -66,7 +67,7 @@ impl LogKey {
         let pair = |at: &Path| read(at, domain);
         let current = match pair(path)? {
             Some(pair) => pair,
-            None => create(path, domain, randomness())?,
+            None => write(path, domain, randomness())?,
         };
         let next = pair(&next_to(path))?;
         Ok(LogKey { path: path.to_owned(), domain: domain.to_owned(), randomness, current, next })
@@ -92,6 +93,34 @@ impl LogKey {
         self.pair(key).is_some()
     }
 
+    /// Is this checkpoint signed with a key in one of the files?
+    pub fn has_signed(&self, note: &str) -> bool {
+        let pairs = [Some(&self.current), self.next.as_ref()].into_iter().flatten();
+        let keys: Vec<VerifierKey> = pairs.map(|pair| pair.key.clone()).collect();
+        Checkpoint::open(note.as_bytes(), &keys).is_ok()
+    }
+
+    /// Writes what is in the files to this path and the one beside it, durably, over what
+    /// is there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn copy_to(&self, path: &Path) -> Result<(), KeyError> {
+        if let Some(next) = &self.next {
+            write(&next_to(path), &self.domain, next.secret)?;
+        }
+        write(path, &self.domain, self.current.secret)?;
+        if self.next.is_some() {
+            return Ok(());
+        }
+        match fs::remove_file(next_to(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(KeyError::Io(next_to(path), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Is this key the only one here: not about to be followed by another?
     pub(crate) fn has_only(&self, key: &VerifierKey) -> bool {
         self.next.is_none() && self.current.key == *key
@@ -110,7 +139,7 @@ impl LogKey {
         // Else the file beside it could hold the only copy of `newest`.
         self.settle(newest)?;
         if self.next.is_none() {
-            self.next = Some(create(&next_to(&self.path), &self.domain, (self.randomness)())?);
+            self.next = Some(write(&next_to(&self.path), &self.domain, (self.randomness)())?);
         }
         Ok(())
     }
@@ -166,7 +195,7 @@ fn read(path: &Path, domain: &str) -> Result<Option<Pair>, KeyError> {
 
 /// Durable when it returns; whole or not at all, since a half key would stop
 /// the next start.
-fn create(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError> {
+fn write(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError> {
     let key = note::verifier_key(domain, &secret);
     let mut bytes = vec![ED25519];
     bytes.extend_from_slice(&secret);

@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, watch};
 use webwallet_ledger::Record;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::merkle::{Range, Sha256, TreeHash as _};
 use webwallet_ledger::note::Note;
-use webwallet_ledger::tile::{TILE_WIDTH, TileId};
+use webwallet_ledger::tile::{self, TILE_WIDTH, TileId};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
@@ -21,9 +22,11 @@ use crate::key::LogKey;
 use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
 use crate::sealing::Stop;
-use crate::store::{Files, Head};
+use crate::store::{Files, Head, Published};
 use crate::{Config, StartError, prepare};
 
+/// Bytes of files that are copied at a time, and a file more.
+const COPY_BYTES: usize = 8 * 1024 * 1024;
 /// How often what fails is tried: over some seconds.
 const TRIES_MAX: u32 = 10;
 
@@ -80,10 +83,17 @@ pub async fn log<S: Files + Head>(
     }
 }
 
+fn parsed(note: &str) -> Result<Checkpoint, LogError> {
+    let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
+    parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))
+}
+
 /// A log that is read from its folder alone, as a stranger would.
 pub struct LogFolder {
     log: Log<Folder>,
     checkpoint: Checkpoint,
+    /// As it is published: a signed note.
+    note: String,
 }
 
 /// A block of the log with all its leaves.
@@ -105,13 +115,80 @@ impl LogFolder {
     /// There is no checkpoint, or it cannot be read.
     pub fn open(dir: &Path) -> Result<LogFolder, LogError> {
         let failed = |error| LogError::Io("checkpoint".into(), error);
-        let store = Folder::open(dir).map_err(failed)?;
+        let store = Folder::look(dir);
         let note = store.checkpoint().map_err(failed)?;
         let note = note.ok_or_else(|| LogError::Missing("checkpoint".into()))?;
-        let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
-        let checkpoint =
-            parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))?;
-        Ok(LogFolder { log: Log::new(Arc::new(store), checkpoint.size), checkpoint })
+        let checkpoint = parsed(&note)?;
+        Ok(LogFolder { log: Log::new(Arc::new(store), checkpoint.size), checkpoint, note })
+    }
+
+    /// Its checkpoint as it is published: a signed note.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// The block that it ends with.
+    ///
+    /// # Errors
+    /// Its last leaf is no block, or cannot be read.
+    pub fn last(&self) -> Result<Block, LogError> {
+        let what = || "the log's last leaf".to_owned();
+        let missing = || LogError::Missing(what());
+        let leaf = self.log.leaf(self.checkpoint.size.checked_sub(1).ok_or_else(missing)?)?;
+        match Leaf::parse(&leaf, &self.checkpoint.origin) {
+            Ok(Leaf::Block(block)) => Ok(*block),
+            Ok(_) => Err(LogError::Damaged(what(), "it is no block".to_owned())),
+            Err(why) => Err(LogError::Damaged(what(), why.to_string())),
+        }
+    }
+
+    /// Copies the log to a folder, where an earlier copy of it may be: the files that one
+    /// has not, then the checkpoint, so that at any moment it is a whole log. Reads the
+    /// copy to its end, and answers how many files were written.
+    ///
+    /// # Errors
+    /// The folder holds another log or a newer copy, or something in it is damaged; a file
+    /// cannot be read or written.
+    pub fn copy_to(&self, dir: &Path) -> Result<u64, LogError> {
+        let size = self.checkpoint.size;
+        let failed = |error| LogError::Io(dir.display().to_string(), error);
+        let copy = Folder::open(dir).map_err(failed)?;
+        let before = copy.checkpoint().map_err(failed)?;
+        let from = match before.as_deref().map(parsed).transpose()? {
+            None => 0,
+            Some(Checkpoint { origin, size: held, root })
+                if origin == self.checkpoint.origin
+                    && held <= size
+                    && self.log.root(held)? == root =>
+            {
+                held
+            }
+            Some(_) => {
+                let why = "it is not an earlier one of this log".to_owned();
+                return Err(LogError::Damaged(format!("{}/checkpoint", dir.display()), why));
+            }
+        };
+        let (mut piece, mut bytes, mut count) = (Vec::new(), 0, 0);
+        for tile in tile::tiles_for(from, size) {
+            let file = self.log.tile(tile)?.ok_or_else(|| LogError::Missing(tile.path()))?;
+            bytes += file.len();
+            count += 1;
+            piece.push((tile, file));
+            if bytes >= COPY_BYTES {
+                copy.put(&piece).map_err(failed)?;
+                (piece, bytes) = (Vec::new(), 0);
+            }
+        }
+        copy.put(&piece).map_err(failed)?;
+        match copy.publish(before.as_deref(), &self.note).map_err(failed)? {
+            Published::Yes => {}
+            Published::Moved => return Err(failed(std::io::ErrorKind::ResourceBusy.into())),
+        }
+        let had = |tile: &TileId| TileId::at(tile.level, tile.index, from).is_some();
+        let filled = tile::tiles_for(from, size).filter(|tile| tile.is_full() && had(tile));
+        copy.remove_partials(&filled.collect::<Vec<_>>()).map_err(failed)?;
+        LogFolder::open(dir)?.check_tiles()?;
+        Ok(count)
     }
 
     /// What the log says of itself.

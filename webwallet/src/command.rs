@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Outcome;
 use crate::{
-    account, batch, bench, config, conflict, demo, document, events, explain, health, iou, key,
-    lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
+    account, backup, batch, bench, config, conflict, demo, document, events, explain, health, iou,
+    key, lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -88,6 +88,12 @@ enum Command {
     Fsck(operator::Fsck),
     /// Operator: make a lost store anew out of the other two
     Rebuild(operator::Rebuild),
+    /// Operator: copy the log and its key to a folder, beside the running server
+    Backup(backup::Backup),
+    /// Operator: make a server out of a backup
+    Restore(backup::Restore),
+    /// Operator: bring all records from the data directory to Redis and Neo4j, or back
+    Migrate(operator::Migrate),
     /// Whether the server of these settings is ready
     Health(health::Health),
     /// Cause and cure of a refusal
@@ -150,6 +156,9 @@ impl Cli {
             Command::RotateLogKey(rotate) => rotate.run(json),
             Command::Fsck(fsck) => fsck.run(json),
             Command::Rebuild(rebuild) => rebuild.run(json),
+            Command::Backup(backup) => backup.run(json),
+            Command::Restore(restore) => restore.run(json),
+            Command::Migrate(migrate) => migrate.run(json),
             Command::Health(health) => health.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),

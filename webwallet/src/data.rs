@@ -17,7 +17,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The format this program writes. There is no older one yet.
@@ -161,6 +161,21 @@ impl Data {
     pub fn state(&self) -> PathBuf {
         self.dir.join("state")
     }
+}
+
+/// That this is a data directory of this domain, or a backup of one, without taking it from
+/// its server.
+///
+/// # Errors
+/// There is none, or as [`Data::open`].
+pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
+    let version = dir.join("version");
+    ensure!(
+        version.exists(),
+        "there is no data directory of a server, nor a backup of one, at {}; `--data` names the directory",
+        dir.display()
+    );
+    check(dir, &version, domain)
 }
 
 fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {

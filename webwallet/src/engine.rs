@@ -173,7 +173,8 @@ pub struct LogParts {
 /// The log of a data directory, with its key.
 pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
-    let file = named_key(config)?.map_or_else(|| data.log_key(), Path::to_owned);
+    named_key(config)?;
+    let file = log_key(config);
     // Of the system, as every secret of ours.
     let randomness = Arc::new(|| rand::rng().random());
     let key = LogKey::create_or_read(&file, &config.domain, randomness);
@@ -189,12 +190,17 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     Ok(LogParts { config: settings, folder, key })
 }
 
-/// The file of the log key, where it is named. Who names a key has one: a new one in its
+/// The file of the log key.
+pub fn log_key(config: &Config) -> PathBuf {
+    config.log_key.clone().unwrap_or_else(|| config.data.join("log-key"))
+}
+
+/// That the log key is there, if it is named. Who names a key has one: a new one in its
 /// place would sign another log.
-pub fn named_key(config: &Config) -> anyhow::Result<Option<&Path>> {
-    match config.log_key.as_deref() {
+pub fn named_key(config: &Config) -> anyhow::Result<()> {
+    match &config.log_key {
         Some(file) if !file.exists() => Err(Refused::NoKey(file.to_owned()).into()),
-        file => Ok(file),
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! is one noun; `serve` is the page where a deployment is put together.
 
 mod account;
+mod backup;
 mod batch;
 mod bench;
 mod client;

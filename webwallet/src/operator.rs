@@ -1,20 +1,21 @@
-//! `webwallet fsck` and `webwallet rebuild`: what an operator does with the stores
-//! of a server that is stopped.
+//! `webwallet fsck`, `rebuild`, `restore` and `migrate`: what an operator does with the
+//! stores of a server that is stopped.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_graphstore::Store as Graph;
-use webwallet_hashtable::Store as Documents;
+use webwallet_graphstore::{Neo4j, Store as Graph};
+use webwallet_hashtable::{Redis, Store as Documents};
 use webwallet_proto::link::Link;
 
+use crate::backup::Restore;
 use crate::config::{self, Config, Flags, Role};
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::output::Outcome;
-use crate::{engine, fsck, logs, output, rebuild, safety, serve};
+use crate::{backup, engine, fsck, logs, output, rebuild, safety, serve};
 
 /// `webwallet fsck`
 #[derive(Args)]
@@ -30,6 +31,26 @@ pub struct Rebuild {
     store: Lost,
     #[command(flatten)]
     flags: Flags,
+}
+
+/// `webwallet migrate`
+#[derive(Args)]
+pub struct Migrate {
+    /// Where the records are to be; they come from the other place
+    #[arg(long, value_enum)]
+    to: Engines,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Where Hashtable and Graphstore keep what they have.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engines {
+    /// On the Redis and the Neo4j that the settings name
+    #[value(name = "redis+neo4j")]
+    Apart,
+    /// In the data directory
+    Embedded,
 }
 
 /// A store that was lost.
@@ -57,65 +78,123 @@ impl Rebuild {
     }
 }
 
-/// What is to be done once the stores are open.
-enum Work {
-    Fsck { json: bool },
-    Rebuild { lost: Lost, json: bool },
+impl Restore {
+    /// Makes a server out of a backup.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        with_stores(&self.flags, Work::Restore { backup: &self.dir, json })
+    }
 }
 
-/// Opens the stores that the settings name, whatever their engines, and works.
+impl Migrate {
+    /// Brings all that has cleared to other engines.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let config = config::load(&self.flags)?;
+        logs::start(&config.log)?;
+        Runtime::new()?.block_on(async {
+            ensure!(
+                config.redis.is_some() && config.neo4j.is_some(),
+                "name the engines that the records go to, or come from: `--redis URL --neo4j URL`"
+            );
+            data::belongs(&config.data, &config.domain)?;
+            let stores = Stores::open(&config, false).await?;
+            let (graph, documents) = (stores.graphstore()?, stores.hashtable()?);
+            let (Some(neo4j), Some(redis)) = (&stores.neo4j, &stores.redis) else {
+                bail!("no engines");
+            };
+            let (here, apart) = ((&graph, &documents), (neo4j, redis));
+            let (log, domain) = (log_in(stores.data()?)?, &config.domain);
+            let number = match self.to {
+                Engines::Apart => rebuild::migrate(here, apart, log.as_ref(), domain).await?,
+                Engines::Embedded => rebuild::migrate(apart, here, log.as_ref(), domain).await?,
+            };
+            output::line(match json {
+                true => serde_json::json!({ "migrated": number.to_string() }).to_string(),
+                false => format!("all {number} records are there"),
+            })?;
+            Ok(Outcome::Done)
+        })
+    }
+}
+
+/// What is to be done once the stores are open.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Fsck { json: bool },
+    Rebuild { lost: Lost, json: bool },
+    Restore { backup: &'a Path, json: bool },
+}
+
+/// The stores that the settings name, whatever their engines.
+struct Stores {
+    /// Locked: no server runs. Not where it holds none of them and is only looked at.
+    data: Option<Data>,
+    redis: Option<Redis>,
+    neo4j: Option<Neo4j>,
+}
+
+impl Stores {
+    /// Takes them, or `looks` at what is on engines beside a server that goes on.
+    async fn open(config: &Config, looks: bool) -> anyhow::Result<Stores> {
+        safety::check(config)?;
+        let services = [&config.hashtable, &config.graphstore, &config.blockstack];
+        ensure!(
+            config.role == Role::All && services.iter().all(|service| service.is_none()),
+            "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
+        );
+        // Its lock comes first: opening a Neo4j deposes whoever clears there.
+        let apart = config.redis.is_some() && config.neo4j.is_some();
+        let data = (!apart || !looks).then(|| Data::open(&config.data, &config.domain));
+        let data = data.transpose()?;
+        let redis = engine::redis(config).await?;
+        let neo4j = match looks {
+            true => engine::inspected_neo4j(config).await?,
+            false => engine::neo4j(config).await?,
+        };
+        if let Some(data) = &data {
+            data.settle()?;
+        }
+        Ok(Stores { data, redis, neo4j })
+    }
+
+    fn data(&self) -> anyhow::Result<&Data> {
+        self.data.as_ref().context("no data directory")
+    }
+
+    fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
+        let data = self.data()?;
+        engine::hashtable(data).with_context(|| aside("hashtable", &data.hashtable()))
+    }
+
+    fn graphstore(&self) -> anyhow::Result<webwallet_graphstore::Embedded> {
+        let data = self.data()?;
+        engine::graphstore(data).with_context(|| aside("graphstore", &data.graphstore()))
+    }
+}
+
+/// Opens the stores and works.
 fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
     logs::start(&config.log)?;
     Runtime::new()?.block_on(async {
-        let opened = async {
-            safety::check(&config)?;
-            let services = [&config.hashtable, &config.graphstore, &config.blockstack];
-            anyhow::ensure!(
-                config.role == Role::All && services.iter().all(|service| service.is_none()),
-                "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
-            );
-            anyhow::ensure!(
-                config.data.join("version").exists(),
-                "there is no data directory of a server at {}: name it with `--data`",
-                config.data.display()
-            );
-            // Its lock comes first: it says that no server runs.
-            let apart = config.redis.is_some() && config.neo4j.is_some();
-            let needed = !apart || matches!(work, Work::Rebuild { .. });
-            let data = needed.then(|| Data::open(&config.data, &config.domain)).transpose()?;
-            let redis = engine::redis(&config).await?;
-            // To look is no reason to take a graph from the server that clears in it.
-            let neo4j = match work {
-                Work::Fsck { .. } => engine::inspected_neo4j(&config).await?,
-                Work::Rebuild { .. } => engine::neo4j(&config).await?,
-            };
-            anyhow::Ok((data, redis, neo4j))
-        };
-        // What cannot be looked at is not damaged: its own exit status, and not that of findings.
-        let (data, redis, neo4j) = opened.await?;
-        let data = data.as_ref();
-        let here = || data.context("no data directory");
-        let hashtable = || {
-            let data = here()?;
-            engine::hashtable(data).with_context(|| aside("hashtable", &data.hashtable()))
-        };
-        let graphstore = || {
-            let data = here()?;
-            engine::graphstore(data).with_context(|| aside("graphstore", &data.graphstore()))
-        };
+        // Before a new directory is made for it.
+        data::belongs(work.needs().unwrap_or(&config.data), &config.domain)?;
+        let mut stores = Stores::open(&config, matches!(work, Work::Fsck { .. })).await?;
+        let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
+        let (config, data) = (&config, stores.data.as_ref());
         match (neo4j, redis) {
-            (Some(graph), Some(documents)) => work.on(&config, data, graph, documents).await,
-            (Some(graph), None) => work.on(&config, data, graph, hashtable()?).await,
-            (None, Some(documents)) => work.on(&config, data, graphstore()?, documents).await,
-            (None, None) => work.on(&config, data, graphstore()?, hashtable()?).await,
+            (Some(graph), Some(documents)) => work.on(config, data, graph, documents).await,
+            (Some(graph), None) => work.on(config, data, graph, stores.hashtable()?).await,
+            (None, Some(documents)) => work.on(config, data, stores.graphstore()?, documents).await,
+            (None, None) => work.on(config, data, stores.graphstore()?, stores.hashtable()?).await,
         }
     })
 }
 
 /// The published log of a data directory: before the first block there is none.
-fn log_of(data: &Path) -> Option<PathBuf> {
-    Some(data.join("log")).filter(|log| log.join("checkpoint").exists())
+fn log_in(data: &Data) -> anyhow::Result<Option<LogFolder>> {
+    let is_there = data.log().join("checkpoint").exists();
+    let log = is_there.then(|| LogFolder::open(&data.log())).transpose();
+    log.context("the log cannot be read")
 }
 
 /// What helps where a store cannot even be opened.
@@ -126,7 +205,15 @@ fn aside(store: &str, folder: &Path) -> String {
     )
 }
 
-impl Work {
+impl Work<'_> {
+    /// What must be there beforehand, if it is not the data directory.
+    fn needs(&self) -> Option<&Path> {
+        match self {
+            Work::Restore { backup, .. } => Some(backup),
+            Work::Fsck { .. } | Work::Rebuild { .. } => None,
+        }
+    }
+
     async fn on(
         self,
         config: &Config,
@@ -156,6 +243,23 @@ impl Work {
                 })?;
                 Ok(Outcome::Done)
             }
+            Work::Restore { backup, json } => {
+                let data = data.context("no data directory")?;
+                let last = backup::restore(backup, config, data, &graph, &documents).await?;
+                let (block, records, time) =
+                    (last.header.height, last.header.cleared, last.header.time);
+                output::line(match json {
+                    true => serde_json::json!({
+                        "restored": config.data, "block": block.to_string(),
+                        "records": records.to_string(), "time": time.to_string(),
+                    })
+                    .to_string(),
+                    false => format!(
+                        "restored {records} records, up to block {block}, of {time}; if blocks after that one were published, do not serve: this log would tell another story"
+                    ),
+                })?;
+                Ok(Outcome::Done)
+            }
         }
     }
 }
@@ -175,10 +279,7 @@ async fn look(
         };
         Ok(output::line(line)?)
     };
-    let log = fsck::OnDisk {
-        folder: config.data.join("log"),
-        key: config.log_key.clone().unwrap_or_else(|| config.data.join("log-key")),
-    };
+    let log = fsck::OnDisk { folder: config.data.join("log"), key: engine::log_key(config) };
     let summary = fsck::check(graph, documents, &log, &config.domain, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
@@ -203,10 +304,7 @@ impl Lost {
         documents: impl Documents,
     ) -> anyhow::Result<((&'static str, &'static str), u64)> {
         let domain = &config.domain;
-        let log = || {
-            let log = log_of(data.path()).map(|folder| LogFolder::open(&folder));
-            log.transpose().context("the log cannot be read")
-        };
+        let log = || log_in(data);
         match self {
             Lost::Hashtable => {
                 let count = rebuild::hashtable(&documents, &graph, log()?.as_ref(), domain).await?;
@@ -215,7 +313,7 @@ impl Lost {
             Lost::Graphstore => {
                 let log = log()?;
                 // Its blocks would be forgotten, and others signed in their place.
-                anyhow::ensure!(
+                ensure!(
                     log.is_some() || !data.log().join("tile").exists(),
                     "the log in {} has files and no checkpoint: restore its file `checkpoint` first",
                     data.log().display()

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
 use webwallet_graphstore::Store as Graph;
-use webwallet_graphstore::store::{Batch, Committed, Intended, Intent};
+use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::{Entry, Leaf};
@@ -47,16 +47,57 @@ pub async fn hashtable(
         }
     }
     count += put(documents, &mut piece).await?;
-    // The outbox: cleared, and not sealed when the store was lost.
+    Ok(count + outbox(documents, graph, number).await?)
+}
+
+/// Puts into Hashtable what has cleared after this number, which is what was not sealed
+/// when a store was lost or left. Returns how many documents those are.
+async fn outbox(
+    documents: &impl Documents,
+    graph: &impl Graph,
+    mut number: u64,
+) -> anyhow::Result<u64> {
+    let mut count = 0;
     loop {
         let records = graph.cleared(number, PIECE as u32).await?;
         let Some(last) = records.last() else { return Ok(count) };
         number = last.number;
-        for record in records {
-            piece.push(Document::new(record.hash, record.bytes.into(), record.number)?);
-        }
+        let made = |record: Stored| Document::new(record.hash, record.bytes.into(), record.number);
+        let mut piece = records.into_iter().map(made).collect::<Result<_, _>>()?;
         count += put(documents, &mut piece).await?;
     }
+}
+
+/// Brings all that has cleared from two stores into two others, which hold none of it or
+/// only the first. Returns the last number.
+///
+/// # Errors
+/// The others hold something else or more, or a store fails.
+pub async fn migrate(
+    (graph, documents): (&impl Graph, &impl Documents),
+    (new_graph, new_documents): (&impl Graph, &impl Documents),
+    log: Option<&LogFolder>,
+    domain: &str,
+) -> anyhow::Result<u64> {
+    let (number, sealed) = (graph.head().await?.number, sealed(log)?);
+    for held in [new_graph.head().await?.number, new_documents.highest().await?] {
+        ensure!(held <= number, "records up to {held} are there already, and here only {number}");
+    }
+    // Graphstore is made from Hashtable, which may not have the last of them yet.
+    outbox(documents, graph, sealed).await?;
+    let made = graphstore(new_graph, documents, log, domain).await?;
+    ensure!(
+        made == number,
+        "the log and Hashtable end with record {made}, Graphstore with {number}; `webwallet fsck` says more"
+    );
+    hashtable(new_documents, new_graph, log, domain).await?;
+    Ok(number)
+}
+
+/// The last record of a log.
+fn sealed(log: Option<&LogFolder>) -> anyhow::Result<u64> {
+    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
+    Ok(last.map_or(0, |block| block.header.cleared))
 }
 
 async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<u64> {

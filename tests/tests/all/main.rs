@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod backup;
 mod bad_input;
 mod batch;
 mod commands;

@@ -1,0 +1,198 @@
+//! A backup that cannot be restored, or that a restored server goes on from with another
+//! history, is found out on the worst day of an operator.
+
+use std::path::Path;
+
+use serde_json::Value;
+use webwallet_tests::deployment::{Deployment, on_every_engine};
+use webwallet_tests::process::{Answer, Process, agent, binary, get};
+use webwallet_tests::world::Engines;
+
+use crate::proofs::{copy, live, run, seal, text, verdict};
+
+/// An operator's command: its exit status, its answer, and what it says to people.
+fn command(stores: &Deployment<'_>, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let arguments = [arguments, &["--json"]].concat();
+    let output = stores.command(&arguments).output().expect("it runs");
+    println!("{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    let answer = text(&output.stdout).lines().last().unwrap_or("null").to_owned();
+    let answer = serde_json::from_str(&answer).expect("JSON");
+    (output.status.code(), answer, text(&output.stderr).to_owned())
+}
+
+/// What is asked for before and after: records, the checkpoint and every block.
+fn answers(server: &Process, records: u64, blocks: u64) -> Vec<Answer> {
+    let records = (1..=records).map(|number| format!("/transaction/{number}"));
+    let receipts = records.clone().map(|path| format!("{path}/receipt"));
+    let blocks = (0..blocks).map(|height| format!("/block/{height}"));
+    let paths = records.chain(receipts).chain(blocks).chain(["/checkpoint".to_owned()]);
+    paths
+        .map(|path| get(&agent(), &server.url(), &path))
+        .inspect(|a| assert_eq!(a.status, 200))
+        .collect()
+}
+
+fn place(folder: &Path) -> &str {
+    folder.to_str().expect("a path in UTF-8")
+}
+
+/// Everything was lost but the backup, which was taken while the server ran, again and
+/// again, also over a rotation of the log key.
+#[test]
+fn a_server_comes_back_from_its_backup_and_goes_on() {
+    on_every_engine(comes_back);
+}
+
+fn comes_back(stores: &Deployment<'_>) {
+    let server = stores.serve(&["--seal", "manual"]);
+    let folder = stores.folder().join("backup");
+    let backup = || command(stores, &["backup", place(&folder)]);
+    let (code, _, said) = backup();
+    assert!(code == Some(2) && said.contains("no log"), "nothing is sealed yet: {said}");
+    live(&server.url(), 0, 5);
+    seal(&server);
+    let (code, first, _) = backup();
+    assert_eq!((code, &first["records"]), (Some(0), &"5".into()), "{first}");
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    let rotated = run(&binary(), &["rotate-log-key", "--admin", &admin]);
+    assert_eq!(rotated.status.code(), Some(0));
+    live(&server.url(), 5, 300);
+    seal(&server);
+    let (code, second, _) = backup();
+    assert_eq!((code, &second["records"]), (Some(0), &"305".into()), "{second}");
+    let (_, third, _) = backup();
+    assert_eq!(third["files"], "0", "only what is new is written");
+    let blocks = second["block"].as_str().expect("a height").parse::<u64>().expect("a number") + 1;
+    let before = answers(&server, 305, blocks);
+    let old_key = server.line["key"].as_str().expect("a key").to_owned();
+    // Not in it, and so lost: nobody has seen it in a block.
+    live(&server.url(), 305, 1);
+    server.kill();
+    for store in ["hashtable", "graphstore"] {
+        stores.lose(store);
+    }
+    std::fs::remove_dir_all(stores.data()).expect("lost");
+
+    let (code, restored, _) = command(stores, &["restore", place(&folder)]);
+    assert_eq!((code, &restored["records"]), (Some(0), &"305".into()), "{restored}");
+    assert_eq!(command(stores, &["fsck"]).0, Some(0), "{}", stores.name());
+    let server = stores.serve(&["--seal", "manual"]);
+    assert_eq!(answers(&server, 305, blocks), before, "{}", stores.name());
+    live(&server.url(), 305, 2);
+    seal(&server);
+    let key = server.line["key"].as_str().expect("a key");
+    let (code, lines) = verdict(&server.url(), &old_key, &[]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert_eq!(lines.last().expect("a verdict")["records"], "307");
+    assert_ne!(key, old_key, "the rotated key signs on");
+    assert_eq!(server.terminate(), Some(0));
+}
+
+/// Two histories under one key, or half of one: each is refused before anything is written.
+#[test]
+fn what_is_there_is_never_written_over() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let backup = stores.folder().join("backup");
+    assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
+    let refused = |stores: &Deployment<'_>, arguments: &[&str], part: &str| {
+        let (code, _, said) = command(stores, arguments);
+        assert!(
+            matches!(code, Some(1 | 2)) && said.contains(part),
+            "{arguments:?} {code:?}: {said}"
+        );
+    };
+    // The server itself, another domain, somebody's folder.
+    let data = stores.data();
+    refused(&stores, &["restore", place(&backup)], "restore into a data directory of its own");
+    refused(&stores, &["backup", place(&data)], "data directory of a server");
+    refused(&stores, &["backup", place(stores.folder())], "not a data directory");
+    refused(&stores, &["restore", place(stores.folder())], "no data directory");
+    // Another log's backup, with another key and as many leaves.
+    let other = Deployment::embedded();
+    let server = other.serve(&["--seal", "manual"]);
+    live(&server.url(), 99, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    refused(&other, &["backup", place(&backup)], "not an earlier one of this log");
+    // A store that has more than the backup, or other records.
+    let behind = Deployment::embedded();
+    copy(&other.data().join("graphstore"), &behind.data().join("graphstore"));
+    let version = other.data().join("version");
+    std::fs::copy(version, behind.data().join("version")).expect("copied");
+    refused(&behind, &["restore", place(&backup)], "holds another block");
+    assert!(
+        !behind.data().join("log/checkpoint").exists() && !behind.data().join("log-key").exists()
+    );
+    // A backup that has suffered.
+    let damaged = stores.folder().join("damaged");
+    copy(&backup, &damaged);
+    let tile = damaged.join("log/tile/entries/000.p");
+    let tile =
+        std::fs::read_dir(&tile).expect("a bundle").next().expect("one").expect("read").path();
+    let whole = std::fs::read(&tile).expect("read");
+    let mut bytes = whole.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&tile, &bytes).expect("written");
+    let empty = Deployment::embedded();
+    let (code, ..) = command(&empty, &["restore", place(&damaged)]);
+    assert!(matches!(code, Some(1 | 2)));
+    assert!(!empty.data().join("log/checkpoint").exists(), "no server starts over half of it");
+    std::fs::write(&tile, &whole).expect("mended");
+    // What an attempt has left is gone on from.
+    assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
+    std::fs::remove_file(empty.data().join("log/checkpoint")).expect("as if it had been ended");
+    assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
+    assert_eq!(command(&empty, &["fsck"]).0, Some(0));
+    std::fs::remove_file(damaged.join("log-key")).expect("removed");
+    refused(&Deployment::embedded(), &["restore", place(&damaged)], "has not the key");
+}
+
+/// A server that outgrew its own files takes all that has cleared along, also what is in no
+/// block yet, and can come back.
+#[test]
+fn records_are_brought_to_other_engines_and_back() {
+    let engines = Engines::empty();
+    let (here, there) = (Deployment::embedded(), engines.deployment());
+    let server = here.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 6);
+    seal(&server);
+    live(&server.url(), 6, 3);
+    let records = |server: &Process, count: u64| -> Vec<Answer> {
+        (1..=count).map(|n| get(&agent(), &server.url(), &format!("/transaction/{n}"))).collect()
+    };
+    let before = records(&server, 9);
+    assert_eq!(command(&here, &["migrate", "--to", "redis+neo4j"]).0, Some(2), "which engines?");
+    let both = here.clearing_as(&there).keeping_as(&there);
+    let (code, _, said) = command(&both, &["migrate", "--to", "redis+neo4j"]);
+    assert!(code == Some(2) && said.contains("another server is running"), "{code:?} {said}");
+    server.kill();
+    let (code, moved, _) = command(&both, &["migrate", "--to", "redis+neo4j"]);
+    assert_eq!((code, &moved["migrated"]), (Some(0), &"9".into()), "{moved}");
+    assert_eq!(command(&both, &["fsck"]).0, Some(0));
+    let server = both.serve(&["--seal", "manual"]);
+    assert_eq!(records(&server, 9), before);
+    live(&server.url(), 9, 2);
+    seal(&server);
+    live(&server.url(), 11, 2);
+    let before = records(&server, 13);
+    server.kill();
+    // What was left here is older now, and says so to nobody: it must not be served.
+    let (code, _, said) = command(&both, &["migrate", "--to", "redis+neo4j"]);
+    assert!(code != Some(0) && said.contains("13"), "{said}");
+    let (code, moved, _) = command(&both, &["migrate", "--to", "embedded"]);
+    assert_eq!((code, &moved["migrated"]), (Some(0), &"13".into()), "{moved}");
+    let none = Deployment::embedded();
+    let here = both.clearing_as(&none).keeping_as(&none);
+    assert_eq!(command(&here, &["fsck"]).0, Some(0));
+    let server = here.serve(&["--seal", "manual"]);
+    assert_eq!(records(&server, 13), before);
+    live(&server.url(), 13, 1);
+    seal(&server);
+    let key = server.line["key"].as_str().expect("a key");
+    assert_eq!(verdict(&server.url(), key, &[]).0, Some(0));
+}

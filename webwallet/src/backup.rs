@@ -1,0 +1,157 @@
+//! `webwallet backup DIR` and `webwallet restore DIR`: a history in a folder that can be
+//! carried away, and a server out of it.
+//!
+//! A backup is the published log, the key that signs it, and its domain: the other stores
+//! are made again out of them, on any engines. It is taken beside a running server, and
+//! into the folder of an earlier one writes what is new. Not in it: what was in no block
+//! yet, less than a second of a server that seals; and the documents of `PUT /document`,
+//! which the IOUs that need them bring along.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use rand::RngExt as _;
+use serde_json::json;
+use webwallet_blockstack::LogKey;
+use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_graphstore::Store as Graph;
+use webwallet_hashtable::Store as Documents;
+use webwallet_ledger::block::Block;
+
+use crate::config::{self, Config, Flags};
+use crate::data::{self, Data};
+use crate::output::{self, Outcome};
+use crate::{engine, logs, rebuild, safety, serve};
+
+/// How often it begins again because the log key was rotated meanwhile.
+const TRIES_MAX: usize = 3;
+
+/// `webwallet backup`
+#[derive(Args)]
+pub struct Backup {
+    /// The folder; of an earlier backup, or made. Whoever reads it can sign as this log
+    dir: PathBuf,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Backup {
+    /// Copies the log and its key.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let config = config::load(&self.flags)?;
+        logs::start(&config.log)?;
+        match self.copy(&config) {
+            Ok((files, last)) => {
+                let (block, records, time) =
+                    (last.header.height, last.header.cleared, last.header.time);
+                output::line(match json {
+                    true => json!({
+                        "backup": self.dir, "files": files.to_string(), "block": block.to_string(),
+                        "records": records.to_string(), "time": time.to_string(),
+                    })
+                    .to_string(),
+                    false => format!(
+                        "{} has all up to record {records} and block {block}, of {time}; {files} files were new",
+                        self.dir.display()
+                    ),
+                })?;
+                Ok(Outcome::Done)
+            }
+            Err(why) => serve::refused(why),
+        }
+    }
+
+    /// How many files were written, and the block that the backup ends with.
+    fn copy(&self, config: &Config) -> anyhow::Result<(u64, Block)> {
+        data::belongs(&config.data, &config.domain)?;
+        let to = Data::open(&self.dir, &config.domain)?;
+        ensure!(
+            !to.graphstore().exists() && !to.hashtable().exists(),
+            "{} is the data directory of a server: name another folder",
+            self.dir.display()
+        );
+        for _ in 0..TRIES_MAX {
+            let log = LogFolder::open(&config.data.join("log"))
+                .context("there is no log to be copied: the first block makes it")?;
+            // Else it was rotated since the checkpoint was read.
+            if let Some(key) = key_of(&log, &engine::log_key(config), &config.domain)? {
+                to.settle()?;
+                let files = log.copy_to(&to.log())?;
+                key.copy_to(&to.log_key())?;
+                return Ok((files, log.last()?));
+            }
+        }
+        bail!(
+            "the log key {} is not there, or not the log's newest; `webwallet fsck` says more",
+            engine::log_key(config).display()
+        )
+    }
+}
+
+/// `webwallet restore`
+#[derive(Args)]
+pub struct Restore {
+    /// The folder of a backup
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Fills stores that hold nothing, or what an attempt before has left, and then puts log
+/// and key in their places. Returns the last block.
+///
+/// # Errors
+/// Something else is there, the backup is damaged, or a store fails.
+pub async fn restore(
+    dir: &Path,
+    config: &Config,
+    data: &Data,
+    graph: &impl Graph,
+    documents: &impl Documents,
+) -> anyhow::Result<Block> {
+    let domain = &config.domain;
+    data::belongs(dir, domain)?;
+    let backup = LogFolder::open(&dir.join("log")).context("the backup cannot be read")?;
+    let last = backup.last().context("the backup cannot be read")?;
+    let saved = key_of(&backup, &dir.join("log-key"), domain)?
+        .with_context(|| format!("{} has not the key that signed its log", dir.display()))?;
+    let (checkpoint, place) = (data.log().join("checkpoint"), engine::log_key(config));
+    // One that is the backup's was put there by an attempt before.
+    let is_other = place.exists() && key_of(&backup, &place, domain)?.is_none();
+    for (taken, file) in [(checkpoint.exists(), &checkpoint), (is_other, &place)] {
+        ensure!(
+            !taken,
+            "{} is there already: restore into a data directory of its own",
+            file.display()
+        );
+    }
+    let records = last.header.cleared;
+    for (store, held) in
+        [("Graphstore", graph.head().await?.number), ("Hashtable", documents.highest().await?)]
+    {
+        ensure!(
+            held <= records,
+            "{store} has records up to {held}, and the backup up to {records}: restore into a store of its own"
+        );
+    }
+    rebuild::hashtable(documents, graph, Some(&backup), domain).await?;
+    rebuild::graphstore(graph, documents, Some(&backup), domain).await?;
+    saved.copy_to(&place)?;
+    safety::warn_of_readers([place.as_path()]);
+    // The checkpoint comes last: a server that finds none over these stores refuses to begin.
+    backup.copy_to(&data.log())?;
+    Ok(last)
+}
+
+/// The key in a file, if it is there and signed this log.
+fn key_of(log: &LogFolder, file: &Path, domain: &str) -> anyhow::Result<Option<LogKey>> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    // It is there: none is made.
+    let randomness = Arc::new(|| rand::rng().random());
+    let key = LogKey::create_or_read(file, domain, randomness)?;
+    Ok(Some(key).filter(|key| key.has_signed(log.note())))
+}
