@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -37,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use webwallet_ledger::{Code, Rejection};
+use webwallet_proto::incoming::accept;
 
 use crate::answer::Lasting;
 use crate::body::Shared;
@@ -58,10 +58,6 @@ const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// mistakes: one more ends the connection (CVE-2023-44487, "rapid reset"). Nobody honest comes near.
 const PEER_RESETS_MAX: usize = 20;
 const MISTAKES_MAX: usize = 100;
-/// The wait after a failed `accept`: out of file descriptors, most likely, and
-/// asking again at once would only burn the time that frees one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Serves `router` on `listener` until `shutdown` is cancelled; then takes no
 /// more connections, lets the requests in flight end, and returns, at the
 /// latest after the drain time of `limits`.
@@ -87,28 +83,14 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
         };
         let Ok(permit) = permit else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
             () = shutdown.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if !is_of_the_peer(&error) {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-                continue;
-            }
         };
         let Some(client) = clients.connect(peer.ip(), Instant::now()) else {
             metrics::counter!("webwallet_gateway_connections_refused_total").increment(1);
             continue;
         };
-        // Answers are small and complete: waiting to fill a packet only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
         let connection = Connection {
             client,
             peer: peer.ip(),
@@ -168,18 +150,6 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES);
     builder
-}
-
-/// Errors of `accept` that say nothing about this machine: the peer has gone
-/// before it was welcomed.
-fn is_of_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 /// One accepted connection and what it needs.

@@ -149,7 +149,7 @@ fn key(shelf: Shelf, name: &Hash) -> Vec<u8> {
     }
 }
 
-fn engine(error: fjall::Error) -> Error {
+fn engine(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Engine(Box::new(error))
 }
 
@@ -168,8 +168,17 @@ impl Embedded {
         let writer = thread::Builder::new()
             .name("hashtable".to_owned())
             .spawn(move || writer.run(puts))
-            .map_err(|error| Error::Engine(Box::new(error)))?;
+            .map_err(engine)?;
         Ok(Embedded { tables, queue: Some(queue), writer: Some(writer), stopped })
+    }
+
+    /// Reads off the threads that serve: it may wait for the disk.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Tables) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let tables = self.tables.clone();
+        tokio::task::spawn_blocking(move || read(&tables)).await.map_err(engine)?
     }
 }
 
@@ -211,38 +220,25 @@ impl Store for Embedded {
                 (None, _) => Err(gone()),
             };
         }
-        let tables = self.tables.clone();
         let names = names.to_vec();
-        // A read may wait for the disk.
-        tokio::task::spawn_blocking(move || {
-            names.iter().map(|&name| tables.get(Shelf::Own, name)).collect()
-        })
-        .await
-        .map_err(|error| Error::Engine(Box::new(error)))?
+        self.aside(move |tables| names.iter().map(|&name| tables.get(Shelf::Own, name)).collect())
+            .await
     }
 
     async fn supplied(&self, name: Hash) -> Result<Option<Bytes>, Error> {
-        let tables = self.tables.clone();
-        tokio::task::spawn_blocking(move || tables.get(Shelf::Supplied, name))
-            .await
-            .map_err(|error| Error::Engine(Box::new(error)))?
+        self.aside(move |tables| tables.get(Shelf::Supplied, name)).await
     }
 
     async fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
-        let tables = self.tables.clone();
-        tokio::task::spawn_blocking(move || tables.numbered(after, limit))
-            .await
-            .map_err(|error| Error::Engine(Box::new(error)))?
+        self.aside(move |tables| tables.numbered(after, limit)).await
     }
 
     async fn names(&self, after: u64, limit: u32) -> Result<Vec<Hash>, Error> {
-        let tables = self.tables.clone();
-        tokio::task::spawn_blocking(move || {
+        self.aside(move |tables| {
             let names = tables.names(after).take(limit as usize);
             names.map(|entry| entry.map(|(_, name)| name)).collect()
         })
         .await
-        .map_err(|error| Error::Engine(Box::new(error)))?
     }
 
     async fn highest(&self) -> Result<u64, Error> {
@@ -255,16 +251,15 @@ impl Tables {
     /// their name. fjall (3.1) cannot open what a process killed in the middle of
     /// making it has left.
     fn open(folder: &Path) -> Result<Tables, Error> {
-        let io = |error| Error::Engine(Box::new(error));
-        if !folder.try_exists().map_err(io)? {
+        if !folder.try_exists().map_err(engine)? {
             let aside = folder.with_extension("new");
             match std::fs::remove_dir_all(&aside) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io(error));
+                    return Err(engine(error));
                 }
                 _ => drop(Tables::open_there(&aside)?),
             }
-            std::fs::rename(&aside, folder).map_err(io)?;
+            std::fs::rename(&aside, folder).map_err(engine)?;
         }
         Tables::open_there(folder)
     }
@@ -283,9 +278,7 @@ impl Tables {
             .map_err(engine)?;
         // So that the folder itself is still there after a power failure.
         if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent)
-                .and_then(|parent| parent.sync_all())
-                .map_err(|error| Error::Engine(Box::new(error)))?;
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(engine)?;
         }
         let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
         let options = || {
@@ -337,7 +330,7 @@ impl Tables {
             Ok(None) => return Ok(None),
             // The engine has checksums of its own; they only find it earlier.
             Err(fjall::Error::Storage(fjall::LsmError::Io(error))) => {
-                return Err(Error::Engine(Box::new(error)));
+                return Err(engine(error));
             }
             Err(fjall::Error::Storage(error)) => {
                 tracing::error!(%name, %error, "damaged document");
@@ -461,18 +454,25 @@ impl Writer {
         for Entry { name, number, .. } in put.records() {
             let other = match named.get(number) {
                 Some(other) => other != name,
-                None if *number > self.newest => false,
-                None => {
-                    let there = self.tables.numbers.get(number.to_be_bytes())?;
-                    let other = there.and_then(|there| Hash::from_slice(&there));
-                    other.is_some_and(|other| other != *name && self.tables.has(other, *number))
-                }
+                None => self
+                    .indexed(*number)?
+                    .is_some_and(|other| other != *name && self.tables.has(other, *number)),
             };
             if other {
                 return Ok(Some(*number));
             }
         }
         Ok(None)
+    }
+
+    /// What the index has under a number.
+    fn indexed(&self, number: u64) -> fjall::Result<Option<Hash>> {
+        if number > self.newest {
+            // No need to look.
+            return Ok(None);
+        }
+        let name = self.tables.numbers.get(number.to_be_bytes())?;
+        Ok(name.and_then(|name| Hash::from_slice(&name)))
     }
 
     fn write(&mut self, group: &[Put]) -> fjall::Result<()> {
@@ -488,12 +488,8 @@ impl Writer {
                 let key = key(entry.shelf, &entry.name);
                 batch.insert(&self.tables.documents, key, entry.value.as_slice());
             }
-            let number = entry.number.to_be_bytes();
-            let is_numbered = || {
-                Ok::<_, fjall::Error>(self.tables.numbers.get(number)? == Some(entry.name.0.into()))
-            };
-            if entry.number != 0 && (unseen || !is_numbered()?) {
-                batch.insert(&self.tables.numbers, number, entry.name.0);
+            if entry.number != 0 && self.indexed(entry.number)? != Some(entry.name) {
+                batch.insert(&self.tables.numbers, entry.number.to_be_bytes(), entry.name.0);
             }
             newest = newest.max(entry.number);
         }

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -28,7 +29,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// Whoever speaks HTTP/2 answers a ping in less time than this.
 pub(crate) const SILENCE_MAX: Duration =
     PING_EVERY.saturating_add(PING_ANSWERED_WITHIN).saturating_add(Duration::from_secs(5));
-/// The wait after a failed `accept`: out of file descriptors, most likely.
+/// The wait after a failed `accept`: out of file descriptors, most likely, and
+/// asking again at once would only burn the time that frees one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the listener accepts, for ever.
@@ -38,25 +40,44 @@ pub(crate) fn incoming(
 ) -> impl Stream<Item = io::Result<Connection>> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     stream::unfold((listener, permits), move |(listener, permits)| async move {
-        loop {
-            let permit = permits.clone().acquire_owned().await.ok()?;
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    // Small messages both ways: Nagle's algorithm would add 40 ms.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "cannot set TCP_NODELAY");
-                    }
-                    let silence = Box::pin(sleep(silence_max));
-                    let connection = Connection { stream, silence_max, silence, _permit: permit };
-                    return Some((Ok(connection), (listener, permits)));
+        let permit = permits.clone().acquire_owned().await.ok()?;
+        let (stream, _) = accept(&listener).await;
+        let silence = Box::pin(sleep(silence_max));
+        let connection = Connection { stream, silence_max, silence, _permit: permit };
+        Some((Ok(connection), (listener, permits)))
+    })
+}
+
+/// The next connection, and where it comes from; waits while this machine can give none.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Messages are small and complete: Nagle's algorithm would only add 40 ms.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                return (stream, peer);
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
             }
         }
-    })
+    }
+}
+
+/// Errors of `accept` that say nothing about this machine: the peer has gone
+/// before it was welcomed.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 /// A connection that ends when its peer has been silent for too long.

@@ -9,7 +9,7 @@
 //! constructors: the limit on message sizes is set there, once.
 
 pub mod engine;
-mod incoming;
+pub mod incoming;
 pub mod link;
 mod panic;
 mod rejection;

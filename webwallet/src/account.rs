@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::client::{Answer, Url, data};
-use crate::key::Home;
+use crate::client::Url;
+use crate::key::{Home, Labels};
 use crate::output::{self, Outcome};
 use crate::transaction::{Balance, Output, row, segment};
 
@@ -69,30 +69,21 @@ impl BalanceOf {
         if let Some(unit) = &self.unit {
             path.push_str(&format!("&counter={}", keys.address(unit)?));
         }
-        let body = match self.url.server()?.get(&path)? {
-            Answer::Done { body, .. } => body,
-            Answer::Problem(problem) => {
-                problem.print(json, &labels)?;
-                return Ok(Outcome::Refused);
-            }
-        };
-        if json {
-            output::line(body)?;
-            return Ok(Outcome::Done);
-        }
-        let Units { units, next } =
-            serde_json::from_str(data(&body)?.get()).context("the answer cannot be read")?;
-        if units.is_empty() {
-            output::line("no accounts")?;
-            return Ok(Outcome::Done);
-        }
-        let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
-            vec![labels.of(&counter).to_owned(), net, min, max]
-        });
-        output::line(output::table(&["unit", "net", "min", "max"], &rows.collect::<Vec<_>>()))?;
-        more(next.as_deref());
-        Ok(Outcome::Done)
+        self.url.server()?.show(&path, json, &labels, |found| units(found, &labels))
     }
+}
+
+fn units(found: &str, labels: &Labels) -> anyhow::Result<()> {
+    let Units { units, next } = serde_json::from_str(found).context("the answer cannot be read")?;
+    if units.is_empty() {
+        return Ok(output::line("no accounts")?);
+    }
+    let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
+        vec![labels.of(&counter).to_owned(), net, min, max]
+    });
+    output::line(output::table(&["unit", "net", "min", "max"], &rows.collect::<Vec<_>>()))?;
+    more(next.as_deref());
+    Ok(())
 }
 
 /// `webwallet history`
@@ -133,32 +124,24 @@ impl History {
         let unit = self.unit.as_deref().map_or_else(|| Ok(address), |unit| keys.address(unit))?;
         let path =
             format!("/address/{address}/outputs/history?counter={unit}&{}", self.page.query());
-        let body = match self.url.server()?.get(&path)? {
-            Answer::Done { body, .. } => body,
-            Answer::Problem(problem) => {
-                problem.print(json, &labels)?;
-                return Ok(Outcome::Refused);
-            }
-        };
-        if json {
-            output::line(body)?;
-            return Ok(Outcome::Done);
-        }
-        let Outputs { outputs, next } =
-            serde_json::from_str(data(&body)?.get()).context("the answer cannot be read")?;
-        if outputs.is_empty() {
-            output::line("no outputs in this unit")?;
-            return Ok(Outcome::Done);
-        }
-        let rows = outputs.iter().map(|placed| {
-            let mut cells = row(&placed.content, &labels).split_off(2);
-            cells.push(placed.pointer.clone());
-            cells
-        });
-        output::line(output::table(&["net", "min", "max", "pointer"], &rows.collect::<Vec<_>>()))?;
-        more(next.as_deref());
-        Ok(Outcome::Done)
+        self.url.server()?.show(&path, json, &labels, |found| outputs(found, &labels))
     }
+}
+
+fn outputs(found: &str, labels: &Labels) -> anyhow::Result<()> {
+    let Outputs { outputs, next } =
+        serde_json::from_str(found).context("the answer cannot be read")?;
+    if outputs.is_empty() {
+        return Ok(output::line("no outputs in this unit")?);
+    }
+    let rows = outputs.iter().map(|placed| {
+        let mut cells = row(&placed.content, labels).split_off(2);
+        cells.push(placed.pointer.clone());
+        cells
+    });
+    output::line(output::table(&["net", "min", "max", "pointer"], &rows.collect::<Vec<_>>()))?;
+    more(next.as_deref());
+    Ok(())
 }
 
 /// Says how to go on.

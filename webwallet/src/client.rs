@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::key::Labels;
+use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{config, output};
 
@@ -176,6 +178,26 @@ impl Server {
     /// Asks for a path.
     pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.get_as(path, "application/json")
+    }
+
+    /// Asks for a path and prints what is answered: a refusal, the JSON as it is, or, for
+    /// people, what `page` makes of its `data`.
+    pub fn show(
+        &self,
+        path: &str,
+        json: bool,
+        labels: &Labels,
+        page: impl FnOnce(&str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Outcome> {
+        match self.get(path)? {
+            Answer::Problem(problem) => {
+                problem.print(json, labels)?;
+                return Ok(Outcome::Refused);
+            }
+            Answer::Done { body, .. } if json => output::line(body)?,
+            Answer::Done { body, .. } => page(data(&body)?.get())?,
+        }
+        Ok(Outcome::Done)
     }
 
     /// Asks for a path in another form than JSON.

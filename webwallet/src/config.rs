@@ -17,6 +17,7 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 use webwallet_api_gateway::Limits;
+use webwallet_ledger::limits::DOMAIN_BYTES_MAX;
 
 use crate::output::{self, Outcome};
 use crate::safety;
@@ -63,7 +64,6 @@ pub struct Config {
     /// Metrics and everything that changes the server.
     pub admin: SocketAddr,
     /// Metrics of a role without REST.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
     /// The domain IOUs must name.
     pub domain: String,
@@ -71,63 +71,46 @@ pub struct Config {
     pub data: PathBuf,
     /// Where roles `blockstack` and `gateway` find the Hashtable; and role `graphstore`,
     /// which looks for its newest record before anything clears.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashtable: Option<String>,
     /// Where roles `blockstack` and `gateway` find the Graphstore; and role
     /// `hashtable` on a Redis, to fetch from it what that Redis lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphstore: Option<String>,
     /// Where role `gateway` finds the Blockstack; and role `hashtable` on a Redis,
     /// to fetch from its log what that Redis lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blockstack: Option<String>,
     /// The Redis that keeps the documents; without it, the data directory does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<String>,
     /// File with the password of that Redis.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_password_file: Option<PathBuf>,
     /// Whether that Redis may be one that loses documents; for experiments.
-    #[serde(default)]
     pub allow_lossy_redis: bool,
     /// The Neo4j that clears; without it, the data directory does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neo4j: Option<String>,
     /// File with the password of that Neo4j.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neo4j_password_file: Option<PathBuf>,
     /// Certificate of this process, in PEM: for whom it serves, and for the
     /// services it calls.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_cert_file: Option<PathBuf>,
     /// The key of that certificate, in PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_key_file: Option<PathBuf>,
     /// The CA of our services, in PEM: gRPC asks callers for its certificates,
     /// and calls to `https://` believe no other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_ca_file: Option<PathBuf>,
     /// File with the token of calls between our services.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
     /// File with the token of the admin listener.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_token_file: Option<PathBuf>,
     /// File to read the time from; for tests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_clock: Option<PathBuf>,
     /// When blocks are made.
-    #[serde(default)]
     pub seal: Sealing,
     /// How long a block waits for more records after its first one.
     pub seal_interval_ms: u64,
     /// File with the log key; for tests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_key: Option<PathBuf>,
     /// What is logged.
     pub log: String,
     /// How much of this machine clients may hold.
-    #[serde(default)]
     pub limits: Limits,
 }
 
@@ -288,7 +271,7 @@ impl Layer {
                 if let Value::Dict(_, table) = entry {
                     table.insert(inner, Value::from(number));
                 }
-            } else if NUMBERS.contains(&key.as_str()) {
+            } else if known.get(&key).is_some_and(|value| value.to_num().is_some()) {
                 let Ok(number) = text.parse::<u64>() else {
                     bail!("the variable {variable} is `{text}`, not a whole number")
                 };
@@ -298,7 +281,7 @@ impl Layer {
                     bail!("the variable {variable} is `{text}`, not true or false")
                 };
                 values.insert(key, Value::from(yes));
-            } else if SETTINGS.contains(&key.as_str()) {
+            } else if known.get(&key).is_some_and(|value| value.as_dict().is_none()) {
                 values.insert(key, Value::from(text));
             } else if !is_of_others(&key) {
                 bail!(
@@ -309,37 +292,6 @@ impl Layer {
         Ok(Layer { name: "environment", values })
     }
 }
-
-/// Those of them that are numbers.
-const NUMBERS: [&str; 1] = ["seal_interval_ms"];
-
-/// Settings that are not tables.
-const SETTINGS: [&str; 24] = [
-    "role",
-    "listen",
-    "admin",
-    "metrics",
-    "domain",
-    "data",
-    "hashtable",
-    "graphstore",
-    "blockstack",
-    "redis",
-    "redis_password_file",
-    "allow_lossy_redis",
-    "neo4j",
-    "neo4j_password_file",
-    "tls_cert_file",
-    "tls_key_file",
-    "tls_ca_file",
-    "token_file",
-    "admin_token_file",
-    "test_clock",
-    "seal",
-    "seal_interval_ms",
-    "log_key",
-    "log",
-];
 
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
@@ -371,8 +323,8 @@ fn layers(
 pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:".contains(b);
     ensure!(
-        (1..=100).contains(&domain.len()) && domain.as_bytes().iter().all(letter),
-        "{domain:?} is no domain: 1 to 100 lower-case letters, digits, `.`, `-`, `:`"
+        (1..=DOMAIN_BYTES_MAX).contains(&domain.len()) && domain.as_bytes().iter().all(letter),
+        "{domain:?} is no domain: 1 to {DOMAIN_BYTES_MAX} lower-case letters, digits, `.`, `-`, `:`"
     );
     Ok(())
 }
@@ -483,7 +435,7 @@ impl Role {
 
 fn is_of_others(key: &str) -> bool {
     // What our tests are told begins so, and one setting does as well.
-    let of_tests = key.starts_with("test_") && !SETTINGS.contains(&key);
+    let of_tests = key.starts_with("test_") && key != "test_clock";
     of_tests || OTHER_VARIABLES.contains(&key)
 }
 
@@ -531,11 +483,6 @@ pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         settings.insert(key, setting);
         Ok(())
     })?;
-    // What nobody has set has no value to be found; it is a setting all the same.
-    for key in SETTINGS {
-        let unset = || Setting { value: serde_json::Value::Null, from: "default".to_owned() };
-        settings.entry(key.to_owned()).or_insert_with(unset);
-    }
     if json {
         output::line(serde_json::to_vec(&settings)?)?;
     } else {
@@ -669,35 +616,6 @@ mod tests {
         let clock = layers(&Flags::default(), vars(&[("WEBWALLET_TEST_CLOCK", "x")]));
         let config = clock.and_then(|figment| extract(&figment)).expect("config");
         assert_eq!(config.test_clock, Some(PathBuf::from("x")));
-    }
-
-    /// The list of plain settings must not fall behind the struct.
-    #[test]
-    fn every_setting_has_its_variable() {
-        let full = Config {
-            hashtable: Some(String::new()),
-            graphstore: Some(String::new()),
-            blockstack: Some(String::new()),
-            log_key: Some(PathBuf::new()),
-            redis: Some(String::new()),
-            redis_password_file: Some(PathBuf::new()),
-            neo4j: Some(String::new()),
-            neo4j_password_file: Some(PathBuf::new()),
-            tls_cert_file: Some(PathBuf::new()),
-            tls_key_file: Some(PathBuf::new()),
-            tls_ca_file: Some(PathBuf::new()),
-            token_file: Some(PathBuf::new()),
-            admin_token_file: Some(PathBuf::new()),
-            metrics: Some(Config::default().admin),
-            test_clock: Some(PathBuf::new()),
-            ..Config::default()
-        };
-        let layer = Layer::of("all", &full).expect("layer");
-        let mut plain = layer.values.keys().filter(|key| *key != "limits").collect::<Vec<_>>();
-        let mut known = SETTINGS.iter().map(|key| key.to_string()).collect::<Vec<_>>();
-        plain.sort();
-        known.sort();
-        assert_eq!(plain, known.iter().collect::<Vec<_>>());
     }
 
     /// A domain outside the grammar would refuse every IOU.

@@ -167,7 +167,7 @@ impl Stage {
         let curl = format!(
             "curl -s {}/transaction -H 'content-type: application/json' -d {}",
             self.url,
-            quoted(&format!("@{}", file.display()))
+            output::word(&format!("@{}", file.display()))
         );
         let lines = match self.api.post(&std::fs::read(file)?)? {
             Answer::Done { body, replayed, .. } => {
@@ -227,7 +227,7 @@ impl Stage {
         let Outputs { outputs } = serde_json::from_str(&self.get(&path)?)?;
         let lines =
             outputs.iter().map(|o| format!("{:>4} after {}", o.content.balance.net, o.pointer));
-        let curl = format!("curl -s {}", quoted(&format!("{}{path}", self.url)));
+        let curl = format!("curl -s {}", output::word(&format!("{}{path}", self.url)));
         self.tell(
             "bob's history in alice's unit, newest first",
             Some(&curl),
@@ -370,8 +370,8 @@ impl Stage {
     fn next(&self, port: u16, kept: bool) -> anyhow::Result<()> {
         // As this program was called: it may not be on the path.
         let me = std::env::args().next().filter(|me| me.contains('/'));
-        let me = quoted(me.as_deref().unwrap_or("webwallet"));
-        let dir = quoted(&self.dir.display().to_string());
+        let me = output::word(me.as_deref().unwrap_or("webwallet"));
+        let dir = output::word(&self.dir.display().to_string());
         let lines = if kept {
             vec![
                 format!("Kept in {dir}. Start this server again, and every curl line above works:"),
@@ -392,28 +392,5 @@ impl Stage {
             ]
         };
         Ok(output::line(lines.join("\n"))?)
-    }
-}
-
-/// As one word of a shell, quoted where it must be.
-fn quoted(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=".contains(&b);
-    if text.bytes().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A curl line that a shell takes apart does not work.
-    #[test]
-    fn odd_paths_are_one_word() {
-        assert_eq!(quoted("@/tmp/a-b/1.json"), "@/tmp/a-b/1.json");
-        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
-        assert_eq!(quoted("http://x/?counter=y"), "'http://x/?counter=y'");
     }
 }

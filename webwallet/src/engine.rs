@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use webwallet_blockstack::{Folder, LogKey, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
-use webwallet_hashtable::{Redis, RedisSettings, Store as _};
+use webwallet_hashtable::{Redis, RedisSettings, Store as Documents};
 use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
 use webwallet_proto::link::Link;
 
@@ -42,7 +42,7 @@ pub enum Refused {
     Password(PathBuf),
     /// Payments would be forgotten, and their numbers given again.
     #[error(
-        "{folder} has records up to {left}, and the {engine} in its place up to {number}: bring them over, first with `webwallet rebuild graphstore --neo4j URL` (without --redis), then with `webwallet rebuild hashtable --neo4j URL --redis URL`"
+        "{folder} has records up to {left}, and the {engine} in its place up to {number}: bring them over, with the settings of this server and `webwallet {cure}`"
     )]
     LeftBehind {
         /// The folder of the store in the data directory.
@@ -53,6 +53,8 @@ pub enum Refused {
         engine: &'static str,
         /// The last record there.
         number: u64,
+        /// The command that helps.
+        cure: &'static str,
     },
     /// The key that the log was meant to be signed with.
     #[error("the log key {0} is not there; without --log-key the data directory has one")]
@@ -111,32 +113,36 @@ pub fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
 }
 
 /// That nothing has cleared in the stores of a data directory that the engines in
-/// their place have not. `cleared` and `stored` are the last records of these; what is
-/// not in use has none.
+/// their place have not; what is not in use has none.
 ///
 /// # Errors
 /// [`Refused::LeftBehind`], or a store cannot be read.
 pub async fn nothing_is_left_behind(
     data: &Data,
-    cleared: Option<u64>,
-    stored: Option<u64>,
+    neo4j: Option<&impl Store>,
+    redis: Option<&impl Documents>,
 ) -> anyhow::Result<()> {
-    if let Some(number) = cleared
+    let cure = match (neo4j, redis) {
+        (Some(_), Some(_)) => "migrate --to redis+neo4j",
+        (Some(_), None) => "rebuild graphstore",
+        _ => "rebuild hashtable",
+    };
+    if let Some(neo4j) = neo4j
         && data.graphstore().exists()
     {
-        let left = graphstore(data)?.head().await?.number;
+        let (left, number) = (graphstore(data)?.head().await?.number, neo4j.head().await?.number);
         if left > number {
             let folder = data.graphstore();
-            return Err(Refused::LeftBehind { folder, left, engine: "Neo4j", number }.into());
+            return Err(Refused::LeftBehind { folder, left, engine: "Neo4j", number, cure }.into());
         }
     }
-    if let Some(number) = stored
+    if let Some(redis) = redis
         && data.hashtable().exists()
     {
-        let left = hashtable(data)?.highest().await?;
+        let (left, number) = (hashtable(data)?.highest().await?, redis.highest().await?);
         if left > number {
             let folder = data.hashtable();
-            return Err(Refused::LeftBehind { folder, left, engine: "Redis", number }.into());
+            return Err(Refused::LeftBehind { folder, left, engine: "Redis", number, cure }.into());
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 use webwallet_ledger::note::Note;
 use webwallet_proto::token::Token;
 
-use crate::client::{Answer, Ca, Server, Url, data};
+use crate::client::{Answer, Ca, Url, data};
 use crate::key::Labels;
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
@@ -74,14 +74,16 @@ pub struct RotateLogKey {
 impl Block {
     /// Prints a block.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        show(&self.url.server()?, &format!("/block/{}", segment(&self.name)), json)
+        let path = format!("/block/{}", segment(&self.name));
+        self.url.server()?.show(&path, json, &Labels::default(), document)
     }
 }
 
 impl Stack {
     /// Prints a stack.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        show(&self.url.server()?, &format!("/stack/{}", segment(&self.name)), json)
+        let path = format!("/stack/{}", segment(&self.name));
+        self.url.server()?.show(&path, json, &Labels::default(), document)
     }
 }
 
@@ -158,14 +160,8 @@ pub fn check_note(note: &str) -> anyhow::Result<()> {
 }
 
 /// A document of the log, one field a line.
-fn show(server: &Server, path: &str, json: bool) -> anyhow::Result<Outcome> {
-    let answer = server.get(path)?;
-    let Answer::Done { body, .. } = answer else { return refused(answer, json) };
-    if json {
-        output::line(&body)?;
-        return Ok(Outcome::Done);
-    }
-    let document: Value = serde_json::from_str(data(&body)?.get())?;
+fn document(found: &str) -> anyhow::Result<()> {
+    let document: Value = serde_json::from_str(found)?;
     let fields = document["data"].as_object().context("the document has no data")?;
     let width = fields.keys().map(String::len).max().unwrap_or_default();
     let line =
@@ -179,8 +175,7 @@ fn show(server: &Server, path: &str, json: bool) -> anyhow::Result<Outcome> {
     {
         lines.push(line(name, value.as_str().unwrap_or_default()));
     }
-    output::line(lines.join("\n"))?;
-    Ok(Outcome::Done)
+    Ok(output::line(lines.join("\n"))?)
 }
 
 fn refused(answer: Answer, json: bool) -> anyhow::Result<Outcome> {

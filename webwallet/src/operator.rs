@@ -226,15 +226,10 @@ impl Work<'_> {
             Work::Rebuild { lost, json } => {
                 let data = data.context("no data directory")?;
                 // What it is made of must be all there is.
-                let cleared = match config.neo4j.is_some() && lost != Lost::Graphstore {
-                    true => Some(graph.head().await?.number),
-                    false => None,
-                };
-                let stored = match config.redis.is_some() && lost != Lost::Hashtable {
-                    true => Some(documents.highest().await?),
-                    false => None,
-                };
-                engine::nothing_is_left_behind(data, cleared, stored).await?;
+                let neo4j = config.neo4j.is_some() && lost != Lost::Graphstore;
+                let redis = config.redis.is_some() && lost != Lost::Hashtable;
+                let (neo4j, redis) = (neo4j.then_some(&graph), redis.then_some(&documents));
+                engine::nothing_is_left_behind(data, neo4j, redis).await?;
                 let (what, count) = lost.rebuild(config, data, graph, documents).await?;
                 output::line(match json {
                     true => serde_json::json!({ "rebuilt": what.0, what.1: count.to_string() })

@@ -25,8 +25,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
 use webwallet_blockstack::{Blockstack, Folder};
-use webwallet_graphstore::Store as _;
-use webwallet_hashtable::{Redis, Store as _};
+use webwallet_hashtable::Redis;
 use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
 use webwallet_proto::link::Link;
 use webwallet_proto::serve::Services;
@@ -161,15 +160,8 @@ impl Server {
             Role::All => {
                 let (redis, neo4j) = (engine::redis(config).await?, engine::neo4j(config).await?);
                 if let Some(data) = &server.data {
-                    let cleared = match &neo4j {
-                        Some(neo4j) => Some(neo4j.head().await?.number),
-                        None => None,
-                    };
-                    let stored = match &redis {
-                        Some(redis) => Some(redis.highest().await?),
-                        None => None,
-                    };
-                    engine::nothing_is_left_behind(data, cleared, stored).await?;
+                    let (neo4j, redis) = (neo4j.as_ref(), redis.as_ref());
+                    engine::nothing_is_left_behind(data, neo4j, redis).await?;
                 }
                 let hashtable = match redis.clone() {
                     None => embedded(webwallet_hashtable::server(server.hashtable()?)),

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::client::{Answer, Url, data};
+use crate::client::Url;
 use crate::key::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
 
@@ -25,16 +25,9 @@ impl Transaction {
     /// Prints one record.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let labels = self.home.keys()?.labels();
-        match self.url.server()?.get(&format!("/transaction/{}", segment(&self.key)))? {
-            Answer::Problem(problem) => {
-                problem.print(json, &labels)?;
-                Ok(Outcome::Refused)
-            }
-            Answer::Done { body, .. } => {
-                output::line(if json { body } else { page(data(&body)?.get(), &labels)? })?;
-                Ok(Outcome::Done)
-            }
-        }
+        let path = format!("/transaction/{}", segment(&self.key));
+        let print = |found: &str| Ok(output::line(page(found, &labels)?)?);
+        self.url.server()?.show(&path, json, &labels, print)
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::account::{Page, more};
-use crate::client::{Answer, Url, data};
+use crate::client::Url;
 use crate::key::{Home, Labels};
 use crate::output::{self, Outcome};
 use crate::transaction::Balance;
@@ -58,23 +58,10 @@ impl UnitOf {
             true => format!("/unit/{unit}/holders?{}", self.page.query()),
             false => format!("/unit/{unit}"),
         };
-        let body = match self.url.server()?.get(&path)? {
-            Answer::Done { body, .. } => body,
-            Answer::Problem(problem) => {
-                problem.print(json, &labels)?;
-                return Ok(Outcome::Refused);
-            }
-        };
-        if json {
-            output::line(body)?;
-            return Ok(Outcome::Done);
-        }
-        let found = data(&body)?.get();
-        match self.holders {
-            true => holders(found, &labels)?,
-            false => unit_line(found, &labels)?,
-        }
-        Ok(Outcome::Done)
+        self.url.server()?.show(&path, json, &labels, |found| match self.holders {
+            true => holders(found, &labels),
+            false => unit_line(found, &labels),
+        })
     }
 }
 
