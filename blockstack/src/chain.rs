@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use webwallet_ledger::block::{Block, Header, Stack};
+use webwallet_ledger::block::{Block, Genesis, Header, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::merkle::{Node, Range, Sha3, Sha256, TreeHash as _};
@@ -91,9 +91,9 @@ impl Parts {
     }
 
     /// The genesis among them.
-    fn genesis(&self) -> Option<Hash> {
+    pub(crate) fn genesis(&self) -> Option<&Genesis> {
         self.documents.iter().find_map(|leaf| match leaf {
-            Leaf::Genesis(genesis) => Some(genesis.hash),
+            Leaf::Genesis(genesis) => Some(genesis),
             _ => None,
         })
     }
@@ -113,6 +113,11 @@ impl Chain {
             open: Range::new(),
             open_first: 0,
         }
+    }
+
+    /// The key that signs the checkpoint before a block of these leaves.
+    pub(crate) fn signer<'a>(&'a self, parts: &'a Parts) -> Option<&'a VerifierKey> {
+        self.keys.last().or(parts.genesis().map(|genesis| &genesis.key))
     }
 
     /// The height of the next block.
@@ -156,7 +161,8 @@ impl Chain {
         roots: (Node, Node),
     ) -> Block {
         let nothing = Hash([0; 32]);
-        let previous = self.last.as_ref().map(|last| last.hash).or(parts.genesis());
+        let genesis = parts.genesis().map(|genesis| genesis.hash);
+        let previous = self.last.as_ref().map(|last| last.hash).or(genesis);
         let records = parts.records.len() as u64;
         Block::new(Header {
             domain: self.domain.clone(),

@@ -73,6 +73,14 @@ pub(crate) fn beginning_lost() -> String {
     "the log has files, but no checkpoint, and Graphstore knows of no block: restore the file `checkpoint` of the log, or the Graphstore that belongs to it, and run `webwallet fsck`; a log that is to begin anew needs a data directory and a key of its own".to_owned()
 }
 
+/// Why nothing may be sealed where Hashtable has this block, and neither the log nor
+/// Graphstore has.
+pub(crate) fn blocks_lost(height: u64) -> String {
+    format!(
+        "Graphstore and the log are behind Hashtable: it has block {height}, which they have not, and which may be published; run `webwallet rebuild graphstore`"
+    )
+}
+
 /// Why nothing may be sealed where Hashtable has another record of a number than
 /// Graphstore, whose blocks end at record `sealed`.
 pub(crate) fn two_histories(number: u64, sealed: u64) -> String {

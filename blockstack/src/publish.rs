@@ -9,11 +9,11 @@ use tonic::Status;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Sha256, TreeHash as _};
-use webwallet_ledger::{Hash, note};
+use webwallet_ledger::note;
 
 use crate::chain::Parts;
 use crate::index::Place;
-use crate::remote::document;
+use crate::remote;
 use crate::sealing::{Sealing, Stop};
 use crate::store::{Files, Head, Published};
 use crate::view;
@@ -33,11 +33,8 @@ impl<S: Files + Head> Sealing<S> {
         let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
         let store = self.reader.store.clone();
         self.patiently("writing the log", || failing(store.put(&files))).await?;
-        // So that a block is found by its name like any other document.
-        let named = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes()));
-        let named: Vec<(Hash, &[u8])> = named.chain([(block.hash, &block.bytes[..])]).collect();
-        let documents = || named.iter().map(|(name, body)| document(*name, body, 0)).collect();
-        self.patiently("storing blocks", || self.remote.put(documents())).await?;
+        let others = || remote::others(&parts, &block);
+        self.patiently("storing blocks", || self.remote.put(others())).await?;
 
         self.chain.push(&parts, &block);
         self.publish(&block).await?;

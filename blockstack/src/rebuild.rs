@@ -60,7 +60,20 @@ pub async fn log<S: Files + Head>(
     let published = sealing.published().map_err(failed)?;
     if let Some((note, checkpoint)) = published {
         // Before anything is written over: a log that does not pass through the published
-        // one would be a second history.
+        // one would be a second history. The files that are there may be the only whole copy
+        // of it, and a size is no proof.
+        (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint.clone()), true);
+        let rehearsed = sealing.catch_up().await;
+        let keys = &sealing.chain.keys;
+        let is_signed =
+            Checkpoint::open(note.as_bytes(), keys).is_ok() || sealing.key.has_signed(&note);
+        // Unless it ended before all keys were seen.
+        if !is_signed && matches!(rehearsed, Ok(()) | Err(Stop::ReadOnly(_))) {
+            return Err(StartError::Refused(
+                "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
+            ));
+        }
+        rehearsed.map_err(failed)?;
         let end = sealing.intended_end(checkpoint.size).await.map_err(failed)?;
         if end != checkpoint.size {
             return Err(StartError::Refused(format!(
@@ -68,9 +81,6 @@ pub async fn log<S: Files + Head>(
                 checkpoint.size
             )));
         }
-        // The files that are there may be the only whole copy of it, and a size is no proof.
-        (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint), true);
-        sealing.catch_up().await.map_err(failed)?;
         sealing.forget();
         (sealing.note, sealing.rehearses) = (Some(note), false);
     }

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
-use webwallet_ledger::block::{Block, Header};
+use webwallet_ledger::block::{AtHeight, Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::document;
 use webwallet_ledger::leaf::Leaf;
@@ -41,6 +41,13 @@ struct Taken<S> {
 /// What an operator is told when the log on disk is not what it says.
 fn damaged(why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
+}
+
+/// The same where it may be the checkpoint that is wrong.
+fn unusable(why: impl std::fmt::Display) -> Stop {
+    Stop::ReadOnly(format!(
+        "the published checkpoint cannot be used: {why}; restore the file `checkpoint` of the log, or remove it and run `webwallet rebuild log`"
+    ))
 }
 
 /// The same, unless it cannot be read or written at all: that is no damage, and may pass.
@@ -83,6 +90,10 @@ impl<S: Files + Head> Sealing<S> {
         };
         self.refill().await?;
         self.catch_up().await?;
+        // A block that was only intended may have changed it.
+        if self.chain.keys.last().is_some_and(|newest| !self.key.has(newest)) {
+            return Err(self.no_key());
+        }
         // Of a block whose intent Graphstore has lost since a process died at it: the next one
         // is another, and strangers would find tiles of both.
         if let Err(error) = self.reader.store.remove_wider(&self.edge.tiles()) {
@@ -94,11 +105,7 @@ impl<S: Files + Head> Sealing<S> {
 
     /// The checkpoint that was published last.
     pub(crate) fn published(&self) -> Result<Option<(String, Checkpoint)>, Stop> {
-        let bad = |why: String| {
-            Stop::ReadOnly(format!(
-                "the published checkpoint cannot be used: {why}; restore the file `checkpoint` of the log, or remove it and run `webwallet rebuild log`"
-            ))
-        };
+        let bad = unusable;
         let note = self.reader.store.checkpoint().map_err(|error| match error.kind() {
             ErrorKind::InvalidData => bad(error.to_string()),
             _ => failed(LogError::Io("checkpoint".into(), error)),
@@ -116,7 +123,13 @@ impl<S: Files + Head> Sealing<S> {
     /// found out later.
     fn take_up(&mut self, (note, checkpoint): (String, Checkpoint)) -> Result<Taken<S>, Stop> {
         let log = Log::new(self.reader.store.clone(), checkpoint.size);
-        self.edge = Edge::read(&log, &checkpoint.root).map_err(failed)?;
+        self.edge = Edge::read(&log, &checkpoint.root).map_err(|error| match error {
+            // One that nobody signed is not what the files are to be held against.
+            LogError::Missing(_) | LogError::Damaged(..) if !self.key.has_signed(&note) => {
+                unusable(error)
+            }
+            error => failed(error),
+        })?;
         let last = checkpoint.size.checked_sub(1).ok_or_else(|| damaged("it has no leaf"))?;
         let leaf = log.leaf(last).map_err(failed)?;
         let block = Block::parse(&leaf).map_err(|why| damaged(format!("leaf {last}: {why}")))?;
@@ -150,12 +163,10 @@ impl<S: Files + Head> Sealing<S> {
         }
         let note = self.note.as_deref().unwrap_or_default();
         if let Err(why) = Checkpoint::open(note.as_bytes(), &self.chain.keys) {
-            return Err(damaged(format!("its checkpoint is {why}")));
+            self.reader.view.send_modify(|view| view.head = None);
+            return Err(unusable(why));
         }
         self.show(block, checkpoint);
-        if self.chain.keys.last().is_none_or(|newest| !self.key.has(newest)) {
-            return Err(self.no_key());
-        }
         Ok(())
     }
 
@@ -217,6 +228,13 @@ impl<S: Files + Head> Sealing<S> {
     pub(crate) async fn compare(&self, published: Option<&Last>) -> Result<(), Stop> {
         let stores = self.look(published).await?;
         stores.judge().map_err(Stop::Apart)?;
+        // Where log and Graphstore are both older than what was published, Hashtable knows.
+        let next = stores.published.max(stores.intent).map_or(0, |height| height + 1);
+        let name = AtHeight::name(&self.chain.domain, next);
+        let what = "asking for the next block";
+        if self.patiently(what, || self.remote.document(&name)).await?.is_some() {
+            return Err(Stop::Apart(guard::blocks_lost(next)));
+        }
         self.compare_newest(stores.stored, stores.intended).await?;
         // One that was put back may have gone on, with other records of the same numbers, and
         // the newest been stored. Beyond a gap it shows when they are sealed.
@@ -322,12 +340,8 @@ impl<S: Files + Head> Sealing<S> {
             let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
             let (parts, block) = block.map_err(failed)?;
             let documents = || {
-                let records = parts.records.iter().map(|entry| &entry.record);
-                let others = parts.documents.iter().map(|leaf| (leaf.hash(), leaf.bytes(), 0));
-                let records = records.map(|r| (r.hash, &r.bytes[..], r.number));
-                let block = [(block.hash, &block.bytes[..], 0)];
-                let all = others.chain(records).chain(block);
-                all.map(|(name, body, number)| remote::document(name, body, number)).collect()
+                let records = parts.records.iter().map(|entry| remote::record(&entry.record));
+                records.chain(remote::others(&parts, &block)).collect()
             };
             self.patiently("filling Hashtable", || self.remote.put(documents())).await?;
             after = block.header.cleared;
@@ -390,7 +404,9 @@ impl<S: Files + Head> Sealing<S> {
         while after < intent.cleared {
             let records = self.records(after, intent.cleared - after).await?;
             if records.is_empty() {
-                return Err(other("its records are in neither Graphstore nor Hashtable"));
+                return Err(Stop::ReadOnly(format!(
+                    "the records of block {height}, which Graphstore intends, are in neither Graphstore nor Hashtable; run `webwallet rebuild hashtable` where the log has them, or restore the Hashtable that does"
+                )));
             }
             after += records.len() as u64;
             parts.records.extend(records);
@@ -411,13 +427,8 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Is the line in a block that of the log's key on the checkpoint before?
     fn is_signed(&self, parts: &Parts, block: &Block) -> bool {
-        let first = parts.documents.iter().find_map(|leaf| match leaf {
-            Leaf::Genesis(genesis) => Some(&genesis.key),
-            _ => None,
-        });
         let line = SignatureLine::parse(&block.header.signature);
         let text = self.chain.checkpoint().text();
-        let key = self.chain.keys.last().or(first);
-        key.zip(line.ok()).is_some_and(|(key, line)| key.verify(&text, &line))
+        self.chain.signer(parts).zip(line.ok()).is_some_and(|(key, line)| key.verify(&text, &line))
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
+use webwallet_ledger::block::{AtHeight, Block, Header};
+use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::{Hash, Record};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::graphstore::v1::{
@@ -16,6 +18,8 @@ use webwallet_proto::hashtable::v1::{
     self as hashtable, Document, GetRequest, NumberedRequest, PutRequest,
 };
 use webwallet_proto::link::Link;
+
+use crate::chain::Parts;
 
 /// Bytes of records taken at a time, about.
 const FETCH_BYTES: usize = 4 << 20;
@@ -157,7 +161,22 @@ pub(crate) fn record(record: &Record) -> Document {
     document(record.hash, &record.bytes, record.number)
 }
 
+/// What Hashtable has of a block beside its records, so that each is found by its name like
+/// any other document; and, last of all, the block by its height.
+pub(crate) fn others(parts: &Parts, block: &Block) -> Vec<Document> {
+    let Header { domain, height, .. } = &block.header;
+    let documents = parts.documents.iter().map(Leaf::hash).collect();
+    let entry = AtHeight { block: block.hash, documents }.to_bytes(domain, *height);
+    let others = parts.documents.iter().map(|leaf| document(leaf.hash(), leaf.bytes(), 0));
+    others
+        .chain([
+            document(block.hash, &block.bytes, 0),
+            document(AtHeight::name(domain, *height), &entry, 0),
+        ])
+        .collect()
+}
+
 /// A document as Hashtable takes it.
-pub(crate) fn document(name: Hash, body: &[u8], number: u64) -> Document {
+fn document(name: Hash, body: &[u8], number: u64) -> Document {
     Document { hash: name.0.to_vec().into(), body: body.to_vec().into(), number }
 }

@@ -494,12 +494,8 @@ impl<S: Files + Head> Sealing<S> {
 
     /// The log's line on the checkpoint as it is before a block of these leaves.
     fn line(&self, parts: &Parts) -> Result<String, Stop> {
-        let first = parts.documents.iter().find_map(|leaf| match leaf {
-            Leaf::Genesis(genesis) => Some(&genesis.key),
-            _ => None,
-        });
-        let line = self.chain.keys.last().or(first);
-        let line = line.and_then(|key| self.key.sign(key, &self.chain.checkpoint().text()));
+        let text = self.chain.checkpoint().text();
+        let line = self.chain.signer(parts).and_then(|key| self.key.sign(key, &text));
         line.ok_or_else(|| self.no_key())
     }
 }

@@ -376,7 +376,7 @@ struct Last {
 fn shorter(dir: &Path, next: u64, known: u64) -> Error {
     broken(format!(
         "the log in {} ends before record {next}, but its index knows record {known}: \
-         records that were synced are lost; restore the log from a backup or a second copy",
+         records that were synced are lost",
         dir.display()
     ))
 }
@@ -417,8 +417,7 @@ fn read_segment(
         if valid_after || last.is_none() {
             return Err(broken(format!(
                 "{} is damaged at byte {at}, in the frame that begins with record {next}, and there are \
-                 sound frames after it; the log is not read past damage: restore this file from a \
-                 backup or a second copy",
+                 sound frames after it; the log is not read past damage",
                 path.display()
             )));
         }

@@ -65,7 +65,7 @@ pub enum Refused {
 pub fn hashtable(data: &Data) -> anyhow::Result<webwallet_hashtable::Embedded> {
     let folder = data.hashtable();
     let store = webwallet_hashtable::Embedded::open(&folder);
-    Ok(store.map_err(|why| refused("Hashtable", "in", folder.display(), chain(why)))?)
+    Ok(store.map_err(|why| embedded("Hashtable", "hashtable", &folder, why))?)
 }
 
 /// The store of Hashtable on a Redis.
@@ -85,7 +85,7 @@ pub async fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
 pub fn graphstore(data: &Data) -> anyhow::Result<webwallet_graphstore::Embedded> {
     let folder = data.graphstore();
     let store = webwallet_graphstore::Embedded::open(&folder);
-    Ok(store.map_err(|why| refused("Graphstore", "in", folder.display(), chain(why)))?)
+    Ok(store.map_err(|why| embedded("Graphstore", "graphstore", &folder, why))?)
 }
 
 /// The store of Graphstore on a Neo4j. From now on, whoever cleared there before
@@ -229,6 +229,21 @@ pub fn clock_of(config: &Config) -> Clock {
 /// An error with what led to it: an operator has to know which file it was.
 fn chain(why: impl std::error::Error + Send + Sync + 'static) -> String {
     format!("{:#}", anyhow::Error::new(why))
+}
+
+/// A store that cannot even be opened, and what helps.
+fn embedded(
+    store: &'static str,
+    name: &str,
+    folder: &Path,
+    why: impl std::error::Error + Send + Sync + 'static,
+) -> Refused {
+    let place = folder.display();
+    let why = format!(
+        "{}; if its files are damaged: mv {place} {place}.damaged, and `webwallet rebuild {name}` makes it anew",
+        chain(why)
+    );
+    refused(store, "in", place, why)
 }
 
 fn refused(store: &'static str, at: &str, place: impl Display, why: impl Display) -> Refused {

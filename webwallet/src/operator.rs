@@ -161,13 +161,11 @@ impl Stores {
     }
 
     fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
-        let data = self.data()?;
-        engine::hashtable(data).with_context(|| aside("hashtable", &data.hashtable()))
+        engine::hashtable(self.data()?)
     }
 
     fn graphstore(&self) -> anyhow::Result<webwallet_graphstore::Embedded> {
-        let data = self.data()?;
-        engine::graphstore(data).with_context(|| aside("graphstore", &data.graphstore()))
+        engine::graphstore(self.data()?)
     }
 }
 
@@ -195,14 +193,6 @@ fn log_in(data: &Data) -> anyhow::Result<Option<LogFolder>> {
     let is_there = data.log().join("checkpoint").exists();
     let log = is_there.then(|| LogFolder::open(&data.log())).transpose();
     log.context("the log cannot be read")
-}
-
-/// What helps where a store cannot even be opened.
-fn aside(store: &str, folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "if its files are damaged: mv {folder} {folder}.damaged, and `webwallet rebuild {store}` makes it anew"
-    )
 }
 
 impl Work<'_> {

@@ -13,12 +13,13 @@ use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};
+use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::{Entry, Leaf};
 use webwallet_ledger::state::State;
-use webwallet_ledger::{AccountId, Hash, Request, document};
+use webwallet_ledger::{AccountId, Hash, Record, Request, document};
 
-use crate::refill::leaf_document;
+use crate::refill::Leaves;
 
 /// Documents put, and records committed, at a time.
 const PIECE: usize = 500;
@@ -37,16 +38,17 @@ pub async fn hashtable(
     domain: &str,
 ) -> anyhow::Result<u64> {
     let (mut piece, mut count, mut number) = (Vec::new(), 0, 0);
+    let mut kept = Leaves::after(0, domain);
     for leaf in log.into_iter().flat_map(LogFolder::leaves) {
         let (index, bytes) = leaf.context("the log cannot be read")?;
-        let document = leaf_document(&bytes, domain).with_context(|| format!("leaf {index}"))?;
-        number = number.max(document.number());
-        piece.push(document);
-        if piece.len() == PIECE {
-            count += put(documents, &mut piece).await?;
+        piece.extend(kept.documents(&bytes).with_context(|| format!("leaf {index}"))?);
+        number = piece.last().map_or(0, Document::number).max(number);
+        count += 1;
+        if piece.len() >= PIECE {
+            put(documents, &mut piece).await?;
         }
     }
-    count += put(documents, &mut piece).await?;
+    put(documents, &mut piece).await?;
     Ok(count + outbox(documents, graph, number).await?)
 }
 
@@ -63,8 +65,9 @@ async fn outbox(
         let Some(last) = records.last() else { return Ok(count) };
         number = last.number;
         let made = |record: Stored| Document::new(record.hash, record.bytes.into(), record.number);
-        let mut piece = records.into_iter().map(made).collect::<Result<_, _>>()?;
-        count += put(documents, &mut piece).await?;
+        let mut piece = records.into_iter().map(made).collect::<Result<Vec<_>, _>>()?;
+        count += piece.len() as u64;
+        put(documents, &mut piece).await?;
     }
 }
 
@@ -100,15 +103,14 @@ fn sealed(log: Option<&LogFolder>) -> anyhow::Result<u64> {
     Ok(last.map_or(0, |block| block.header.cleared))
 }
 
-async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<u64> {
-    let count = piece.len() as u64;
-    documents.put(std::mem::take(piece)).await.context("Hashtable does not take them")?;
-    Ok(count)
+async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<()> {
+    documents.put(std::mem::take(piece)).await.context("Hashtable does not take them")
 }
 
 /// Clears every record of the log again, in a Graphstore that holds none or only
-/// the first of them, comparing the roots at every block; and then Hashtable's
-/// records beyond the log, by number. Returns the last number.
+/// the first of them, comparing the roots at every block; and then what Hashtable has
+/// beyond the log: blocks by their heights, and records by their numbers. Returns the last
+/// number.
 ///
 /// # Errors
 /// What is in the log is not what clearing gives, or a store fails.
@@ -118,21 +120,16 @@ pub async fn graphstore(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<u64> {
-    let mut state = State::new();
+    let (mut state, mut height, mut sealed) = (State::new(), 0, 0);
     for block in log.into_iter().flat_map(LogFolder::blocks) {
-        let LoggedBlock { block, documents, records } = block.context("the log cannot be read")?;
-        let height = block.header.height;
-        for piece in records.chunks(PIECE) {
-            let entries = piece.iter().map(|record| read(&record.bytes, domain));
-            commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
-            piece.iter().for_each(|record| state.apply(record));
-        }
-        let (accounts, units) = state.roots();
-        ensure!(
-            (accounts, units) == (block.header.state, block.header.units),
-            "block {height}: its records do not give its state; `webwallet-audit` says more"
-        );
-        intend(graph, &block, documents).await.with_context(|| format!("block {height}"))?;
+        let block = block.context("the log cannot be read")?;
+        (height, sealed) = (block.block.header.height + 1, block.block.header.cleared);
+        repeat(graph, block, &mut state, domain).await?;
+    }
+    // The log may be older than what was published of it: its blocks must be the same again.
+    while let Some(block) = stored_block(documents, domain, height, sealed).await? {
+        (height, sealed) = (block.block.header.height + 1, block.block.header.cleared);
+        repeat(graph, block, &mut state, domain).await?;
     }
     loop {
         let head = graph.head().await?.number;
@@ -149,6 +146,67 @@ pub async fn graphstore(
         let entries = beyond.iter().map(|document| read(document.bytes(), domain));
         commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
     }
+}
+
+/// Clears the records of the next block again, and says that it is intended.
+async fn repeat(
+    graph: &impl Graph,
+    block: LoggedBlock,
+    state: &mut State,
+    domain: &str,
+) -> anyhow::Result<()> {
+    let LoggedBlock { block, documents, records } = block;
+    let height = block.header.height;
+    for piece in records.chunks(PIECE) {
+        let entries = piece.iter().map(|record| read(&record.bytes, domain));
+        commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
+        piece.iter().for_each(|record| state.apply(record));
+    }
+    let (accounts, units) = state.roots();
+    ensure!(
+        (accounts, units) == (block.header.state, block.header.units),
+        "block {height}: its records do not give its state; `webwallet-audit` says more"
+    );
+    intend(graph, &block, documents).await.with_context(|| format!("block {height}"))
+}
+
+/// The block of a height out of Hashtable, after the record `sealed`; `None` if none was made.
+async fn stored_block(
+    documents: &impl Documents,
+    domain: &str,
+    height: u64,
+    sealed: u64,
+) -> anyhow::Result<Option<LoggedBlock>> {
+    let name = AtHeight::name(domain, height);
+    let Some(entry) = documents.get(&[name]).await?.pop().flatten() else { return Ok(None) };
+    let lacks = || {
+        format!(
+            "Hashtable has not all of block {height}, which may be published: restore the newest copy of the log, or a Hashtable that has it"
+        )
+    };
+    let AtHeight { block, documents: others } = AtHeight::parse(&entry)?;
+    let block = documents.get(&[block]).await?.pop().flatten().with_context(lacks)?;
+    let block = Block::parse(&block)?;
+    let found = documents.get(&others).await?.into_iter().flatten();
+    let found: Vec<Vec<u8>> = found.map(|document| document.to_vec()).collect();
+    let mut records = Vec::new();
+    while let after = sealed + records.len() as u64
+        && after < block.header.cleared
+    {
+        let limit = (block.header.cleared - after).min(PIECE as u64) as u32;
+        let next = documents.numbered(after, limit).await?;
+        ensure!(!next.is_empty(), lacks());
+        for document in next {
+            records.push(Arc::new(Record::parse(document.bytes())?));
+        }
+    }
+    let header = &block.header;
+    ensure!(
+        (header.leaves, header.records)
+            == (found.len() as u64 + header.records, records.len() as u64),
+        lacks()
+    );
+    Ok(Some(LoggedBlock { block, documents: found, records }))
 }
 
 /// A record and its request.
@@ -215,7 +273,7 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>) -> anyhow::Result<()> {
 
 async fn intend(
     graph: &impl Graph,
-    block: &webwallet_ledger::block::Block,
+    block: &Block,
     documents: Vec<Vec<u8>>,
 ) -> anyhow::Result<()> {
     let header = &block.header;

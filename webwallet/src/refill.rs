@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
 use webwallet_hashtable::{Document, Redis, Store as _};
 use webwallet_ledger::Hash;
+use webwallet_ledger::block::AtHeight;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId, parse_bundle};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -105,15 +106,16 @@ impl Sources {
         let found = found.with_context(|| format!("record {first} is not in the log"))?;
         let mut refilled = 0;
         // From the beginning of its bundle: with the first record that of the log.
-        let bundles = found.index / u64::from(TILE_WIDTH)..;
-        for tile in bundles.map_while(|index| TileId::at(Level::Entries, index, size)) {
+        let first = found.index / u64::from(TILE_WIDTH);
+        let mut kept = Leaves::after(first * u64::from(TILE_WIDTH), &self.domain);
+        for tile in (first..).map_while(|index| TileId::at(Level::Entries, index, size)) {
             let asked = log::TileRequest { path: tile.path() };
             let bundle = log.tile(asked).await?.into_inner().body;
             let bundle = bundle.with_context(|| format!("the log has no {tile}"))?;
             let leaves = parse_bundle(&bundle, tile.width).with_context(|| tile.path())?;
-            let documents = leaves.iter().map(|leaf| leaf_document(leaf, &self.domain));
-            let documents = documents.collect::<anyhow::Result<Vec<_>>>()?;
-            refilled += documents.len() as u64;
+            let documents = leaves.iter().map(|leaf| kept.documents(leaf));
+            let documents = documents.collect::<anyhow::Result<Vec<_>>>()?.concat();
+            refilled += leaves.len() as u64;
             redis.put(documents).await?;
         }
         Ok(refilled)
@@ -152,12 +154,43 @@ fn document(record: Record) -> anyhow::Result<Document> {
     document.map_err(|why| anyhow::anyhow!("record {}: {why}", record.number))
 }
 
-/// A leaf of the log as Hashtable keeps it.
-pub fn leaf_document(bytes: &[u8], domain: &str) -> anyhow::Result<Document> {
-    let leaf = Leaf::parse(bytes, domain)?;
-    let number = match &leaf {
-        Leaf::Record(entry) => entry.record.number,
-        _ => 0,
-    };
-    Ok(Document::new(leaf.hash(), bytes.to_vec().into(), number)?)
+/// Leaves of a log in their order, as Hashtable keeps them.
+pub struct Leaves<'d> {
+    domain: &'d str,
+    /// Where they begin.
+    first: u64,
+    /// Those that are no records, since the last block.
+    others: Vec<Hash>,
+}
+
+impl<'d> Leaves<'d> {
+    /// From this one on.
+    pub fn after(first: u64, domain: &'d str) -> Leaves<'d> {
+        Leaves { domain, first, others: Vec::new() }
+    }
+
+    /// The next leaf; and after a block, which block it is by its height.
+    pub fn documents(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Document>> {
+        let leaf = Leaf::parse(bytes, self.domain)?;
+        let number = match &leaf {
+            Leaf::Record(entry) => entry.record.number,
+            _ => 0,
+        };
+        let mut documents = vec![Document::new(leaf.hash(), bytes.to_vec().into(), number)?];
+        match &leaf {
+            Leaf::Record(_) => {}
+            Leaf::Block(block) => {
+                let (height, documents_of) =
+                    (block.header.height, std::mem::take(&mut self.others));
+                // Of one whose beginning was not seen it is not known.
+                if block.header.first >= self.first {
+                    let entry = AtHeight { block: block.hash, documents: documents_of };
+                    let bytes = entry.to_bytes(self.domain, height).into();
+                    documents.push(Document::new(AtHeight::name(self.domain, height), bytes, 0)?);
+                }
+            }
+            other => self.others.push(other.hash()),
+        }
+        Ok(documents)
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use webwallet_blockstack::rebuild::{self, LogFolder};
 use webwallet_blockstack::{Folder, Head as _, Seal};
-use webwallet_ledger::block::Block;
+use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash as _};
@@ -466,8 +466,8 @@ async fn what_a_crash_left_of_a_block_that_came_out_otherwise_goes() {
     stores.pay_often(250);
     seal(&mut running, false).await.expect("sealed");
     stores.pay_often(10);
-    // Beyond the end of a tile; the process dies before the checkpoint, and Graphstore is lost
-    // with what it intended, and rebuilt.
+    // Beyond the end of a tile; the process dies before Hashtable has the block, and Graphstore
+    // is lost with what it intended, and rebuilt.
     let checkpoint = std::fs::read(dir.path().join("log/checkpoint")).expect("read");
     seal(&mut running, false).await.expect("sealed");
     running.blockstack.stop().await;
@@ -475,6 +475,7 @@ async fn what_a_crash_left_of_a_block_that_came_out_otherwise_goes() {
     std::fs::remove_dir_all(dir.path().join("state")).expect("removed");
     stores.lock().intents.pop();
     stores.lock().signed.pop();
+    stores.lock().documents.remove(&AtHeight::name(DOMAIN, 2));
     let mut running = stores.start(dir.path()).await;
     stores.pay_often(20);
     seal(&mut running, false).await.expect("sealed");
@@ -487,6 +488,35 @@ async fn what_a_crash_left_of_a_block_that_came_out_otherwise_goes() {
     // Genesis, three blocks and all records: 284 leaves.
     assert_eq!(tiles("0/"), ["0/000", "0/001.p/28"]);
     assert_eq!(tiles("entries/"), ["entries/000", "entries/001.p/28"]);
+}
+
+/// A log from last night under a Graphstore that is lost or as old: another block would be
+/// signed where one was published already.
+#[tokio::test]
+async fn a_height_that_hashtable_knows_is_not_made_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    stores.pay_often(3);
+    seal(&mut running, false).await.expect("sealed");
+    let old = std::fs::read(dir.path().join("log/checkpoint")).expect("read");
+    stores.pay_often(2);
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    let newest = std::fs::read(dir.path().join("log/checkpoint")).expect("read");
+    std::fs::write(dir.path().join("log/checkpoint"), old).expect("put back");
+    let intent = stores.lock().intents.pop().expect("an intent");
+    let mut running = stores.start(dir.path()).await;
+    let refused = seal(&mut running, false).await.expect_err("it may be published");
+    assert!(refused.message().contains("it has block 2"), "{}", refused.message());
+    running.blockstack.stop().await;
+    // As `webwallet rebuild graphstore` gives it back.
+    stores.lock().intents.push(intent);
+    let running = stores.start(dir.path()).await;
+    running.blockstack.stop().await;
+    let again = std::fs::read(dir.path().join("log/checkpoint")).expect("read");
+    assert_eq!(again, newest);
+    check(dir.path(), &stores);
 }
 
 /// A payment at that moment must not keep the log from growing ever again.

@@ -5,10 +5,12 @@
 //! fits what stands before it in the log is for the auditor to say, and
 //! whether a signature is good for whoever holds the keys.
 
+mod at_height;
 mod genesis;
 mod keys;
 mod stack;
 
+pub use at_height::AtHeight;
 pub use genesis::Genesis;
 pub use keys::Keys;
 pub use stack::Stack;
