@@ -271,11 +271,7 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>) -> anyhow::Result<()> {
     bail!("the engine does not answer")
 }
 
-async fn intend(
-    graph: &impl Graph,
-    block: &Block,
-    documents: Vec<Vec<u8>>,
-) -> anyhow::Result<()> {
+async fn intend(graph: &impl Graph, block: &Block, documents: Vec<Vec<u8>>) -> anyhow::Result<()> {
     let header = &block.header;
     let intent = Intent {
         height: header.height,

@@ -196,3 +196,96 @@ fn records_are_brought_to_other_engines_and_back() {
     let key = server.line["key"].as_str().expect("a key");
     assert_eq!(verdict(&server.url(), key, &[]).0, Some(0));
 }
+
+/// A log that is older than what was published of it, beside a Hashtable that is whole: the
+/// command that the server names must lead back to the same checkpoint, and not to another
+/// of the same size.
+#[test]
+fn a_log_that_went_back_is_made_whole_and_not_forked() {
+    on_every_engine(|stores| {
+        let name = stores.name();
+        let server = stores.serve(&["--seal", "manual"]);
+        live(&server.url(), 0, 3);
+        seal(&server);
+        let (log, old) = (stores.data().join("log"), stores.folder().join("old"));
+        copy(&log, &old);
+        live(&server.url(), 3, 4);
+        seal(&server);
+        let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+        assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
+        assert_eq!(run(&binary(), &["seal", "--stack", "--admin", &admin]).status.code(), Some(0));
+        live(&server.url(), 7, 2);
+        seal(&server);
+        // In no block when it ends.
+        live(&server.url(), 9, 1);
+        let newest = get(&agent(), &server.url(), "/checkpoint");
+        assert_eq!(server.terminate(), Some(0));
+        let damages: [(&str, &dyn Fn()); 3] = [
+            ("the log of last night", &|| {
+                std::fs::remove_dir_all(&log).expect("lost");
+                copy(&old, &log);
+            }),
+            ("its checkpoint alone", &|| {
+                std::fs::copy(old.join("checkpoint"), log.join("checkpoint")).expect("put back");
+            }),
+            ("nothing of the log", &|| std::fs::remove_dir_all(&log).expect("lost")),
+        ];
+        for (what, damage) in damages {
+            damage();
+            stores.lose("graphstore");
+            let server = stores.serve(&["--seal", "manual"]);
+            let ready = get(&agent(), &server.url(), "/readyz");
+            let said = text(&ready.body);
+            assert!(ready.status == 503 && said.contains("rebuild graphstore"), "{what}: {said}");
+            assert_eq!(server.terminate(), Some(0));
+            assert_eq!(command(stores, &["rebuild", "graphstore"]).0, Some(0), "{what}, {name}");
+            let server = stores.serve(&["--seal", "manual"]);
+            assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest, "{what}, {name}");
+            assert_eq!(get(&agent(), &server.url(), "/transaction/10").status, 200, "{what}");
+            assert_eq!(server.terminate(), Some(0));
+            assert_eq!(command(stores, &["fsck"]).0, Some(0), "{what}, {name}");
+        }
+        // With the intents it heals by itself, also from before a change of the key.
+        std::fs::copy(old.join("checkpoint"), log.join("checkpoint")).expect("put back");
+        let server = stores.serve(&["--seal", "manual"]);
+        assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest, "{name}");
+        assert_eq!(server.terminate(), Some(0));
+    });
+}
+
+/// What a damaged checkpoint needs is said at once, and not found by trying commands in turn.
+#[test]
+fn a_damaged_checkpoint_is_named_with_what_mends_it() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    let newest = get(&agent(), &server.url(), "/checkpoint");
+    assert_eq!(server.terminate(), Some(0));
+    let file = stores.data().join("log/checkpoint");
+    let whole = std::fs::read_to_string(&file).expect("read");
+    let lines: Vec<&str> = whole.lines().collect();
+    let size: u64 = lines[1].parse().expect("a size");
+    let root = lines[2].replacen(|c: char| c.is_ascii_lowercase(), "A", 1);
+    let damaged = [
+        whole.replacen(lines[1], &(size - 1).to_string(), 1),
+        whole.replacen(lines[2], &root, 1),
+        format!("{}AAAA\n", &whole[..whole.len() - 5]),
+    ];
+    for damaged in damaged {
+        std::fs::write(&file, &damaged).expect("written");
+        let server = stores.serve(&["--seal", "manual"]);
+        let ready = get(&agent(), &server.url(), "/readyz");
+        let said = text(&ready.body);
+        assert!(ready.status == 503 && said.contains("or remove it"), "{damaged}: {said}");
+        assert_eq!(get(&agent(), &server.url(), "/checkpoint").status, 503, "{damaged}");
+        assert_eq!(server.terminate(), Some(0));
+        let (code, _, said) = command(&stores, &["rebuild", "log"]);
+        assert!(code != Some(0) && said.contains("remove it"), "{damaged}: {said}");
+        std::fs::remove_file(&file).expect("as it says");
+        assert_eq!(command(&stores, &["rebuild", "log"]).0, Some(0));
+        let server = stores.serve(&["--seal", "manual"]);
+        assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
+        assert_eq!(server.terminate(), Some(0));
+    }
+}
