@@ -912,7 +912,7 @@ pub struct Problem {
     /// The record that holds an IOU of the request already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
-    /// The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would.
+    /// The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would, or where the record of the changed request would still be too large.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestion: Vec<Change>,
     /// Both requests, as they were signed, where an IOU is in another record: `webwallet verify-conflict` verifies them offline.

@@ -107,6 +107,12 @@ impl Amount {
         Amount(&self.0 - &other.0)
     }
 
+    /// One in the last place of its shortest form, and at most one: 0.01 for 7.25, 1 for 700.
+    pub(crate) fn last_place(&self) -> Amount {
+        let scale = self.0.normalized().fractional_digit_count().max(0);
+        Amount(BigDecimal::new(BigInt::from(1), scale))
+    }
+
     /// Digits before the point; 1 for anything below one.
     pub fn whole_digits(&self) -> usize {
         let (digits, scale) = (self.0.digits() as i64, self.0.fractional_digit_count());
@@ -209,6 +215,16 @@ mod tests {
         assert!(Amount::parse(&"9".repeat(61)).is_err());
         assert!(Amount::parse(&format!("0.{}", "1".repeat(40))).is_ok());
         assert!(Amount::parse(&format!("0.{}", "1".repeat(41))).is_err());
+    }
+
+    /// What is added or left in this step is written as short as the amount itself.
+    #[test]
+    fn the_last_place_is_that_of_the_shortest_spelling() {
+        for (text, last_place) in
+            [("7.25", "0.01"), ("7.50", "0.1"), ("7", "1"), ("700", "1"), ("0.0004", "0.0001")]
+        {
+            assert_eq!(Amount::parse(text).expect(text).last_place().to_string(), last_place);
+        }
     }
 
     /// A balance that outgrows sixty digits must be noticed, at exactly sixty-one.

@@ -7,7 +7,8 @@
 //! the least that can be cut. It is found by shortest paths, one after the other,
 //! which may also take back what an earlier one has cut.
 //!
-//! It always exists: with everything cut, every account is as it was before.
+//! Only what locks bring in can be too much: with everything else cut, every
+//! account is as it was before.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -27,7 +28,7 @@ pub(crate) struct Place {
 pub(crate) struct Arc {
     pub(crate) from: usize,
     pub(crate) to: usize,
-    /// What it still moves.
+    /// By how much it may still be cut.
     pub(crate) left: Amount,
     /// By how much it was cut.
     pub(crate) cut: Amount,
@@ -96,7 +97,7 @@ fn smaller(one: Option<Amount>, other: Option<Amount>) -> Option<Amount> {
 }
 
 impl Network {
-    /// Cuts the arcs by the least in all, until every place keeps its limits.
+    /// Cuts the arcs by the least in all that lets every place keep its limits.
     /// Of ways that cut as little, one that cuts few arcs; if one arc is enough, one.
     /// `false`: there is none, or it takes too long to find.
     pub(crate) fn mend(&mut self) -> bool {
@@ -105,13 +106,15 @@ impl Network {
             steps[arc.from].push(Step { arc: i, back: false });
             steps[arc.to].push(Step { arc: i, back: true });
         }
+        // Not only until all limits are kept: with them kept, a payment may turn out
+        // to have been cut in vain. Each path takes of the budget, so this ends.
         let mut budget = STEPS_MAX;
-        while self.places.iter().any(|place| place.short().is_some() || place.over().is_some()) {
-            let Some(ways) = self.ways(&steps, &mut budget) else { return false };
-            let Some(best) = self.best(&ways) else { return false };
+        while let Some(ways) = self.ways(&steps, &mut budget)
+            && let Some(best) = self.best(&ways)
+        {
             self.push(&ways, best.end);
         }
-        true
+        self.places.iter().all(|place| place.short().is_none() && place.over().is_none())
     }
 
     fn room(&self, step: Step) -> &Amount {
@@ -129,16 +132,13 @@ impl Network {
 
     /// The best way to each place. `None`: the budget is used up.
     fn ways(&self, steps: &[Vec<Step>], budget: &mut usize) -> Option<Vec<Option<Way>>> {
-        let anybody_over = self.places.iter().any(|place| place.over().is_some());
         let mut ways: Vec<Option<Way>> = Vec::with_capacity(self.places.len());
         for place in &self.places {
-            let cost = match place {
-                place if place.short().is_some() => Some(-MENDS),
-                // Whoever has room above may as well keep more.
-                Place { net, upper, .. } if anybody_over => {
-                    upper.as_ref().is_none_or(|upper| net < upper).then_some(0)
-                }
-                _ => None,
+            // Whoever has room above may as well keep more.
+            let has_room = place.upper.as_ref().is_none_or(|upper| place.net < *upper);
+            let cost = match place.short() {
+                Some(_) => Some(-MENDS),
+                None => has_room.then_some(0),
             };
             ways.push(cost.map(|cost| Way { cost, fresh: 0, narrowest: None, last: None }));
         }
@@ -175,7 +175,7 @@ impl Network {
         order.then_with(|| self.wider(one.narrowest, other.narrowest)).is_lt()
     }
 
-    /// The place that the best way of all leads to, if any mends something.
+    /// The place that the best way of all leads to, if any mends something or cuts less.
     fn best(&self, ways: &[Option<Way>]) -> Option<Best> {
         let mut best: Option<Best> = None;
         for (end, (place, way)) in self.places.iter().zip(ways).enumerate() {

@@ -5,7 +5,8 @@
 //! is ever added. The smallest change is the one by which the least less moves
 //! in each unit, as every amount that is signed anew is agreed upon anew; and if one IOU is
 //! enough, only one is changed. An IOU that takes a lock whose conditions are not met is left
-//! out, and so is one that can pay nothing of what it says.
+//! out, and so is one that can pay nothing of what it says; one that locks again what it takes
+//! goes on locking a little of it, since left out it would bring in nothing either.
 //!
 //! The changed request is cleared once more before anybody is told of it.
 
@@ -19,8 +20,8 @@ use crate::iou::Iou;
 use crate::rejection::{Change, Code};
 use crate::request::Request;
 
-/// How often it is begun anew without an IOU, at most: each time costs as much as
-/// the first, and none but locks of sixty digits take more than two.
+/// How often it is begun at most, each time without one more IOU whose lock holds too
+/// much: each time costs as much as the first.
 const ROUNDS_MAX: usize = 8;
 
 /// What the accounts and locks were like that a refused request names.
@@ -80,9 +81,14 @@ impl Kept<'_> {
         may_be_zero || !self.amount.is_zero()
     }
 
-    /// What it takes out of a lock it locks again: an amount of nothing cannot.
-    fn passes_on(&self) -> bool {
-        self.iou.solver.is_some() && self.iou.locker.is_some()
+    /// What is not cut of it. Nothing cannot be locked again, and whoever pays out of
+    /// the lock counts on it. Never more than the lock holds, so nobody falls short by
+    /// it; and written with no more decimals than the two amounts have.
+    fn least(&self) -> Amount {
+        match (&self.iou.locker, self.used) {
+            (Some(_), Some(used)) => self.iou.amount.last_place().min(used.last_place()),
+            _ => Amount::zero(),
+        }
     }
 }
 
@@ -118,23 +124,21 @@ fn lessened<'a>(request: &'a Request, shortfall: &'a Shortfall) -> Option<Vec<Ke
         Some(Kept { input, iou, used, amount, credit })
     });
     let mut kept: Vec<Kept<'_>> = taken.collect();
-    for round in 0..=ROUNDS_MAX {
-        if kept.is_empty() || round == ROUNDS_MAX {
-            return None;
-        }
-        // Whoever counted on an IOU that is left out falls short, so the others
-        // are looked at anew.
+    for _ in 0..ROUNDS_MAX {
         match lessen(&mut kept, &shortfall.accounts) {
-            Ok(()) if kept.iter().all(|kept| kept.is_something() || !kept.passes_on()) => break,
-            Ok(()) => kept.retain(|kept| !kept.passes_on() || round == 0 && kept.is_something()),
+            Ok(()) => {
+                kept.retain(Kept::is_something);
+                return (!kept.is_empty()).then_some(kept);
+            }
+            // Whoever counted on an IOU that is left out falls short, so the others
+            // are looked at anew.
             Err(too_much) => drop(kept.remove(too_much?)),
         }
         for kept in &mut kept {
             (kept.amount, kept.credit) = (kept.iou.amount.clone(), kept.iou.credit.clone());
         }
     }
-    kept.retain(Kept::is_something);
-    (!kept.is_empty()).then_some(kept)
+    None
 }
 
 /// Lowers amounts and credit by as little as keeps all limits.
@@ -170,7 +174,7 @@ fn lessen(
             network.places[from].net = network.places[from].net.plus(used);
         }
         network.places[to].net = network.places[to].net.plus(moved);
-        let (left, cut) = (moved.clone(), Amount::zero());
+        let (left, cut) = (moved.minus(&kept.least()), Amount::zero());
         network.arcs.push(Arc { from, to, left, cut, changes: false });
         if let (Some(credit), Some(lower)) = (&kept.credit, &mut network.places[to].lower) {
             *lower = lower.plus(credit);
@@ -182,7 +186,7 @@ fn lessen(
         return Err((0..kept.len()).rev().find(|i| kept[*i].used.is_some() && over(i)));
     }
     for (kept, arc) in kept.iter_mut().zip(&network.arcs) {
-        kept.amount = arc.left.clone();
+        kept.amount = kept.amount.minus(&arc.cut);
     }
     for (which, arc) in withdrawals {
         kept[which].credit = Some(network.arcs[arc].left.clone()).filter(|left| !left.is_zero());

@@ -1178,7 +1178,7 @@ export interface components {
              * @example 422
              */
             status: number;
-            /** @description The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would. */
+            /** @description The smallest change of the request that clears, as balances were when it was refused; left out where only an empty request would, or where the record of the changed request would still be too large. */
             suggestion?: components["schemas"]["Change"][];
             /**
              * @description One line for people, the same for every refusal of this code.
