@@ -10,9 +10,11 @@
 //! accident.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use webwallet_ledger::limits::BODY_BYTES_MAX;
 
 /// How much one listener takes on.
 ///
@@ -111,7 +113,53 @@ impl Default for Limits {
     }
 }
 
+/// A day: whatever takes longer was meant otherwise.
+const TIMEOUT_MS_MAX: u64 = 86_400_000;
+
 impl Limits {
+    /// Each limit by its name, its value, and what it may be set to: outside, a limit
+    /// stops the server later, or leaves its clients without answers. Whoever makes
+    /// limits without a configuration is not held to it.
+    pub fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 19] {
+        let size = |bytes: usize| bytes as u64;
+        let timeouts = 100..=TIMEOUT_MS_MAX;
+        [
+            ("connections_max", size(self.connections_max), 1..=1_000_000),
+            ("connections_per_client_max", size(self.connections_per_client_max), 0..=1_000_000),
+            (
+                "requests_per_second_per_client_max",
+                self.requests_per_second_per_client_max.into(),
+                0..=100_000_000,
+            ),
+            (
+                "ious_per_second_per_source_max",
+                self.ious_per_second_per_source_max.into(),
+                0..=100_000_000,
+            ),
+            (
+                "ious_per_second_per_issuer_max",
+                self.ious_per_second_per_issuer_max.into(),
+                0..=100_000_000,
+            ),
+            ("header_bytes_max", self.header_bytes_max.into(), 1_024..=1 << 20),
+            // Room for each of them is taken for every connection.
+            ("headers_max", size(self.headers_max), 1..=10_000),
+            ("http2_streams_max", self.http2_streams_max.into(), 1..=10_000),
+            ("header_read_timeout_ms", self.header_read_timeout_ms, timeouts.clone()),
+            ("body_read_timeout_ms", self.body_read_timeout_ms, timeouts.clone()),
+            ("idle_timeout_ms", self.idle_timeout_ms, timeouts),
+            // Whoever is answered before it was committed does not know what became of it.
+            ("request_timeout_ms", self.request_timeout_ms, 1_000..=TIMEOUT_MS_MAX),
+            ("drain_timeout_ms", self.drain_timeout_ms, 0..=TIMEOUT_MS_MAX),
+            ("verify_queue_max", size(self.verify_queue_max.get()), 1..=1_000_000),
+            ("body_bytes_in_flight_max", size(self.body_bytes_in_flight_max), 0..=1 << 40),
+            ("answer_bytes_in_flight_max", size(self.answer_bytes_in_flight_max), 0..=1 << 40),
+            ("document_bytes_max", size(self.document_bytes_max), 0..=size(BODY_BYTES_MAX)),
+            ("verify_threads", size(self.verify_threads), 0..=1_024),
+            ("keys_remembered_max", size(self.keys_remembered_max), 0..=10_000_000),
+        ]
+    }
+
     /// See [`Limits::header_read_timeout_ms`].
     pub fn header_read_timeout(&self) -> Duration {
         Duration::from_millis(self.header_read_timeout_ms)

@@ -3,9 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ureq::Proxy;
+use ureq::http::Uri;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
 /// Bytes of a file at most: a full bundle of the largest leaves that two bytes
@@ -80,8 +83,11 @@ impl Source {
     /// [`SourceError::Missing`] when the directory is not there.
     pub fn open(place: &str) -> Result<Source, SourceError> {
         if place.starts_with("http://") || place.starts_with("https://") {
+            // The variables of a proxy mean servers elsewhere; it would ask its own machine.
+            let proxy = if is_here(place) { None } else { Proxy::try_from_env() };
             let agent = ureq::Agent::config_builder()
                 .http_status_as_error(false)
+                .proxy(proxy)
                 .timeout_global(Some(ANSWER_TIME))
                 .max_idle_connections_per_host(16)
                 .build();
@@ -185,6 +191,14 @@ impl Source {
             Source::Url { base, agent } => fetch(agent, &format!("{base}/{path}")),
         }
     }
+}
+
+/// Whether a URL leads to this machine.
+fn is_here(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 fn is_absent(error: &io::Error) -> bool {

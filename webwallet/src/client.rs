@@ -5,13 +5,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use http::Uri;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::key::Labels;
@@ -24,6 +27,9 @@ use crate::{config, output};
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 const URL_VARIABLE: &str = "WEBWALLET_URL";
+const JSON: &str = "application/json";
+/// Characters that are shown of an answer that is none.
+const SHOWN_CHARS: usize = 40;
 
 /// Which server to ask.
 #[derive(Args, Clone)]
@@ -42,7 +48,7 @@ pub struct Url {
 }
 
 /// Whom a server's certificate must be from.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub struct Ca {
     /// Believe the CAs in this file (PEM) and no others
     #[arg(id = "ca", long, env = "WEBWALLET_CA", hide_env_values = true, value_name = "FILE")]
@@ -57,7 +63,15 @@ impl Ca {
         };
         let pem = self.file.as_ref().map(read).transpose()?;
         let server = Server::within(url, PATIENCE, pem.as_deref())?;
-        Ok(Server { ca: self.file.clone(), ..server })
+        Ok(Server { ca: self.clone(), ..server })
+    }
+
+    /// The flag that names them again, for a shell; none where none was given.
+    pub fn flag(&self) -> String {
+        match &self.file {
+            Some(file) => format!(" --ca {}", output::path(file)),
+            None => String::new(),
+        }
     }
 }
 
@@ -84,8 +98,8 @@ pub struct Server {
     whole: String,
     /// The same without them, to be shown.
     url: String,
-    /// The file of the CAs that it is believed by.
-    ca: Option<PathBuf>,
+    /// The CAs that it is believed by.
+    ca: Ca,
     agent: ureq::Agent,
 }
 
@@ -126,6 +140,15 @@ impl Server {
     /// The server at a URL, for the patience of a program; with CAs in PEM, it
     /// believes those and no others.
     pub fn within(url: &str, patience: Duration, ca: Option<&[u8]>) -> anyhow::Result<Server> {
+        let begins = |scheme: &str| {
+            url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        };
+        // A password that was given with it is not shown.
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        ensure!(
+            begins("http://") || begins("https://"),
+            "{shown:?} is no address of a server: begin with http:// or https://"
+        );
         let mut tls = TlsConfig::builder();
         if let Some(pem) = ca {
             let mut cas = Vec::new();
@@ -141,6 +164,9 @@ impl Server {
     }
 
     fn with(url: &str, patience: Duration, tls: TlsConfig) -> Server {
+        let whole = url.trim_end_matches('/').to_owned();
+        // The variables of a proxy mean servers elsewhere; it would ask its own machine.
+        let proxy = if is_here(&whole) { None } else { Proxy::try_from_env() };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             // A POST that is sent on would arrive as a GET, and elsewhere.
@@ -148,11 +174,11 @@ impl Server {
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_global(Some(patience))
             .tls_config(tls)
+            .proxy(proxy)
             .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let whole = url.trim_end_matches('/').to_owned();
-        Server { url: renamed(&whole, ""), whole, ca: None, agent }
+        Server { url: renamed(&whole, ""), whole, ca: Ca::default(), agent }
     }
 
     /// Its URL, without a password that was given with it.
@@ -169,15 +195,12 @@ impl Server {
             false if variable.trim_end_matches('/') == self.whole => format!("\"${URL_VARIABLE}\""),
             false => output::word(&renamed(&self.whole, "USER:PASSWORD@")),
         };
-        match &self.ca {
-            Some(ca) => format!("--url {url} --ca {}", output::path(ca)),
-            None => format!("--url {url}"),
-        }
+        format!("--url {url}{}", self.ca.flag())
     }
 
     /// Asks for a path.
     pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.get_as(path, "application/json")
+        self.get_as(path, JSON)
     }
 
     /// Asks for a path and prints what is answered: a refusal, the JSON as it is, or, for
@@ -204,7 +227,15 @@ impl Server {
     pub fn get_as(&self, path: &str, form: &str) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.whole);
         let response = self.agent.get(&url).header("accept", form).call();
-        read(response).with_context(|| format!("GET {}{path}", self.url))
+        let answer = if form == JSON { read_json(response) } else { read(response) };
+        answer.with_context(|| format!("GET {}{path}", self.url))
+    }
+
+    /// Asks for a path past every proxy, which may answer in the place of a server that is gone.
+    pub fn get_directly(&self, path: &str) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.whole);
+        let request = self.agent.get(&url).header("accept", JSON).config().proxy(None).build();
+        read_json(request.call()).with_context(|| format!("GET {}{path}", self.url))
     }
 
     /// Opens a stream of events after a number; it is cut after a minute, lest a
@@ -224,14 +255,14 @@ impl Server {
             .with_context(|| format!("no stream from {}/events", self.url))
     }
 
-    /// Gives an operator's command.
+    /// Gives an operator's command, past every proxy: the token is for the server alone.
     pub fn command(&self, path: &str, token: Option<&str>) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.whole);
-        let mut request = self.agent.post(&url);
+        let mut request = self.agent.post(&url).config().proxy(None).build();
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.send_empty()).with_context(|| format!("POST {}{path}", self.url))
+        read_json(request.send_empty()).with_context(|| format!("POST {}{path}", self.url))
     }
 
     /// Posts a request for clearing.
@@ -260,16 +291,16 @@ impl Server {
 
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.whole);
-        let response = self.agent.post(&url).content_type("application/json").send(request);
-        read(response).with_context(|| format!("POST {}{path}", self.url))
+        let response = self.agent.post(&url).content_type(JSON).send(request);
+        read_json(response).with_context(|| format!("POST {}{path}", self.url))
     }
 
     /// Has a document kept under its path.
     pub fn put(&self, path: &str, document: &[u8]) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.whole);
         let body = [b"{\"data\":", document, b"}"].concat();
-        let response = self.agent.put(&url).content_type("application/json").send(&body[..]);
-        read(response).with_context(|| format!("PUT {}{path}", self.url))
+        let response = self.agent.put(&url).content_type(JSON).send(&body[..]);
+        read_json(response).with_context(|| format!("PUT {}{path}", self.url))
     }
 
     /// The domain the server clears for.
@@ -291,6 +322,14 @@ impl Server {
             }
         }
     }
+}
+
+/// Whether a URL leads to this machine.
+fn is_here(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 /// A URL with this before its host, in place of a user and password.
@@ -334,6 +373,20 @@ fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Re
     Ok(Answer::Done { body, replayed, later: status.as_u16() == 202 })
 }
 
+/// The same of an answer that must be JSON: any web server answers with 200, and says nothing
+/// of ours.
+fn read_json(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Answer> {
+    let answer = read(response)?;
+    if let Answer::Done { body, .. } = &answer {
+        let begin: String = body.chars().take(SHOWN_CHARS).collect();
+        ensure!(
+            serde_json::from_str::<&RawValue>(body).is_ok(),
+            "this is no WebWallet server: what it answered is no JSON, and begins with {begin:?}"
+        );
+    }
+    Ok(answer)
+}
+
 /// The bytes of `data` in an answer, as they came.
 pub fn data(body: &str) -> anyhow::Result<&RawValue> {
     #[derive(Deserialize)]
@@ -343,4 +396,30 @@ pub fn data(body: &str) -> anyhow::Result<&RawValue> {
     }
     let envelope: Envelope<'_> = serde_json::from_str(body).context("the answer has no `data`")?;
     Ok(envelope.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to a server of this machine, the operator's token too, is not for a proxy.
+    #[test]
+    fn a_url_of_this_machine_is_known_as_one() {
+        for (url, expected) in [
+            ("http://localhost:8080", true),
+            ("https://LOCALHOST", true),
+            ("http://127.0.0.1:8080/path", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:8080", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://alice:secret@127.0.0.1:8080", true),
+            ("http://127.0.0.1@example.net", false),
+            ("http://localhost.example.net", false),
+            ("http://127.0.0.1.example.net", false),
+            ("http://10.0.0.1:8080", false),
+            ("https://example.net", false),
+        ] {
+            assert_eq!(is_here(url), expected, "{url}");
+        }
+    }
 }

@@ -364,8 +364,6 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         ("allow_lossy_redis", config.allow_lossy_redis, config.redis.is_some()),
         ("neo4j", config.neo4j.is_some(), clears),
         ("neo4j_password_file", config.neo4j_password_file.is_some(), config.neo4j.is_some()),
-        ("tls_cert_file", config.tls_cert_file.is_some(), config.tls_key_file.is_some()),
-        ("tls_key_file", config.tls_key_file.is_some(), config.tls_cert_file.is_some()),
     ] {
         ensure!(
             used || !given,
@@ -373,11 +371,22 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
             config.role.name()
         );
     }
+    let (cert, key) = (config.tls_cert_file.is_some(), config.tls_key_file.is_some());
+    ensure!(key || !cert, "tls_cert_file is set, and needs its key: set tls_key_file too");
+    ensure!(cert || !key, "tls_key_file is set, and needs its certificate: set tls_cert_file too");
     ensure!(
         (1..=60_000).contains(&config.seal_interval_ms),
         "seal_interval_ms is {}; it must be from 1 to 60000",
         config.seal_interval_ms
     );
+    for (name, value, range) in config.limits.ranges() {
+        ensure!(
+            range.contains(&value),
+            "limits.{name} is {value}; it must be from {} to {}",
+            range.start(),
+            range.end()
+        );
+    }
     Ok(config)
 }
 
@@ -436,7 +445,10 @@ impl Role {
 fn is_of_others(key: &str) -> bool {
     // What our tests are told begins so, and one setting does as well.
     let of_tests = key.starts_with("test_") && key != "test_clock";
-    of_tests || OTHER_VARIABLES.contains(&key)
+    // Kubernetes tells every container so where a Service of the name `webwallet` is.
+    let of_service = ["port", "service_host", "service_port"].contains(&key)
+        || ["port_", "service_port_"].iter().any(|begin| key.starts_with(begin));
+    of_tests || of_service || OTHER_VARIABLES.contains(&key)
 }
 
 /// Our variables: those whose text cannot be read are not passed over.
@@ -616,6 +628,68 @@ mod tests {
         let clock = layers(&Flags::default(), vars(&[("WEBWALLET_TEST_CLOCK", "x")]));
         let config = clock.and_then(|figment| extract(&figment)).expect("config");
         assert_eq!(config.test_clock, Some(PathBuf::from("x")));
+    }
+
+    /// A limit that no machine can keep stops the server later, under its clients.
+    #[test]
+    fn limits_are_held_to_their_ranges_at_the_start() {
+        let set = |limit: &str, value: &str| {
+            let variable = format!("WEBWALLET_LIMITS_{}", limit.to_ascii_uppercase());
+            let figment =
+                layers(&Flags::default(), vars(&[(variable.as_str(), value)])).expect("layers");
+            extract(&figment).map_err(|refused| refused.to_string())
+        };
+        for (limit, value) in [
+            ("headers_max", "18446744073709551615"),
+            ("headers_max", "4294967295"),
+            ("verify_threads", "4294967295"),
+            ("request_timeout_ms", "0"),
+            ("idle_timeout_ms", "18446744073709551615"),
+        ] {
+            let refused = set(limit, value).expect_err(limit);
+            let told = format!("limits.{limit} is {value}; it must be from ");
+            assert!(refused.starts_with(&told), "{refused}");
+        }
+        let defaults = serde_json::to_value(Limits::default()).expect("JSON");
+        let mut names = Vec::new();
+        for (name, value, range) in Limits::default().ranges() {
+            assert_eq!(defaults[name], value, "{name}");
+            for end in [range.start(), range.end()] {
+                assert!(set(name, &end.to_string()).is_ok(), "{name} {end}");
+            }
+            names.push(name);
+        }
+        assert_eq!(defaults.as_object().expect("a table").len(), names.len(), "{names:?}");
+    }
+
+    /// Beside a Service of our name every server would refuse to start, with a variable that
+    /// nobody has set.
+    #[test]
+    fn variables_of_kubernetes_are_passed_over() {
+        let service = vars(&[
+            ("WEBWALLET_PORT", "tcp://10.0.0.1:8080"),
+            ("WEBWALLET_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("WEBWALLET_SERVICE_HOST", "10.0.0.1"),
+            ("WEBWALLET_SERVICE_PORT", "8080"),
+            ("WEBWALLET_SERVICE_PORT_HTTP", "8080"),
+        ]);
+        layers(&Flags::default(), service).expect("passed over");
+        for misspelt in ["WEBWALLET_PORTS", "WEBWALLET_SERVICE", "WEBWALLET_SERVICE_HOSTS"] {
+            assert!(layers(&Flags::default(), vars(&[(misspelt, "1")])).is_err(), "{misspelt}");
+        }
+    }
+
+    /// Whoever forgets half of a pair is told which half.
+    #[test]
+    fn a_certificate_and_its_key_need_one_another() {
+        for (set, missing) in [
+            ("WEBWALLET_TLS_CERT_FILE", "tls_key_file"),
+            ("WEBWALLET_TLS_KEY_FILE", "tls_cert_file"),
+        ] {
+            let figment = layers(&Flags::default(), vars(&[(set, "x.pem")])).expect("layers");
+            let refused = extract(&figment).expect_err(set).to_string();
+            assert!(refused.ends_with(&format!("set {missing} too")), "{refused}");
+        }
     }
 
     /// A domain outside the grammar would refuse every IOU.

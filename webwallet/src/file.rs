@@ -52,6 +52,16 @@ pub fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// The same where nothing else is in the way: what somebody has signed may be nowhere else.
+pub fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
+        let is_same = read(file)? == bytes;
+        ensure!(is_same, "{} holds something else; name another file", file.display());
+        return Ok(());
+    }
+    write(file, bytes)
+}
+
 /// Writes a new file into a folder that only its owner may enter: whole or not at all,
 /// never over another, and for nobody else to read.
 pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -107,6 +117,20 @@ mod tests {
         write(Path::new("/dev/null"), b"three").expect("written");
         assert!(!fs::metadata("/dev/null").expect("there").is_file());
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2, "nothing is left over");
+    }
+
+    /// An IOU on which others have signed is nowhere else.
+    #[test]
+    fn what_a_file_holds_is_not_replaced_by_something_else() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let file = folder.path().join("iou");
+        write_new(&file, b"one").expect("written");
+        write_new(&file, b"one").expect("the same");
+        assert!(write_new(&file, b"two").is_err());
+        assert_eq!(fs::read(&file).expect("there"), b"one");
+        fs::write(&file, b"").expect("emptied");
+        write_new(&file, b"two").expect("written");
+        write_new(Path::new("/dev/null"), b"three").expect("written");
     }
 
     /// A file without end would take all memory.

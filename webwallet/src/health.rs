@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
 use webwallet_proto::link::Link;
 use webwallet_proto::tls::Tls;
@@ -73,8 +74,16 @@ fn address(config: &Config) -> String {
 }
 
 fn rest(url: &str, tls: &Tls) -> anyhow::Result<()> {
-    match Server::within(url, PATIENCE, tls.ca())?.get("/readyz")? {
-        Answer::Done { .. } => Ok(()),
+    #[derive(Deserialize)]
+    struct Ready {
+        status: String,
+    }
+    match Server::within(url, PATIENCE, tls.ca())?.get_directly("/readyz")? {
+        Answer::Done { body, .. } => {
+            let ready = serde_json::from_str(&body).is_ok_and(|Ready { status }| status == "ready");
+            ensure!(ready, "what answers there is no WebWallet server");
+            Ok(())
+        }
         Answer::Problem(problem) => anyhow::bail!("{}", problem.sentence()),
     }
 }

@@ -12,6 +12,7 @@ use webwallet_ledger::draft::{Draft, add_signature};
 use webwallet_ledger::lock::{Lock, Solver, puzzle_of};
 use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
+use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, Url, data};
 use crate::key::{Holder, Home, Keys, Labels};
@@ -125,9 +126,10 @@ impl Use {
             target,
             symbol: lock.account.unit,
             amount: "0".to_owned(),
-            random: pay::random()?,
+            // Whoever comes too early, or hears no answer, signs the same again, which clears once.
+            random: output.to_string(),
             // Later than that nobody needs it.
-            expiry: if back { now.max(end).plus_days(EXPIRY_DAYS) } else { end },
+            expiry: if back { expiry_of_refund(end, now) } else { end },
             active: None,
             credit: None,
             locker: None,
@@ -137,11 +139,19 @@ impl Use {
         let script = script.map(|script| Multisig::named(&script, &keys)).transpose()?.flatten();
         let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
         if let Some(file) = &self.offline {
-            file::write(file, &signed)?;
+            file::write_new(file, &signed)?;
             return Ok(Outcome::Done);
         }
         pay::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
     }
+}
+
+/// A year or more after the end of the lock, in whole years, so that it stays the same; and a
+/// month from now at least.
+fn expiry_of_refund(end: Time, now: Time) -> Time {
+    const DAY_MS: i64 = 86_400_000;
+    let days = (now.unix_ms() - end.unix_ms()).max(0) / DAY_MS;
+    end.plus_days(EXPIRY_DAYS * (1 + (days + 30) / EXPIRY_DAYS))
 }
 
 /// Signs for the one who pays or uses a lock, and for those who must agree.
@@ -209,4 +219,20 @@ pub fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
         draft.solver.as_ref().map(|solver| solver.output.to_string()).unwrap_or_default(),
         draft.domain
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refund that differs each time it is tried leaves one more IOU behind each time.
+    #[test]
+    fn a_refund_expires_at_the_same_time_for_long_and_never_soon() {
+        let end = Time::from_unix_ms(1_800_000_000_000);
+        let after = |days| expiry_of_refund(end, end.plus_days(days));
+        for (days, years) in [(-900, 1), (0, 1), (300, 1), (336, 2), (400, 2), (800, 3)] {
+            assert_eq!(after(days), end.plus_days(years * EXPIRY_DAYS), "{days}");
+            assert!(after(days) > end.plus_days(days + 29), "{days}");
+        }
+    }
 }

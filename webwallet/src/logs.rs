@@ -8,8 +8,9 @@
 
 use std::io::IsTerminal as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Libraries that tell of their daily work; a filter may name them to hear it.
 const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
@@ -17,8 +18,9 @@ const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
 /// Starts logging with a filter such as `info` or `warn,webwallet=debug`.
 ///
 /// # Errors
-/// When the filter cannot be read.
+/// When the filter cannot be read, or would log nothing because a level is misspelt.
 pub fn start(filter: &str) -> anyhow::Result<()> {
+    check(filter)?;
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .with_context(|| format!("`{filter}` is not a log filter"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -36,4 +38,35 @@ pub fn start(filter: &str) -> anyhow::Result<()> {
         builder.json().flatten_event(true).with_current_span(false).try_init()
     };
     Ok(())
+}
+
+/// To the library a word alone that is no level is a module, and then nothing of the others is
+/// logged.
+fn check(filter: &str) -> anyhow::Result<()> {
+    for part in filter.split(',') {
+        let is_level = !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+        ensure!(
+            is_level || part.contains(['=', '[']),
+            "`{part}` is no level to log at: off, error, warn, info, debug, trace, or MODULE=LEVEL"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operator whose log says nothing learns of no trouble.
+    #[test]
+    fn a_misspelt_level_is_no_module() {
+        for filter in ["info", "OFF", "warn,webwallet=debug", "webwallet=debug", "3", "[span]=info"]
+        {
+            check(filter).expect(filter);
+        }
+        for filter in ["inof", "", "warn, webwallet", "webwallet", "info,debgu", "verbose"] {
+            let refused = check(filter).expect_err(filter).to_string();
+            assert!(refused.contains("error, warn, info, debug, trace"), "{refused}");
+        }
+    }
 }

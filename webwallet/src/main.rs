@@ -13,6 +13,7 @@ mod clock;
 mod command;
 mod config;
 mod conflict;
+mod counts;
 mod data;
 mod demo;
 mod descriptors;

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use faster_hex::hex_string;
 use rand::TryRng as _;
@@ -20,6 +20,7 @@ use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::time::Time;
 use webwallet_ledger::{Amount, Record};
 
 use crate::client::{Answer, Server, Url, data};
@@ -101,7 +102,7 @@ impl Lock {
         });
         let script = self.agreed_by.as_deref().map(|name| match keys.holder(name)? {
             Holder::Multisig(multisig) => Ok(multisig.puzzle.hash),
-            Holder::Key(_) => anyhow::bail!("{name} is a key, and no multisig"),
+            Holder::Key(_) => bail!("{name} is a key, and no multisig"),
         });
         Ok(Some(Locker {
             active: self.not_before.as_deref().map(clock::parse).transpose()?,
@@ -151,6 +152,13 @@ impl Payment {
         let labels = keys.labels();
         let server = self.url.server()?;
         let draft = self.draft(&keys, &server, unit)?;
+        // Where there is no server, there may be no clock that is right.
+        if !self.offline
+            && let Some(rejection) = over(&draft, clock::now()?)
+        {
+            Problem::from_rejection(&rejection)?.print(json, &labels)?;
+            return Ok(Outcome::Refused);
+        }
         let holder = keys.holder(&self.from)?;
         let signed = match &holder {
             Holder::Key(key) => draft.sign(&key.secret()?),
@@ -223,7 +231,7 @@ impl Payment {
             Some(file) => {
                 let mut text = signed.to_vec();
                 text.push(b'\n');
-                file::write(file, &text)?;
+                file::write_new(file, &text)?;
             }
             None => output::line(signed)?,
         }
@@ -252,9 +260,21 @@ impl Post {
     }
 }
 
+/// Why nobody could ever have what is drafted: a time of it is over.
+fn over(draft: &Draft, now: Time) -> Option<Rejection> {
+    if now > draft.expiry {
+        let rejection = Rejection::new(Code::Expired, "/data/expiry", "nothing was signed");
+        return Some(rejection.measured(draft.expiry, now));
+    }
+    let end = draft.locker.as_ref()?.expiry;
+    let detail = "the lock would be over before it is made; nothing was signed";
+    let rejection = Rejection::new(Code::LockClosed, "/data/locker/timers/expiry", detail);
+    (now >= end).then(|| rejection.measured(end, now))
+}
+
 /// That no IOU like this one waits in the outbox: paying anew would pay twice if
 /// that one has cleared, or still will.
-fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<()> {
+pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<()> {
     let entries = match fs::read_dir(keys.outbox()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -275,10 +295,20 @@ fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<(
         else {
             continue;
         };
-        ensure!(
-            !is_like(&open, draft),
-            "the same payment was signed before, and nobody knows what became of it; to pay it once more: --once-more; to ask (it is never paid twice): {}",
-            posting(&[file], keys, server)
+        if !is_like(&open, draft)? {
+            continue;
+        }
+        let posting = posting(&[file], keys, server);
+        // No server has cleared that one yet, whatever it has answered.
+        if let Some(active) = draft.active
+            && active > clock::now()?
+        {
+            bail!(
+                "the same payment was signed before, and waits: it clears from {active} on; to pay it once more: --once-more; to post it then (it is never paid twice): {posting}"
+            );
+        }
+        bail!(
+            "the same payment was signed before, and nobody knows what became of it; to pay it once more: --once-more; to ask (it is never paid twice): {posting}"
         );
     }
     Ok(())
@@ -299,19 +329,21 @@ fn kept(file: &Path) -> anyhow::Result<Option<Value>> {
 }
 
 /// Whether an IOU pays the same. One that has expired may have cleared before.
-fn is_like(iou: &Value, draft: &Draft) -> bool {
-    let Draft { domain, source, target, symbol, amount, .. } = draft;
+fn is_like(iou: &Value, draft: &Draft) -> anyhow::Result<bool> {
+    let draft: Value = serde_json::from_slice(&draft.unsigned())?;
+    let (kept, new) = (&iou["data"], &draft["data"]);
+    let equal = |key: &str| kept[key] == new[key];
     // `7` and `7.0` are the same money.
-    let same = |text: &str| Amount::parse(text).is_ok_and(|it| Amount::parse(amount) == Ok(it));
-    [
-        ("domain", domain.as_str()),
-        ("source", source.as_str()),
-        ("target", target.as_str()),
-        ("symbol", symbol.as_str()),
-    ]
-    .into_iter()
-    .all(|(key, text)| iou["data"][key] == text)
-        && iou["data"]["amount"].as_str().is_some_and(same)
+    let amount = |data: &Value, key: &str| data[key].as_str().map(Amount::parse_signed);
+    // Each offer of a swap has a hash and times of its own.
+    Ok(["domain", "source", "target", "symbol", "active", "solver"].into_iter().all(equal)
+        && ["amount", "credit"].into_iter().all(|key| amount(kept, key) == amount(new, key))
+        && (equal("locker") || locks_for_a_swap(kept) && locks_for_a_swap(new)))
+}
+
+/// Whether an IOU of this data locks for a swap: then its random is the hash of the lock.
+fn locks_for_a_swap(data: &Value) -> bool {
+    data["locker"]["puzzle"].is_string() && data["locker"]["puzzle"] == data["random"]
 }
 
 fn is_in(file: &Path, folder: &Path) -> bool {
@@ -421,11 +453,9 @@ pub fn send(
                 return Ok(Outcome::Refused);
             }
             if problem.may_change()
-                && let Some(expiry) = expiry(request)
+                && let Some(warning) = stays_good(request)
             {
-                output::complain(format_args!(
-                    "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it; --expiry TIME ends that sooner"
-                ));
+                output::complain(warning);
             }
             Outcome::Refused
         }
@@ -444,20 +474,34 @@ pub fn send(
         }
     };
     for file in kept {
-        match fs::remove_file(file) {
-            // Somebody else has posted it as well, and had the same answer.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed.with_context(|| format!("cannot remove {}", file.display()))?,
-        }
+        forget(file)?;
     }
     Ok(outcome)
 }
 
-/// When the last IOU of a request expires: each of them may clear without the others.
-fn expiry(request: &[u8]) -> Option<String> {
+/// Removes an IOU from the outbox, of which it is certain what became.
+pub fn forget(file: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(file) {
+        // Somebody else has posted it as well, and had the same answer.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove {}", file.display())),
+    }
+}
+
+/// Until when what was refused stays good, and what ends that sooner: each IOU of a request
+/// may clear without the others.
+fn stays_good(request: &[u8]) -> Option<String> {
     let request: Value = serde_json::from_slice(request).ok()?;
     let ious = request["data"]["inputs"].as_array()?;
-    ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max().map(str::to_owned)
+    let expiry = ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max()?;
+    // That of a swap's IOUs follows from its terms.
+    let sooner = match ious.iter().any(|iou| locks_for_a_swap(&iou["data"])) {
+        true => "",
+        false => "; --expiry TIME ends that sooner",
+    };
+    Some(format!(
+        "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it{sooner}"
+    ))
 }
 
 /// That a record is of this request: its name is that of its data, its IOUs are
@@ -536,4 +580,70 @@ pub fn sentence(draft: &Draft, labels: &Labels) -> String {
         agreed.unwrap_or_default(),
         name(&draft.source)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use webwallet_ledger::Pointer;
+    use webwallet_ledger::hash::Hash;
+    use webwallet_ledger::lock::Solver;
+    use webwallet_ledger::signature::public_of;
+
+    use super::*;
+
+    fn draft() -> Draft {
+        let [source, target] = [[1; 32], [2; 32]].map(|key| Address::of_public(&public_of(&key)));
+        Draft {
+            domain: "localhost".to_owned(),
+            source,
+            target,
+            symbol: source,
+            amount: "0".to_owned(),
+            random: "one of many".to_owned(),
+            expiry: Time::from_unix_ms(1_000_000),
+            active: None,
+            credit: None,
+            locker: None,
+            solver: None,
+        }
+    }
+
+    fn swapping(hash: Hash, until: i64) -> Draft {
+        let until = Time::from_unix_ms(until);
+        let locker = Locker { active: None, expiry: until, puzzle: Some(hash), script: None };
+        Draft { random: hash.to_string(), expiry: until, locker: Some(locker), ..draft() }
+    }
+
+    /// What is taken for another payment is paid twice; what is taken for the same one
+    /// stands in the way of money that its owner never had.
+    #[test]
+    fn an_iou_is_like_another_that_does_the_same() {
+        let hash = Hash::sha3(b"");
+        let solver = Solver { output: Pointer { record: hash, index: 1 }, hashee: None };
+        let plain_lock = Draft { random: "another".to_owned(), ..swapping(hash, 7_000) };
+        let granted = |credit: &str| Draft { credit: Some(credit.to_owned()), ..draft() };
+        let same = [
+            (draft(), Draft { amount: "0.0".to_owned(), random: "another".to_owned(), ..draft() }),
+            (draft(), Draft { expiry: Time::from_unix_ms(7), ..draft() }),
+            (granted("-5"), granted("-5.0")),
+            // Offered once more, a swap has another hash, and ends later.
+            (swapping(hash, 7_000), swapping(Hash::sha3(b"another"), 8_000)),
+            (plain_lock.clone(), Draft { random: "a third".to_owned(), ..plain_lock.clone() }),
+        ];
+        let other = [
+            (Draft { solver: Some(solver), ..draft() }, granted("-5")),
+            (draft(), granted("-5")),
+            (granted("5"), granted("-5")),
+            (draft(), Draft { active: Some(Time::from_unix_ms(7)), ..draft() }),
+            (draft(), swapping(hash, 7_000)),
+            (plain_lock, Draft { random: "a third".to_owned(), ..swapping(hash, 8_000) }),
+        ];
+        let cases = same.map(|(kept, new)| (kept, new, true));
+        for (kept, new, expected) in
+            cases.into_iter().chain(other.map(|(kept, new)| (kept, new, false)))
+        {
+            let iou = serde_json::from_slice(&kept.unsigned()).expect("JSON");
+            assert_eq!(is_like(&iou, &new).expect("a draft"), expected, "{kept:?} {new:?}");
+        }
+    }
 }

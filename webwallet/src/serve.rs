@@ -6,18 +6,19 @@
 //! themselves cannot tell in which deployment they run.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use axum::Router;
 use futures::future::BoxFuture;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -37,16 +38,15 @@ use crate::config::{self, Config, Flags, Role, Sealing};
 use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
-use crate::{descriptors, engine, logs, output, refill};
+use crate::{counts, descriptors, engine, logs, output, refill};
 
 /// How long a service may take to answer a gateway.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a role apart looks whether its store works, for its gRPC health.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often metrics are tidied; histograms grow in between.
-const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Runs `webwallet serve` until a signal ends it.
+/// Runs `webwallet serve` until a signal ends it: SIGTERM, SIGINT, or SIGHUP. Nothing is read
+/// anew while it runs; a new certificate is used from the next start on.
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut config = config::load(flags)?;
     logs::start(&config.log)?;
@@ -54,14 +54,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // Before the start, so that no signal finds the default answer to it.
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut stopped = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let mut signals = Signals::new()?;
         // A task of its own: what is opened may be long, and wait for a disk.
         let starting = tokio::spawn(async move { Server::start(&config).await });
         let server = tokio::select! {
@@ -69,23 +62,72 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
                 Ok(server) => server,
                 Err(why) => return refused(why),
             },
-            () = stopped() => {
+            () = signals.first() => {
                 tracing::info!("stopped before it was ready");
                 return Ok(Outcome::Done);
             }
         };
         output::line(server.first_line()?)?;
-        stopped().await;
+        signals.first().await;
         tracing::info!("stopping");
         tokio::select! {
             () = server.stop() => {}
-            () = stopped() => tracing::warn!("stopped at once, by a second signal"),
+            () = signals.second() => tracing::warn!("stopped at once, by a second signal"),
         }
         Ok(Outcome::Done)
     });
     // Nobody waits for what is still being opened or read.
     runtime.shutdown_background();
     outcome
+}
+
+/// What ends a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// None where it is ignored.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())?, hangup })
+    }
+
+    async fn first(&mut self) {
+        let Signals { terminate, interrupt, hangup } = self;
+        let hangup = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup => {}
+        }
+    }
+
+    /// One that means it: a terminal that is closed hangs up twice.
+    async fn second(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Whether whoever started this has it ignore SIGHUP, as `nohup` does; to listen to it would
+/// undo that.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is number 1, the lowest bit (proc_pid_status(5)).
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Exit 1 for what this program will not do, 2 for what it could not.
@@ -147,7 +189,7 @@ impl Server {
         // Refused before an engine or the directory is bound to a domain.
         engine::named_key(config)?;
         // Before the services: they look up what they count when they start.
-        let access = Access { metrics: metrics()?, token: admin_token.map(Token::reveal) };
+        let access = Access { metrics: counts::record()?, token: admin_token.map(Token::reveal) };
         let admin = match admin {
             Some(listener) if !config.role.is_gateway() => {
                 let router = gateway::metrics_router(&config.limits, access.clone());
@@ -475,23 +517,4 @@ fn graphstore_works(link: Link) -> BoxFuture<'static, bool> {
 
 async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({what})"))
-}
-
-/// Where the services of this process count, with somebody who tidies up.
-fn metrics() -> anyhow::Result<PrometheusHandle> {
-    let seconds = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-    let counts = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0];
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
-        .and_then(|builder| builder.set_buckets(&counts))
-        .and_then(PrometheusBuilder::install_recorder)
-        .context("cannot count")?;
-    let tidied = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(UPKEEP).await;
-            tidied.run_upkeep();
-        }
-    });
-    Ok(handle)
 }

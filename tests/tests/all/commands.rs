@@ -230,6 +230,68 @@ fn what_may_clear_later_stays_in_the_outbox() {
     assert!(text(&refused.stderr).contains(&format!("webwallet post {file}")));
     assert_eq!(run(&["post", file], b"", &variables).status.code(), Some(1));
     assert_eq!(outbox(), kept);
+    // Paid once more both would clear; and nobody is in doubt about this one.
+    let again = run(&command, b"", &variables);
+    assert_eq!((again.status.code(), outbox()), (Some(2), kept), "{again:?}");
+    let told = text(&again.stderr);
+    assert!(told.contains("it clears from 2099-01-01") && !told.contains("nobody knows"), "{told}");
+}
+
+/// Whoever takes for paid what can never clear learns of it when it is too late; and an IOU
+/// that others have signed is in no other place than its file.
+#[test]
+fn what_is_over_is_not_signed_and_what_is_signed_is_not_replaced() {
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let bob = party("bob").address.to_string();
+    let issue = |more: &[&str]| {
+        let pay = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1"];
+        run(&[&pay[..], &["--domain", "example.net", "--json"], more].concat(), b"", &variables)
+    };
+    for (flag, code) in [("--expiry", "expired"), ("--until", "lock_closed")] {
+        let refused = issue(&[flag, "2020-01-01T00:00:00Z"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert_eq!(json(text(&refused.stdout))["code"], code);
+        assert!(!home.path().join("outbox").exists(), "{flag}");
+    }
+    let file = home.path().join("iou.json");
+    let offline = ["--offline", "-o", file.to_str().expect("UTF-8")];
+    assert_eq!(issue(&offline).status.code(), Some(0));
+    let signed = std::fs::read(&file).expect("an IOU");
+    let refused = issue(&offline);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("something else"), "{refused:?}");
+    assert_eq!(std::fs::read(&file).expect("an IOU"), signed);
+}
+
+/// A proxy would ask its own machine in place of this one; and whoever runs it would have the
+/// operator's token.
+#[test]
+fn no_proxy_is_between_a_command_and_its_own_server() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let (url, admin) = (server.url(), server.line["admin"].as_str().expect("an address"));
+    let admin = format!("http://{admin}");
+    // Nobody answers there.
+    let proxy = "http://127.0.0.1:1";
+    let proxies = [("ALL_PROXY", proxy), ("HTTP_PROXY", proxy), ("NO_PROXY", "")];
+    let code = |arguments: &[&str]| run(arguments, b"", &proxies).status.code();
+    assert_eq!(code(&["health", "--url", &url]), Some(0));
+    assert_eq!(code(&["seal", "--admin", &admin]), Some(0));
+    assert_eq!(code(&["checkpoint", "--url", &url]), Some(0));
+    assert_eq!(code(&["demo"]), Some(0));
+    let audited = Command::new(binary().with_file_name("webwallet-audit"))
+        .args([url.as_str(), "--key", server.line["key"].as_str().expect("a key")])
+        .envs(proxies)
+        .output()
+        .expect("it runs");
+    assert!(audited.status.success(), "{audited:?}");
+    // An address that is not known to be of this machine, and leads to it.
+    let [elsewhere, its_admin] = [&url, &admin].map(|url| url.replace("127.0.0.1", "0.0.0.0"));
+    assert_eq!(code(&["checkpoint", "--url", &elsewhere]), Some(2), "the proxy is asked");
+    assert_eq!(code(&["health", "--url", &elsewhere]), Some(0));
+    assert_eq!(code(&["seal", "--admin", &its_admin]), Some(0));
 }
 
 /// Nobody knows what became of a payment: whoever pays anew may pay twice.
@@ -526,6 +588,29 @@ fn health_tells_of_a_test_clock() {
             let health = get(&agent(), &server.url(), path);
             assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected), "{path}");
         }
+    }
+}
+
+/// Whoever watches a server reads what its numbers mean beside them.
+#[test]
+fn every_number_at_metrics_is_explained() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let (alice, bob) = (party("alice"), party("bob"));
+    let iou = draft(&alice, &bob, &alice, "1", "a payment").sign(&alice.secret);
+    let paid = post(&agent(), &server.url(), &body_of([iou.as_slice()])).expect("an answer");
+    assert_eq!(paid.status, 201);
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("an address"));
+    done(&["seal", "--admin", &admin]);
+    let shown = get(&agent(), &admin, "/metrics").body;
+    let shown = text(&shown);
+    let names = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let names: Vec<&str> = names.collect();
+    for part in ["gateway", "graphstore", "hashtable", "blockstack"] {
+        assert!(names.iter().any(|name| name.contains(part)), "{part}: {names:?}");
+    }
+    for name in names {
+        assert!(shown.contains(&format!("# HELP {name} ")), "{name}");
     }
 }
 

@@ -210,6 +210,40 @@ fn what_is_printed_to_ask_again_is_run_as_it_stands() {
     assert_eq!((code, outbox()), (Some(0), vec![]), "{told}");
 }
 
+/// A supervisor that takes any web server for ours leaves a dead one as it is; a script that
+/// is given a page in place of JSON fails far from here.
+#[test]
+fn a_web_server_that_is_none_of_ours_is_not_believed() {
+    let alice = Alice::new();
+    let page = stranger(|_, _| (200, "text/html", "<!doctype html>\u{1b}[2Khello".to_owned()));
+    let other = stranger(|_, _| (200, "application/json", r#"{"status":"ok"}"#.to_owned()));
+    for url in [&page, &other] {
+        let health = alice.run(&["health", "--url", url]);
+        assert_eq!(health.status.code(), Some(1), "{health:?}");
+    }
+    let commands: [&[&str]; 3] = [&["balance", "alice"], &["transaction", "1"], &["block"]];
+    for command in commands {
+        let told = alice.run(&[command, &["--json", "--url", page.as_str()]].concat());
+        assert_eq!((told.status.code(), &told.stdout[..]), (Some(2), &b""[..]), "{told:?}");
+        let told = said(&told.stderr);
+        assert!(told.contains(&page) && told.contains("no JSON"), "{told}");
+        assert!(told.contains("<!doctype html>") && !told.contains('\u{1b}'), "{told}");
+    }
+}
+
+/// Whoever leaves out the scheme is told so, and their password is not shown.
+#[test]
+fn an_address_without_a_scheme_is_named() {
+    let alice = Alice::new();
+    for command in [["balance", "alice", "--url"], ["seal", "--stack", "--admin"]] {
+        let told = alice.run(&[&command[..], &["alice:secret@127.0.0.1:8081"]].concat());
+        assert_eq!(told.status.code(), Some(2), "{told:?}");
+        let told = said(&told.stderr);
+        assert!(told.contains("begin with http:// or https://"), "{told}");
+        assert!(told.contains("127.0.0.1:8081") && !told.contains("secret"), "{told}");
+    }
+}
+
 /// Two windows post the same: both are told that it cleared, and neither that it failed.
 #[test]
 fn what_is_posted_twice_at_once_is_cleared_for_both() {

@@ -211,8 +211,14 @@ fn a_step_that_is_taken_again_moves_nothing() {
     swap.alice_offers();
     let accepted = swap.does("bob", "accept");
     assert_eq!(swap.does("bob", "accept")["hash"], accepted["hash"]);
-    swap.does("alice", "claim");
+    let record = swap.does("alice", "claim");
+    // Had its answer been lost, the IOU would have been kept, for good.
+    let iou = &record["meta"]["inputs"][0];
+    let name = format!("{}.json", iou["hash"]["value"].as_str().expect("a hash"));
+    let kept = swap.folder.path().join("alice/outbox").join(name);
+    std::fs::write(&kept, iou.to_string()).expect("written");
     assert_eq!(swap.does("alice", "claim")["state"], "taken");
+    assert!(!kept.exists());
     // The preimage is known by now: what bob would lock again would be alice's.
     assert_eq!(swap.does("bob", "accept")["hash"], accepted["hash"]);
     swap.does("bob", "claim");
@@ -315,7 +321,13 @@ fn a_preimage_is_not_shown_too_late() {
     let leg = |server: &Server, domain: &str, from: &str, to: &str, amount: &str, until: &str| {
         let lock = ["issue", "--from", from, "--to", &swap.address(to), "--amount", amount];
         let until_ = ["--until", until, "--hash-lock", &hash, "--expiry", until];
-        let record = swap.done(from, server, &[&lock[..], &until_].concat());
+        let file = swap.folder.path().join(domain).with_extension("iou");
+        let file = file.to_str().expect("UTF-8");
+        // By the machine's clock it is over, and would not be signed for a server at hand.
+        let offline = ["--offline", "--domain", domain, "-o", file];
+        let signed = swap.command(from, server, &[&lock[..], &until_, &offline].concat()).output();
+        assert!(signed.expect("it runs").status.success());
+        let record = swap.done(from, server, &["post", file]);
         let (url, [source, target]) =
             (server.process.url(), [from, to].map(|who| swap.address(who)));
         let leg = json!({
@@ -424,14 +436,17 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
     let offer = |more: &[&str]| {
         let offer = swap.offer(LONG, SHORT);
         let arguments: Vec<&str> = offer.iter().map(String::as_str).chain(more.to_vec()).collect();
-        swap.command("alice", &swap.ours, &arguments).output().expect("it runs").status.code()
+        let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
     };
-    // She has nothing of that unit.
-    assert_eq!(offer(&["--unit", &bob]), Some(1));
+    // She has nothing of that unit. When her lock ends, the terms say, and no flag.
+    let (code, told) = offer(&["--unit", &bob]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("stays good until") && !told.contains("--expiry"), "{told}");
     assert!(!Path::new(&swap.terms()).exists());
     // The other party would read her password in them.
     let secret = swap.ours.process.url().replace("http://", "http://alice:secret@");
-    assert_eq!(offer(&["--url", &secret]), Some(2));
+    assert_eq!(offer(&["--url", &secret]).0, Some(2));
     assert!(!Path::new(&swap.terms()).exists());
     // Nobody knows what became of it: the server takes it, and does not answer.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -452,8 +467,59 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
             }
         }
     });
-    assert_eq!(offer(&["--url", &silent]), Some(2));
+    assert_eq!(offer(&["--url", &silent]).0, Some(2));
     assert!(Path::new(&swap.terms()).exists());
+    // Offered anew, it would be locked twice; and the terms of the first would be lost.
+    for (more, hint) in [(&[][..], "--once-more"), (&["--once-more"], "webwallet swap show ")] {
+        let (code, told) = offer(more);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(hint), "{told}");
+    }
     std::fs::remove_file(swap.terms()).expect("removed");
-    assert_eq!(offer(&[]), Some(0));
+    assert_eq!(offer(&["--once-more"]).0, Some(0));
+}
+
+/// A preimage of no offer cannot be told from one that is money.
+#[test]
+fn an_offer_that_was_not_sent_leaves_nothing() {
+    let swap = Swap::new();
+    let alice = swap.folder.path().join("alice");
+    let offer = || {
+        let offer = swap.offer(LONG, SHORT);
+        let arguments = offer.iter().map(String::as_str).chain(["--once-more"]);
+        let arguments: Vec<&str> = arguments.collect();
+        let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
+        let preimages = std::fs::read_dir(alice.join("swaps")).map_or(0, |files| files.count());
+        (output.status.code(), preimages)
+    };
+    // What cannot be kept is not sent.
+    std::fs::write(alice.join("outbox"), "").expect("written");
+    assert_eq!(offer(), (Some(2), 0));
+    assert!(!Path::new(&swap.terms()).exists());
+    std::fs::remove_file(alice.join("outbox")).expect("removed");
+    std::fs::write(swap.terms(), "of another").expect("written");
+    assert_eq!(offer(), (Some(2), 0));
+    std::fs::remove_file(swap.terms()).expect("removed");
+    assert_eq!(offer(), (Some(0), 1));
+}
+
+/// Tried too early, or again since no answer came, a refund is the same IOU, which clears once.
+#[test]
+fn a_refund_that_is_tried_again_is_the_same() {
+    let swap = Swap::new();
+    let bob = swap.address("bob");
+    let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--until", LONG];
+    let record = swap.done("alice", &swap.ours, &[&lock[..], &["--expiry", LONG]].concat());
+    let lock = format!("{}::1", record["hash"]["value"].as_str().expect("a hash"));
+    let refund = ["refund", lock.as_str(), "--with", "alice"];
+    let outbox = swap.folder.path().join("alice/outbox");
+    let kept = || std::fs::read_dir(&outbox).expect("the outbox").count();
+    for _ in 0..3 {
+        assert_eq!(swap.refused("alice", &swap.ours, &refund), pair("lock_closed", "later"));
+        assert_eq!(kept(), 1);
+    }
+    swap.set_time(LONG);
+    let refunded = swap.done("alice", &swap.ours, &refund);
+    assert_eq!(kept(), 0);
+    assert_eq!(swap.done("alice", &swap.ours, &refund)["hash"], refunded["hash"]);
 }

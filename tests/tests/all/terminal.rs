@@ -48,6 +48,34 @@ fn a_server_whose_log_cannot_be_written_goes_on() {
     }
 }
 
+/// Whoever closes the terminal of a server, or has a new certificate taken up, cuts off nobody's
+/// payment; and what was started to outlive its terminal does.
+#[test]
+fn a_server_that_is_hung_up_ends_in_order() {
+    let data = tempfile::tempdir().expect("a folder");
+    let hang_up = |server: &Process| {
+        let sent = Command::new("kill").args(["-HUP", &server.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    };
+    let server = Process::all(data.path(), &[]);
+    hang_up(&server);
+    // One that a signal has ended has no status.
+    assert_eq!(server.terminate(), Some(0));
+    let mut command = Command::new("nohup");
+    command.arg(binary()).stderr(Stdio::null());
+    let arguments = ["--admin", "127.0.0.1:0", "--data", text(data.path())];
+    let server = Process::start_by(command, &arguments);
+    hang_up(&server);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()));
+    let status = status.expect("a process");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.expect("a mask").trim(), 16).expect("a mask");
+    assert_eq!(ignored & 1, 1, "SIGHUP is ignored still");
+    let body = issue(&party("alice"), &party("bob"), "1", "after it");
+    assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    assert_eq!(server.terminate(), Some(0));
+}
+
 /// A script goes by the exit status, whether our complaints can be read or not.
 #[test]
 fn commands_end_as_they_would_where_nobody_reads() {

@@ -10,10 +10,10 @@
 mod terms;
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::{Args, Subcommand};
 use faster_hex::hex_string;
 use rand::TryRng as _;
@@ -26,7 +26,7 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
-use crate::client::{Ca, Url};
+use crate::client::{Ca, Server, Url};
 use crate::key::{Holder, Home, Keys, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
@@ -87,6 +87,9 @@ pub struct Offer {
     /// Write the terms to this file, for the other
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Offer although nobody knows what became of the same offer before: that may stand as well
+    #[arg(long)]
+    once_more: bool,
     #[command(flatten)]
     home: Home,
     /// The server that clears what you give
@@ -149,28 +152,46 @@ impl Offer {
         if let Err(rejection) = pay::checked(&draft, &signed) {
             return party.refused(&rejection);
         }
+        if !self.once_more {
+            pay::nothing_open(&party.keys, &draft, &self.url.server()?)?;
+        }
         // Before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
-        let kept = serde_json::to_vec(&Preimage { preimage })?;
-        file::keep(&party.keys.swap(&party.terms.hash), &kept)?;
+        let mut terms = self.create(&party.keys)?;
         let mut written = serde_json::to_vec_pretty(&party.terms)?;
         written.push(b'\n');
-        let mut file = fs::File::create_new(&self.output)
-            .with_context(|| format!("cannot write {}", self.output.display()))?;
-        let offered = file
+        let kept = party.keys.swap(&party.terms.hash);
+        let preimage = serde_json::to_vec(&Preimage { preimage })?;
+        let offered = terms
             .write_all(&written)
             .with_context(|| format!("cannot write {}", self.output.display()))
+            .and_then(|()| file::keep(&kept, &preimage))
             .and_then(|()| party.offer(&draft, &signed));
         // The other needs the terms as long as the lock may stand, now or later; else
         // they are of no offer.
         let is_open = party.keys.outgoing(&draft.hash()).exists();
-        if !matches!(offered, Ok(Outcome::Done))
-            && !is_open
-            && let Err(error) = fs::remove_file(&self.output)
-        {
-            output::complain(format_args!("cannot remove {}: {error}", self.output.display()));
+        if !matches!(offered, Ok(Outcome::Done)) && !is_open {
+            remove(&self.output);
+            // What was refused has been seen, and may clear one day; this was not even sent.
+            if offered.is_err() {
+                remove(&kept);
+            }
         }
         offered
+    }
+
+    /// The file of the terms: a new one, since the terms of another offer are needed.
+    fn create(&self, keys: &Keys) -> anyhow::Result<fs::File> {
+        fs::File::create_new(&self.output).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => anyhow!(
+                "{} is there already, and an offer may stand by it; to see: webwallet swap show {}{}{}",
+                self.output.display(),
+                output::path(&self.output),
+                keys.flag(),
+                self.url.ca().flag()
+            ),
+            _ => anyhow!("cannot write {}: {error}", self.output.display()),
+        })
     }
 
     fn terms(&self, keys: &Keys, holder: &Holder, hash: Hash) -> anyhow::Result<Terms> {
@@ -220,6 +241,16 @@ impl Offer {
         let terms = Terms { hash, first, second };
         terms.check()?;
         Ok(terms)
+    }
+}
+
+/// Removes what nobody needs, if it is there.
+fn remove(file: &Path) {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            output::complain(format_args!("cannot remove {}: {error}", file.display()));
+        }
+        _ => {}
     }
 }
 
@@ -293,8 +324,9 @@ impl Party {
         let pointer = match leg.find(&server, *hash)? {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
-            Found::Taken(_) => {
+            Found::Taken(hashee) => {
                 Status::new(leg, "taken").print(self.json, &self.keys.labels())?;
+                self.forget(leg, &server, hashee)?;
                 return Ok(Outcome::Done);
             }
         };
@@ -317,6 +349,13 @@ impl Party {
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
         pay::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+    }
+
+    /// Removes from the outbox what has taken a lock, where its answer was lost.
+    fn forget(&self, leg: &Leg, server: &Server, hashee: String) -> anyhow::Result<()> {
+        let hash = self.terms.hash;
+        let Some(pointer) = leg.made(server, hash)? else { return Ok(()) };
+        pay::forget(&self.keys.outgoing(&leg.taking(hash, pointer, hashee).hash()))
     }
 
     fn claiming(&self, draft: &Draft, leg: &Leg) -> anyhow::Result<String> {

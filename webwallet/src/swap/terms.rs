@@ -269,7 +269,7 @@ impl Leg {
     }
 
     /// The lock that [`Leg::locking`] has made, be it used or not.
-    fn made(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
+    pub fn made(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
         #[derive(Deserialize)]
         struct Cleared {
             #[serde(deserialize_with = "text::deserialize")]
