@@ -17,7 +17,7 @@ use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Change, Code, Hash, Rejection};
 
 /// The media type of every refusal.
-pub const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! others {
     ($($variant:ident $name:literal $original:literal $status:literal $retry:literal $after:expr;

@@ -42,7 +42,6 @@ pub use key::{KeyError, LogKey, Randomness};
 pub use log::LogError;
 pub use sealing::Seal;
 pub use service::Service;
-pub use snapshot::SNAPSHOT_RECORDS_MIN;
 pub use store::{Files, Head, Published};
 
 use chain::Chain;
@@ -50,6 +49,7 @@ use log::Edge;
 use reader::Reader;
 use remote::Remote;
 use sealing::{Command, Sealing};
+use snapshot::SNAPSHOT_RECORDS_MIN;
 use view::View;
 
 /// Commands waiting for the sealing thread.

@@ -110,6 +110,9 @@ impl<S: Files + Head> Sealing<S> {
     /// Tells everybody who asks.
     pub(crate) fn show(&self, block: Block, checkpoint: Checkpoint) {
         let Some(note) = self.note.clone().filter(|_| self.rebuilt.is_none()) else { return };
+        metrics::gauge!("webwallet_blockstack_number").set(block.header.cleared as f64);
+        let seconds = block.header.time.unix_ms() as f64 / 1000.0;
+        metrics::gauge!("webwallet_blockstack_block_timestamp_seconds").set(seconds);
         let head = view::Head { block, checkpoint, note };
         self.reader.view.send_modify(|view| {
             view.head = Some(Arc::new(head));

@@ -9,7 +9,7 @@ use webwallet_ledger::Record;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::merkle::{Range, Sha256, TreeHash as _};
+use webwallet_ledger::merkle::{Node, Range, Sha256, TreeHash as _};
 use webwallet_ledger::note::Note;
 use webwallet_ledger::tile::{self, TILE_WIDTH, TileId};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
@@ -98,6 +98,11 @@ fn parsed(note: &str) -> Result<Checkpoint, LogError> {
     parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))
 }
 
+/// Leaves with their hashes in the log's tree.
+fn hashed(leaves: &[(u64, Vec<u8>)]) -> impl Iterator<Item = (&[u8], Node)> {
+    leaves.iter().map(|(_, leaf)| (&leaf[..], Sha256::leaf(leaf)))
+}
+
 /// A log that is read from its folder alone, as a stranger would.
 pub struct LogFolder {
     log: Log<Folder>,
@@ -130,6 +135,16 @@ impl LogFolder {
         let note = note.ok_or_else(|| LogError::Missing("checkpoint".into()))?;
         let checkpoint = parsed(&note)?;
         Ok(LogFolder { log: Log::new(Arc::new(store), checkpoint.size), checkpoint, note })
+    }
+
+    /// Why no log may be begun in this folder, if its files are there without a checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn beginning_lost(dir: &Path) -> std::io::Result<Option<String>> {
+        let log = Folder::look(dir);
+        let is_lost = log.checkpoint()?.is_none() && log.has_any()?;
+        Ok(is_lost.then(guard::beginning_lost))
     }
 
     /// Its checkpoint as it is published: a signed note.
@@ -197,7 +212,7 @@ impl LogFolder {
         let had = |tile: &TileId| TileId::at(tile.level, tile.index, from).is_some();
         let filled = tile::tiles_for(from, size).filter(|tile| tile.is_full() && had(tile));
         copy.remove_partials(&filled.collect::<Vec<_>>()).map_err(failed)?;
-        LogFolder::open(dir)?.check_tiles()?;
+        LogFolder::open(dir)?.checked().try_for_each(|leaf| leaf.map(drop))?;
         Ok(count)
     }
 
@@ -233,30 +248,39 @@ impl LogFolder {
         })
     }
 
-    /// That every tile and bundle up to the checkpoint is there and is what the leaves give:
-    /// proofs are made of them, and the next block goes on from the last ones.
-    ///
-    /// # Errors
-    /// The first file that is missing or another.
-    pub fn check_tiles(&self) -> Result<(), LogError> {
-        let (mut edge, mut leaves) = (Edge::new(), self.leaves());
-        loop {
-            let bundle = leaves.by_ref().take(TILE_WIDTH.into());
-            let bundle = bundle.collect::<Result<Vec<_>, _>>()?;
-            if bundle.is_empty() {
-                return Ok(());
+    /// The same leaves, and every tile and bundle up to the checkpoint held against them:
+    /// proofs are made of those, and the next block goes on from the last ones. The first
+    /// file that is missing or another is the last item.
+    pub fn checked(&self) -> impl Iterator<Item = Result<(u64, Vec<u8>), LogError>> + '_ {
+        let (mut edge, mut leaves, mut ended) = (Edge::new(), self.leaves(), false);
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
             }
-            let hashed = bundle.iter().map(|(_, leaf)| (&leaf[..], Sha256::leaf(leaf)));
-            for (tile, bytes) in edge.append(hashed)? {
-                // Partial ones of higher levels grow with the next bundles.
-                let is_last =
-                    TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
-                if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
-                    let why = "it is not what the leaves give".to_owned();
-                    return Err(LogError::Damaged(tile.path(), why));
-                }
+            let bundle = leaves.by_ref().take(TILE_WIDTH.into()).collect::<Result<Vec<_>, _>>();
+            let bundle = bundle.and_then(|bundle| {
+                self.check(edge.append(hashed(&bundle))?)?;
+                Ok(bundle)
+            });
+            ended = bundle.as_ref().is_ok_and(Vec::is_empty) || bundle.is_err();
+            Some(match bundle {
+                Ok(bundle) => bundle.into_iter().map(Ok).collect::<Vec<_>>(),
+                Err(error) => vec![Err(error)],
+            })
+        })
+        .flatten()
+    }
+
+    fn check(&self, files: Vec<(TileId, Vec<u8>)>) -> Result<(), LogError> {
+        for (tile, bytes) in files {
+            // Partial ones of higher levels grow with the next bundles.
+            let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
+            if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
+                let why = "it is not what the leaves give".to_owned();
+                return Err(LogError::Damaged(tile.path(), why));
             }
         }
+        Ok(())
     }
 
     /// Every block in order, to be replayed. Damage shows in what it is replayed

@@ -19,7 +19,7 @@ use webwallet_ledger::state::State;
 use crate::chain::{Chain, Last};
 
 /// Records between two snapshots, at least.
-pub const SNAPSHOT_RECORDS_MIN: u64 = 65_536;
+pub(crate) const SNAPSHOT_RECORDS_MIN: u64 = 65_536;
 
 const PREFIX: &str = "accounts-";
 

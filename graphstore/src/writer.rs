@@ -131,7 +131,7 @@ impl Entrance {
 /// Starts the writer on a thread of its own.
 ///
 /// # Errors
-/// The engine cannot say where it stands, or holds another domain's records.
+/// There can be no thread.
 pub(crate) fn start<S: Store>(
     store: Arc<S>,
     domain: String,
@@ -146,6 +146,7 @@ pub(crate) fn start<S: Store>(
         .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
     let (number, time) = (head.number, head.time);
     let (told, newest) = watch::channel(number);
+    metrics::gauge!("webwallet_graphstore_number").set(number as f64);
     let recent = Arc::new(Recent::default());
     let writer = Writer {
         store,
@@ -342,6 +343,7 @@ impl<S: Store> Writer<S> {
                     self.number += count;
                     self.recent.push(&batch.records);
                     self.told.send_replace(self.number);
+                    metrics::gauge!("webwallet_graphstore_number").set(self.number as f64);
                     self.time = Some(time);
                     metrics::counter!("webwallet_graphstore_cleared_total").increment(count);
                     return Ok(verdicts);

@@ -84,11 +84,6 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Is everybody who connects asked for a certificate of our CA?
-    pub fn is_mutual(&self) -> bool {
-        self.own.is_some() && self.ca.is_some()
-    }
-
     /// The CA that our peers must be of, in PEM.
     pub fn ca(&self) -> Option<&[u8]> {
         self.ca.as_deref()

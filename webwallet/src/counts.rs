@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// How often metrics are tidied; histograms grow in between.
@@ -48,6 +48,17 @@ fn describe() {
     ] {
         describe_counter!(name, meaning);
     }
+    for (name, meaning) in [
+        ("webwallet_graphstore_number", "Number of the newest record that has cleared."),
+        ("webwallet_blockstack_number", "Number of the newest record in a published block."),
+    ] {
+        describe_gauge!(name, meaning);
+    }
+    describe_gauge!(
+        "webwallet_blockstack_block_timestamp_seconds",
+        Unit::Seconds,
+        "Time of the last published block, since 1970."
+    );
     describe_histogram!("webwallet_graphstore_batch_requests", "Requests decided together.");
     for (name, meaning) in [
         ("webwallet_graphstore_batch_seconds", "To decide a batch and commit it."),

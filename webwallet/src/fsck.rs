@@ -534,9 +534,8 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
     /// A log of which Graphstore knows no block.
     async fn unknown(&mut self, log: &OnDisk) -> anyhow::Result<()> {
         if !log.folder.join("checkpoint").exists() {
-            if log.folder.join("tile").exists() {
-                let detail = "the log has files, but no checkpoint, and Graphstore knows of no block: restore its file `checkpoint`; begun anew, its key would sign a second history";
-                self.find("F-LOG", None, detail.to_owned());
+            if let Some(why) = LogFolder::beginning_lost(&log.folder)? {
+                self.find("F-LOG", None, why);
             }
         } else if let Err(why) = self.follow(&log.folder).await? {
             self.find("F-LOG", None, why);
@@ -561,7 +560,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             }
         };
         let (mut keys, mut last) = (Vec::new(), None);
-        for leaf in log.leaves() {
+        for leaf in log.checked() {
             let leaf = leaf.map_err(|why| why.to_string()).and_then(|(index, bytes)| {
                 Leaf::parse(&bytes, self.domain).map_err(|why| format!("leaf {index}: {why}"))
             });
@@ -590,9 +589,6 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 Ok(Leaf::Keys(change)) => keys.push(change.new),
                 Ok(Leaf::Stack(_)) => {}
             }
-        }
-        if let Err(why) = log.check_tiles() {
-            return damaged(why.to_string());
         }
         if let Err(why) = Checkpoint::open(&note, &keys) {
             return damaged(format!("its checkpoint is {why}"));

@@ -95,6 +95,7 @@ impl Migrate {
                 config.redis.is_some() && config.neo4j.is_some(),
                 "name the engines that the records go to, or come from: `--redis URL --neo4j URL`"
             );
+            stores_are_meant(&config)?;
             data::belongs(&config.data, &config.domain)?;
             let stores = Stores::open(&config, false).await?;
             let (graph, documents) = (stores.graphstore()?, stores.hashtable()?);
@@ -135,12 +136,6 @@ struct Stores {
 impl Stores {
     /// Takes them, or `looks` at what is on engines beside a server that goes on.
     async fn open(config: &Config, looks: bool) -> anyhow::Result<Stores> {
-        safety::check(config)?;
-        let services = [&config.hashtable, &config.graphstore, &config.blockstack];
-        ensure!(
-            config.role == Role::All && services.iter().all(|service| service.is_none()),
-            "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
-        );
         // Its lock comes first: opening a Neo4j deposes whoever clears there.
         let apart = config.redis.is_some() && config.neo4j.is_some();
         let data = (!apart || !looks).then(|| Data::open(&config.data, &config.domain));
@@ -169,11 +164,23 @@ impl Stores {
     }
 }
 
+/// That the settings are those of a server with its own stores.
+fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
+    safety::check(config)?;
+    let services = [&config.hashtable, &config.graphstore, &config.blockstack];
+    ensure!(
+        config.role == Role::All && services.iter().all(|service| service.is_none()),
+        "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
+    );
+    Ok(())
+}
+
 /// Opens the stores and works.
 fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
     logs::start(&config.log)?;
     Runtime::new()?.block_on(async {
+        stores_are_meant(&config)?;
         // Before a new directory is made for it.
         data::belongs(work.needs().unwrap_or(&config.data), &config.domain)?;
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck { .. })).await?;
@@ -298,11 +305,9 @@ impl Lost {
             Lost::Graphstore => {
                 let log = log()?;
                 // Its blocks would be forgotten, and others signed in their place.
-                ensure!(
-                    log.is_some() || !data.log().join("tile").exists(),
-                    "the log in {} has files and no checkpoint: restore its file `checkpoint` first",
-                    data.log().display()
-                );
+                if let Some(why) = LogFolder::beginning_lost(&data.log())? {
+                    bail!(why);
+                }
                 let number = rebuild::graphstore(&graph, &documents, log.as_ref(), domain).await?;
                 Ok((("graphstore", "records"), number))
             }

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
 use webwallet_ledger::note::VerifierKey;
-use webwallet_ledger::receipt::{Receipt, ReceiptError};
+use webwallet_ledger::receipt::Receipt;
 
 use crate::client::{Answer, Url};
 use crate::key::{Home, Labels};
@@ -127,7 +127,8 @@ impl Verify {
             anyhow::anyhow!("--key {:?} is no verifier key (name+hex+base64): {why}", self.key)
         })?;
         let labels = self.home.keys()?.labels();
-        match verified(&file::read(&self.file)?, &key) {
+        let receipt = Receipt::read(&file::read(&self.file)?);
+        match receipt.and_then(|receipt| receipt.verify(std::slice::from_ref(&key))) {
             Err(why) => {
                 let reason = why.to_string();
                 let verdict = Verdict {
@@ -180,12 +181,4 @@ fn print(
         checkpoint.size
     ))?;
     Ok(())
-}
-
-/// A receipt in either form.
-fn verified(
-    bytes: &[u8],
-    key: &VerifierKey,
-) -> Result<webwallet_ledger::receipt::Verified, ReceiptError> {
-    Receipt::read(bytes)?.verify(std::slice::from_ref(key))
 }
