@@ -9,7 +9,7 @@ use webwallet_proto::blockstack::v1::block_request::Key;
 
 use crate::answer;
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::Problem;
 use crate::prover::Document;
 use crate::query::{self, Query};
 use crate::schema;
@@ -81,7 +81,7 @@ pub(crate) async fn get_block_transactions(
     let height = query::number("a block", &query::segment(height)?)?;
     let _turn = gateway.bundle().await;
     let records = gateway.prover().records(height).await?;
-    let Some(records) = records else { return Err(gateway.absent(nothing()).await) };
+    let Some(records) = records else { return Err(gateway.absent(NOTHING).await) };
     let mut body = b"{\"data\":{\"transactions\":[".to_vec();
     body.extend_from_slice(&records.join(&b','));
     body.extend_from_slice(b"]}}");
@@ -130,13 +130,11 @@ async fn document(
     latest: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let Some(found) = found else { return Err(gateway.absent(nothing()).await) };
+    let Some(found) = found else { return Err(gateway.absent(NOTHING).await) };
     Ok(match latest {
         true => answer::current(StatusCode::OK, answer::data(&found.body)),
         false => answer::immutable(headers, &found.hash, || answer::data(&found.body)),
     })
 }
 
-fn nothing() -> Problem {
-    Problem::new(Other::NotFound, "nothing of that name has been sealed here")
-}
+const NOTHING: &str = "nothing of that name has been sealed here";

@@ -47,11 +47,7 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Room for the bodies of all requests or answers, counted in bytes.
 #[derive(Clone)]
-pub(crate) struct Room {
-    bytes: Arc<Semaphore>,
-    /// How long an answer in it may take beside the time in which it can be read.
-    patience: Duration,
-}
+pub(crate) struct Room(Arc<Semaphore>);
 
 /// What one of them has taken of it; given back when dropped.
 pub(crate) struct Place {
@@ -62,22 +58,26 @@ pub(crate) struct Place {
 impl Room {
     /// For what is sent to us.
     pub(crate) fn of_requests(limits: &Limits) -> Room {
-        Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX), limits)
+        Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX))
     }
 
     /// For what we send.
     pub(crate) fn of_answers(limits: &Limits) -> Room {
-        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX), limits)
+        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX))
     }
 
-    fn new(bytes: usize, limits: &Limits) -> Room {
-        let bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Room { bytes, patience: limits.idle_timeout() }
+    fn new(bytes: usize) -> Room {
+        Room(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
     /// An answer to a question in its place, until it is read or given up: in pieces, so
-    /// that it is seen whether its client reads.
-    pub(crate) async fn placed(&self, response: Response) -> Result<Response, Problem> {
+    /// that it is seen whether its client reads. `patience`: how long that may take beside
+    /// the time in which it can be read.
+    pub(crate) async fn placed(
+        &self,
+        response: Response,
+        patience: Duration,
+    ) -> Result<Response, Problem> {
         let size = response.body().size_hint().exact().unwrap_or_default();
         if size <= ANSWER_BYTES_MIN as u64 {
             return Ok(response);
@@ -90,7 +90,7 @@ impl Room {
             .await
             .map_err(|_| Problem::new(Other::Unavailable, "the answer could not be made"))?;
         let (rest, began) = (whole.to_bytes(), Instant::now());
-        let pieces = Pieces { rest, given: 0, began, patience: self.patience, _place: place };
+        let pieces = Pieces { rest, given: 0, began, patience, _place: place };
         let mut response = Response::from_parts(parts, Body::new(pieces));
         response.extensions_mut().insert(Lasting);
         Ok(response)
@@ -98,7 +98,7 @@ impl Room {
 
     /// A place without a byte yet.
     pub(crate) fn place(&self) -> Place {
-        Place { room: self.bytes.clone(), taken: None }
+        Place { room: self.0.clone(), taken: None }
     }
 }
 

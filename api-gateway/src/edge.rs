@@ -27,13 +27,19 @@ pub(crate) struct Edge {
     request_timeout: Duration,
     /// Where large answers have their place.
     answers: Room,
+    /// How long one may stay unread.
+    idle_timeout: Duration,
 }
 
 impl Edge {
     /// Each listener has a room of its own: the public must not keep the operator out.
     pub(crate) fn new(listener: &'static str, limits: &Limits) -> Edge {
-        let (request_timeout, answers) = (limits.request_timeout(), Room::of_answers(limits));
-        Edge { listener, request_timeout, answers }
+        Edge {
+            listener,
+            request_timeout: limits.request_timeout(),
+            answers: Room::of_answers(limits),
+            idle_timeout: limits.idle_timeout(),
+        }
     }
 
     fn count(&self, route: &str, response: &Response, took: Duration) {
@@ -87,7 +93,8 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
         Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
     };
     if asks {
-        response = edge.answers.placed(response).await.unwrap_or_else(Problem::into_response);
+        let placed = edge.answers.placed(response, edge.idle_timeout).await;
+        response = placed.unwrap_or_else(Problem::into_response);
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         metrics::counter!("webwallet_gateway_refusals_total", "code" => problem.kind().code())

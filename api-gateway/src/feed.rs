@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::problem::{Other, Problem};
-use crate::stores::{Cleared, Stores};
+use crate::problem::Problem;
+use crate::stores::{Cleared, Stores, unreadable};
 
 /// Bytes of events at hand, about: some ten thousand payments.
 const RECENT_BYTES: usize = 16 * 1024 * 1024;
@@ -53,10 +53,8 @@ impl Event {
             time: &'a str,
         }
         let Cleared { number, hash, body } = record;
-        let read: Record<'_> = serde_json::from_slice(body).map_err(|error| {
-            tracing::error!(number, %error, "a cleared record cannot be read");
-            Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
-        })?;
+        let read: Record<'_> = serde_json::from_slice(body)
+            .map_err(|error| unreadable(&format_args!("record {number}: {error}")))?;
         let head = format!(
             "{{\"number\":\"{number}\",\"time\":\"{}\",\"hash\":\"{hash}\",\"transaction\":",
             read.data.time

@@ -125,8 +125,9 @@ impl Gateway {
 
     /// That something is not there; or, while nothing may clear because the stores
     /// disagree, that this cannot be told.
-    pub(crate) async fn absent(&self, nothing: Problem) -> Problem {
-        self.prover().permit().await.err().unwrap_or(nothing)
+    pub(crate) async fn absent(&self, nothing: &str) -> Problem {
+        let nothing = || Problem::new(Other::NotFound, nothing);
+        self.prover().permit().await.err().unwrap_or_else(nothing)
     }
 
     /// That the end of the log is its newest. While nothing may clear, what was found may

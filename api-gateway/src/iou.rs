@@ -11,10 +11,10 @@ use webwallet_ledger::Hash;
 
 use crate::answer;
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key};
+use crate::stores::{Cleared, Key, unreadable};
 
 /// Read an IOU
 ///
@@ -45,12 +45,11 @@ pub(crate) async fn get_iou(
         .map_err(|_| query::invalid("an IOU is named by its hash: 64 lower-case hex digits"))?;
     let record = gateway.stores().record(Key::Iou(hash)).await?;
     let Some(record) = record else {
-        let nothing = Problem::new(Other::NotFound, "no such IOU has cleared here");
-        return Err(gateway.absent(nothing).await);
+        return Err(gateway.absent("no such IOU has cleared here").await);
     };
     let body = extract(&record, &hash).ok_or_else(|| {
-        tracing::error!(record = %record.hash, iou = %hash, "a record does not hold the IOU it was found by");
-        Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
+        let name = record.hash;
+        unreadable(&format_args!("record {name} does not hold IOU {hash}, by which it was found"))
     })?;
     Ok(answer::immutable(&headers, &hash, || body))
 }

@@ -12,7 +12,7 @@ use webwallet_proto::blockstack::v1::inclusion_request::Leaf;
 
 use crate::answer::{self, Form};
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
 
@@ -36,7 +36,7 @@ pub(crate) async fn get_checkpoint(
     Query::parse(uri.query(), &[])?;
     gateway.shows_the_newest().await?;
     let note = gateway.prover().checkpoint(None).await?;
-    let Some(note) = note else { return Err(absent(&gateway, "there is no block yet").await) };
+    let Some(note) = note else { return Err(gateway.absent("there is no block yet").await) };
     Ok(answer::now(StatusCode::OK, Form::Text, note))
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn get_checkpoint_at(
     let size = query::number("size", &query::segment(size)?)?;
     let note = gateway.prover().checkpoint(Some(size)).await?;
     let Some(note) = note else {
-        return Err(absent(&gateway, "no block ended at this size").await);
+        return Err(gateway.absent("no block ended at this size").await);
     };
     Ok(answer::for_ever(&headers, Form::Text, Bytes::from(note)))
 }
@@ -95,7 +95,7 @@ pub(crate) async fn get_tile(
     let path = format!("tile/{}", query::segment(path)?);
     let _turn = if path.starts_with("tile/entries/") { gateway.bundle().await } else { None };
     let tile = gateway.prover().tile(path.clone()).await?;
-    let Some(tile) = tile else { return Err(absent(&gateway, "the log has no such tile").await) };
+    let Some(tile) = tile else { return Err(gateway.absent("the log has no such tile").await) };
     // Its bytes follow from its path, and there may be sixteen million of them to hash.
     Ok(answer::kept(&headers, &format!("\"{path}\""), Form::Bytes, || tile))
 }
@@ -136,7 +136,7 @@ pub(crate) async fn get_inclusion(
     }
     let Some(proof) = gateway.prover().inclusion(leaf, size).await? else {
         let nothing = "that leaf is not in a tree of that size that is sealed";
-        return Err(absent(&gateway, nothing).await);
+        return Err(gateway.absent(nothing).await);
     };
     let inclusion = schema::Inclusion {
         index: proof.index.to_string(),
@@ -174,7 +174,7 @@ pub(crate) async fn get_consistency(
         return Err(query::invalid("from and to are needed"));
     };
     let Some(proof) = gateway.prover().consistency(from, to).await? else {
-        return Err(absent(&gateway, "the log is not sealed up to that size").await);
+        return Err(gateway.absent("the log is not sealed up to that size").await);
     };
     let consistency = schema::Consistency {
         from: from.to_string(),
@@ -182,8 +182,4 @@ pub(crate) async fn get_consistency(
         path: answer::hex(&proof.path),
     };
     Ok(answer::fixed_if(true, &headers, answer::json(&consistency)))
-}
-
-async fn absent(gateway: &Gateway, nothing: &str) -> Problem {
-    gateway.absent(Problem::new(Other::NotFound, nothing)).await
 }

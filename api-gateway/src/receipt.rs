@@ -68,14 +68,14 @@ pub(crate) async fn get_receipt(
     if let (Name::Hash(hash), Some(receipt)) = (&name, &receipt)
         && receipt.hash[..] != hash.0
     {
-        return Err(gateway.absent(transaction::nothing()).await);
+        return Err(gateway.absent(transaction::NOTHING).await);
     }
     match (receipt, record) {
         (Some(receipt), _) if media::prefers_json(&headers) => {
             Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
         }
         (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
-        (None, None) => Err(gateway.absent(transaction::nothing()).await),
+        (None, None) => Err(gateway.absent(transaction::NOTHING).await),
         (None, Some(record)) => {
             // While nothing is sealed, to come again is no advice.
             gateway.prover().permit().await?;

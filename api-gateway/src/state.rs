@@ -10,7 +10,7 @@ use webwallet_proto::blockstack::v1::StateProof;
 use crate::address::address_of;
 use crate::answer;
 use crate::gateway::Gateway;
-use crate::problem::{Other, Problem};
+use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
 
@@ -93,8 +93,7 @@ async fn proven(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(StateProof { proof, block }) = proof else {
-        let nothing = Problem::new(Other::NotFound, "there is no such block");
-        return Err(gateway.absent(nothing).await);
+        return Err(gateway.absent("there is no such block").await);
     };
     let parts: [&[u8]; 5] = [b"{\"data\":{\"proof\":", &proof, b",\"block\":", &block, b"}}"];
     Ok(answer::fixed_if(height.is_some(), headers, Bytes::from(parts.concat())))

@@ -463,7 +463,7 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
 }
 
 /// An answer that makes no sense: the two processes are not of one version.
-fn unreadable(error: &dyn std::fmt::Display) -> Problem {
+pub(crate) fn unreadable(error: &dyn std::fmt::Display) -> Problem {
     tracing::error!(%error, "a service answered what this version cannot read");
     Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
 }

@@ -17,10 +17,10 @@ use crate::body;
 use crate::conflict;
 use crate::gateway::Gateway;
 use crate::media;
-use crate::problem::{Other, Problem, Refused};
+use crate::problem::{Problem, Refused};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key, Outcome};
+use crate::stores::{Cleared, Key, Outcome, unreadable};
 use crate::verifier::Verdict;
 
 /// Tells a repeat from the first time: the record was there before.
@@ -195,10 +195,8 @@ fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
         #[serde(borrow)]
         outputs: &'a RawValue,
     }
-    let record: Record<'_> = serde_json::from_slice(&record.body).map_err(|error| {
-        tracing::error!(%error, "a rehearsed record cannot be read");
-        Problem::new(Other::Unavailable, "a store gave an answer that cannot be read")
-    })?;
+    let record: Record<'_> =
+        serde_json::from_slice(&record.body).map_err(|error| unreadable(&error))?;
     let outputs = record.data.outputs.get().as_bytes();
     let mut response =
         answer::current(StatusCode::OK, [&b"{\"data\":{\"outputs\":"[..], outputs, b"}}"].concat());
@@ -241,13 +239,11 @@ pub(crate) async fn get_transaction(
         }
         Name::Beyond => None,
     };
-    let Some((hash, body)) = found else { return Err(gateway.absent(nothing()).await) };
+    let Some((hash, body)) = found else { return Err(gateway.absent(NOTHING).await) };
     Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
 }
 
-pub(crate) fn nothing() -> Problem {
-    Problem::new(Other::NotFound, "no such record has been cleared here")
-}
+pub(crate) const NOTHING: &str = "no such record has been cleared here";
 
 /// The two names of a record; a number beyond all numbers is a name of none.
 pub(crate) enum Name {

@@ -302,10 +302,13 @@ impl<S: Files + Head> Sealing<S> {
             }),
             None => false,
         };
-        let files = self.reader.store.has_any();
+        let files = published.is_none() && {
+            let files = self.reader.store.has_any();
+            files.map_err(|error| failed(LogError::Io("tile".into(), error)))?
+        };
         Ok(Stores {
             published: published.map(|last| last.height),
-            files: files.map_err(|error| failed(LogError::Io("tile".into(), error)))?,
+            files,
             intent: status.intent_height,
             same,
             intended: last.map_or(0, |intent| intent.cleared),
