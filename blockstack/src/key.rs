@@ -100,6 +100,22 @@ impl LogKey {
         Checkpoint::open(note.as_bytes(), &keys).is_ok()
     }
 
+    /// Writes the key that signed this checkpoint beside this path, where a copy of the log
+    /// may still end with an older one, whose key is there: now it can be either.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn copy_beside(&self, path: &Path, note: &str) -> Result<(), KeyError> {
+        let pairs = [Some(&self.current), self.next.as_ref()].into_iter().flatten();
+        let signer = |pair: &&Pair| {
+            Checkpoint::open(note.as_bytes(), std::slice::from_ref(&pair.key)).is_ok()
+        };
+        match pairs.into_iter().find(signer) {
+            Some(pair) => write(&next_to(path), &self.domain, pair.secret).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Writes what is in the files to this path and the one beside it, durably, over what
     /// is there.
     ///

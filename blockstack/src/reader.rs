@@ -124,7 +124,7 @@ impl<S: Files> Reader<S> {
     }
 
     /// Leaves and records before a block.
-    fn start_of(&self, height: u64) -> Result<(u64, u64), LogError> {
+    pub(crate) fn start_of(&self, height: u64) -> Result<(u64, u64), LogError> {
         let Some(before) = height.checked_sub(1) else { return Ok((0, 0)) };
         let place = self.place(before)?;
         Ok((place.size, place.cleared))

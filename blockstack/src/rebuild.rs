@@ -67,8 +67,8 @@ pub async fn log<S: Files + Head>(
         let keys = &sealing.chain.keys;
         let is_signed =
             Checkpoint::open(note.as_bytes(), keys).is_ok() || sealing.key.has_signed(&note);
-        // Unless it ended before all keys were seen.
-        if !is_signed && matches!(rehearsed, Ok(()) | Err(Stop::ReadOnly(_))) {
+        // Only once all keys up to there were seen.
+        if !is_signed && sealing.chain.log.size() >= checkpoint.size {
             return Err(StartError::Refused(
                 "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
             ));
@@ -83,6 +83,11 @@ pub async fn log<S: Files + Head>(
         }
         sealing.forget();
         (sealing.note, sealing.rehearses) = (Some(note), false);
+    }
+    if sealing.note.is_none() {
+        // Nothing says how long it was but Hashtable.
+        let intended = sealing.intended_height().await.map_err(failed)?;
+        sealing.nothing_is_beyond(intended.map_or(0, |height| height + 1)).await.map_err(failed)?;
     }
     let had_files = sealing.reader.store.has_any();
     sealing.catch_up().await.map_err(failed)?;
@@ -168,8 +173,8 @@ impl LogFolder {
     }
 
     /// Copies the log to a folder, where an earlier copy of it may be: the files that one
-    /// has not, then the checkpoint, so that at any moment it is a whole log. Reads the
-    /// copy to its end, and answers how many files were written.
+    /// has not, read to their end, and then the checkpoint, so that at any moment it is a
+    /// whole log. Answers how many files were written.
     ///
     /// # Errors
     /// The folder holds another log or a newer copy, or something in it is damaged; a file
@@ -205,6 +210,13 @@ impl LogFolder {
             }
         }
         copy.put(&piece).map_err(failed)?;
+        // Before it is a log that somebody relies on.
+        let copied = LogFolder {
+            log: Log::new(Arc::new(Folder::look(dir)), size),
+            checkpoint: self.checkpoint.clone(),
+            note: self.note.clone(),
+        };
+        copied.checked().try_for_each(|leaf| leaf.map(drop))?;
         match copy.publish(before.as_deref(), &self.note).map_err(failed)? {
             Published::Yes => {}
             Published::Moved => return Err(failed(std::io::ErrorKind::ResourceBusy.into())),
@@ -212,7 +224,6 @@ impl LogFolder {
         let had = |tile: &TileId| TileId::at(tile.level, tile.index, from).is_some();
         let filled = tile::tiles_for(from, size).filter(|tile| tile.is_full() && had(tile));
         copy.remove_partials(&filled.collect::<Vec<_>>()).map_err(failed)?;
-        LogFolder::open(dir)?.checked().try_for_each(|leaf| leaf.map(drop))?;
         Ok(count)
     }
 

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use webwallet_ledger::block::{AtHeight, Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
-use webwallet_ledger::document;
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
 use webwallet_ledger::state::State;
+use webwallet_ledger::{Hash, document};
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Last, Parts};
@@ -25,6 +25,9 @@ use crate::store::{Files, Head};
 
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
+
+/// Heights asked for at a time.
+const HEIGHTS: u64 = 500;
 
 /// A log of more records is read while payments clear already; it takes some
 /// 50 us a record that no snapshot holds.
@@ -228,13 +231,8 @@ impl<S: Files + Head> Sealing<S> {
     pub(crate) async fn compare(&self, published: Option<&Last>) -> Result<(), Stop> {
         let stores = self.look(published).await?;
         stores.judge().map_err(Stop::Apart)?;
-        // Where log and Graphstore are both older than what was published, Hashtable knows.
         let next = stores.published.max(stores.intent).map_or(0, |height| height + 1);
-        let name = AtHeight::name(&self.chain.domain, next);
-        let what = "asking for the next block";
-        if self.patiently(what, || self.remote.document(&name)).await?.is_some() {
-            return Err(Stop::Apart(guard::blocks_lost(next)));
-        }
+        self.nothing_is_beyond(next).await?;
         self.compare_newest(stores.stored, stores.intended).await?;
         // One that was put back may have gone on, with other records of the same numbers, and
         // the newest been stored. Beyond a gap it shows when they are sealed.
@@ -258,6 +256,23 @@ impl<S: Files + Head> Sealing<S> {
             after += records.len().min(names.len()) as u64;
         }
         Ok(())
+    }
+
+    /// Where log and Graphstore are both older than what was published, Hashtable knows of
+    /// the block of this height, or of one soon after it.
+    pub(crate) async fn nothing_is_beyond(&self, next: u64) -> Result<(), Stop> {
+        let has = self.has(next, next.saturating_add(HEIGHTS)).await?;
+        match (next..).zip(has).find(|(_, has)| *has) {
+            Some((height, _)) => Err(Stop::Apart(guard::blocks_lost(height))),
+            None => Ok(()),
+        }
+    }
+
+    /// Of which of these heights Hashtable has the block.
+    async fn has(&self, from: u64, to: u64) -> Result<Vec<bool>, Stop> {
+        let names: Vec<Hash> =
+            (from..to).map(|height| AtHeight::name(&self.chain.domain, height)).collect();
+        self.patiently("asking which blocks are stored", || self.remote.has(&names)).await
     }
 
     /// Numbers alone do not tell one history from another: is the newest record of
@@ -342,12 +357,33 @@ impl<S: Files + Head> Sealing<S> {
             let block = Blocks::new(&log, first, &self.chain.domain).next();
             let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
             let (parts, block) = block.map_err(failed)?;
-            let documents = || {
-                let records = parts.records.iter().map(|entry| remote::record(&entry.record));
-                records.chain(remote::others(&parts, &block)).collect()
-            };
-            self.patiently("filling Hashtable", || self.remote.put(documents())).await?;
+            let records =
+                || parts.records.iter().map(|entry| remote::record(&entry.record)).collect();
+            self.patiently("filling Hashtable", || self.remote.put(records())).await?;
             after = block.header.cleared;
+        }
+        self.refill_blocks(&log).await
+    }
+
+    /// The same of blocks: any may be missing, those without records too, and whoever has
+    /// lost the log finds none behind a gap.
+    async fn refill_blocks(&self, log: &Log<S>) -> Result<(), Stop> {
+        let mut from = 0;
+        while from < self.chain.height() {
+            if *self.ended.borrow() {
+                return Err(Stop::Ended);
+            }
+            let to = self.chain.height().min(from + HEIGHTS);
+            let has = self.has(from, to).await?;
+            for (height, _) in (from..).zip(has).filter(|(_, has)| !has) {
+                let first = self.reader.start_of(height).map_err(failed)?.0;
+                let block = Blocks::new(log, first, &self.chain.domain).next();
+                let block = block.ok_or_else(|| damaged(format!("block {height} is missing")))?;
+                let (parts, block) = block.map_err(failed)?;
+                let others = || remote::others(&parts, &block);
+                self.patiently("filling Hashtable", || self.remote.put(others())).await?;
+            }
+            from = to;
         }
         Ok(())
     }
@@ -374,10 +410,14 @@ impl<S: Files + Head> Sealing<S> {
         }
     }
 
+    /// Height of Graphstore's last intent.
+    pub(crate) async fn intended_height(&self) -> Result<Option<u64>, Stop> {
+        Ok(self.patiently("Graphstore", || self.remote.status()).await?.intent_height)
+    }
+
     /// Writes every block that was intended and not published.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Stop> {
-        let status = self.patiently("Graphstore", || self.remote.status()).await?;
-        self.publish_from = status.intent_height.unwrap_or_default();
+        self.publish_from = self.intended_height().await?.unwrap_or_default();
         loop {
             let ask = || self.remote.intents(self.chain.height(), INTENTS);
             let intents = self.patiently("reading intents", ask).await?;

@@ -139,6 +139,13 @@ impl Remote {
         Ok(reply.documents.into_iter().next().and_then(|found| found.body))
     }
 
+    /// Which of these names Hashtable has, in their order.
+    pub(crate) async fn has(&self, names: &[Hash]) -> Result<Vec<bool>, Status> {
+        let hashes = names.iter().map(|name| name.0.to_vec().into()).collect();
+        let reply = self.hashtable.clone().get(GetRequest { hashes }).await?.into_inner();
+        Ok(reply.documents.iter().map(|found| found.body.is_some()).collect())
+    }
+
     pub(crate) async fn intend(&self, intent: Intent, quiet: bool) -> Result<Intent, Status> {
         let asked = IntendRequest { intent: Some(intent), quiet };
         Ok(self.graphstore.clone().intend(asked).await?.into_inner())

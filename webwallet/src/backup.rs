@@ -78,6 +78,7 @@ impl Backup {
             // Else it was rotated since the checkpoint was read.
             if let Some(key) = key_of(&log, &engine::log_key(config), &config.domain)? {
                 to.settle()?;
+                key.copy_beside(&to.log_key(), log.note())?;
                 let files = log.copy_to(&to.log())?;
                 key.copy_to(&to.log_key())?;
                 return Ok((files, log.last()?));
@@ -99,8 +100,23 @@ pub struct Restore {
     pub flags: Flags,
 }
 
-/// Fills stores that hold nothing, or what an attempt before has left, and then puts log
-/// and key in their places. Returns the last block.
+/// That no server clears where a backup is to go, before anything is taken over.
+///
+/// # Errors
+/// The Neo4j of these settings has records.
+pub async fn is_free(config: &Config) -> anyhow::Result<()> {
+    let held = engine::cleared_on_neo4j(config).await?;
+    // Else this goes on with what an attempt before has left.
+    ensure!(
+        held == 0 || engine::log_key(config).exists(),
+        "the Neo4j has records up to {held}: restore into one of its own"
+    );
+    Ok(())
+}
+
+/// Fills a Graphstore that holds nothing, or what an attempt before has left, and a Hashtable
+/// that may have more than the backup: what is beyond it comes back too. Returns the last
+/// block of the backup, and the last record that is there again.
 ///
 /// # Errors
 /// Something else is there, the backup is damaged, or a store fails.
@@ -110,39 +126,31 @@ pub async fn restore(
     data: &Data,
     graph: &impl Graph,
     documents: &impl Documents,
-) -> anyhow::Result<Block> {
+) -> anyhow::Result<(Block, u64)> {
     let domain = &config.domain;
-    data::belongs(dir, domain)?;
     let backup = LogFolder::open(&dir.join("log")).context("the backup cannot be read")?;
     let last = backup.last().context("the backup cannot be read")?;
     let saved = key_of(&backup, &dir.join("log-key"), domain)?
         .with_context(|| format!("{} has not the key that signed its log", dir.display()))?;
     let (checkpoint, place) = (data.log().join("checkpoint"), engine::log_key(config));
     // One that is the backup's was put there by an attempt before.
-    let is_other = place.exists() && key_of(&backup, &place, domain)?.is_none();
-    for (taken, file) in [(checkpoint.exists(), &checkpoint), (is_other, &place)] {
+    let began = place.exists() && key_of(&backup, &place, domain)?.is_some();
+    for (taken, file) in [(checkpoint.exists(), &checkpoint), (place.exists() && !began, &place)] {
         ensure!(
             !taken,
             "{} is there already: restore into a data directory of its own",
             file.display()
         );
     }
-    let records = last.header.cleared;
-    for (store, held) in
-        [("Graphstore", graph.head().await?.number), ("Hashtable", documents.highest().await?)]
-    {
-        ensure!(
-            held <= records,
-            "{store} has records up to {held}, and the backup up to {records}: restore into a store of its own"
-        );
-    }
-    rebuild::hashtable(documents, graph, Some(&backup), domain).await?;
-    rebuild::graphstore(graph, documents, Some(&backup), domain).await?;
+    let held = graph.head().await?.number;
+    ensure!(began || held == 0, "Graphstore has records up to {held}: restore into one of its own");
     saved.copy_to(&place)?;
     safety::warn_of_readers([place.as_path()]);
+    let number = rebuild::graphstore(graph, documents, Some(&backup), domain).await?;
+    rebuild::hashtable(documents, graph, Some(&backup), domain).await?;
     // The checkpoint comes last: a server that finds none over these stores refuses to begin.
     backup.copy_to(&data.log())?;
-    Ok(last)
+    Ok((last, number))
 }
 
 /// The key in a file, if it is there and signed this log.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use rand::RngExt as _;
 use webwallet_blockstack::{Folder, LogKey, Seal};
 use webwallet_graphstore::neo4j::Settings;
@@ -101,6 +102,19 @@ pub async fn inspected_neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
     let Some(settings) = neo4j_settings(config)? else { return Ok(None) };
     let store = Neo4j::inspect(&settings, &config.domain).await;
     Ok(Some(store.map_err(|why| refused("Graphstore", "on", &settings.url, why))?))
+}
+
+/// The last record on the Neo4j of these settings, which goes on as it is; 0 where nothing is,
+/// and where it cannot be looked at, which opening it will say.
+pub async fn cleared_on_neo4j(config: &Config) -> anyhow::Result<u64> {
+    // A box, or the compiler gives up on what is in it.
+    let head = async {
+        match inspected_neo4j(config).await {
+            Ok(Some(neo4j)) => Ok(neo4j.head().await?.number),
+            _ => Ok(0),
+        }
+    };
+    head.boxed().await
 }
 
 /// Where that Neo4j is, and who logs in.

@@ -97,6 +97,16 @@ impl Migrate {
             );
             stores_are_meant(&config)?;
             data::belongs(&config.data, &config.domain)?;
+            // Before whoever clears there is deposed.
+            let held = engine::cleared_on_neo4j(&config).await?;
+            if self.to == Engines::Apart {
+                let data = Data::open(&config.data, &config.domain)?;
+                let number = engine::graphstore(&data)?.head().await?.number;
+                ensure!(
+                    held <= number,
+                    "the Neo4j has records up to {held}, and the data directory up to {number}"
+                );
+            }
             let stores = Stores::open(&config, false).await?;
             let (graph, documents) = (stores.graphstore()?, stores.hashtable()?);
             let (Some(neo4j), Some(redis)) = (&stores.neo4j, &stores.redis) else {
@@ -183,6 +193,9 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
         stores_are_meant(&config)?;
         // Before a new directory is made for it.
         data::belongs(work.needs().unwrap_or(&config.data), &config.domain)?;
+        if let Work::Restore { .. } = work {
+            backup::is_free(&config).await?;
+        }
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck { .. })).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
         let (config, data) = (&config, stores.data.as_ref());
@@ -237,9 +250,9 @@ impl Work<'_> {
             }
             Work::Restore { backup, json } => {
                 let data = data.context("no data directory")?;
-                let last = backup::restore(backup, config, data, &graph, &documents).await?;
-                let (block, records, time) =
-                    (last.header.height, last.header.cleared, last.header.time);
+                let (last, records) =
+                    backup::restore(backup, config, data, &graph, &documents).await?;
+                let (block, time) = (last.header.height, last.header.time);
                 output::line(match json {
                     true => serde_json::json!({
                         "restored": config.data, "block": block.to_string(),
@@ -247,7 +260,7 @@ impl Work<'_> {
                     })
                     .to_string(),
                     false => format!(
-                        "restored {records} records, up to block {block}, of {time}; if blocks after that one were published, do not serve: this log would tell another story"
+                        "restored {records} records; the backup ends with block {block}, of {time}: if blocks after it were published, and Hashtable had not kept them, do not serve, as this log would tell another story"
                     ),
                 })?;
                 Ok(Outcome::Done)

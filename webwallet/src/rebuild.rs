@@ -23,6 +23,8 @@ use crate::refill::Leaves;
 
 /// Documents put, and records committed, at a time.
 const PIECE: usize = 500;
+/// Heights that are looked at beyond the last known block.
+const HEIGHTS: u64 = 500;
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -130,6 +132,16 @@ pub async fn graphstore(
     while let Some(block) = stored_block(documents, domain, height, sealed).await? {
         (height, sealed) = (block.block.header.height + 1, block.block.header.cleared);
         repeat(graph, block, &mut state, domain).await?;
+    }
+    // Records behind a block that is missing may be in blocks, too.
+    let later: Vec<Hash> =
+        (height..height + HEIGHTS).map(|later| AtHeight::name(domain, later)).collect();
+    let later = documents.get(&later).await?.into_iter().position(|found| found.is_some());
+    if let Some(later) = later {
+        bail!(
+            "Hashtable has block {}, and block {height} is in no store: restore the newest copy of the log",
+            height + later as u64
+        );
     }
     loop {
         let head = graph.head().await?.number;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
 use webwallet_hashtable::{Document, Redis, Store as _};
 use webwallet_ledger::Hash;
-use webwallet_ledger::block::AtHeight;
+use webwallet_ledger::block::{AtHeight, BLOCK_RECORDS_MAX};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId, parse_bundle};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -105,8 +105,9 @@ impl Sources {
         let found = log.inclusion(asked).await?.into_inner().inclusion;
         let found = found.with_context(|| format!("record {first} is not in the log"))?;
         let mut refilled = 0;
-        // From the beginning of its bundle: with the first record that of the log.
-        let first = found.index / u64::from(TILE_WIDTH);
+        // From before the beginning of its block, which has a few leaves beside its records.
+        let block_max = BLOCK_RECORDS_MAX / u64::from(TILE_WIDTH) + 1;
+        let first = (found.index / u64::from(TILE_WIDTH)).saturating_sub(block_max);
         let mut kept = Leaves::after(first * u64::from(TILE_WIDTH), &self.domain);
         for tile in (first..).map_while(|index| TileId::at(Level::Entries, index, size)) {
             let asked = log::TileRequest { path: tile.path() };

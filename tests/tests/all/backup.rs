@@ -65,6 +65,10 @@ fn comes_back(stores: &Deployment<'_>) {
     let blocks = second["block"].as_str().expect("a height").parse::<u64>().expect("a number") + 1;
     let before = answers(&server, 305, blocks);
     let old_key = server.line["key"].as_str().expect("a key").to_owned();
+    // Whoever tries it out beside the server must not bring that down.
+    let drill = Deployment::embedded().clearing_as(stores).keeping_as(stores);
+    let (code, ..) = command(&drill, &["restore", place(&folder)]);
+    assert_eq!(code, if stores.name() == "embedded" { Some(0) } else { Some(2) });
     // Not in it, and so lost: nobody has seen it in a block.
     live(&server.url(), 305, 1);
     server.kill();
@@ -118,12 +122,12 @@ fn what_is_there_is_never_written_over() {
     seal(&server);
     assert_eq!(server.terminate(), Some(0));
     refused(&other, &["backup", place(&backup)], "not an earlier one of this log");
-    // A store that has more than the backup, or other records.
+    // A store that has other records.
     let behind = Deployment::embedded();
     copy(&other.data().join("graphstore"), &behind.data().join("graphstore"));
     let version = other.data().join("version");
     std::fs::copy(version, behind.data().join("version")).expect("copied");
-    refused(&behind, &["restore", place(&backup)], "holds another block");
+    refused(&behind, &["restore", place(&backup)], "restore into one of its own");
     assert!(
         !behind.data().join("log/checkpoint").exists() && !behind.data().join("log-key").exists()
     );
@@ -288,4 +292,102 @@ fn a_damaged_checkpoint_is_named_with_what_mends_it() {
         assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
         assert_eq!(server.terminate(), Some(0));
     }
+}
+
+/// A backup that cannot be written to its end, after a change of the key, costs nobody the one
+/// that was there; and what a Hashtable has beyond a backup comes back with it.
+#[test]
+fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    let folder = stores.folder().join("backup");
+    assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
+    live(&server.url(), 3, 2);
+    seal(&server);
+    let newest = get(&agent(), &server.url(), "/checkpoint");
+    let size = text(&newest.body).lines().nth(1).expect("a size").to_owned();
+    let in_the_way = folder.join(format!("log/tile/0/000.p/{size}/x"));
+    std::fs::create_dir_all(&in_the_way).expect("made");
+    assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(2));
+    std::fs::remove_dir_all(in_the_way.parent().expect("a folder")).expect("removed");
+    let other = Deployment::embedded();
+    assert_eq!(command(&other, &["restore", place(&folder)]).0, Some(0), "the older one");
+    assert_eq!(server.terminate(), Some(0));
+    // The machine of Hashtable is whole, and so is the newest key.
+    let whole = Deployment::embedded();
+    copy(&stores.data().join("hashtable"), &whole.data().join("hashtable"));
+    std::fs::copy(stores.data().join("version"), whole.data().join("version")).expect("copied");
+    let (code, restored, _) = command(&whole, &["restore", place(&folder)]);
+    assert_eq!((code, &restored["records"]), (Some(0), &"5".into()), "{restored}");
+    std::fs::copy(stores.data().join("log-key"), whole.data().join("log-key")).expect("copied");
+    let server = whole.serve(&["--seal", "manual"]);
+    assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(command(&whole, &["fsck"]).0, Some(0));
+}
+
+/// A Hashtable that went back is filled to the last block, those without records too: else the
+/// next loss of the log would be mended with another block of that height.
+#[test]
+fn a_hashtable_that_went_back_knows_every_block_again() {
+    let stores = Deployment::embedded();
+    let (data, old) = (stores.data(), stores.folder().join("old"));
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    for store in ["log", "graphstore", "hashtable"] {
+        copy(&data.join(store), &old.join(store));
+    }
+    let put_back = |store: &str| {
+        std::fs::remove_dir_all(data.join(store)).expect("lost");
+        copy(&old.join(store), &data.join(store));
+    };
+    let server = stores.serve(&["--seal", "manual"]);
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    // A block without records, and one with.
+    assert_eq!(run(&binary(), &["seal", "--stack", "--admin", &admin]).status.code(), Some(0));
+    live(&server.url(), 3, 2);
+    seal(&server);
+    let newest = get(&agent(), &server.url(), "/checkpoint");
+    assert_eq!(server.terminate(), Some(0));
+    put_back("hashtable");
+    assert_eq!(stores.serve(&["--seal", "manual"]).terminate(), Some(0));
+    put_back("log");
+    put_back("graphstore");
+    assert_eq!(command(&stores, &["rebuild", "graphstore"]).0, Some(0));
+    let server = stores.serve(&["--seal", "manual"]);
+    assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
+    assert_eq!(server.terminate(), Some(0));
+}
+
+/// A checkpoint whose key the other stores do not know yet is newer than they are, and not
+/// damaged: whoever removes it has two logs.
+#[test]
+fn a_checkpoint_that_is_newer_than_the_stores_is_not_called_damaged() {
+    let stores = Deployment::embedded();
+    let (data, old) = (stores.data(), stores.folder().join("old"));
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    copy(&data, &old);
+    let server = stores.serve(&["--seal", "manual"]);
+    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+    assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
+    live(&server.url(), 3, 2);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    for store in ["graphstore", "hashtable"] {
+        std::fs::remove_dir_all(data.join(store)).expect("lost");
+        copy(&old.join(store), &data.join(store));
+    }
+    std::fs::copy(old.join("log-key"), data.join("log-key")).expect("put back");
+    let (code, _, said) = command(&stores, &["rebuild", "log"]);
+    assert!(code != Some(0) && said.contains("rebuild graphstore"), "{said}");
+    assert!(!said.contains("remove"), "{said}");
 }
