@@ -230,9 +230,9 @@ impl<S: Files + Head> Sealing<S> {
     /// Whether blocks may follow the published one over the other stores as they are.
     pub(crate) async fn compare(&self, published: Option<&Last>) -> Result<(), Stop> {
         let stores = self.look(published).await?;
-        stores.judge().map_err(Stop::Apart)?;
         let next = stores.published.max(stores.intent).map_or(0, |height| height + 1);
         self.nothing_is_beyond(next).await?;
+        stores.judge().map_err(Stop::Apart)?;
         self.compare_newest(stores.stored, stores.intended).await?;
         // One that was put back may have gone on, with other records of the same numbers, and
         // the newest been stored. Beyond a gap it shows when they are sealed.

@@ -318,7 +318,9 @@ impl Lost {
             Lost::Graphstore => {
                 let log = log()?;
                 // Its blocks would be forgotten, and others signed in their place.
-                if let Some(why) = LogFolder::beginning_lost(&data.log())? {
+                if let Some(why) = LogFolder::beginning_lost(&data.log())?
+                    && !rebuild::has_blocks(&documents, domain).await?
+                {
                     bail!(why);
                 }
                 let number = rebuild::graphstore(&graph, &documents, log.as_ref(), domain).await?;

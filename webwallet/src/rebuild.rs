@@ -182,6 +182,12 @@ async fn repeat(
     intend(graph, &block, documents).await.with_context(|| format!("block {height}"))
 }
 
+/// Whether Hashtable has the blocks of a log, from its first one on.
+pub async fn has_blocks(documents: &impl Documents, domain: &str) -> anyhow::Result<bool> {
+    let first = documents.get(&[AtHeight::name(domain, 0)]).await?;
+    Ok(first.into_iter().any(|found| found.is_some()))
+}
+
 /// The block of a height out of Hashtable, after the record `sealed`; `None` if none was made.
 async fn stored_block(
     documents: &impl Documents,

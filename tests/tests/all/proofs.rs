@@ -297,6 +297,8 @@ fn a_log_without_its_checkpoint_and_its_blocks_is_not_begun_anew() {
     let checkpoint = stores.folder().join("data/log/checkpoint");
     let kept = std::fs::read(&checkpoint).expect("a checkpoint");
     std::fs::remove_file(&checkpoint).expect("lost as well");
+    let (hashtable, aside) = (stores.data().join("hashtable"), stores.folder().join("aside"));
+    std::fs::rename(&hashtable, &aside).expect("lost too");
     let command = |arguments: &[&str]| {
         let output = stores.command(arguments).output().expect("it runs");
         (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
@@ -312,10 +314,24 @@ fn a_log_without_its_checkpoint_and_its_blocks_is_not_begun_anew() {
     let answer = post(&agent(), &server.url(), &body);
     assert_eq!(answer.expect("an answer").status, 503);
     assert_eq!(server.terminate(), Some(0));
-    // With it, everything comes back.
-    std::fs::write(&checkpoint, kept).expect("restored");
+    // With it, or with the Hashtable, which knows every block, everything comes back.
+    std::fs::write(&checkpoint, &kept).expect("restored");
     assert_eq!(command(&["rebuild", "graphstore"]).0, Some(0));
+    assert_eq!(command(&["rebuild", "hashtable"]).0, Some(0));
     assert_eq!(command(&["fsck"]).0, Some(0));
+    std::fs::remove_dir_all(&hashtable).expect("removed");
+    std::fs::rename(&aside, &hashtable).expect("found again");
+    std::fs::remove_file(&checkpoint).expect("lost again");
+    stores.lose("graphstore");
+    let server = serve();
+    let ready = get(&agent(), &server.url(), "/readyz");
+    assert!(ready.status == 503 && text(&ready.body).contains("rebuild graphstore"), "{ready:?}");
+    assert_eq!(server.terminate(), Some(0));
+    let (code, said) = command(&["rebuild", "log"]);
+    assert!(code != Some(0) && said.contains("rebuild graphstore"), "{code:?}: {said}");
+    assert_eq!(command(&["rebuild", "graphstore"]).0, Some(0));
+    assert_eq!(serve().terminate(), Some(0));
+    assert_eq!(std::fs::read(&checkpoint).expect("read"), kept);
 }
 
 /// Locks 2 of alice's for bob.
