@@ -116,8 +116,7 @@ mod tests {
             (Some(3), Some(3), true, 7, 8, 9, Some("its last record is 8, Hashtable has record 9")),
         ];
         for (published, intent, same, intended, number, stored, refusal) in rows {
-            let files = false;
-            let stores = Stores { published, files, intent, same, intended, number, stored };
+            let stores = Stores { published, files: false, intent, same, intended, number, stored };
             match (stores.judge(), refusal) {
                 (Ok(()), None) => {}
                 (Err(why), Some(part)) => {

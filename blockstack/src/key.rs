@@ -64,12 +64,33 @@ impl LogKey {
         domain: &str,
         randomness: Randomness,
     ) -> Result<LogKey, KeyError> {
-        let pair = |at: &Path| read(at, domain);
-        let current = match pair(path)? {
-            Some(pair) => pair,
-            None => write(path, domain, randomness())?,
-        };
-        let next = pair(&next_to(path))?;
+        if let Some(key) = LogKey::read(path, domain, randomness.clone())? {
+            return Ok(key);
+        }
+        let current = write(path, domain, randomness())?;
+        LogKey::of(path, domain, randomness, current)
+    }
+
+    /// Reads the key of this log, if a file is there.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub fn read(
+        path: &Path,
+        domain: &str,
+        randomness: Randomness,
+    ) -> Result<Option<LogKey>, KeyError> {
+        let current = read(path, domain)?;
+        current.map(|current| LogKey::of(path, domain, randomness, current)).transpose()
+    }
+
+    fn of(
+        path: &Path,
+        domain: &str,
+        randomness: Randomness,
+        current: Pair,
+    ) -> Result<LogKey, KeyError> {
+        let next = read(&next_to(path), domain)?;
         Ok(LogKey { path: path.to_owned(), domain: domain.to_owned(), randomness, current, next })
     }
 
@@ -95,8 +116,7 @@ impl LogKey {
 
     /// Is this checkpoint signed with a key in one of the files?
     pub fn has_signed(&self, note: &str) -> bool {
-        let pairs = [Some(&self.current), self.next.as_ref()].into_iter().flatten();
-        let keys: Vec<VerifierKey> = pairs.map(|pair| pair.key.clone()).collect();
+        let keys: Vec<VerifierKey> = self.pairs().map(|pair| pair.key.clone()).collect();
         Checkpoint::open(note.as_bytes(), &keys).is_ok()
     }
 
@@ -106,11 +126,10 @@ impl LogKey {
     /// # Errors
     /// It cannot be written.
     pub fn copy_beside(&self, path: &Path, note: &str) -> Result<(), KeyError> {
-        let pairs = [Some(&self.current), self.next.as_ref()].into_iter().flatten();
         let signer = |pair: &&Pair| {
             Checkpoint::open(note.as_bytes(), std::slice::from_ref(&pair.key)).is_ok()
         };
-        match pairs.into_iter().find(signer) {
+        match self.pairs().find(signer) {
             Some(pair) => write(&next_to(path), &self.domain, pair.secret).map(drop),
             None => Ok(()),
         }
@@ -143,10 +162,11 @@ impl LogKey {
     }
 
     fn pair(&self, key: &VerifierKey) -> Option<&Pair> {
-        [Some(&self.current), self.next.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|pair| pair.key == *key)
+        self.pairs().find(|pair| pair.key == *key)
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        [Some(&self.current), self.next.as_ref()].into_iter().flatten()
     }
 
     /// Makes the key that comes after `newest`, the log's: durable in its file

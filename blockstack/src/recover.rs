@@ -108,17 +108,16 @@ impl<S: Files + Head> Sealing<S> {
 
     /// The checkpoint that was published last.
     pub(crate) fn published(&self) -> Result<Option<(String, Checkpoint)>, Stop> {
-        let bad = unusable;
         let note = self.reader.store.checkpoint().map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => bad(error.to_string()),
+            ErrorKind::InvalidData => unusable(error),
             _ => failed(LogError::Io("checkpoint".into(), error)),
         })?;
         let Some(note) = note else { return Ok(None) };
         let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
-        let checkpoint = parsed.map_err(|why| bad(why.to_string()))?;
+        let checkpoint = parsed.map_err(unusable)?;
         match checkpoint.origin == self.chain.domain {
             true => Ok(Some((note, checkpoint))),
-            false => Err(bad(format!("it is of the log {}", checkpoint.origin))),
+            false => Err(unusable(format!("it is of the log {}", checkpoint.origin))),
         }
     }
 

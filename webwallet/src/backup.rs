@@ -155,11 +155,6 @@ pub async fn restore(
 
 /// The key in a file, if it is there and signed this log.
 fn key_of(log: &LogFolder, file: &Path, domain: &str) -> anyhow::Result<Option<LogKey>> {
-    if !file.exists() {
-        return Ok(None);
-    }
-    // It is there: none is made.
-    let randomness = Arc::new(|| rand::rng().random());
-    let key = LogKey::create_or_read(file, domain, randomness)?;
-    Ok(Some(key).filter(|key| key.has_signed(log.note())))
+    let key = LogKey::read(file, domain, Arc::new(|| rand::rng().random()))?;
+    Ok(key.filter(|key| key.has_signed(log.note())))
 }

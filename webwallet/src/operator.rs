@@ -192,9 +192,14 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     Runtime::new()?.block_on(async {
         stores_are_meant(&config)?;
         // Before a new directory is made for it.
-        data::belongs(work.needs().unwrap_or(&config.data), &config.domain)?;
-        if let Work::Restore { .. } = work {
-            backup::is_free(&config).await?;
+        match work {
+            Work::Restore { backup, .. } => {
+                data::belongs(backup, &config.domain)?;
+                backup::is_free(&config).await?;
+            }
+            Work::Fsck { .. } | Work::Rebuild { .. } => {
+                data::belongs(&config.data, &config.domain)?;
+            }
         }
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck { .. })).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
@@ -216,14 +221,6 @@ fn log_in(data: &Data) -> anyhow::Result<Option<LogFolder>> {
 }
 
 impl Work<'_> {
-    /// What must be there beforehand, if it is not the data directory.
-    fn needs(&self) -> Option<&Path> {
-        match self {
-            Work::Restore { backup, .. } => Some(backup),
-            Work::Fsck { .. } | Work::Rebuild { .. } => None,
-        }
-    }
-
     async fn on(
         self,
         config: &Config,

@@ -125,13 +125,11 @@ pub async fn graphstore(
     let (mut state, mut height, mut sealed) = (State::new(), 0, 0);
     for block in log.into_iter().flat_map(LogFolder::blocks) {
         let block = block.context("the log cannot be read")?;
-        (height, sealed) = (block.block.header.height + 1, block.block.header.cleared);
-        repeat(graph, block, &mut state, domain).await?;
+        (height, sealed) = repeat(graph, block, &mut state, domain).await?;
     }
     // The log may be older than what was published of it: its blocks must be the same again.
     while let Some(block) = stored_block(documents, domain, height, sealed).await? {
-        (height, sealed) = (block.block.header.height + 1, block.block.header.cleared);
-        repeat(graph, block, &mut state, domain).await?;
+        (height, sealed) = repeat(graph, block, &mut state, domain).await?;
     }
     // Records behind a block that is missing may be in blocks, too.
     let later: Vec<Hash> =
@@ -160,13 +158,14 @@ pub async fn graphstore(
     }
 }
 
-/// Clears the records of the next block again, and says that it is intended.
+/// Clears the records of the next block again, and says that it is intended. Returns the
+/// height after it, and its last record.
 async fn repeat(
     graph: &impl Graph,
     block: LoggedBlock,
     state: &mut State,
     domain: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(u64, u64)> {
     let LoggedBlock { block, documents, records } = block;
     let height = block.header.height;
     for piece in records.chunks(PIECE) {
@@ -179,7 +178,8 @@ async fn repeat(
         (accounts, units) == (block.header.state, block.header.units),
         "block {height}: its records do not give its state; `webwallet-audit` says more"
     );
-    intend(graph, &block, documents).await.with_context(|| format!("block {height}"))
+    intend(graph, &block, documents).await.with_context(|| format!("block {height}"))?;
+    Ok((height + 1, block.header.cleared))
 }
 
 /// Whether Hashtable has the blocks of a log, from its first one on.

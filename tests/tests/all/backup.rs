@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::process::{Answer, Process, agent, binary, get};
+use webwallet_tests::process::{Answer, Process, agent, get};
 use webwallet_tests::world::Engines;
 
-use crate::proofs::{copy, live, run, seal, text, verdict};
+use crate::proofs::{copy, live, operate, seal, text, verdict};
 
 /// An operator's command: its exit status, its answer, and what it says to people.
 fn command(stores: &Deployment<'_>, arguments: &[&str]) -> (Option<i32>, Value, String) {
@@ -32,6 +32,14 @@ fn answers(server: &Process, records: u64, blocks: u64) -> Vec<Answer> {
         .collect()
 }
 
+/// A server with three records in a block.
+fn sealed(stores: &Deployment<'_>) -> Process {
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 3);
+    seal(&server);
+    server
+}
+
 fn place(folder: &Path) -> &str {
     folder.to_str().expect("a path in UTF-8")
 }
@@ -53,9 +61,7 @@ fn comes_back(stores: &Deployment<'_>) {
     seal(&server);
     let (code, first, _) = backup();
     assert_eq!((code, &first["records"]), (Some(0), &"5".into()), "{first}");
-    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-    let rotated = run(&binary(), &["rotate-log-key", "--admin", &admin]);
-    assert_eq!(rotated.status.code(), Some(0));
+    operate(&server, &["rotate-log-key"]);
     live(&server.url(), 5, 300);
     seal(&server);
     let (code, second, _) = backup();
@@ -96,9 +102,7 @@ fn comes_back(stores: &Deployment<'_>) {
 #[test]
 fn what_is_there_is_never_written_over() {
     let stores = Deployment::embedded();
-    let server = stores.serve(&["--seal", "manual"]);
-    live(&server.url(), 0, 3);
-    seal(&server);
+    let server = sealed(&stores);
     assert_eq!(server.terminate(), Some(0));
     let backup = stores.folder().join("backup");
     assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
@@ -208,16 +212,13 @@ fn records_are_brought_to_other_engines_and_back() {
 fn a_log_that_went_back_is_made_whole_and_not_forked() {
     on_every_engine(|stores| {
         let name = stores.name();
-        let server = stores.serve(&["--seal", "manual"]);
-        live(&server.url(), 0, 3);
-        seal(&server);
+        let server = sealed(stores);
         let (log, old) = (stores.data().join("log"), stores.folder().join("old"));
         copy(&log, &old);
         live(&server.url(), 3, 4);
         seal(&server);
-        let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-        assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
-        assert_eq!(run(&binary(), &["seal", "--stack", "--admin", &admin]).status.code(), Some(0));
+        operate(&server, &["rotate-log-key"]);
+        operate(&server, &["seal", "--stack"]);
         live(&server.url(), 7, 2);
         seal(&server);
         // In no block when it ends.
@@ -261,9 +262,7 @@ fn a_log_that_went_back_is_made_whole_and_not_forked() {
 #[test]
 fn a_damaged_checkpoint_is_named_with_what_mends_it() {
     let stores = Deployment::embedded();
-    let server = stores.serve(&["--seal", "manual"]);
-    live(&server.url(), 0, 3);
-    seal(&server);
+    let server = sealed(&stores);
     let newest = get(&agent(), &server.url(), "/checkpoint");
     assert_eq!(server.terminate(), Some(0));
     let file = stores.data().join("log/checkpoint");
@@ -299,13 +298,10 @@ fn a_damaged_checkpoint_is_named_with_what_mends_it() {
 #[test]
 fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
     let stores = Deployment::embedded();
-    let server = stores.serve(&["--seal", "manual"]);
-    live(&server.url(), 0, 3);
-    seal(&server);
+    let server = sealed(&stores);
     let folder = stores.folder().join("backup");
     assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
-    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-    assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
+    operate(&server, &["rotate-log-key"]);
     live(&server.url(), 3, 2);
     seal(&server);
     let newest = get(&agent(), &server.url(), "/checkpoint");
@@ -336,9 +332,7 @@ fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
 fn a_hashtable_that_went_back_knows_every_block_again() {
     let stores = Deployment::embedded();
     let (data, old) = (stores.data(), stores.folder().join("old"));
-    let server = stores.serve(&["--seal", "manual"]);
-    live(&server.url(), 0, 3);
-    seal(&server);
+    let server = sealed(&stores);
     assert_eq!(server.terminate(), Some(0));
     for store in ["log", "graphstore", "hashtable"] {
         copy(&data.join(store), &old.join(store));
@@ -348,9 +342,8 @@ fn a_hashtable_that_went_back_knows_every_block_again() {
         copy(&old.join(store), &data.join(store));
     };
     let server = stores.serve(&["--seal", "manual"]);
-    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
     // A block without records, and one with.
-    assert_eq!(run(&binary(), &["seal", "--stack", "--admin", &admin]).status.code(), Some(0));
+    operate(&server, &["seal", "--stack"]);
     live(&server.url(), 3, 2);
     seal(&server);
     let newest = get(&agent(), &server.url(), "/checkpoint");
@@ -371,14 +364,11 @@ fn a_hashtable_that_went_back_knows_every_block_again() {
 fn a_checkpoint_that_is_newer_than_the_stores_is_not_called_damaged() {
     let stores = Deployment::embedded();
     let (data, old) = (stores.data(), stores.folder().join("old"));
-    let server = stores.serve(&["--seal", "manual"]);
-    live(&server.url(), 0, 3);
-    seal(&server);
+    let server = sealed(&stores);
     assert_eq!(server.terminate(), Some(0));
     copy(&data, &old);
     let server = stores.serve(&["--seal", "manual"]);
-    let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-    assert_eq!(run(&binary(), &["rotate-log-key", "--admin", &admin]).status.code(), Some(0));
+    operate(&server, &["rotate-log-key"]);
     live(&server.url(), 3, 2);
     seal(&server);
     assert_eq!(server.terminate(), Some(0));

@@ -70,8 +70,14 @@ pub fn live(url: &str, from: usize, payments: usize) {
 
 /// Makes a block of what was cleared.
 pub fn seal(server: &Process) {
+    operate(server, &["seal"]);
+}
+
+/// A command of the operator to a server that runs.
+pub fn operate(server: &Process, arguments: &[&str]) {
     let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
-    assert_eq!(run(&binary(), &["seal", "--admin", &admin]).status.code(), Some(0));
+    let arguments = [arguments, &["--admin", &admin]].concat();
+    assert_eq!(run(&binary(), &arguments).status.code(), Some(0));
 }
 
 /// Waits until this record is sealed; gives its receipt.
