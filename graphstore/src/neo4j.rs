@@ -105,6 +105,14 @@ impl Neo4j {
         Neo4j::opened(bolt, opened, domain).await
     }
 
+    /// That this database can be opened, which is not done; and what it is.
+    ///
+    /// # Errors
+    /// As [`Neo4j::open`].
+    pub async fn fits(settings: &Settings, domain: &str) -> Result<String, Error> {
+        schema::fits(&Bolt::new(settings)?, settings, domain).await
+    }
+
     async fn opened(bolt: Bolt, opened: Opened, domain: &str) -> Result<Neo4j, Error> {
         let inner = Inner {
             bolt,

@@ -8,13 +8,18 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Outcome;
 use crate::{
-    account, backup, batch, bench, config, conflict, demo, document, events, explain, health, iou,
-    key, lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
+    account, backup, batch, bench, config, conflict, demo, doctor, document, events, explain,
+    health, iou, key, lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = EXIT_STATUS
+)]
 pub struct Cli {
     /// Answer in JSON: one document, or one a line
     #[arg(long, global = true)]
@@ -22,6 +27,9 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_STATUS: &str = "Exit status: 0 done; 1 refused or rejected, the problem or the findings on standard output; \
+    2 could not run, the reason on standard error.";
 
 const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet config show. Each has a \
     variable, such as WEBWALLET_DOMAIN or WEBWALLET_LIMITS_CONNECTIONS_MAX. Tokens are read from the \
@@ -84,6 +92,8 @@ enum Command {
     Seal(log::Seal),
     /// Operator: sign the log with a new key from now on
     RotateLogKey(log::RotateLogKey),
+    /// Operator: is this machine, with these settings, fit to serve?
+    Doctor(doctor::Doctor),
     /// Operator: are the stores whole, and do they say the same?
     Fsck(operator::Fsck),
     /// Operator: make a lost store anew out of the other two
@@ -154,6 +164,7 @@ impl Cli {
             Command::Checkpoint(checkpoint) => checkpoint.run(json),
             Command::Seal(seal) => seal.run(json),
             Command::RotateLogKey(rotate) => rotate.run(json),
+            Command::Doctor(doctor) => doctor.run(json),
             Command::Fsck(fsck) => fsck.run(json),
             Command::Rebuild(rebuild) => rebuild.run(json),
             Command::Backup(backup) => backup.run(json),

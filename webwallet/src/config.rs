@@ -403,6 +403,13 @@ impl Config {
         files.into_iter().flatten().map(PathBuf::as_path)
     }
 
+    /// Whether something of this role stands in the data directory.
+    pub fn has_data(&self) -> bool {
+        let keeps = self.role.keeps() && self.redis.is_none();
+        let clears = self.role.clears() && self.neo4j.is_none();
+        self.role.seals() || keeps || clears
+    }
+
     /// Where only the operator is to come.
     pub fn operators(&self) -> Option<SocketAddr> {
         if self.role.is_gateway() { Some(self.admin) } else { self.metrics }

@@ -86,16 +86,8 @@ impl Data {
         let there = |what: &str| format!("cannot {what} the data directory {}", dir.display());
         fs::create_dir_all(dir).with_context(|| there("make"))?;
         let dir = dir.canonicalize().with_context(|| there("find"))?;
-        let version = dir.join("version");
         // Looked at before the lock file is made: a foreign folder stays as it is.
-        let empty = || -> anyhow::Result<bool> {
-            let ours = |name: &OsStr| name == "lock" || name == UNFINISHED;
-            let mut entries = fs::read_dir(&dir).with_context(|| there("list"))?;
-            Ok(entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name()))))
-        };
-        if !version.exists() && !empty()? {
-            return Err(Refused::Foreign(dir).into());
-        }
+        fits(&dir, domain)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -107,9 +99,8 @@ impl Data {
             Err(TryLockError::WouldBlock) => return Err(Refused::Locked(dir).into()),
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| there("lock")),
         }
-        if version.exists() {
-            check(&dir, &version, domain)?;
-        }
+        // Somebody may have settled it before it was locked.
+        fits(&dir, domain)?;
         Ok(Data { dir, domain: domain.to_owned(), _lock: lock })
     }
 
@@ -161,6 +152,26 @@ impl Data {
     pub fn state(&self) -> PathBuf {
         self.dir.join("state")
     }
+}
+
+/// That a server of this domain may use this directory, or make it.
+///
+/// # Errors
+/// As [`Data::open`], but for the lock.
+pub fn fits(dir: &Path, domain: &str) -> anyhow::Result<()> {
+    let version = dir.join("version");
+    if version.exists() {
+        return check(dir, &version, domain);
+    }
+    if !dir.exists() {
+        return Ok(());
+    }
+    let ours = |name: &OsStr| name == "lock" || name == UNFINISHED;
+    let mut entries = fs::read_dir(dir)
+        .with_context(|| format!("cannot list the data directory {}", dir.display()))?;
+    let is_empty = entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name())));
+    ensure!(is_empty, Refused::Foreign(dir.to_owned()));
+    Ok(())
 }
 
 /// That this is a data directory of this domain, or a backup of one, without taking it from

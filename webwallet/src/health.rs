@@ -18,6 +18,7 @@ use webwallet_proto::{blockstack, graphstore, hashtable, serve};
 use crate::client::{Answer, Server};
 use crate::config::{self, Config, Role};
 use crate::output::{self, Outcome};
+use crate::serve::Ours;
 
 /// Longer than a server takes that is ready; shorter than a supervisor waits.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -36,16 +37,8 @@ impl Health {
     /// Runs the command: refused if the server is not ready or not there.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
-        let own = config.tls_cert_file.as_deref().zip(config.tls_key_file.as_deref());
-        let tls = Tls::read(own, config.tls_ca_file.as_deref())?;
         let url = self.url.clone().unwrap_or_else(|| address(&config));
-        let ready = match config.role {
-            Role::All | Role::Gateway => rest(&url, &tls),
-            Role::Hashtable => grpc(&url, &tls, hashtable::v1::hashtable_server::SERVICE_NAME),
-            Role::Graphstore => grpc(&url, &tls, graphstore::v1::graphstore_server::SERVICE_NAME),
-            Role::Blockstack => grpc(&url, &tls, blockstack::v1::blockstack_server::SERVICE_NAME),
-        };
-        match ready {
+        match ready(&config, &url) {
             Ok(()) if json => output::line(json!({ "url": url, "ready": true }).to_string())?,
             Ok(()) => output::line(format!("{url} is ready"))?,
             Err(why) => {
@@ -61,8 +54,22 @@ impl Health {
     }
 }
 
+/// That a server of this role is ready at a URL.
+///
+/// # Errors
+/// It is not there, is something else, or says why it is not ready.
+pub fn ready(config: &Config, url: &str) -> anyhow::Result<()> {
+    let Ours { tls, .. } = Ours::read(config)?;
+    match config.role {
+        Role::All | Role::Gateway => rest(url, &tls),
+        Role::Hashtable => grpc(url, &tls, hashtable::v1::hashtable_server::SERVICE_NAME),
+        Role::Graphstore => grpc(url, &tls, graphstore::v1::graphstore_server::SERVICE_NAME),
+        Role::Blockstack => grpc(url, &tls, blockstack::v1::blockstack_server::SERVICE_NAME),
+    }
+}
+
 /// Where a server with these settings is found on its own machine.
-fn address(config: &Config) -> String {
+pub fn address(config: &Config) -> String {
     let scheme = if config.tls_cert_file.is_some() { "https" } else { "http" };
     let port = config.listen.port();
     let own = match config.listen {

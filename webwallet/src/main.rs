@@ -17,6 +17,8 @@ mod counts;
 mod data;
 mod demo;
 mod descriptors;
+mod disk;
+mod doctor;
 mod document;
 mod engine;
 mod events;

@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
@@ -169,16 +170,15 @@ impl Server {
             Some(address) => Some(bind("admin", address).await?),
             None => None,
         };
-        let (keeps, clears) = (config.role.keeps(), config.role.clears());
-        let stores_here = config.role.seals()
-            || keeps && config.redis.is_none()
-            || clears && config.neo4j.is_none();
         let mut server = Server {
             listen: listener.local_addr()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
             domain: config.domain.clone(),
             // Its lock comes first: opening a Neo4j deposes whoever cleared there.
-            data: stores_here.then(|| Data::open(&config.data, &config.domain)).transpose()?,
+            data: config
+                .has_data()
+                .then(|| Data::open(&config.data, &config.domain))
+                .transpose()?,
             gateway: None,
             blockstack: None,
             key: None,
@@ -374,7 +374,7 @@ impl Server {
         ours: Ours,
         listener: TcpListener,
         server: S,
-        works: fn(Link) -> BoxFuture<'static, bool>,
+        works: Works,
     ) where
         S: NamedService
             + tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -392,8 +392,8 @@ impl Server {
             let watching = async {
                 loop {
                     match works(embedded(server.clone())).await {
-                        true => health.set_serving::<S>().await,
-                        false => health.set_not_serving::<S>().await,
+                        Ok(()) => health.set_serving::<S>().await,
+                        Err(_) => health.set_not_serving::<S>().await,
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
@@ -458,20 +458,28 @@ impl Server {
 }
 
 /// How our services know one another.
-struct Ours {
+pub struct Ours {
     token: Option<Token>,
-    tls: Tls,
+    /// Certificates.
+    pub tls: Tls,
 }
 
 impl Ours {
-    fn read(config: &Config) -> anyhow::Result<Ours> {
+    /// From the files that the settings name.
+    ///
+    /// # Errors
+    /// One cannot be read, or makes no sense.
+    pub fn read(config: &Config) -> anyhow::Result<Ours> {
         let token = config.token_file.as_deref().map(Token::read).transpose()?;
         let own = config.tls_cert_file.as_deref().zip(config.tls_key_file.as_deref());
         Ok(Ours { token, tls: Tls::read(own, config.tls_ca_file.as_deref())? })
     }
 
     /// A link to a service in another process.
-    fn link(&self, uri: &Option<String>) -> anyhow::Result<Link> {
+    ///
+    /// # Errors
+    /// `uri` is no address of one.
+    pub fn link(&self, uri: &Option<String>) -> anyhow::Result<Link> {
         let uri = uri.as_deref().unwrap_or_default();
         let link = match uri.starts_with("https://") {
             true => Link::remote_tls(uri, &self.tls, DEADLINE)?,
@@ -497,22 +505,25 @@ where
     Link::embedded(server, DEADLINE)
 }
 
+/// Asks a service for what it answers only while it does its work.
+pub type Works = fn(Link) -> BoxFuture<'static, Result<(), Status>>;
+
 /// Would a put be taken?
-fn hashtable_works(link: Link) -> BoxFuture<'static, bool> {
+pub fn hashtable_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let nothing = hashtable::v1::GetRequest { hashes: Vec::new() };
-    Box::pin(async move { hashtable::client(link).get(nothing).await.is_ok() })
+    Box::pin(async move { hashtable::client(link).get(nothing).await.map(drop) })
 }
 
 /// Is the log sealed and served?
-fn blockstack_works(link: Link) -> BoxFuture<'static, bool> {
+pub fn blockstack_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = blockstack::v1::StatusRequest {};
-    Box::pin(async move { blockstack::client(link).status(status).await.is_ok() })
+    Box::pin(async move { blockstack::client(link).status(status).await.map(drop) })
 }
 
 /// Would a request be cleared?
-fn graphstore_works(link: Link) -> BoxFuture<'static, bool> {
+pub fn graphstore_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = graphstore::v1::StatusRequest {};
-    Box::pin(async move { graphstore::client(link).status(status).await.is_ok() })
+    Box::pin(async move { graphstore::client(link).status(status).await.map(drop) })
 }
 
 async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

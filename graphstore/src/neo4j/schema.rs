@@ -80,10 +80,8 @@ pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Resu
             for (label, properties) in INDEXES {
                 bolt.define(&index(label, properties)).await?;
             }
-        } else if let Some(Missing { what, command }) = missing(bolt).await?.into_iter().next() {
-            return Err(Refusal::Unfit(format!(
-                "{what} is missing, without which payments could clear twice or take very long; make it again with: {command}"
-            )));
+        } else {
+            whole(bolt).await?;
         }
         let epoch = take(bolt, domain).await?;
         if is_earlier {
@@ -112,6 +110,35 @@ pub(super) async fn inspect(
             settings.url
         ))),
         Err(refusal) => Err(refusal.into_error(settings)),
+    }
+}
+
+/// That [`open`] would succeed, and what the server and its graph are; nothing is made or taken.
+pub(super) async fn fits(bolt: &Bolt, settings: &Settings, domain: &str) -> Result<String, Error> {
+    let fits = async {
+        let (version, format) = check(bolt, domain).await?;
+        Ok(match format {
+            None => format!("Neo4j {version}, an empty database"),
+            // What an earlier one lacks is made when it is opened.
+            Some(format) if format < FORMAT => {
+                format!("Neo4j {version}, a graph of {domain} in the earlier format {format}")
+            }
+            Some(_) => {
+                whole(bolt).await?;
+                format!("Neo4j {version}, a graph of {domain}")
+            }
+        })
+    };
+    fits.await.map_err(|refusal: Refusal| refusal.into_error(settings))
+}
+
+/// That nothing is missing.
+async fn whole(bolt: &Bolt) -> Result<(), Refusal> {
+    match missing(bolt).await?.into_iter().next() {
+        None => Ok(()),
+        Some(Missing { what, command }) => Err(Refusal::Unfit(format!(
+            "{what} is missing, without which payments could clear twice or take very long; make it again with: {command}"
+        ))),
     }
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod batch;
 mod commands;
 mod contract;
+mod doctor;
 mod dry_run;
 mod events;
 mod log_reader;

@@ -1,9 +1,6 @@
 //! What this machine can do at all: the yardsticks that make a measurement
 //! comparable between machines. All on the CPU of the server.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -80,22 +77,4 @@ pub fn batched(checks: &[Check], time: Duration) -> anyhow::Result<f64> {
         }
     }
     Ok(done as f64 / start.elapsed().as_secs_f64())
-}
-
-/// F: the middle time of an append and its sync, in microseconds.
-pub fn fdatasync(dir: &Path, time: Duration) -> anyhow::Result<f64> {
-    let path = dir.join("fdatasync");
-    let mut file = File::create(&path)?;
-    let block = [0x5a; 4096];
-    let (start, mut times) = (Instant::now(), Vec::new());
-    while start.elapsed() < time {
-        let one = Instant::now();
-        file.write_all(&block)?;
-        file.sync_data()?;
-        times.push(one.elapsed());
-    }
-    std::fs::remove_file(&path)?;
-    times.sort();
-    let middle = times.get(times.len() / 2).context("not one append was done")?;
-    Ok(middle.as_secs_f64() * 1e6)
 }

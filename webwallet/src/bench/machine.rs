@@ -10,6 +10,8 @@ use anyhow::{Context as _, ensure};
 use core_affinity::CoreId;
 use serde::Serialize;
 
+use crate::disk;
+
 /// Where a thread runs: on one CPU, or anywhere when the machine cannot say.
 #[derive(Clone, Copy)]
 pub struct Cpu(Option<CoreId>);
@@ -86,43 +88,21 @@ impl Machine {
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
             .map(|(_, name)| name);
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let file_system = disk::file_system(data)?;
+        ensure!(
+            file_system != "tmpfs",
+            "{} is in memory (tmpfs), where syncing costs nothing; name a folder on a disk with --data DIR",
+            data.display()
+        );
         Ok(Machine {
             cpu: cpu.unwrap_or(std::env::consts::ARCH).to_owned(),
             cpus: thread::available_parallelism().map_or(1, usize::from),
             pinned,
             os: format!("{} {}", std::env::consts::OS, kernel.trim()),
-            file_system: file_system(data)?,
+            file_system,
             version: env!("CARGO_PKG_VERSION"),
         })
     }
-}
-
-/// The type of the file system a folder is on.
-///
-/// # Errors
-/// On tmpfs, where syncing costs nothing and a measurement says nothing.
-pub fn file_system(dir: &Path) -> anyhow::Result<String> {
-    // Magic numbers of statfs(2).
-    const NAMES: [(i128, &str); 7] = [
-        (0x0102_1994, "tmpfs"),
-        (0x8584_58f6, "ramfs"),
-        (0xef53, "ext4"),
-        (0x5846_5342, "xfs"),
-        (0x9123_683e, "btrfs"),
-        (0x2fc1_2fc1, "zfs"),
-        (0x794c_7630, "overlayfs"),
-    ];
-    let found = rustix::fs::statfs(dir)
-        .with_context(|| format!("cannot look at {}", dir.display()))?
-        .f_type;
-    let found = i128::from(found);
-    let name = NAMES.iter().find(|(magic, _)| *magic == found).map(|(_, name)| *name);
-    ensure!(
-        !matches!(name, Some("tmpfs" | "ramfs")),
-        "{} is in memory (tmpfs), where syncing costs nothing; name a folder on a disk with --data DIR",
-        dir.display()
-    );
-    Ok(name.map_or_else(|| format!("0x{found:x}"), str::to_owned))
 }
 
 /// Time that the threads of a process have had a CPU, by their names.

@@ -37,7 +37,7 @@ use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
 use crate::config::Config;
 use crate::output::Outcome;
-use crate::{clock, interrupt, output, serve};
+use crate::{clock, disk, interrupt, output, serve};
 
 const SIGNERS: usize = 10_000;
 const DOMAIN: &str = "bench.localhost";
@@ -161,7 +161,7 @@ impl Measurement {
                 h: 0.0,
                 v: calibrate::strict(&checks, short)?,
                 z: calibrate::batched(&checks, short)?,
-                fdatasync_p50_us: calibrate::fdatasync(dir.path(), short)?,
+                fdatasync_p50_us: disk::fdatasync(dir.path(), short)?,
             })
         })?;
         progress("starting the server");

@@ -1,0 +1,129 @@
+//! An operator who is told that all is well, and whose server then does not start; or whose
+//! running server a mere look brings down.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::Value;
+use webwallet_tests::deployment::{Deployment, on_every_engine};
+use webwallet_tests::process::binary;
+
+use crate::proofs::{live, seal, text};
+
+const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
+const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Its exit status, and a line for each part and for the whole.
+fn doctor(stores: &Deployment<'_>, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let arguments = [&["doctor", "--json"], &ADMIN[..], more].concat();
+    let output = stores.command(&arguments).output().expect("it runs");
+    println!("{more:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    let lines = text(&output.stdout).lines();
+    (output.status.code(), lines.map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+/// The verdict on one part, and its reason.
+fn of<'a>(lines: &'a [Value], part: &str) -> (&'a str, &'a str) {
+    let line = lines.iter().find(|line| line["part"] == part);
+    let line = line.unwrap_or_else(|| panic!("nothing is said of {part}: {lines:?}"));
+    (line["verdict"].as_str().expect("a verdict"), line["detail"].as_str().expect("a reason"))
+}
+
+#[test]
+fn a_machine_that_is_fit_is_found_so_and_is_left_as_it_was() {
+    on_every_engine(|stores| {
+        let (code, lines) = doctor(stores, &ANYWHERE);
+        assert_eq!(code, Some(0), "{lines:?}");
+        assert!(!stores.data().exists(), "nothing is made");
+        let server = stores.serve(&["--seal", "manual"]);
+        live(&server.url(), 0, 2);
+        seal(&server);
+        let address = server.line["listen"].as_str().expect("an address");
+        let (code, lines) = doctor(stores, &["--listen", address]);
+        assert_eq!(code, Some(0), "{lines:?}");
+        let (verdict, detail) = of(&lines, "listen");
+        assert!(verdict == "good" && detail.contains("by the server"), "{detail}");
+        assert_eq!(lines.last().expect("a summary")["result"], "fit");
+        // Nobody was deposed.
+        live(&server.url(), 2, 2);
+        assert_eq!(server.terminate(), Some(0));
+    });
+}
+
+#[test]
+fn what_would_stop_a_server_is_found_before_it_is_started() {
+    let stores = Deployment::embedded();
+    let wrong = |stores: &Deployment<'_>, more: &[&str], part: &str, why: &str| {
+        let (code, lines) = doctor(stores, more);
+        let (verdict, detail) = of(&lines, part);
+        assert!(code == Some(1) && verdict == "wrong" && detail.contains(why), "{lines:?}");
+        assert_eq!(lines.last().expect("a summary")["result"], "unfit");
+    };
+    let anywhere = |more: &[&'static str]| [&ANYWHERE[..], more].concat();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    wrong(&stores, &["--listen", &address], "listen", "is taken, and no server is ready");
+    // Ports that nobody listens on, and one that is no engine.
+    wrong(&stores, &anywhere(&["--redis", "redis://127.0.0.1:1"]), "redis", "does not answer");
+    wrong(&stores, &anywhere(&["--neo4j", "bolt://127.0.0.1:1"]), "neo4j", "does not answer");
+    wrong(&stores, &["--seal", "manual", "--listen", "0.0.0.0:0"], "settings", "loopback");
+    let kept = ["--role", "graphstore", "--hashtable", "http://127.0.0.1:1"];
+    wrong(&stores, &anywhere(&kept), "hashtable", "http://127.0.0.1:1");
+
+    let settle = |folder: &Path, file: &str, text: &str| {
+        fs::create_dir_all(folder).expect("made");
+        fs::write(folder.join(file), text).expect("written");
+    };
+    settle(&stores.data(), "holiday.jpg", "x");
+    wrong(&stores, &ANYWHERE, "data", "not a data directory of WebWallet");
+    settle(&stores.data(), "version", r#"{"format":1,"domain":"example.com"}"#);
+    wrong(&stores, &ANYWHERE, "data", "belongs to the domain example.com");
+    let file = stores.folder().join("file");
+    fs::write(&file, "").expect("written");
+    let on_a_file = ["--data", file.to_str().expect("UTF-8")];
+    let mut command = Command::new(binary());
+    command.arg("doctor").args(ANYWHERE).args(ADMIN).args(on_a_file);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+}
+
+#[test]
+fn what_an_operator_would_be_sorry_for_is_said() {
+    let stores = Deployment::embedded();
+    let (code, lines) = doctor(&stores, &["--listen", "0.0.0.0:0"]);
+    let doubts = lines.iter().filter(|line| line["part"] == "exposure").count();
+    assert_eq!((code, doubts), (Some(0), 2), "no TLS, no limits: {lines:?}");
+
+    let key = KeyPair::generate().expect("a key");
+    let place = |name: &str| stores.folder().join(name);
+    fs::write(place("key"), key.serialize_pem()).expect("written");
+    let verdict = |year: i32, mode: u32| {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+        params.not_after = date_time_ymd(year, 1, 1);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        fs::write(place("certificate"), certificate.pem()).expect("written");
+        fs::set_permissions(place("key"), Permissions::from_mode(mode)).expect("set");
+        let [cert, key] = ["certificate", "key"].map(|name| place(name).display().to_string());
+        let tls = ["--tls-cert", &cert, "--tls-key", &key];
+        let (code, lines) = doctor(&stores, &[&ANYWHERE[..], &tls].concat());
+        let of = |part| of(&lines, part).0.to_owned();
+        (code, of("certificate"), of("secret"))
+    };
+    assert_eq!(verdict(2100, 0o600), (Some(0), "good".into(), "good".into()));
+    assert_eq!(verdict(2100, 0o644), (Some(0), "good".into(), "doubtful".into()));
+    assert_eq!(verdict(2020, 0o600), (Some(1), "wrong".into(), "good".into()));
+
+    // The clock went back behind the last block.
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 1);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    fs::write(place("clock"), "2020-01-01T00:00:00Z").expect("written");
+    let clock = place("clock").display().to_string();
+    let (code, lines) = doctor(&stores, &[&ANYWHERE[..], &["--test-clock", &clock]].concat());
+    assert_eq!((code, of(&lines, "clock").0), (Some(1), "wrong"), "{lines:?}");
+}
