@@ -7,6 +7,7 @@ mod cluster;
 mod lost;
 mod refused;
 mod survives;
+mod synced;
 
 use bytes::Bytes;
 use webwallet_hashtable::{Document, Error, Redis, RedisSettings, Store, redis::Refused};

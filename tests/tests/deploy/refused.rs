@@ -73,7 +73,7 @@ fn a_redis_that_will_not_do_is_named_with_what_helps() {
     assert!(!why.contains("hunter2"), "{why}");
 
     for (settings, setting, command) in [
-        (&["--appendfsync", "everysec"], "appendfsync", "CONFIG SET appendfsync always"),
+        (&["--appendfsync", "no"], "appendfsync", "CONFIG SET appendfsync always"),
         (&["--appendonly", "no"], "appendonly", "CONFIG SET appendonly yes"),
         (
             &["--maxmemory-policy", "allkeys-lru"],
