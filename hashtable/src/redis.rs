@@ -42,12 +42,13 @@ use std::{
 
 use ::redis::{Cmd, ConnectionInfo, FromRedisValue as _, RedisError, RedisResult, Value, cmd};
 use bytes::Bytes;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use webwallet_ledger::Hash;
 
 use self::{connection::Connection, look::Look};
 use crate::{
-    store::{Document, Error, Shelf, Store},
+    put::{Put, QUEUE_MAX},
+    store::{Document, Error, NUMBERED_BYTES, Shelf, Store},
     value,
 };
 
@@ -60,10 +61,6 @@ const READY: Duration = Duration::from_secs(1);
 /// After a failed attempt to connect, nobody tries again for so long: a crowd
 /// would wait for one attempt after the other.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Puts waiting for the writer; more wait outside.
-const QUEUE_MAX: usize = 4_096;
-/// Bytes of records in one answer of [`Store::numbered`], about.
-const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
 /// Records asked for at a time: 64 of the largest are 4 MB.
 const NUMBERED_AT_ONCE: usize = 64;
 
@@ -98,7 +95,7 @@ pub struct Refused(String);
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    queue: mpsc::Sender<writer::Put>,
+    queue: mpsc::Sender<Put>,
 }
 
 /// What the writer, the readers and the watch share.
@@ -342,10 +339,7 @@ impl Store for Redis {
     }
 
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
-        let (done, outcome) = oneshot::channel();
-        let put = writer::Put::new(&documents, done);
-        self.queue.send(put).await.map_err(|_| writer::gone())?;
-        outcome.await.map_err(|_| writer::gone())?
+        Put::send(&documents, &self.queue, writer::gone).await
     }
 
     async fn get(&self, names: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
