@@ -1,11 +1,9 @@
 //! The gRPC service: what gateways ask about the log.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_stream::Stream;
 use tonic::{Request as Call, Response, Status};
 use webwallet_ledger::block::Block;
 use webwallet_ledger::tile::TileId;
@@ -18,6 +16,7 @@ use webwallet_proto::blockstack::v1::{
     StackRequest, StateProof, StateProofReply, StatusReply, StatusRequest, TileReply, TileRequest,
     UnitProofRequest, block_request, blockstack_server, inclusion_request,
 };
+use webwallet_proto::stream::Streamed;
 
 use crate::log::LogError;
 use crate::reader::{Of, Reader};
@@ -294,7 +293,7 @@ impl<S: Files> blockstack_server::Blockstack for Service<S> {
         Ok(Response::new(BlockReply { block: block.map(wire) }))
     }
 
-    type BlockRecordsStream = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
+    type BlockRecordsStream = Streamed<Record>;
 
     async fn block_records(
         &self,

@@ -8,12 +8,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio_stream::Stream;
 use tonic::{Request as Call, Response, Status};
 use webwallet_blockstack::{Blockstack, Config, Files, Folder, Head, LogKey, Published, Seal};
 use webwallet_ledger::clear::{Cleared, clear};
@@ -29,6 +27,7 @@ use webwallet_proto::graphstore::v1::{self as graphstore, IntendRequest, Intent}
 use webwallet_proto::hashtable::v1::hashtable_server::Hashtable;
 use webwallet_proto::hashtable::v1::{self as hashtable, Document};
 use webwallet_proto::link::Link;
+use webwallet_proto::stream::Streamed;
 
 pub const DOMAIN: &str = "example.net";
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -301,9 +300,7 @@ impl Head for Store {
     }
 }
 
-type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-fn stream<T: Send + 'static>(items: Vec<T>) -> Response<Answer<T>> {
+fn stream<T: Send + 'static>(items: Vec<T>) -> Response<Streamed<T>> {
     Response::new(Box::pin(tokio_stream::iter(items.into_iter().map(Ok))))
 }
 
@@ -378,7 +375,7 @@ impl Graphstore for Stores {
         Err(Status::unimplemented("not asked by Blockstack"))
     }
 
-    type ClearedStream = Answer<graphstore::Record>;
+    type ClearedStream = Streamed<graphstore::Record>;
     async fn cleared(
         &self,
         call: Call<graphstore::ClearedRequest>,
@@ -418,7 +415,7 @@ impl Graphstore for Stores {
         stored.map(|()| Response::new(intent)).ok_or_else(failed)
     }
 
-    type IntentsStream = Answer<Intent>;
+    type IntentsStream = Streamed<Intent>;
     async fn intents(
         &self,
         call: Call<graphstore::IntentsRequest>,
@@ -520,7 +517,7 @@ impl Hashtable for Stores {
         Ok(Response::new(hashtable::GetReply { documents }))
     }
 
-    type NumberedStream = Answer<Document>;
+    type NumberedStream = Streamed<Document>;
     async fn numbered(
         &self,
         call: Call<hashtable::NumberedRequest>,
