@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use webwallet_ledger::tile::TileId;
 
-use crate::store::{Files, Head, Published};
+use crate::store::{Published, Store};
 
 const CHECKPOINT: &str = "checkpoint";
 /// What is being written; what a crash left of it is removed at the next start.
@@ -81,7 +81,7 @@ impl Folder {
     }
 }
 
-impl Files for Folder {
+impl Store for Folder {
     fn put(&self, files: &[(TileId, Vec<u8>)]) -> io::Result<()> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(files.iter().map(|(tile, bytes)| (tile.path(), &bytes[..])))
@@ -126,9 +126,7 @@ impl Files for Folder {
         }
         Ok(())
     }
-}
 
-impl Head for Folder {
     fn checkpoint(&self) -> io::Result<Option<String>> {
         let bytes = self.read(CHECKPOINT)?;
         let text = bytes.map(String::from_utf8).transpose();

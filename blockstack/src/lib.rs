@@ -42,7 +42,7 @@ pub use key::{KeyError, LogKey, Randomness};
 pub use log::LogError;
 pub use sealing::Seal;
 pub use service::Service;
-pub use store::{Files, Head, Published};
+pub use store::{Published, Store};
 
 use chain::Chain;
 use log::Edge;
@@ -96,7 +96,7 @@ pub struct Blockstack<S> {
     thread: std::thread::JoinHandle<()>,
 }
 
-impl<S: Files + Head> Blockstack<S> {
+impl<S: Store> Blockstack<S> {
     /// Starts sealing over this store. When it returns, the log on disk is
     /// served; and blocks are sealed, or the status says why not, or that
     /// another store does not answer yet. A log of more than 16,384 records may
@@ -162,7 +162,7 @@ impl<S: Files + Head> Blockstack<S> {
 }
 
 /// Sealing over these stores, before it has looked at any of them.
-fn prepare<S: Files + Head>(
+fn prepare<S: Store>(
     config: &Config,
     store: Arc<S>,
     key: LogKey,

@@ -14,7 +14,7 @@ use webwallet_ledger::tile::{
     self, Level, TILE_WIDTH, TileError, TileId, encode_hashes, parse_bundle, parse_hashes,
 };
 
-use crate::store::Files;
+use crate::store::Store;
 
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +37,13 @@ impl From<TileError> for LogError {
 }
 
 /// The log up to a size.
-pub(crate) struct Log<F> {
-    files: Arc<F>,
+pub(crate) struct Log<S> {
+    files: Arc<S>,
     size: u64,
 }
 
-impl<F: Files> Log<F> {
-    pub(crate) fn new(files: Arc<F>, size: u64) -> Log<F> {
+impl<S: Store> Log<S> {
+    pub(crate) fn new(files: Arc<S>, size: u64) -> Log<S> {
         Log { files, size }
     }
 
@@ -87,7 +87,7 @@ impl<F: Files> Log<F> {
     }
 
     /// Leaves from one on, in order.
-    pub(crate) fn leaves(&self, first: u64) -> Leaves<'_, F> {
+    pub(crate) fn leaves(&self, first: u64) -> Leaves<'_, S> {
         Leaves { log: self, next: first, bundle: Vec::new().into_iter() }
     }
 
@@ -132,13 +132,13 @@ fn cut(mut bytes: Vec<u8>, stored: TileId, width: u16) -> Result<Vec<u8>, LogErr
 }
 
 /// Leaves in order, a bundle read at a time.
-pub(crate) struct Leaves<'l, F> {
-    log: &'l Log<F>,
+pub(crate) struct Leaves<'l, S> {
+    log: &'l Log<S>,
     next: u64,
     bundle: std::vec::IntoIter<Vec<u8>>,
 }
 
-impl<F: Files> Iterator for Leaves<'_, F> {
+impl<S: Store> Iterator for Leaves<'_, S> {
     /// Index and bytes.
     type Item = Result<(u64, Vec<u8>), LogError>;
 
@@ -181,7 +181,7 @@ impl Edge {
     }
 
     /// The edge of this log, if its files are there and give this root.
-    pub(crate) fn read<F: Files>(log: &Log<F>, root: &Node) -> Result<Edge, LogError> {
+    pub(crate) fn read<S: Store>(log: &Log<S>, root: &Node) -> Result<Edge, LogError> {
         let other = |what: String| LogError::Damaged(what, "it does not give the root".into());
         if log.root(log.size)? != *root {
             return Err(other("the last tile of some level".into()));

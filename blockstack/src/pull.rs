@@ -13,7 +13,7 @@ use crate::chain::Entry;
 use crate::guard;
 use crate::remote::{Records, record};
 use crate::sealing::{Sealing, Stop};
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// What failed is tried again after this long, then twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -21,7 +21,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether Graphstore still has what it had.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Takes what has cleared, up to a number, until a block is full.
     pub(crate) async fn pull(&mut self, upto: u64) -> Result<(), Stop> {
         if self.looked.elapsed() >= LOOK_EVERY {

@@ -18,7 +18,7 @@ use crate::chain::Chain;
 use crate::index::{Index, Place};
 use crate::log::{Log, LogError};
 use crate::snapshot::Snapshots;
-use crate::store::Files;
+use crate::store::Store;
 use crate::view::{Head, View};
 
 /// All that serving and sealing share.
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<S: Files> Reader<S> {
+impl<S: Store> Reader<S> {
     pub(crate) fn new(store: Arc<S>, index: Index, snapshots: Snapshots, view: View) -> Reader<S> {
         let view = watch::Sender::new(view);
         Reader { store, index, snapshots, view, live: Mutex::default(), past: Mutex::default() }

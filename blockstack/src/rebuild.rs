@@ -22,7 +22,7 @@ use crate::key::LogKey;
 use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
 use crate::sealing::Stop;
-use crate::store::{Files, Head, Published};
+use crate::store::{Published, Store};
 use crate::{Config, StartError, prepare};
 
 /// Bytes of files that are copied at a time, and a file more.
@@ -36,7 +36,7 @@ const TRIES_MAX: u32 = 10;
 ///
 /// # Errors
 /// The stores do not give the log that was published, or cannot be read.
-pub async fn log<S: Files + Head>(
+pub async fn log<S: Store>(
     config: Config,
     store: S,
     key: LogKey,

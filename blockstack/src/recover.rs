@@ -21,7 +21,7 @@ use crate::log::{Edge, Log, LogError};
 use crate::remote;
 use crate::replay::{Blocks, follow};
 use crate::sealing::{Sealing, Stop};
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
@@ -72,7 +72,7 @@ fn intended(intent: &Intent) -> Result<Block, Stop> {
     Block::parse(&intent.block).map_err(|why| unfit(intent.height, why))
 }
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Gets to where the last process stopped, and does what it left undone.
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
         let published = self.published()?.map(|published| self.take_up(published)).transpose()?;

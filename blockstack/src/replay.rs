@@ -11,21 +11,21 @@ use webwallet_ledger::state::State;
 use crate::chain::{Chain, Entry, Parts};
 use crate::index::{Index, Place};
 use crate::log::{Leaves, Log, LogError};
-use crate::store::Files;
+use crate::store::Store;
 
 /// The blocks of a log from some leaf on, which must be the first of one.
-pub(crate) struct Blocks<'l, F> {
-    leaves: Leaves<'l, F>,
+pub(crate) struct Blocks<'l, S> {
+    leaves: Leaves<'l, S>,
     domain: &'l str,
 }
 
-impl<'l, F: Files> Blocks<'l, F> {
-    pub(crate) fn new(log: &'l Log<F>, first: u64, domain: &'l str) -> Blocks<'l, F> {
+impl<'l, S: Store> Blocks<'l, S> {
+    pub(crate) fn new(log: &'l Log<S>, first: u64, domain: &'l str) -> Blocks<'l, S> {
         Blocks { leaves: log.leaves(first), domain }
     }
 }
 
-impl<F: Files> Iterator for Blocks<'_, F> {
+impl<S: Store> Iterator for Blocks<'_, S> {
     type Item = Result<(Parts, Box<Block>), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -54,8 +54,8 @@ impl<F: Files> Iterator for Blocks<'_, F> {
 
 /// Goes on from a chain and its state to the end of the log, making every block
 /// again and comparing it; not to the end if nobody needs it any more.
-pub(crate) fn follow<F: Files>(
-    log: &Log<F>,
+pub(crate) fn follow<S: Store>(
+    log: &Log<S>,
     chain: &mut Chain,
     state: &mut State,
     index: &Index,

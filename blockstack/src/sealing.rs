@@ -29,7 +29,7 @@ use crate::log::Edge;
 use crate::pull::LOOK_EVERY;
 use crate::reader::{Balances, Reader};
 use crate::remote::Remote;
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// How often Graphstore is asked for new records. In one process a question
 /// costs some 30 us, so this is nothing while nothing happens.
@@ -127,7 +127,7 @@ pub(crate) struct Sealing<S> {
     pub(crate) snapshot: u64,
 }
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Starts, seals until nobody needs it, and answers commands to the end. Where other
     /// stores stood in the way, it starts again when they do not any more.
     pub(crate) async fn run(mut self) {

@@ -22,7 +22,7 @@ use crate::log::LogError;
 use crate::reader::{Of, Reader};
 use crate::remote::Remote;
 use crate::sealing::{Command, Made};
-use crate::store::Files;
+use crate::store::Store;
 
 /// How long a receipt is waited for at most: less than any link's deadline.
 const WAIT_MAX: Duration = Duration::from_secs(8);
@@ -87,7 +87,7 @@ fn wire(block: Block) -> v1::Block {
     }
 }
 
-impl<S: Files> Service<S> {
+impl<S: Store> Service<S> {
     /// Runs something that may take a while off the threads that serve.
     async fn aside<T: Send + 'static>(
         &self,
@@ -159,7 +159,7 @@ impl<S: Files> Service<S> {
 }
 
 #[tonic::async_trait]
-impl<S: Files> blockstack_server::Blockstack for Service<S> {
+impl<S: Store> blockstack_server::Blockstack for Service<S> {
     async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let view = self.reader.view.borrow().clone();
         let head = view.head.as_deref();

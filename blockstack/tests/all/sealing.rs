@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use webwallet_blockstack::rebuild::{self, LogFolder};
-use webwallet_blockstack::{Folder, Head as _, Seal};
+use webwallet_blockstack::{Folder, Seal, Store as _};
 use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;

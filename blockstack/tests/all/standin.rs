@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::{Request as Call, Response, Status};
-use webwallet_blockstack::{Blockstack, Config, Files, Folder, Head, LogKey, Published, Seal};
+use webwallet_blockstack::{Blockstack, Config, Folder, LogKey, Published, Seal, Store as _};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::tile::TileId;
@@ -258,7 +258,7 @@ pub struct Store {
     stores: Stores,
 }
 
-impl Files for Store {
+impl webwallet_blockstack::Store for Store {
     fn put(&self, files: &[(TileId, Vec<u8>)]) -> io::Result<()> {
         for file in files {
             let kind = match file.0.level {
@@ -286,9 +286,7 @@ impl Files for Store {
         let remove = |_: &mut Inner| self.folder.remove_partials(full);
         self.stores.lock().write("removal", remove).ok_or_else(|| io::Error::other("a test"))?
     }
-}
 
-impl Head for Store {
     fn checkpoint(&self) -> io::Result<Option<String>> {
         self.folder.checkpoint()
     }
