@@ -30,9 +30,20 @@ pub enum LogError {
     Damaged(String, String),
 }
 
+impl LogError {
+    pub(crate) fn damaged(what: impl ToString, why: impl ToString) -> LogError {
+        LogError::Damaged(what.to_string(), why.to_string())
+    }
+
+    /// A leaf that is not what belongs there.
+    pub(crate) fn leaf(index: u64, why: impl ToString) -> LogError {
+        LogError::damaged(format!("leaf {index}"), why)
+    }
+}
+
 impl From<TileError> for LogError {
     fn from(error: TileError) -> LogError {
-        LogError::Damaged("a tile".into(), error.to_string())
+        LogError::damaged("a tile", error)
     }
 }
 
@@ -70,8 +81,8 @@ impl<S: Store> Log<S> {
         let none = || LogError::Missing(format!("entry bundle {index}"));
         let tile = TileId::at(Level::Entries, index, self.size).ok_or_else(none)?;
         let bytes = self.tile(tile)?.ok_or_else(none)?;
-        let leaves = parse_bundle(&bytes, tile.width)
-            .map_err(|error| LogError::Damaged(tile.path(), error.to_string()))?;
+        let leaves =
+            parse_bundle(&bytes, tile.width).map_err(|why| LogError::damaged(tile.path(), why))?;
         Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
     }
 
@@ -118,12 +129,12 @@ impl<S: Store> Log<S> {
 
 /// The first entries of a tile that may be wider than asked for.
 fn cut(mut bytes: Vec<u8>, stored: TileId, width: u16) -> Result<Vec<u8>, LogError> {
-    let damaged = |why: TileError| LogError::Damaged(stored.path(), why.to_string());
     match stored.level {
         _ if stored.width == width => {}
         Level::Hashes(_) => bytes.truncate(usize::from(width) * 32),
         Level::Entries => {
-            let leaves = parse_bundle(&bytes, stored.width).map_err(damaged)?;
+            let leaves = parse_bundle(&bytes, stored.width);
+            let leaves = leaves.map_err(|why| LogError::damaged(stored.path(), why))?;
             let kept: usize = leaves.iter().take(width.into()).map(|leaf| 2 + leaf.len()).sum();
             bytes.truncate(kept);
         }
@@ -182,9 +193,9 @@ impl Edge {
 
     /// The edge of this log, if its files are there and give this root.
     pub(crate) fn read<S: Store>(log: &Log<S>, root: &Node) -> Result<Edge, LogError> {
-        let other = |what: String| LogError::Damaged(what, "it does not give the root".into());
+        let other = |what: &str| LogError::damaged(what, "it does not give the root");
         if log.root(log.size)? != *root {
-            return Err(other("the last tile of some level".into()));
+            return Err(other("the last tile of some level"));
         }
         let mut edge = Edge { size: log.size, bundle: Vec::new(), levels: Vec::new() };
         let last = |level| {
@@ -204,7 +215,7 @@ impl Edge {
             let leaves = parse_bundle(&edge.bundle, tile.width)?;
             let hashes = leaves.into_iter().map(Sha256::leaf);
             if !edge.levels.first().is_some_and(|level| hashes.eq(level.iter().copied())) {
-                return Err(other(tile.path()));
+                return Err(other(&tile.path()));
             }
         }
         Ok(edge)

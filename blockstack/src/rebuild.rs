@@ -100,7 +100,7 @@ pub async fn log<S: Store>(
 
 fn parsed(note: &str) -> Result<Checkpoint, LogError> {
     let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
-    parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))
+    parsed.map_err(|why| LogError::damaged("checkpoint", why))
 }
 
 /// Leaves with their hashes in the log's tree.
@@ -162,13 +162,13 @@ impl LogFolder {
     /// # Errors
     /// Its last leaf is no block, or cannot be read.
     pub fn last(&self) -> Result<Block, LogError> {
-        let what = || "the log's last leaf".to_owned();
-        let missing = || LogError::Missing(what());
+        let what = "the log's last leaf";
+        let missing = || LogError::Missing(what.to_owned());
         let leaf = self.log.leaf(self.checkpoint.size.checked_sub(1).ok_or_else(missing)?)?;
         match Leaf::parse(&leaf, &self.checkpoint.origin) {
             Ok(Leaf::Block(block)) => Ok(*block),
-            Ok(_) => Err(LogError::Damaged(what(), "it is no block".to_owned())),
-            Err(why) => Err(LogError::Damaged(what(), why.to_string())),
+            Ok(_) => Err(LogError::damaged(what, "it is no block")),
+            Err(why) => Err(LogError::damaged(what, why)),
         }
     }
 
@@ -194,8 +194,8 @@ impl LogFolder {
                 held
             }
             Some(_) => {
-                let why = "it is not an earlier one of this log".to_owned();
-                return Err(LogError::Damaged(format!("{}/checkpoint", dir.display()), why));
+                let what = format!("{}/checkpoint", dir.display());
+                return Err(LogError::damaged(what, "it is not an earlier one of this log"));
             }
         };
         let (mut piece, mut bytes, mut count) = (Vec::new(), 0, 0);
@@ -250,10 +250,9 @@ impl LogFolder {
                 Some(Err(error)) => Some(Err(error)),
                 None => {
                     ended = true;
-                    let what = || "the log: its leaves".to_owned();
-                    let why = || "they do not give the checkpoint's root".to_owned();
+                    let why = "they do not give the checkpoint's root";
                     (tree.root() != self.checkpoint.root)
-                        .then(|| Err(LogError::Damaged(what(), why())))
+                        .then(|| Err(LogError::damaged("the log: its leaves", why)))
                 }
             }
         })
@@ -287,8 +286,7 @@ impl LogFolder {
             // Partial ones of higher levels grow with the next bundles.
             let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
             if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
-                let why = "it is not what the leaves give".to_owned();
-                return Err(LogError::Damaged(tile.path(), why));
+                return Err(LogError::damaged(tile.path(), "it is not what the leaves give"));
             }
         }
         Ok(())

@@ -35,18 +35,17 @@ impl<S: Store> Iterator for Blocks<'_, S> {
                 Ok(leaf) => leaf,
                 Err(error) => return Some(Err(error)),
             };
-            let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
             if document::is_record(&bytes) {
                 match Record::parse(&bytes) {
                     Ok(record) => parts.records.push(Entry::new(record.into())),
-                    Err(why) => return Some(Err(damaged(why.to_string()))),
+                    Err(why) => return Some(Err(LogError::leaf(index, why))),
                 }
                 continue;
             }
             match Leaf::parse(&bytes, self.domain) {
                 Ok(Leaf::Block(block)) => return Some(Ok((parts, block))),
                 Ok(leaf) => parts.documents.push(leaf),
-                Err(why) => return Some(Err(damaged(why.to_string()))),
+                Err(why) => return Some(Err(LogError::leaf(index, why))),
             }
         }
     }
@@ -71,8 +70,8 @@ pub(crate) fn follow<S: Store>(
         let header = &block.header;
         let made = chain.block(&parts, header.time, header.signature.clone(), state.roots());
         if made != *block {
-            let (what, why) = (format!("block {}", header.height), "it does not follow");
-            return Err(LogError::Damaged(what, why.into()));
+            let what = format!("block {}", header.height);
+            return Err(LogError::damaged(what, "it does not follow"));
         }
         chain.push(&parts, &block);
         let (size, cleared) = (chain.log.size(), header.cleared);
