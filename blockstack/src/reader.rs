@@ -102,7 +102,7 @@ impl<S: Store> Reader<S> {
     /// Forgets the snapshot before the last if those beside it are less than so
     /// many records apart: one of a server's end, between two regular ones.
     pub(crate) fn thin_snapshots(&self, apart: u64) -> std::io::Result<()> {
-        let heights = self.snapshots.heights()?;
+        let heights = self.snapshots.heights(u64::MAX)?;
         let [.., before, middle, after] = heights[..] else { return Ok(()) };
         let cleared = |height| self.index.get(height).map(|place| place.map(|p| p.cleared));
         match (cleared(before)?, cleared(after)?) {
@@ -330,8 +330,7 @@ impl<S: Store> Reader<S> {
         kept: Option<Balances>,
     ) -> Result<Balances, LogError> {
         let failed = |error| LogError::Io("a snapshot".into(), error);
-        let mut heights = self.snapshots.heights().map_err(failed)?;
-        heights.retain(|at| *at <= height);
+        let mut heights = self.snapshots.heights(height).map_err(failed)?;
         while let Some(at) = heights.pop() {
             let place = self.place(at)?;
             if let Some(kept) = kept.as_ref().filter(|kept| kept.number >= place.cleared) {

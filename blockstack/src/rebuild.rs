@@ -32,7 +32,8 @@ const TRIES_MAX: u32 = 10;
 
 /// Writes every file of the log again, out of Graphstore's intents and the
 /// records in Hashtable. The published checkpoint stays, and must come out
-/// again: before that is known nothing is written over. No Blockstack may run over these stores meanwhile. Answers the size.
+/// again: before that is known nothing is written over. No Blockstack may run over
+/// these stores meanwhile. Answers the size.
 ///
 /// # Errors
 /// The stores do not give the log that was published, or cannot be read.
