@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_proto::blockstack::v1::blockstack_server::BlockstackServer;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
@@ -115,14 +115,8 @@ impl<S: Store> Blockstack<S> {
         let (stop, ended) = watch::channel(false);
         let stores = (graphstore, hashtable);
         let sealing = prepare(&config, Arc::new(store), key, stores, inbox, ended)?;
-        let service = Service {
-            reader: sealing.reader.clone(),
-            remote: sealing.remote.clone(),
-            commands,
-            domain: config.domain.as_str().into(),
-            past: Arc::new(Semaphore::new(1)),
-            asking: Arc::new(Semaphore::new(service::PAST_WAITING_MAX)),
-        };
+        let (reader, remote) = (sealing.reader.clone(), sealing.remote.clone());
+        let service = Service::new(reader, remote, commands, &config.domain);
         // One thread, one task: writing blocks may take its time.
         let failed = |error| StartError::Io("the sealing thread".into(), error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -32,19 +32,19 @@ const SEALING_MAX: Duration = Duration::from_millis(500);
 const NOT_COMPARED: &str =
     "the log has not been compared with the stores yet; it is as soon as both answer";
 /// Who may wait for old balances at once, the first included: the others are told so.
-pub(crate) const PAST_WAITING_MAX: usize = 8;
+const PAST_WAITING_MAX: usize = 8;
 
 /// Blockstack as others see it. Cheap to clone.
 pub struct Service<S> {
     pub(crate) reader: Arc<Reader<S>>,
-    pub(crate) remote: Remote,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) domain: Arc<str>,
+    remote: Remote,
+    commands: mpsc::Sender<Command>,
+    domain: Arc<str>,
     /// Old balances are made one at a time: each takes seconds of a core. What is looked for
     /// in all blocks waits with them.
-    pub(crate) past: Arc<Semaphore>,
+    past: Arc<Semaphore>,
     /// Who waits for them, and whose are being made.
-    pub(crate) asking: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
 }
 
 impl<S> Clone for Service<S> {
@@ -88,6 +88,17 @@ fn wire(block: Block) -> v1::Block {
 }
 
 impl<S: Store> Service<S> {
+    pub(crate) fn new(
+        reader: Arc<Reader<S>>,
+        remote: Remote,
+        commands: mpsc::Sender<Command>,
+        domain: &str,
+    ) -> Service<S> {
+        let past = Arc::new(Semaphore::new(1));
+        let asking = Arc::new(Semaphore::new(PAST_WAITING_MAX));
+        Service { reader, remote, commands, domain: domain.into(), past, asking }
+    }
+
     /// Runs something that may take a while off the threads that serve.
     async fn aside<T: Send + 'static>(
         &self,
