@@ -2,8 +2,7 @@
 //! on and nothing else; and a count of every write anywhere, each of which can
 //! be made to fail without or with effect, once or for good.
 //!
-//! The real ones are under it in `tests/tests/all/blocks.rs`.
-#![allow(dead_code)]
+//! Over the real ones Blockstack runs in the scenarios, `tests/tests/all/scenarios.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -13,14 +12,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::{Request as Call, Response, Status};
-use webwallet_blockstack::{Blockstack, Config, Folder, LogKey, Published, Seal, Store as _};
+use webwallet_blockstack::{
+    Blockstack, Config, Folder, LogKey, Published, Seal, StartError, rebuild,
+};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::tile::TileId;
 use webwallet_ledger::{
-    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Request, Time,
+    Account, AccountId, Address, Draft, Hash, History, Lock, Pointer, Record, RecordOf, Request,
+    Time,
 };
-use webwallet_ledger::{History, RecordOf};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 use webwallet_proto::graphstore::v1::{self as graphstore, IntendRequest, Intent};
@@ -216,7 +217,14 @@ impl Stores {
         Running { client: webwallet_proto::blockstack::client(link), blockstack }
     }
 
-    pub fn parts(&self, dir: &Path, seal: Seal, snapshot_records: u64) -> (Config, Store, LogKey) {
+    /// `webwallet rebuild log` over these stores; the size.
+    pub async fn rebuild_log(&self, dir: &Path) -> Result<u64, StartError> {
+        let (config, store, key) = self.parts(dir, Seal::Manual, 20);
+        let (graphstore, hashtable) = self.clients();
+        rebuild::log(config, store, key, graphstore, hashtable).await
+    }
+
+    fn parts(&self, dir: &Path, seal: Seal, snapshot_records: u64) -> (Config, Store, LogKey) {
         let mut config = Config::new(DOMAIN, dir.join("state"));
         (config.seal, config.snapshot_records) = (seal, snapshot_records);
         let folder = Folder::open(&dir.join("log")).expect("the log's folder");
@@ -231,7 +239,7 @@ impl Stores {
         (config, Store { folder, stores: self.clone() }, key.expect("a log key"))
     }
 
-    pub fn clients(
+    fn clients(
         &self,
     ) -> (
         graphstore::graphstore_client::GraphstoreClient<Link>,
