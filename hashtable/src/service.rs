@@ -4,17 +4,18 @@
 //! and turns failures into statuses. What led to a failure is for the log of
 //! this process; a caller learns only whether to try again.
 
-use std::{error::Error as _, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 use webwallet_ledger::{Hash, Supplied};
-use webwallet_proto::stream::{Streamed, pages};
+use webwallet_proto::engine;
 use webwallet_proto::hashtable::v1::{
     self, Found, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
     StatusReply, StatusRequest, SuppliedRequest, SupplyReply, SupplyRequest,
     hashtable_server::{Hashtable, HashtableServer},
 };
+use webwallet_proto::stream::{Streamed, pages};
 
 use crate::store::{Document, Error, Store};
 
@@ -142,17 +143,11 @@ fn checked(document: v1::Document) -> Result<Document, Status> {
 }
 
 fn status(engine: &str, error: Error) -> Status {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain = format!("{chain}: {error}");
-        cause = error.source();
-    }
-    tracing::error!(error = chain, "hashtable");
+    tracing::error!(error = engine::chain(&error), "hashtable");
     match error {
         Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
         Error::Taken(_) => Status::failed_precondition(error.to_string()),
-        Error::Stopped(_) => webwallet_proto::engine::missing(engine, "the store does not write"),
-        Error::Engine(_) => webwallet_proto::engine::missing(engine, "the store failed"),
+        Error::Stopped(_) => engine::missing(engine, "the store does not write"),
+        Error::Engine(_) => engine::missing(engine, "the store failed"),
     }
 }
