@@ -21,7 +21,7 @@ use crate::guard;
 use crate::key::LogKey;
 use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
-use crate::sealing::Stop;
+use crate::sealing::{Sealing, Stop};
 use crate::store::{Published, Store};
 use crate::{Config, StartError, prepare};
 
@@ -50,53 +50,62 @@ pub async fn log<S: Store>(
         prepare(&config, Arc::new(store), key, (graphstore, hashtable), inbox, ended)?;
     // Somebody looks on, who can see to it that there is room.
     sealing.tries_max = Some(TRIES_MAX);
-    let failed = |stop| match stop {
-        Stop::Failed(why) => StartError::Refused(format!(
-            "{why}; see to that, and run `webwallet rebuild log` again"
-        )),
-        Stop::ReadOnly(why) | Stop::Apart(why) => StartError::Refused(why),
-        Stop::Refused(status) => StartError::Refused(status.message().to_owned()),
-        Stop::Ended => StartError::Refused("it was ended".to_owned()),
-    };
-    let published = sealing.published().map_err(failed)?;
-    if let Some((note, checkpoint)) = published {
-        // Before anything is written over: a log that does not pass through the published
-        // one would be a second history. The files that are there may be the only whole copy
-        // of it, and a size is no proof.
-        (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint.clone()), true);
-        let rehearsed = sealing.catch_up().await;
-        let keys = &sealing.chain.keys;
-        let is_signed =
-            Checkpoint::open(note.as_bytes(), keys).is_ok() || sealing.key.has_signed(&note);
-        // Only once all keys up to there were seen.
-        if !is_signed && sealing.chain.log.size() >= checkpoint.size {
-            return Err(StartError::Refused(
-                "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
-            ));
-        }
-        rehearsed.map_err(failed)?;
-        let end = sealing.intended_end(checkpoint.size).await.map_err(failed)?;
-        if end != checkpoint.size {
-            return Err(StartError::Refused(format!(
-                "the published log has {} leaves, and no block of Graphstore's ends there, but one at {end}; run `webwallet rebuild graphstore`",
-                checkpoint.size
-            )));
-        }
+    if let Some((note, checkpoint)) = sealing.published().map_err(refused)? {
+        rehearse(&mut sealing, &note, checkpoint).await?;
         sealing.forget();
         (sealing.note, sealing.rehearses) = (Some(note), false);
-    }
-    if sealing.note.is_none() {
+    } else {
         // Nothing says how long it was but Hashtable.
-        let intended = sealing.intended_height().await.map_err(failed)?;
-        sealing.nothing_is_beyond(intended.map_or(0, |height| height + 1)).await.map_err(failed)?;
+        let intended = sealing.intended_height().await.map_err(refused)?;
+        let next = intended.map_or(0, |height| height + 1);
+        sealing.nothing_is_beyond(next).await.map_err(refused)?;
     }
     let had_files = sealing.reader.store.has_any();
-    sealing.catch_up().await.map_err(failed)?;
+    sealing.catch_up().await.map_err(refused)?;
     match (sealing.chain.log.size(), had_files) {
         // It was to be made out of nothing.
         (0, Ok(true)) => Err(StartError::Refused(guard::beginning_lost())),
         (size, _) => Ok(size),
     }
+}
+
+/// Makes the log without writing anything: one that does not pass through the published one
+/// would be a second history. The files that are there may be the only whole copy of it, and a
+/// size is no proof.
+async fn rehearse<S: Store>(
+    sealing: &mut Sealing<S>,
+    note: &str,
+    checkpoint: Checkpoint,
+) -> Result<(), StartError> {
+    let size = checkpoint.size;
+    (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint), true);
+    let rehearsed = sealing.catch_up().await;
+    let is_signed = Checkpoint::open(note.as_bytes(), &sealing.chain.keys).is_ok()
+        || sealing.key.has_signed(note);
+    // Only once all keys up to there were seen.
+    if !is_signed && sealing.chain.log.size() >= size {
+        return Err(StartError::Refused(
+            "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
+        ));
+    }
+    rehearsed.map_err(refused)?;
+    let end = sealing.intended_end(size).await.map_err(refused)?;
+    if end != size {
+        return Err(StartError::Refused(format!(
+            "the published log has {size} leaves, and no block of Graphstore's ends there, but one at {end}; run `webwallet rebuild graphstore`"
+        )));
+    }
+    Ok(())
+}
+
+/// What an operator is told who waits for a log to be made.
+fn refused(stop: Stop) -> StartError {
+    StartError::Refused(match stop {
+        Stop::Failed(why) => format!("{why}; see to that, and run `webwallet rebuild log` again"),
+        Stop::ReadOnly(why) | Stop::Apart(why) => why,
+        Stop::Refused(status) => status.message().to_owned(),
+        Stop::Ended => "it was ended".to_owned(),
+    })
 }
 
 fn parsed(note: &str) -> Result<Checkpoint, LogError> {
