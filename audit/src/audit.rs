@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::thread;
 
+use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::hash::Hash;
 use webwallet_ledger::leaf::{Fault, Leaf};
 use webwallet_ledger::merkle::{Sha256, TreeHash};
@@ -124,12 +125,11 @@ impl Audit {
         let empty = Sha256::empty();
         let mut log = Log {
             source,
-            domain: &self.domain,
             chain: Chain::new(&self.domain, self.now, !self.structure, trust, empty),
             tree: Tree::new(size),
             replay: (!self.structure).then(Replay::new),
-            from: from.map(|from| (from.size, from.root)),
-            rewritten: false,
+            from,
+            rewritten: None,
             missing: 0,
             last: None,
             last_block: None,
@@ -160,14 +160,13 @@ fn threads(source: &Source) -> usize {
 /// The log as it is taken in, leaf by leaf.
 struct Log<'a> {
     source: &'a Source,
-    domain: &'a str,
     chain: Chain<'a>,
     tree: Tree,
     replay: Option<Replay>,
-    /// Size and root of the checkpoint seen before, until they were compared.
-    from: Option<(u64, [u8; 32])>,
-    /// The root at that size is another.
-    rewritten: bool,
+    /// The checkpoint seen before.
+    from: Option<Checkpoint>,
+    /// Whether the root at its size is another, once the log has come to it.
+    rewritten: Option<bool>,
     /// Bundles missing up to here, without one in between.
     missing: u32,
     last: Option<(Place, Kind)>,
@@ -258,10 +257,11 @@ impl Log<'_> {
 
     /// At the size of the checkpoint seen before, its root must come out.
     fn look_back(&mut self) {
-        if let Some((size, root)) = self.from.take_if(|(size, _)| *size == self.tree.leaves()) {
-            self.rewritten = self.tree.root() != root;
-            if size > 0 {
-                self.chain.trust.look_back(size);
+        let Some(from) = &self.from else { return };
+        if self.rewritten.is_none() && from.size == self.tree.leaves() {
+            self.rewritten = Some(self.tree.root() != from.root);
+            if from.size > 0 {
+                self.chain.trust.look_back(from.size);
             }
         }
     }
@@ -292,17 +292,17 @@ impl Log<'_> {
             // Every log was empty once, and has signed that it was.
             found.whole(Finding::whole(Code::Stale, "size", "a block", "none"));
         }
-        if let Some(from) = &audit.from
-            && let Ok((_, from)) = read_checkpoint(from, self.domain)
-            && (from.size > size || self.rewritten && !found.damaged_below(from.size))
-        {
-            let expected = format!("a log that extends size {} {}", from.size, Hash(from.root));
-            let actual = format!("size {size} {}", Hash(*root));
-            found.whole(Finding::whole(Code::Rewrite, "root", &expected, &actual));
-        }
-        if let Some((beyond, _)) = self.from {
-            // The log is shorter; its last key may tell that all the same.
-            self.chain.trust.look_back(beyond);
+        if let Some(from) = &self.from {
+            let rewritten = self.rewritten == Some(true) && !found.damaged_below(from.size);
+            if from.size > size || rewritten {
+                let expected = format!("a log that extends size {} {}", from.size, Hash(from.root));
+                let actual = format!("size {size} {}", Hash(*root));
+                found.whole(Finding::whole(Code::Rewrite, "root", &expected, &actual));
+            }
+            if self.rewritten.is_none() {
+                // The log is shorter; its last key may tell that all the same.
+                self.chain.trust.look_back(from.size);
+            }
         }
         let records = self.chain.records;
         self.chain.trust.finish(note, found);

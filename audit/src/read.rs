@@ -149,20 +149,17 @@ impl Reader<'_> {
         };
         let hashes = self.hashes(TileId { level: Level::Hashes(0), ..id }, &mut faults)?;
         let file = self.source.tile(id)?;
-        let Some(file) = file else {
-            faults.note(0, id, "missing");
-            let stored = hashes.unwrap_or_else(|| vec![[0; 32]; id.width.into()]);
-            let leaves = stored.into_iter().map(missing).collect();
-            return Ok(Bundle { leaves, faults: faults.0, missing: true });
-        };
-        room(file.bytes.len());
-        let entries = match tile::parse_bundle(&file.bytes, file.width) {
+        let entries = file.as_ref().ok_or_else(|| "missing".to_owned()).and_then(|file| {
+            room(file.bytes.len());
+            tile::parse_bundle(&file.bytes, file.width).map_err(|error| error.to_string())
+        });
+        let entries = match entries {
             Ok(entries) => entries,
-            Err(error) => {
-                faults.note(0, id, error);
+            Err(detail) => {
+                faults.note(0, id, detail);
                 let stored = hashes.unwrap_or_else(|| vec![[0; 32]; id.width.into()]);
                 let leaves = stored.into_iter().map(missing).collect();
-                return Ok(Bundle { leaves, faults: faults.0, missing: false });
+                return Ok(Bundle { leaves, faults: faults.0, missing: file.is_none() });
             }
         };
         let entries = &entries[..id.width.into()];

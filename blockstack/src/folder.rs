@@ -12,12 +12,20 @@ use std::sync::{Mutex, PoisonError};
 
 use webwallet_ledger::tile::TileId;
 
-use crate::store::{Files, Head, Published};
+use crate::store::{Published, Store};
 
 const CHECKPOINT: &str = "checkpoint";
 /// What is being written; what a crash left of it is removed at the next start.
 /// It stands in the log's own folder because a rename must not leave the disk.
 const UNFINISHED: &str = ".unfinished";
+
+/// What came of a file, or `None` if there is none.
+pub(crate) fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
 
 /// A folder that is the log.
 pub struct Folder {
@@ -33,10 +41,7 @@ impl Folder {
     /// It cannot be read or written.
     pub fn open(dir: &Path) -> io::Result<Folder> {
         fs::create_dir_all(dir)?;
-        let unfinished = dir.join(UNFINISHED);
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
-        }
+        if_there(fs::remove_dir_all(dir.join(UNFINISHED)))?;
         Ok(Folder { dir: dir.to_owned(), writing: Mutex::default() })
     }
 
@@ -73,15 +78,11 @@ impl Folder {
     }
 
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.dir.join(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(fs::read(self.dir.join(path)))
     }
 }
 
-impl Files for Folder {
+impl Store for Folder {
     fn put(&self, files: &[(TileId, Vec<u8>)]) -> io::Result<()> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(files.iter().map(|(tile, bytes)| (tile.path(), &bytes[..])))
@@ -92,20 +93,15 @@ impl Files for Folder {
     }
 
     fn has_any(&self) -> io::Result<bool> {
-        match fs::read_dir(self.dir.join("tile")) {
-            Ok(mut entries) => entries.next().transpose().map(|entry| entry.is_some()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        let entries = if_there(fs::read_dir(self.dir.join("tile")))?;
+        let first = entries.and_then(|mut entries| entries.next()).transpose()?;
+        Ok(first.is_some())
     }
 
     fn remove_wider(&self, tiles: &[TileId]) -> io::Result<()> {
         for tile in tiles {
             let partial = self.dir.join(format!("{}.p", tile.full().path()));
-            let entries = match fs::read_dir(&partial) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                entries => entries?,
-            };
+            let Some(entries) = if_there(fs::read_dir(&partial))? else { continue };
             for entry in entries {
                 let name = entry?.file_name();
                 let width: Option<u16> = name.to_str().and_then(|name| name.parse().ok());
@@ -119,16 +115,11 @@ impl Files for Folder {
 
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()> {
         for tile in full {
-            match fs::remove_dir_all(self.dir.join(format!("{}.p", tile.path()))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            if_there(fs::remove_dir_all(self.dir.join(format!("{}.p", tile.path()))))?;
         }
         Ok(())
     }
-}
 
-impl Head for Folder {
     fn checkpoint(&self) -> io::Result<Option<String>> {
         let bytes = self.read(CHECKPOINT)?;
         let text = bytes.map(String::from_utf8).transpose();

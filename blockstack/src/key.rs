@@ -19,6 +19,8 @@ use webwallet_ledger::block::Keys;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::note::{self, VerifierKey};
 
+use crate::folder::if_there;
+
 /// 32 random bytes, whenever asked.
 pub type Randomness = Arc<dyn Fn() -> [u8; 32] + Send + Sync>;
 
@@ -148,12 +150,8 @@ impl LogKey {
         if self.next.is_some() {
             return Ok(());
         }
-        match fs::remove_file(next_to(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(KeyError::Io(next_to(path), error))
-            }
-            _ => Ok(()),
-        }
+        let removed = if_there(fs::remove_file(next_to(path)));
+        removed.map(drop).map_err(|error| KeyError::Io(next_to(path), error))
     }
 
     /// Is this key the only one here: not about to be followed by another?
@@ -212,12 +210,9 @@ fn sync(path: &Path) -> io::Result<()> {
 
 fn read(path: &Path, domain: &str) -> Result<Option<Pair>, KeyError> {
     let failed = |error| KeyError::Io(path.to_owned(), error);
+    let Some(file) = if_there(File::open(path)).map_err(failed)? else { return Ok(None) };
     let mut text = String::new();
-    match File::open(path) {
-        Ok(file) => drop(file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    }
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     let pair = || -> Option<Pair> {
         let mut parts = text.trim_end().strip_prefix(PREFIX)?.splitn(3, '+');
         let (name, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
@@ -239,10 +234,7 @@ fn write(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError> 
     let part = path.with_added_extension("unfinished");
     let written = || -> io::Result<()> {
         // Left by a crash; its mode may be another.
-        match fs::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        if_there(fs::remove_file(&part))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
         file.write_all(line.as_bytes())?;
         file.sync_all()?;

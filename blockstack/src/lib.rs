@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_proto::blockstack::v1::blockstack_server::BlockstackServer;
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
@@ -42,7 +42,7 @@ pub use key::{KeyError, LogKey, Randomness};
 pub use log::LogError;
 pub use sealing::Seal;
 pub use service::Service;
-pub use store::{Files, Head, Published};
+pub use store::{Published, Store};
 
 use chain::Chain;
 use log::Edge;
@@ -96,7 +96,7 @@ pub struct Blockstack<S> {
     thread: std::thread::JoinHandle<()>,
 }
 
-impl<S: Files + Head> Blockstack<S> {
+impl<S: Store> Blockstack<S> {
     /// Starts sealing over this store. When it returns, the log on disk is
     /// served; and blocks are sealed, or the status says why not, or that
     /// another store does not answer yet. A log of more than 16,384 records may
@@ -115,14 +115,8 @@ impl<S: Files + Head> Blockstack<S> {
         let (stop, ended) = watch::channel(false);
         let stores = (graphstore, hashtable);
         let sealing = prepare(&config, Arc::new(store), key, stores, inbox, ended)?;
-        let service = Service {
-            reader: sealing.reader.clone(),
-            remote: sealing.remote.clone(),
-            commands,
-            domain: config.domain.as_str().into(),
-            past: Arc::new(Semaphore::new(1)),
-            asking: Arc::new(Semaphore::new(service::PAST_WAITING_MAX)),
-        };
+        let (reader, remote) = (sealing.reader.clone(), sealing.remote.clone());
+        let service = Service::new(reader, remote, commands, &config.domain);
         // One thread, one task: writing blocks may take its time.
         let failed = |error| StartError::Io("the sealing thread".into(), error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -162,7 +156,7 @@ impl<S: Files + Head> Blockstack<S> {
 }
 
 /// Sealing over these stores, before it has looked at any of them.
-fn prepare<S: Files + Head>(
+fn prepare<S: Store>(
     config: &Config,
     store: Arc<S>,
     key: LogKey,

@@ -14,7 +14,7 @@ use webwallet_ledger::tile::{
     self, Level, TILE_WIDTH, TileError, TileId, encode_hashes, parse_bundle, parse_hashes,
 };
 
-use crate::store::Files;
+use crate::store::Store;
 
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,20 +30,31 @@ pub enum LogError {
     Damaged(String, String),
 }
 
+impl LogError {
+    pub(crate) fn damaged(what: impl ToString, why: impl ToString) -> LogError {
+        LogError::Damaged(what.to_string(), why.to_string())
+    }
+
+    /// A leaf that is not what belongs there.
+    pub(crate) fn leaf(index: u64, why: impl ToString) -> LogError {
+        LogError::damaged(format!("leaf {index}"), why)
+    }
+}
+
 impl From<TileError> for LogError {
     fn from(error: TileError) -> LogError {
-        LogError::Damaged("a tile".into(), error.to_string())
+        LogError::damaged("a tile", error)
     }
 }
 
 /// The log up to a size.
-pub(crate) struct Log<F> {
-    files: Arc<F>,
+pub(crate) struct Log<S> {
+    files: Arc<S>,
     size: u64,
 }
 
-impl<F: Files> Log<F> {
-    pub(crate) fn new(files: Arc<F>, size: u64) -> Log<F> {
+impl<S: Store> Log<S> {
+    pub(crate) fn new(files: Arc<S>, size: u64) -> Log<S> {
         Log { files, size }
     }
 
@@ -70,8 +81,8 @@ impl<F: Files> Log<F> {
         let none = || LogError::Missing(format!("entry bundle {index}"));
         let tile = TileId::at(Level::Entries, index, self.size).ok_or_else(none)?;
         let bytes = self.tile(tile)?.ok_or_else(none)?;
-        let leaves = parse_bundle(&bytes, tile.width)
-            .map_err(|error| LogError::Damaged(tile.path(), error.to_string()))?;
+        let leaves =
+            parse_bundle(&bytes, tile.width).map_err(|why| LogError::damaged(tile.path(), why))?;
         Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
     }
 
@@ -87,7 +98,7 @@ impl<F: Files> Log<F> {
     }
 
     /// Leaves from one on, in order.
-    pub(crate) fn leaves(&self, first: u64) -> Leaves<'_, F> {
+    pub(crate) fn leaves(&self, first: u64) -> Leaves<'_, S> {
         Leaves { log: self, next: first, bundle: Vec::new().into_iter() }
     }
 
@@ -118,12 +129,12 @@ impl<F: Files> Log<F> {
 
 /// The first entries of a tile that may be wider than asked for.
 fn cut(mut bytes: Vec<u8>, stored: TileId, width: u16) -> Result<Vec<u8>, LogError> {
-    let damaged = |why: TileError| LogError::Damaged(stored.path(), why.to_string());
     match stored.level {
         _ if stored.width == width => {}
         Level::Hashes(_) => bytes.truncate(usize::from(width) * 32),
         Level::Entries => {
-            let leaves = parse_bundle(&bytes, stored.width).map_err(damaged)?;
+            let leaves = parse_bundle(&bytes, stored.width);
+            let leaves = leaves.map_err(|why| LogError::damaged(stored.path(), why))?;
             let kept: usize = leaves.iter().take(width.into()).map(|leaf| 2 + leaf.len()).sum();
             bytes.truncate(kept);
         }
@@ -132,13 +143,13 @@ fn cut(mut bytes: Vec<u8>, stored: TileId, width: u16) -> Result<Vec<u8>, LogErr
 }
 
 /// Leaves in order, a bundle read at a time.
-pub(crate) struct Leaves<'l, F> {
-    log: &'l Log<F>,
+pub(crate) struct Leaves<'l, S> {
+    log: &'l Log<S>,
     next: u64,
     bundle: std::vec::IntoIter<Vec<u8>>,
 }
 
-impl<F: Files> Iterator for Leaves<'_, F> {
+impl<S: Store> Iterator for Leaves<'_, S> {
     /// Index and bytes.
     type Item = Result<(u64, Vec<u8>), LogError>;
 
@@ -181,10 +192,10 @@ impl Edge {
     }
 
     /// The edge of this log, if its files are there and give this root.
-    pub(crate) fn read<F: Files>(log: &Log<F>, root: &Node) -> Result<Edge, LogError> {
-        let other = |what: String| LogError::Damaged(what, "it does not give the root".into());
+    pub(crate) fn read<S: Store>(log: &Log<S>, root: &Node) -> Result<Edge, LogError> {
+        let other = |what: &str| LogError::damaged(what, "it does not give the root");
         if log.root(log.size)? != *root {
-            return Err(other("the last tile of some level".into()));
+            return Err(other("the last tile of some level"));
         }
         let mut edge = Edge { size: log.size, bundle: Vec::new(), levels: Vec::new() };
         let last = |level| {
@@ -204,7 +215,7 @@ impl Edge {
             let leaves = parse_bundle(&edge.bundle, tile.width)?;
             let hashes = leaves.into_iter().map(Sha256::leaf);
             if !edge.levels.first().is_some_and(|level| hashes.eq(level.iter().copied())) {
-                return Err(other(tile.path()));
+                return Err(other(&tile.path()));
             }
         }
         Ok(edge)

@@ -15,13 +15,13 @@ use crate::chain::Parts;
 use crate::index::Place;
 use crate::remote;
 use crate::sealing::{Sealing, Stop};
-use crate::store::{Files, Head, Published};
-use crate::view;
+use crate::store::{Published, Store};
+use crate::view::Head;
 
 /// Records between the last snapshot and the one of a server's end, at least.
 const SNAPSHOT_AT_END_MIN: u64 = 4_096;
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Writes and publishes an intended block.
     pub(crate) async fn commit(&mut self, parts: Parts, block: Block) -> Result<(), Stop> {
         if self.rehearses {
@@ -113,7 +113,7 @@ impl<S: Files + Head> Sealing<S> {
         metrics::gauge!("webwallet_blockstack_number").set(block.header.cleared as f64);
         let seconds = block.header.time.unix_ms() as f64 / 1000.0;
         metrics::gauge!("webwallet_blockstack_block_timestamp_seconds").set(seconds);
-        let head = view::Head { block, checkpoint, note };
+        let head = Head { block, checkpoint, note };
         self.reader.view.send_modify(|view| {
             view.head = Some(Arc::new(head));
             view.keys = self.chain.keys.as_slice().into();

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tonic::{Code, Status};
 use webwallet_ledger::Record;
 use webwallet_ledger::block::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX};
+use webwallet_proto::graphstore::v1::{Intent, StatusReply};
 
 use crate::chain::Entry;
 use crate::guard;
 use crate::remote::{Records, record};
 use crate::sealing::{Sealing, Stop};
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// What failed is tried again after this long, then twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -21,7 +22,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether Graphstore still has what it had.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Takes what has cleared, up to a number, until a block is full.
     pub(crate) async fn pull(&mut self, upto: u64) -> Result<(), Stop> {
         if self.looked.elapsed() >= LOOK_EVERY {
@@ -52,8 +53,7 @@ impl<S: Files + Head> Sealing<S> {
     /// clears then was spent before.
     pub(crate) async fn look_back(&mut self) -> Result<(), Stop> {
         // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
-        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
-        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        let (stored, status) = (self.stored().await?, self.graphstore().await?);
         self.looked = Instant::now();
         let number = stored.max(self.chain.cleared() + self.waiting.len() as u64);
         let height = self.chain.last.as_ref().map(|last| last.height);
@@ -67,6 +67,27 @@ impl<S: Files + Head> Sealing<S> {
             blocks(status.intent_height),
             blocks(height)
         )))
+    }
+
+    /// Where Graphstore stands.
+    pub(crate) async fn graphstore(&self) -> Result<StatusReply, Stop> {
+        self.patiently("Graphstore", || self.remote.status()).await
+    }
+
+    /// The highest number of a record in Hashtable.
+    pub(crate) async fn stored(&self) -> Result<u64, Stop> {
+        self.patiently("Hashtable", || self.remote.stored()).await
+    }
+
+    /// The names of records after a number in Hashtable, up to the first that is missing.
+    pub(crate) async fn names(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Stop> {
+        let what = "asking which records are stored";
+        self.patiently(what, || self.remote.names(after, limit)).await
+    }
+
+    /// Graphstore's intents from a height on.
+    pub(crate) async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Stop> {
+        self.patiently("reading intents", || self.remote.intents(from, limit)).await
     }
 
     /// Records after a number, in order.
@@ -95,8 +116,7 @@ impl<S: Files + Head> Sealing<S> {
         let mut rest = records;
         while let Some(first) = rest.first() {
             let (after, count) = (first.record.number - 1, rest.len() as u64);
-            let what = "asking which records are stored";
-            let names = self.patiently(what, || self.remote.names(after, count)).await?;
+            let names = self.names(after, count).await?;
             let is_named = |(entry, name): &(&Entry, &Bytes)| entry.record.hash.0 == name[..];
             let stored = rest.iter().zip(&names).take_while(is_named).count();
             if let Some(other) = rest.get(stored).filter(|_| stored < names.len()) {
@@ -128,6 +148,11 @@ impl<S: Files + Head> Sealing<S> {
         let count = fits.count();
         self.since = Instant::now();
         self.waiting.drain(..count).collect()
+    }
+
+    /// Does anybody still need what this thread does?
+    pub(crate) fn still_needed(&self) -> Result<(), Stop> {
+        if *self.ended.borrow() { Err(Stop::Ended) } else { Ok(()) }
     }
 
     /// Tries until it succeeds, nobody needs it any more, a store says that trying is of

@@ -18,7 +18,7 @@ use crate::chain::Chain;
 use crate::index::{Index, Place};
 use crate::log::{Log, LogError};
 use crate::snapshot::Snapshots;
-use crate::store::Files;
+use crate::store::Store;
 use crate::view::{Head, View};
 
 /// All that serving and sealing share.
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<S: Files> Reader<S> {
+impl<S: Store> Reader<S> {
     pub(crate) fn new(store: Arc<S>, index: Index, snapshots: Snapshots, view: View) -> Reader<S> {
         let view = watch::Sender::new(view);
         Reader { store, index, snapshots, view, live: Mutex::default(), past: Mutex::default() }
@@ -102,7 +102,7 @@ impl<S: Files> Reader<S> {
     /// Forgets the snapshot before the last if those beside it are less than so
     /// many records apart: one of a server's end, between two regular ones.
     pub(crate) fn thin_snapshots(&self, apart: u64) -> std::io::Result<()> {
-        let heights = self.snapshots.heights()?;
+        let heights = self.snapshots.heights(u64::MAX)?;
         let [.., before, middle, after] = heights[..] else { return Ok(()) };
         let cleared = |height| self.index.get(height).map(|place| place.map(|p| p.cleared));
         match (cleared(before)?, cleared(after)?) {
@@ -146,11 +146,10 @@ impl<S: Files> Reader<S> {
         let place = self.place(height)?;
         let index = place.size.saturating_sub(1);
         let leaf = self.log(&head).leaf(index)?;
-        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
-        let block = Block::parse(&leaf).map_err(|why| damaged(why.to_string()))?;
+        let block = Block::parse(&leaf).map_err(|why| LogError::leaf(index, why))?;
         match block.hash == place.hash {
             true => Ok(Some(block)),
-            false => Err(damaged(format!("it is not block {height}"))),
+            false => Err(LogError::leaf(index, format!("it is not block {height}"))),
         }
     }
 
@@ -173,8 +172,7 @@ impl<S: Files> Reader<S> {
         let leaves = log.leaves(first).take(header.records as usize);
         let record = |(number, leaf): (u64, Result<(u64, Vec<u8>), LogError>)| {
             let (index, bytes) = leaf?;
-            let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
-            let hash = document::name(&bytes).map_err(|why| damaged(why.to_string()))?;
+            let hash = document::name(&bytes).map_err(|why| LogError::leaf(index, why))?;
             Ok((number, hash, bytes))
         };
         (number + 1..).zip(leaves).map(record).collect()
@@ -189,8 +187,7 @@ impl<S: Files> Reader<S> {
         };
         let (Some(head), Some(&index)) = (view.head, leaf) else { return Ok(None) };
         let leaf = self.log(&head).leaf(index)?;
-        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
-        Stack::parse(&leaf).map(Some).map_err(|why| damaged(why.to_string()))
+        Stack::parse(&leaf).map(Some).map_err(|why| LogError::leaf(index, why))
     }
 
     /// The checkpoint of a size at which a block ended: a signed note.
@@ -228,7 +225,7 @@ impl<S: Files> Reader<S> {
         let after = place.cleared.saturating_sub(number);
         match place.size.checked_sub(2 + after) {
             Some(leaf) if number > before => Ok(Some((leaf, height))),
-            _ => Err(LogError::Damaged("the index of blocks".into(), "it is out of order".into())),
+            _ => Err(LogError::damaged("the index of blocks", "it is out of order")),
         }
     }
 
@@ -243,7 +240,7 @@ impl<S: Files> Reader<S> {
         let path = merkle::inclusion::<Sha256, LogError>(index, size, &mut log.subtrees())?;
         let root = if size == head.size() { head.checkpoint.root } else { log.root(size)? };
         merkle::check_inclusion::<Sha256>(Sha256::leaf(&leaf), index, size, &path, &root)
-            .map_err(|why| LogError::Damaged(format!("leaf {index}"), why.to_string()))?;
+            .map_err(|why| LogError::leaf(index, why))?;
         Ok(Some(Included { leaf, path }))
     }
 
@@ -258,7 +255,7 @@ impl<S: Files> Reader<S> {
         if from > 0 {
             let (old, new) = (log.root(from)?, log.root(to)?);
             merkle::check_consistency::<Sha256>(from, to, &path, &old, &new)
-                .map_err(|why| LogError::Damaged("a tile".into(), why.to_string()))?;
+                .map_err(|why| LogError::damaged("a tile", why))?;
         }
         Ok(Some(path))
     }
@@ -274,15 +271,14 @@ impl<S: Files> Reader<S> {
             return Ok(None);
         };
         let receipt = Receipt { record, index, path, checkpoint };
-        let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
         let keys = self.view.borrow().keys.clone();
         if keys.is_empty() {
             return Err(LogError::Missing("the log's keys, until all of it has been read".into()));
         }
-        let verified = receipt.verify(&keys).map_err(|why| damaged(why.to_string()))?;
+        let verified = receipt.verify(&keys).map_err(|why| LogError::leaf(index, why))?;
         match verified.record.number == number {
             true => Ok(Some((receipt, verified.record.hash, height))),
-            false => Err(damaged(format!("it is not record {number}"))),
+            false => Err(LogError::leaf(index, format!("it is not record {number}"))),
         }
     }
 
@@ -315,8 +311,7 @@ impl<S: Files> Reader<S> {
             }
             let (index, bytes) = leaf?;
             if document::is_record(&bytes) {
-                let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
-                let record = Record::parse(&bytes).map_err(|why| damaged(why.to_string()))?;
+                let record = Record::parse(&bytes).map_err(|why| LogError::leaf(index, why))?;
                 balances.state.apply(&record);
                 balances.number = record.number;
             }
@@ -335,8 +330,7 @@ impl<S: Files> Reader<S> {
         kept: Option<Balances>,
     ) -> Result<Balances, LogError> {
         let failed = |error| LogError::Io("a snapshot".into(), error);
-        let mut heights = self.snapshots.heights().map_err(failed)?;
-        heights.retain(|at| *at <= height);
+        let mut heights = self.snapshots.heights(height).map_err(failed)?;
         while let Some(at) = heights.pop() {
             let place = self.place(at)?;
             if let Some(kept) = kept.as_ref().filter(|kept| kept.number >= place.cleared) {
@@ -361,7 +355,7 @@ impl<S: Files> Reader<S> {
 fn proof(state: &mut State, of: Of, block: Block) -> Result<(Proof, Block), LogError> {
     if state.roots() != (block.header.state, block.header.units) {
         let what = format!("the records up to block {}", block.header.height);
-        return Err(LogError::Damaged(what, "they do not give its state".into()));
+        return Err(LogError::damaged(what, "they do not give its state"));
     }
     let proof = match of {
         Of::Account(account) => state.prove_account(&account),

@@ -21,8 +21,8 @@ use crate::guard;
 use crate::key::LogKey;
 use crate::log::{Edge, Log, LogError};
 use crate::replay::Blocks;
-use crate::sealing::Stop;
-use crate::store::{Files, Head, Published};
+use crate::sealing::{Sealing, Stop};
+use crate::store::{Published, Store};
 use crate::{Config, StartError, prepare};
 
 /// Bytes of files that are copied at a time, and a file more.
@@ -32,11 +32,12 @@ const TRIES_MAX: u32 = 10;
 
 /// Writes every file of the log again, out of Graphstore's intents and the
 /// records in Hashtable. The published checkpoint stays, and must come out
-/// again: before that is known nothing is written over. No Blockstack may run over these stores meanwhile. Answers the size.
+/// again: before that is known nothing is written over. No Blockstack may run over
+/// these stores meanwhile. Answers the size.
 ///
 /// # Errors
 /// The stores do not give the log that was published, or cannot be read.
-pub async fn log<S: Files + Head>(
+pub async fn log<S: Store>(
     config: Config,
     store: S,
     key: LogKey,
@@ -49,48 +50,18 @@ pub async fn log<S: Files + Head>(
         prepare(&config, Arc::new(store), key, (graphstore, hashtable), inbox, ended)?;
     // Somebody looks on, who can see to it that there is room.
     sealing.tries_max = Some(TRIES_MAX);
-    let failed = |stop| match stop {
-        Stop::Failed(why) => StartError::Refused(format!(
-            "{why}; see to that, and run `webwallet rebuild log` again"
-        )),
-        Stop::ReadOnly(why) | Stop::Apart(why) => StartError::Refused(why),
-        Stop::Refused(status) => StartError::Refused(status.message().to_owned()),
-        Stop::Ended => StartError::Refused("it was ended".to_owned()),
-    };
-    let published = sealing.published().map_err(failed)?;
-    if let Some((note, checkpoint)) = published {
-        // Before anything is written over: a log that does not pass through the published
-        // one would be a second history. The files that are there may be the only whole copy
-        // of it, and a size is no proof.
-        (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint.clone()), true);
-        let rehearsed = sealing.catch_up().await;
-        let keys = &sealing.chain.keys;
-        let is_signed =
-            Checkpoint::open(note.as_bytes(), keys).is_ok() || sealing.key.has_signed(&note);
-        // Only once all keys up to there were seen.
-        if !is_signed && sealing.chain.log.size() >= checkpoint.size {
-            return Err(StartError::Refused(
-                "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
-            ));
-        }
-        rehearsed.map_err(failed)?;
-        let end = sealing.intended_end(checkpoint.size).await.map_err(failed)?;
-        if end != checkpoint.size {
-            return Err(StartError::Refused(format!(
-                "the published log has {} leaves, and no block of Graphstore's ends there, but one at {end}; run `webwallet rebuild graphstore`",
-                checkpoint.size
-            )));
-        }
+    if let Some((note, checkpoint)) = sealing.published().map_err(refused)? {
+        rehearse(&mut sealing, &note, checkpoint).await?;
         sealing.forget();
         (sealing.note, sealing.rehearses) = (Some(note), false);
-    }
-    if sealing.note.is_none() {
+    } else {
         // Nothing says how long it was but Hashtable.
-        let intended = sealing.intended_height().await.map_err(failed)?;
-        sealing.nothing_is_beyond(intended.map_or(0, |height| height + 1)).await.map_err(failed)?;
+        let intended = sealing.intended_height().await.map_err(refused)?;
+        let next = intended.map_or(0, |height| height + 1);
+        sealing.nothing_is_beyond(next).await.map_err(refused)?;
     }
     let had_files = sealing.reader.store.has_any();
-    sealing.catch_up().await.map_err(failed)?;
+    sealing.catch_up().await.map_err(refused)?;
     match (sealing.chain.log.size(), had_files) {
         // It was to be made out of nothing.
         (0, Ok(true)) => Err(StartError::Refused(guard::beginning_lost())),
@@ -98,9 +69,48 @@ pub async fn log<S: Files + Head>(
     }
 }
 
+/// Makes the log without writing anything: one that does not pass through the published one
+/// would be a second history. The files that are there may be the only whole copy of it, and a
+/// size is no proof.
+async fn rehearse<S: Store>(
+    sealing: &mut Sealing<S>,
+    note: &str,
+    checkpoint: Checkpoint,
+) -> Result<(), StartError> {
+    let size = checkpoint.size;
+    (sealing.rebuilt, sealing.rehearses) = (Some(checkpoint), true);
+    let rehearsed = sealing.catch_up().await;
+    let is_signed = Checkpoint::open(note.as_bytes(), &sealing.chain.keys).is_ok()
+        || sealing.key.has_signed(note);
+    // Only once all keys up to there were seen.
+    if !is_signed && sealing.chain.log.size() >= size {
+        return Err(StartError::Refused(
+            "the file `checkpoint` of the log is damaged: no key of this log has signed it; restore it, or remove it and run `webwallet rebuild log` again".to_owned(),
+        ));
+    }
+    rehearsed.map_err(refused)?;
+    let end = sealing.intended_end(size).await.map_err(refused)?;
+    if end != size {
+        return Err(StartError::Refused(format!(
+            "the published log has {size} leaves, and no block of Graphstore's ends there, but one at {end}; run `webwallet rebuild graphstore`"
+        )));
+    }
+    Ok(())
+}
+
+/// What an operator is told who waits for a log to be made.
+fn refused(stop: Stop) -> StartError {
+    StartError::Refused(match stop {
+        Stop::Failed(why) => format!("{why}; see to that, and run `webwallet rebuild log` again"),
+        Stop::ReadOnly(why) | Stop::Apart(why) => why,
+        Stop::Refused(status) => status.message().to_owned(),
+        Stop::Ended => "it was ended".to_owned(),
+    })
+}
+
 fn parsed(note: &str) -> Result<Checkpoint, LogError> {
     let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
-    parsed.map_err(|why| LogError::Damaged("checkpoint".into(), why.to_string()))
+    parsed.map_err(|why| LogError::damaged("checkpoint", why))
 }
 
 /// Leaves with their hashes in the log's tree.
@@ -162,13 +172,13 @@ impl LogFolder {
     /// # Errors
     /// Its last leaf is no block, or cannot be read.
     pub fn last(&self) -> Result<Block, LogError> {
-        let what = || "the log's last leaf".to_owned();
-        let missing = || LogError::Missing(what());
+        let what = "the log's last leaf";
+        let missing = || LogError::Missing(what.to_owned());
         let leaf = self.log.leaf(self.checkpoint.size.checked_sub(1).ok_or_else(missing)?)?;
         match Leaf::parse(&leaf, &self.checkpoint.origin) {
             Ok(Leaf::Block(block)) => Ok(*block),
-            Ok(_) => Err(LogError::Damaged(what(), "it is no block".to_owned())),
-            Err(why) => Err(LogError::Damaged(what(), why.to_string())),
+            Ok(_) => Err(LogError::damaged(what, "it is no block")),
+            Err(why) => Err(LogError::damaged(what, why)),
         }
     }
 
@@ -194,8 +204,8 @@ impl LogFolder {
                 held
             }
             Some(_) => {
-                let why = "it is not an earlier one of this log".to_owned();
-                return Err(LogError::Damaged(format!("{}/checkpoint", dir.display()), why));
+                let what = format!("{}/checkpoint", dir.display());
+                return Err(LogError::damaged(what, "it is not an earlier one of this log"));
             }
         };
         let (mut piece, mut bytes, mut count) = (Vec::new(), 0, 0);
@@ -250,10 +260,9 @@ impl LogFolder {
                 Some(Err(error)) => Some(Err(error)),
                 None => {
                     ended = true;
-                    let what = || "the log: its leaves".to_owned();
-                    let why = || "they do not give the checkpoint's root".to_owned();
+                    let why = "they do not give the checkpoint's root";
                     (tree.root() != self.checkpoint.root)
-                        .then(|| Err(LogError::Damaged(what(), why())))
+                        .then(|| Err(LogError::damaged("the log: its leaves", why)))
                 }
             }
         })
@@ -287,8 +296,7 @@ impl LogFolder {
             // Partial ones of higher levels grow with the next bundles.
             let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
             if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
-                let why = "it is not what the leaves give".to_owned();
-                return Err(LogError::Damaged(tile.path(), why));
+                return Err(LogError::damaged(tile.path(), "it is not what the leaves give"));
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::log::{Edge, Log, LogError};
 use crate::remote;
 use crate::replay::{Blocks, follow};
 use crate::sealing::{Sealing, Stop};
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
@@ -72,7 +72,7 @@ fn intended(intent: &Intent) -> Result<Block, Stop> {
     Block::parse(&intent.block).map_err(|why| unfit(intent.height, why))
 }
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Gets to where the last process stopped, and does what it left undone.
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
         let published = self.published()?.map(|published| self.take_up(published)).transpose()?;
@@ -157,9 +157,7 @@ impl<S: Files + Head> Sealing<S> {
             });
         }
         self.follow(&log, &block).map_err(failed)?;
-        if *self.ended.borrow() {
-            return Err(Stop::Ended);
-        }
+        self.still_needed()?;
         if self.chain.checkpoint() != checkpoint {
             return Err(damaged("its leaves do not give its root"));
         }
@@ -176,8 +174,7 @@ impl<S: Files + Head> Sealing<S> {
     /// those that signed up to the newest snapshot, where the last of them is
     /// the one here.
     fn keys(&self, log: &Log<S>, head: &Block) -> Option<Arc<[VerifierKey]>> {
-        let mut heights = self.reader.snapshots.heights().ok()?;
-        heights.retain(|height| *height <= head.header.height);
+        let heights = self.reader.snapshots.heights(head.header.height).ok()?;
         let keys = match heights.last() {
             Some(height) => self.reader.snapshots.chain(*height, &self.chain.domain).ok()?.keys,
             None => match Leaf::parse(&log.leaf(0).ok()?, &self.chain.domain).ok()? {
@@ -193,8 +190,7 @@ impl<S: Files + Head> Sealing<S> {
     fn follow(&mut self, log: &Log<S>, head: &Block) -> Result<(), LogError> {
         let reader = self.reader.clone();
         let failed = |error| LogError::Io("a snapshot".into(), error);
-        let mut heights = reader.snapshots.heights().map_err(failed)?;
-        heights.retain(|height| *height <= head.header.height);
+        let mut heights = reader.snapshots.heights(head.header.height).map_err(failed)?;
         while let Some(height) = heights.pop() {
             let start = reader.snapshots.read(height, &self.chain.domain).ok();
             if let Some((chain, state)) = start
@@ -237,8 +233,7 @@ impl<S: Files + Head> Sealing<S> {
         // the newest been stored. Beyond a gap it shows when they are sealed.
         let mut after = stores.intended;
         while after < stores.stored {
-            let names = || self.remote.names(after, stores.stored - after);
-            let names = self.patiently("asking which records are stored", names).await?;
+            let names = self.names(after, stores.stored - after).await?;
             if names.is_empty() {
                 break;
             }
@@ -278,8 +273,7 @@ impl<S: Files + Head> Sealing<S> {
     /// Hashtable the one that Graphstore has of its number? `sealed`: the last in a block.
     pub(crate) async fn compare_newest(&self, stored: u64, sealed: u64) -> Result<(), Stop> {
         let Some(before) = stored.checked_sub(1) else { return Ok(()) };
-        let names = || self.remote.names(before, 1);
-        let names = self.patiently("asking which records are stored", names).await?;
+        let names = self.names(before, 1).await?;
         let record = || self.remote.record(stored);
         let record = self.patiently("asking for a record", record).await?;
         match names.first().zip(record) {
@@ -293,8 +287,7 @@ impl<S: Files + Head> Sealing<S> {
     /// Asks the other stores where they stand.
     async fn look(&self, published: Option<&Last>) -> Result<Stores, Stop> {
         // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
-        let stored = self.patiently("Hashtable", || self.remote.stored()).await?;
-        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        let (stored, status) = (self.stored().await?, self.graphstore().await?);
         if status.domain != self.chain.domain {
             return Err(Stop::Apart(format!(
                 "this Graphstore is of {}, the log of {}",
@@ -302,8 +295,7 @@ impl<S: Files + Head> Sealing<S> {
             )));
         }
         let intent = |height| async move {
-            let ask = || self.remote.intents(height, 1);
-            let intents = self.patiently("reading intents", ask).await?;
+            let intents = self.intents(height, 1).await?;
             Ok(intents.into_iter().next().filter(|intent| intent.height == height))
         };
         let last = match status.intent_height {
@@ -338,12 +330,8 @@ impl<S: Files + Head> Sealing<S> {
         let log = Log::new(self.reader.store.clone(), self.chain.log.size());
         let (mut after, mut lacks) = (0, false);
         while after < sealed {
-            if *self.ended.borrow() {
-                return Err(Stop::Ended);
-            }
-            let what = "asking which records are stored";
-            let names = || self.remote.names(after, sealed - after);
-            let there = self.patiently(what, names).await?.len() as u64;
+            self.still_needed()?;
+            let there = self.names(after, sealed - after).await?.len() as u64;
             if there > 0 {
                 // Up to the first that is missing, or as many as one answer has.
                 after += there;
@@ -369,9 +357,7 @@ impl<S: Files + Head> Sealing<S> {
     async fn refill_blocks(&self, log: &Log<S>) -> Result<(), Stop> {
         let mut from = 0;
         while from < self.chain.height() {
-            if *self.ended.borrow() {
-                return Err(Stop::Ended);
-            }
+            self.still_needed()?;
             let to = self.chain.height().min(from + HEIGHTS);
             let has = self.has(from, to).await?;
             for (height, _) in (from..).zip(has).filter(|(_, has)| !has) {
@@ -392,8 +378,7 @@ impl<S: Files + Head> Sealing<S> {
     pub(crate) async fn intended_end(&self, published: u64) -> Result<u64, Stop> {
         let (mut height, mut end) = (0, 0);
         loop {
-            let ask = || self.remote.intents(height, INTENTS);
-            let intents = self.patiently("reading intents", ask).await?;
+            let intents = self.intents(height, INTENTS).await?;
             if intents.is_empty() {
                 return Ok(end);
             }
@@ -411,22 +396,19 @@ impl<S: Files + Head> Sealing<S> {
 
     /// Height of Graphstore's last intent.
     pub(crate) async fn intended_height(&self) -> Result<Option<u64>, Stop> {
-        Ok(self.patiently("Graphstore", || self.remote.status()).await?.intent_height)
+        Ok(self.graphstore().await?.intent_height)
     }
 
     /// Writes every block that was intended and not published.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Stop> {
         self.publish_from = self.intended_height().await?.unwrap_or_default();
         loop {
-            let ask = || self.remote.intents(self.chain.height(), INTENTS);
-            let intents = self.patiently("reading intents", ask).await?;
+            let intents = self.intents(self.chain.height(), INTENTS).await?;
             if intents.is_empty() {
                 return Ok(());
             }
             for intent in intents {
-                if *self.ended.borrow() {
-                    return Err(Stop::Ended);
-                }
+                self.still_needed()?;
                 self.repeat(intent).await?;
             }
         }
@@ -435,7 +417,6 @@ impl<S: Files + Head> Sealing<S> {
     /// Makes a block again as it was intended.
     async fn repeat(&mut self, intent: Intent) -> Result<(), Stop> {
         let height = intent.height;
-        let other = |why: &str| unfit(height, why);
         let block = intended(&intent)?;
         let mut parts = Parts::default();
         for document in &intent.documents {
@@ -459,10 +440,10 @@ impl<S: Files + Head> Sealing<S> {
         let signature = block.header.signature.clone();
         let time = block.header.time;
         if height != self.chain.height() || self.block(&parts, time, signature) != block {
-            return Err(other("it does not follow from the block before and its records"));
+            return Err(unfit(height, "it does not follow from the block before and its records"));
         }
         if !self.is_signed(&parts, &block) {
-            return Err(other("its signature is not the log's"));
+            return Err(unfit(height, "its signature is not the log's"));
         }
         self.commit(parts, block).await
     }

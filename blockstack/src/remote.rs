@@ -173,14 +173,9 @@ pub(crate) fn record(record: &Record) -> Document {
 pub(crate) fn others(parts: &Parts, block: &Block) -> Vec<Document> {
     let Header { domain, height, .. } = &block.header;
     let documents = parts.documents.iter().map(Leaf::hash).collect();
-    let entry = AtHeight { block: block.hash, documents }.to_bytes(domain, *height);
+    let (name, entry) = AtHeight { block: block.hash, documents }.document(domain, *height);
     let others = parts.documents.iter().map(|leaf| document(leaf.hash(), leaf.bytes(), 0));
-    others
-        .chain([
-            document(block.hash, &block.bytes, 0),
-            document(AtHeight::name(domain, *height), &entry, 0),
-        ])
-        .collect()
+    others.chain([document(block.hash, &block.bytes, 0), document(name, &entry, 0)]).collect()
 }
 
 /// A document as Hashtable takes it.

@@ -11,21 +11,21 @@ use webwallet_ledger::state::State;
 use crate::chain::{Chain, Entry, Parts};
 use crate::index::{Index, Place};
 use crate::log::{Leaves, Log, LogError};
-use crate::store::Files;
+use crate::store::Store;
 
 /// The blocks of a log from some leaf on, which must be the first of one.
-pub(crate) struct Blocks<'l, F> {
-    leaves: Leaves<'l, F>,
+pub(crate) struct Blocks<'l, S> {
+    leaves: Leaves<'l, S>,
     domain: &'l str,
 }
 
-impl<'l, F: Files> Blocks<'l, F> {
-    pub(crate) fn new(log: &'l Log<F>, first: u64, domain: &'l str) -> Blocks<'l, F> {
+impl<'l, S: Store> Blocks<'l, S> {
+    pub(crate) fn new(log: &'l Log<S>, first: u64, domain: &'l str) -> Blocks<'l, S> {
         Blocks { leaves: log.leaves(first), domain }
     }
 }
 
-impl<F: Files> Iterator for Blocks<'_, F> {
+impl<S: Store> Iterator for Blocks<'_, S> {
     type Item = Result<(Parts, Box<Block>), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -35,18 +35,17 @@ impl<F: Files> Iterator for Blocks<'_, F> {
                 Ok(leaf) => leaf,
                 Err(error) => return Some(Err(error)),
             };
-            let damaged = |why: String| LogError::Damaged(format!("leaf {index}"), why);
             if document::is_record(&bytes) {
                 match Record::parse(&bytes) {
                     Ok(record) => parts.records.push(Entry::new(record.into())),
-                    Err(why) => return Some(Err(damaged(why.to_string()))),
+                    Err(why) => return Some(Err(LogError::leaf(index, why))),
                 }
                 continue;
             }
             match Leaf::parse(&bytes, self.domain) {
                 Ok(Leaf::Block(block)) => return Some(Ok((parts, block))),
                 Ok(leaf) => parts.documents.push(leaf),
-                Err(why) => return Some(Err(damaged(why.to_string()))),
+                Err(why) => return Some(Err(LogError::leaf(index, why))),
             }
         }
     }
@@ -54,8 +53,8 @@ impl<F: Files> Iterator for Blocks<'_, F> {
 
 /// Goes on from a chain and its state to the end of the log, making every block
 /// again and comparing it; not to the end if nobody needs it any more.
-pub(crate) fn follow<F: Files>(
-    log: &Log<F>,
+pub(crate) fn follow<S: Store>(
+    log: &Log<S>,
     chain: &mut Chain,
     state: &mut State,
     index: &Index,
@@ -71,8 +70,8 @@ pub(crate) fn follow<F: Files>(
         let header = &block.header;
         let made = chain.block(&parts, header.time, header.signature.clone(), state.roots());
         if made != *block {
-            let (what, why) = (format!("block {}", header.height), "it does not follow");
-            return Err(LogError::Damaged(what, why.into()));
+            let what = format!("block {}", header.height);
+            return Err(LogError::damaged(what, "it does not follow"));
         }
         chain.push(&parts, &block);
         let (size, cleared) = (chain.log.size(), header.cleared);

@@ -29,7 +29,7 @@ use crate::log::Edge;
 use crate::pull::LOOK_EVERY;
 use crate::reader::{Balances, Reader};
 use crate::remote::Remote;
-use crate::store::{Files, Head};
+use crate::store::Store;
 
 /// How often Graphstore is asked for new records. In one process a question
 /// costs some 30 us, so this is nothing while nothing happens.
@@ -127,31 +127,23 @@ pub(crate) struct Sealing<S> {
     pub(crate) snapshot: u64,
 }
 
-impl<S: Files + Head> Sealing<S> {
+impl<S: Store> Sealing<S> {
     /// Starts, seals until nobody needs it, and answers commands to the end. Where other
     /// stores stood in the way, it starts again when they do not any more.
     pub(crate) async fn run(mut self) {
         loop {
-            match self.start_and_seal().await {
-                Stop::Ended => return,
-                Stop::Apart(why) => {
-                    if !self.wait_for_stores(why).await {
-                        return;
-                    }
-                }
-                Stop::Failed(why) => {
-                    if !self.wait_for_disk(why).await {
-                        return;
-                    }
-                }
-                Stop::ReadOnly(why) => return self.end(why).await,
+            let again = match self.start_and_seal().await {
+                Stop::Ended => false,
+                Stop::Apart(why) => self.wait_for_stores(why).await,
+                Stop::Failed(why) => self.wait_for_disk(why).await,
+                Stop::ReadOnly(why) => self.end(why).await,
                 Stop::Refused(status) => {
-                    let why = format!(
-                        "a store refused: {}; when that is mended, start Blockstack again",
-                        status.message()
-                    );
-                    return self.end(why).await;
+                    let why = format!("a store refused: {}", status.message());
+                    self.end(until_mended(&why)).await
                 }
+            };
+            if !again {
+                return;
             }
             self.forget();
         }
@@ -189,11 +181,7 @@ impl<S: Files + Head> Sealing<S> {
                 // Anything else shows at the start.
                 _ if seen => break,
                 // What sealing has met does not show from here: it would meet it again.
-                _ => {
-                    let why = format!("{why}; when that is mended, start Blockstack again");
-                    self.end(why).await;
-                    return false;
-                }
+                _ => return self.end(until_mended(&why)).await,
             }
             let refusal = Status::failed_precondition(why.clone());
             if !self.refuse(&refusal, tokio::time::sleep(LOOK_EVERY)).await {
@@ -215,10 +203,10 @@ impl<S: Files + Head> Sealing<S> {
         self.refuse(&refusal, tokio::time::sleep(LOOK_EVERY)).await
     }
 
-    /// Read-only to the end.
-    async fn end(&mut self, why: String) {
+    /// Read-only to the end: `false`, as above.
+    async fn end(&mut self, why: String) -> bool {
         self.say(&why);
-        self.refuse(&Status::failed_precondition(why), std::future::pending()).await;
+        self.refuse(&Status::failed_precondition(why), std::future::pending()).await
     }
 
     fn say(&self, why: &str) {
@@ -275,7 +263,7 @@ impl<S: Files + Head> Sealing<S> {
     }
 
     async fn seal_rest(&mut self) -> Result<(), Stop> {
-        let upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+        let upto = self.graphstore().await?.number;
         self.pull(upto).await?;
         // Where it ends before its first block was due.
         if !self.waiting.is_empty() && self.chain.last.is_none() {
@@ -355,7 +343,7 @@ impl<S: Files + Head> Sealing<S> {
         mut wish: Wish,
         asked: &oneshot::Sender<Result<Made, Status>>,
     ) -> Result<Result<Made, Status>, Stop> {
-        let mut upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+        let mut upto = self.graphstore().await?.number;
         let mut made = Made::default();
         if self.chain.last.is_none() {
             // It asks for no less than what it was asked at.
@@ -369,9 +357,7 @@ impl<S: Files + Head> Sealing<S> {
             return Ok(Err(Status::unavailable(error.to_string())));
         }
         loop {
-            if *self.ended.borrow() {
-                return Err(Stop::Ended);
-            }
+            self.still_needed()?;
             self.pull(upto).await?;
             // Whoever was told that the log does not answer asks again: done late as well, a
             // key would change once for each try.
@@ -392,7 +378,7 @@ impl<S: Files + Head> Sealing<S> {
                 }
                 // It would be without records, but there is one now: it comes along.
                 None => {
-                    upto = self.patiently("Graphstore", || self.remote.status()).await?.number;
+                    upto = self.graphstore().await?.number;
                 }
             }
         }
@@ -401,7 +387,7 @@ impl<S: Files + Head> Sealing<S> {
     /// Block 0, which says whose log this is. `false`: a record cleared just
     /// now and must be looked at first.
     async fn begin(&mut self) -> Result<bool, Stop> {
-        let status = self.patiently("Graphstore", || self.remote.status()).await?;
+        let status = self.graphstore().await?;
         let mut time = time(&status.now)?;
         let first = match status.number {
             0 => None,
@@ -422,7 +408,7 @@ impl<S: Files + Head> Sealing<S> {
         let (time, quiet) = match records.last() {
             Some(entry) => (entry.record.time, false),
             None => {
-                let status = self.patiently("Graphstore", || self.remote.status()).await?;
+                let status = self.graphstore().await?;
                 (time(&status.now)?, true)
             }
         };
@@ -458,7 +444,7 @@ impl<S: Files + Head> Sealing<S> {
         let stored = match self.patiently("storing an intent", intend).await {
             Err(Stop::Refused(status)) => {
                 if quiet && status.code() == Code::FailedPrecondition {
-                    let head = self.patiently("Graphstore", || self.remote.status()).await?;
+                    let head = self.graphstore().await?;
                     // Something cleared meanwhile; else it will be refused for ever.
                     if head.number > intent.cleared {
                         return Ok(None);
@@ -498,6 +484,10 @@ impl<S: Files + Head> Sealing<S> {
         let line = self.chain.signer(parts).and_then(|key| self.key.sign(key, &text));
         line.ok_or_else(|| self.no_key())
     }
+}
+
+fn until_mended(why: &str) -> String {
+    format!("{why}; when that is mended, start Blockstack again")
 }
 
 /// A time that Graphstore gave.

@@ -1,11 +1,9 @@
 //! The gRPC service: what gateways ask about the log.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_stream::Stream;
 use tonic::{Request as Call, Response, Status};
 use webwallet_ledger::block::Block;
 use webwallet_ledger::tile::TileId;
@@ -18,12 +16,13 @@ use webwallet_proto::blockstack::v1::{
     StackRequest, StateProof, StateProofReply, StatusReply, StatusRequest, TileReply, TileRequest,
     UnitProofRequest, block_request, blockstack_server, inclusion_request,
 };
+use webwallet_proto::stream::Streamed;
 
 use crate::log::LogError;
 use crate::reader::{Of, Reader};
 use crate::remote::Remote;
 use crate::sealing::{Command, Made};
-use crate::store::Files;
+use crate::store::Store;
 
 /// How long a receipt is waited for at most: less than any link's deadline.
 const WAIT_MAX: Duration = Duration::from_secs(8);
@@ -33,19 +32,19 @@ const SEALING_MAX: Duration = Duration::from_millis(500);
 const NOT_COMPARED: &str =
     "the log has not been compared with the stores yet; it is as soon as both answer";
 /// Who may wait for old balances at once, the first included: the others are told so.
-pub(crate) const PAST_WAITING_MAX: usize = 8;
+const PAST_WAITING_MAX: usize = 8;
 
 /// Blockstack as others see it. Cheap to clone.
 pub struct Service<S> {
     pub(crate) reader: Arc<Reader<S>>,
-    pub(crate) remote: Remote,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) domain: Arc<str>,
+    remote: Remote,
+    commands: mpsc::Sender<Command>,
+    domain: Arc<str>,
     /// Old balances are made one at a time: each takes seconds of a core. What is looked for
     /// in all blocks waits with them.
-    pub(crate) past: Arc<Semaphore>,
+    past: Arc<Semaphore>,
     /// Who waits for them, and whose are being made.
-    pub(crate) asking: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
 }
 
 impl<S> Clone for Service<S> {
@@ -88,7 +87,18 @@ fn wire(block: Block) -> v1::Block {
     }
 }
 
-impl<S: Files> Service<S> {
+impl<S: Store> Service<S> {
+    pub(crate) fn new(
+        reader: Arc<Reader<S>>,
+        remote: Remote,
+        commands: mpsc::Sender<Command>,
+        domain: &str,
+    ) -> Service<S> {
+        let past = Arc::new(Semaphore::new(1));
+        let asking = Arc::new(Semaphore::new(PAST_WAITING_MAX));
+        Service { reader, remote, commands, domain: domain.into(), past, asking }
+    }
+
     /// Runs something that may take a while off the threads that serve.
     async fn aside<T: Send + 'static>(
         &self,
@@ -160,7 +170,7 @@ impl<S: Files> Service<S> {
 }
 
 #[tonic::async_trait]
-impl<S: Files> blockstack_server::Blockstack for Service<S> {
+impl<S: Store> blockstack_server::Blockstack for Service<S> {
     async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let view = self.reader.view.borrow().clone();
         let head = view.head.as_deref();
@@ -294,7 +304,7 @@ impl<S: Files> blockstack_server::Blockstack for Service<S> {
         Ok(Response::new(BlockReply { block: block.map(wire) }))
     }
 
-    type BlockRecordsStream = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
+    type BlockRecordsStream = Streamed<Record>;
 
     async fn block_records(
         &self,

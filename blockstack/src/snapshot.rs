@@ -3,8 +3,8 @@
 //!
 //! One is written whenever half as many records have been sealed since the last
 //! as there are accounts, and at least [`SNAPSHOT_RECORDS_MIN`]: the cost of each
-//! stays below that of sealing; and one when a server ends. They may all be lost: they are made of the log
-//! and compared with it when they are read.
+//! stays below that of sealing; and one when a server ends. They may all be lost:
+//! they are made of the log and compared with it when they are read.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
@@ -53,13 +53,15 @@ impl Snapshots {
         Ok(Snapshots { dir: dir.to_owned() })
     }
 
-    /// The heights there is one of, in ascending order.
-    pub(crate) fn heights(&self) -> io::Result<Vec<u64>> {
+    /// The heights up to this one that there is one of, in ascending order.
+    pub(crate) fn heights(&self, upto: u64) -> io::Result<Vec<u64>> {
         let mut heights = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
             let height = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-            heights.extend(height.filter(|height| path_of(&self.dir, *height).ends_with(&name)));
+            let is_one =
+                |height: &u64| *height <= upto && path_of(&self.dir, *height).ends_with(&name);
+            heights.extend(height.filter(is_one));
         }
         heights.sort_unstable();
         Ok(heights)

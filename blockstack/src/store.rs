@@ -1,17 +1,17 @@
 //! What every engine of Blockstack promises: where the log's files go, and
 //! where its head does.
 //!
-//! `tests/stores.rs` shows it. Calls block; whoever calls may wait.
+//! `tests/all/stores.rs` shows it. Calls block; whoever calls may wait.
 
 use std::io;
 
 use webwallet_ledger::tile::TileId;
 
-/// The files of the log: tiles and entry bundles.
+/// The files of the log, which are tiles and entry bundles, and its published checkpoint.
 ///
-/// Nothing here is trusted when it is read: whoever uses it compares it with a
-/// checkpoint.
-pub trait Files: Send + Sync + 'static {
+/// No file is trusted when it is read: whoever uses it compares it with a
+/// checkpoint. The checkpoint is **trusted**: what it says was published was.
+pub trait Store: Send + Sync + 'static {
     /// Stores files.
     ///
     /// - **Durable** when it returns `Ok`: all of them, synced, and their names.
@@ -34,10 +34,7 @@ pub trait Files: Send + Sync + 'static {
     /// Forgets every partial form of these full tiles, whether there are any or
     /// not. Need not be durable.
     fn remove_partials(&self, full: &[TileId]) -> io::Result<()>;
-}
 
-/// The published checkpoint. **Trusted**: what it says was published was.
-pub trait Head: Send + Sync + 'static {
     /// The checkpoint that was published last: a signed note.
     fn checkpoint(&self) -> io::Result<Option<String>>;
 

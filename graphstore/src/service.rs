@@ -1,11 +1,9 @@
 //! The gRPC service: what gateways and Blockstack ask, over any engine.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::replay;
@@ -21,13 +19,12 @@ use webwallet_proto::graphstore::v1::{
 };
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
+use webwallet_proto::stream::{Streamed, pages};
 
 use crate::beside::Beside;
 use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
 use crate::writer::{self, Clock, Entrance, Verdict};
 
-/// Records or intents fetched at a time for a stream.
-const STREAM_ITEMS: u32 = 256;
 /// Items in one answer of a list, at most: a page of the gateway and one more,
 /// by which it learns whether there is another page.
 const LIST_MAX: u32 = 1_001;
@@ -276,7 +273,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         self.judge(call, false).await
     }
 
-    type ClearAllStream = Pin<Box<dyn Stream<Item = Result<ClearReply, Status>> + Send>>;
+    type ClearAllStream = Streamed<ClearReply>;
 
     async fn clear_all(
         &self,
@@ -324,15 +321,14 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         Ok(Response::new(RecordReply { record }))
     }
 
-    type ClearedStream = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
+    type ClearedStream = Streamed<Record>;
 
     async fn cleared(
         &self,
         call: Call<ClearedRequest>,
     ) -> Result<Response<Self::ClearedStream>, Status> {
-        let ClearedRequest { mut after, limit } = *call.get_ref();
-        let mut left = if limit == 0 { u32::MAX } else { limit };
-        let recent = self.writer.recent(after, left);
+        let ClearedRequest { after, limit } = *call.get_ref();
+        let recent = self.writer.recent(after, if limit == 0 { u32::MAX } else { limit });
         if !recent.is_empty() {
             // They go on to the last there is.
             let handed = recent.clone();
@@ -343,28 +339,14 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
             return Ok(response);
         }
         let store = self.store.clone();
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while left > 0 {
-                let records = match store.cleared(after, left.min(STREAM_ITEMS)).await {
-                    Ok(records) => records,
-                    Err(error) => {
-                        let _ = sender.send(Err(failure(error))).await;
-                        return;
-                    }
-                };
-                let Some(last) = records.last() else { return };
-                after = last.number;
-                left = left.saturating_sub(records.len() as u32);
-                for record in records {
-                    // A reader that has gone ends the stream.
-                    if sender.send(Ok(wire(record))).await.is_err() {
-                        return;
-                    }
-                }
+        let page = move |after, limit| {
+            let store = store.clone();
+            async move {
+                let records = store.cleared(after, limit).await.map_err(failure)?;
+                Ok(records.into_iter().map(wire).collect())
             }
-        });
-        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+        };
+        Ok(pages(after, limit, page, |record| record.number))
     }
 
     async fn newest(&self, call: Call<NewestRequest>) -> Result<Response<NewestReply>, Status> {
@@ -477,34 +459,22 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         }
     }
 
-    type IntentsStream = Pin<Box<dyn Stream<Item = Result<v1::Intent, Status>> + Send>>;
+    type IntentsStream = Streamed<v1::Intent>;
 
     async fn intents(
         &self,
         call: Call<IntentsRequest>,
     ) -> Result<Response<Self::IntentsStream>, Status> {
-        let IntentsRequest { mut from, limit } = *call.get_ref();
-        let mut left = if limit == 0 { u32::MAX } else { limit };
+        let IntentsRequest { from, limit } = *call.get_ref();
         let store = self.store.clone();
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while left > 0 {
-                let intents = match store.intents(from, left.min(STREAM_ITEMS)).await {
-                    Ok(intents) => intents,
-                    Err(error) => return drop(sender.send(Err(failure(error))).await),
-                };
-                let Some(last) = intents.last() else { return };
-                from = last.height.saturating_add(1);
-                left = left.saturating_sub(intents.len() as u32);
-                for intent in intents {
-                    // A reader that has gone ends the stream.
-                    if sender.send(Ok(intent.into())).await.is_err() {
-                        return;
-                    }
-                }
+        let page = move |from, limit| {
+            let store = store.clone();
+            async move {
+                let intents = store.intents(from, limit).await.map_err(failure)?;
+                Ok(intents.into_iter().map(v1::Intent::from).collect())
             }
-        });
-        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+        };
+        Ok(pages(from, limit, page, |intent| intent.height.saturating_add(1)))
     }
 
     async fn trim(&self, call: Call<TrimRequest>) -> Result<Response<TrimReply>, Status> {

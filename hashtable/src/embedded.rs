@@ -54,15 +54,13 @@ use fjall::{
     compaction::Leveled,
     config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
 };
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::mpsc;
 use webwallet_ledger::Hash;
 
 use crate::{
-    store::{Document, Error, Shelf, Store},
-    value::{self, has_number, verified},
+    put::{Entry, Put, QUEUE_MAX},
+    store::{Document, Error, NUMBERED_BYTES, Shelf, Store},
+    value::{has_number, verified},
 };
 
 /// Block cache. Documents are read seldom, and the system's page cache holds
@@ -78,14 +76,6 @@ const BLOB_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// The least that fjall accepts.
 const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
 const OPEN_FILES_MAX: usize = 128;
-
-/// Puts waiting for the writer; more wait outside.
-const QUEUE_MAX: usize = 4_096;
-/// A group is closed at so many documents, or so many bytes.
-const GROUP_DOCUMENTS_MAX: usize = 1_024;
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of records in one answer of [`Store::numbered`], about.
-const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// A store in a folder.
 ///
@@ -109,36 +99,6 @@ struct Tables {
     numbers: Keyspace,
     #[cfg(test)]
     on_commit: tests::OnCommit,
-}
-
-/// One call of [`Store::put`] on its way to the writer.
-struct Put {
-    entries: Vec<Entry>,
-    done: oneshot::Sender<Result<(), Error>>,
-    /// Where its caller waits.
-    runtime: Handle,
-}
-
-impl Put {
-    fn records(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.number != 0)
-    }
-}
-
-/// A document as it is kept.
-struct Entry {
-    shelf: Shelf,
-    name: Hash,
-    number: u64,
-    /// Checksum and bytes.
-    value: Vec<u8>,
-}
-
-impl Entry {
-    fn new(document: &Document) -> Entry {
-        let (shelf, name, number) = (document.shelf(), document.name(), document.number());
-        Entry { shelf, name, number, value: value::of(document) }
-    }
 }
 
 /// What a document is found by.
@@ -203,12 +163,7 @@ impl Store for Embedded {
     }
 
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
-        // Hashed here, on the caller's thread; the writer only writes.
-        let entries = documents.iter().map(Entry::new).collect();
-        let (done, outcome) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.send(Put { entries, done, runtime: Handle::current() }).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?
+        Put::send(&documents, self.queue.as_ref().ok_or_else(gone)?, gone).await
     }
 
     async fn get(&self, names: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
@@ -420,7 +375,7 @@ impl Writer {
         while let Some(first) = puts.blocking_recv() {
             // On a busy machine whoever woke this thread is about to put more.
             thread::yield_now();
-            let mut group = arrived(first, &mut puts);
+            let mut group = Put::arrived(first, &mut puts);
             let outcome = match self.stopped.get() {
                 Some(cause) => Err(cause.clone()),
                 None => self.take(&mut group).map_err(|error| {
@@ -442,8 +397,7 @@ impl Writer {
                     named.extend(put.records().map(|entry| (entry.number, entry.name)));
                     group.push(put);
                 }
-                // Whoever does not wait any more has no need to know.
-                Some(number) => drop(put.done.send(Err(Error::Taken(number)))),
+                Some(number) => put.answer(Err(Error::Taken(number))),
             }
         }
         self.write(group)
@@ -516,26 +470,9 @@ fn answer(group: Vec<Put>, outcome: Result<(), String>) {
     };
     runtime.spawn(async move {
         for put in group {
-            // Whoever does not wait any more has no need to know.
-            let _ = put.done.send(outcome.clone().map_err(Error::Stopped));
+            put.answer(outcome.clone().map_err(Error::Stopped));
         }
     });
-}
-
-/// What has arrived by now, up to a limit.
-fn arrived(first: Put, puts: &mut mpsc::Receiver<Put>) -> Vec<Put> {
-    let size = |put: &Put| put.entries.iter().map(|entry| entry.value.len()).sum::<usize>();
-    let (mut documents, mut bytes) = (first.entries.len(), size(&first));
-    let mut group = vec![first];
-    while documents < GROUP_DOCUMENTS_MAX
-        && bytes < GROUP_BYTES_MAX
-        && let Ok(put) = puts.try_recv()
-    {
-        documents += put.entries.len();
-        bytes += size(&put);
-        group.push(put);
-    }
-    group
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! [`Service`] what speaks gRPC over any of them.
 
 pub mod embedded;
+mod put;
 pub mod redis;
 pub mod service;
 pub mod store;

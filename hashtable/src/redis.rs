@@ -42,12 +42,13 @@ use std::{
 
 use ::redis::{Cmd, ConnectionInfo, FromRedisValue as _, RedisError, RedisResult, Value, cmd};
 use bytes::Bytes;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use webwallet_ledger::Hash;
 
 use self::{connection::Connection, look::Look};
 use crate::{
-    store::{Document, Error, Shelf, Store},
+    put::{Put, QUEUE_MAX},
+    store::{Document, Error, NUMBERED_BYTES, Shelf, Store},
     value,
 };
 
@@ -60,12 +61,8 @@ const READY: Duration = Duration::from_secs(1);
 /// After a failed attempt to connect, nobody tries again for so long: a crowd
 /// would wait for one attempt after the other.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Puts waiting for the writer; more wait outside.
-const QUEUE_MAX: usize = 4_096;
-/// Bytes of records in one answer of [`Store::numbered`], about.
-const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
 /// Records asked for at a time: 64 of the largest are 4 MB.
-const NUMBERED_AT_ONCE: usize = 64;
+const NUMBERED_AT_ONCE: u32 = 64;
 
 /// Which Redis, and for whom.
 #[derive(Clone)]
@@ -98,7 +95,7 @@ pub struct Refused(String);
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    queue: mpsc::Sender<writer::Put>,
+    queue: mpsc::Sender<Put>,
 }
 
 /// What the writer, the readers and the watch share.
@@ -202,11 +199,8 @@ impl Shared {
             !last.servers.is_empty() && last.faults.is_empty()
         };
         let look = look::at(connection, &self.shown, was_sound).await?;
-        let mut get = cmd("GET");
-        get.arg(self.key("format"));
-        let format = connection.ask(vec![get]).await?;
-        let format =
-            Option::<String>::from_redis_value(format.into_iter().next().unwrap_or(Value::Nil))?;
+        let format = connection.ask(vec![get(self.key("format"))]).await?;
+        let format = text(format)?;
         self.doubts.seen(&look.servers, format.as_deref())?;
         let mut last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         if last.faults != look.faults {
@@ -257,16 +251,17 @@ impl Shared {
 
     /// The values under these keys.
     async fn values(&self, keys: impl Iterator<Item = String>) -> RedisResult<Vec<Option<Bytes>>> {
-        let gets = keys.map(|key| {
-            let mut get = cmd("GET");
-            get.arg(key);
-            get
-        });
-        let answers = self.ask(gets.collect()).await?;
+        let answers = self.ask(keys.map(get).collect()).await?;
         answers
             .into_iter()
             .map(|answer| Ok(Option::<Vec<u8>>::from_redis_value(answer)?.map(Bytes::from)))
             .collect()
+    }
+
+    /// The value under this key.
+    async fn value(&self, key: String) -> Result<Option<Bytes>, Error> {
+        let values = self.values(std::iter::once(key)).await.map_err(engine)?;
+        Ok(values.into_iter().next().flatten())
     }
 
     /// Why no put is confirmed, if none is.
@@ -323,6 +318,17 @@ impl Shared {
     }
 }
 
+fn get(key: String) -> Cmd {
+    let mut get = cmd("GET");
+    get.arg(key);
+    get
+}
+
+/// The text that is the only answer, if there is one.
+fn text(answers: Vec<Value>) -> RedisResult<Option<String>> {
+    Ok(Option::from_redis_value(answers.into_iter().next().unwrap_or(Value::Nil))?)
+}
+
 /// The document in a value, or what is wrong with it.
 fn opened(shelf: Shelf, name: Hash, value: &Bytes) -> Result<Bytes, Error> {
     if value::verified(shelf, name, value).is_none() {
@@ -342,10 +348,7 @@ impl Store for Redis {
     }
 
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
-        let (done, outcome) = oneshot::channel();
-        let put = writer::Put::new(&documents, done);
-        self.queue.send(put).await.map_err(|_| writer::gone())?;
-        outcome.await.map_err(|_| writer::gone())?
+        Put::send(&documents, &self.queue, writer::gone).await
     }
 
     async fn get(&self, names: &[Hash]) -> Result<Vec<Option<Bytes>>, Error> {
@@ -363,20 +366,18 @@ impl Store for Redis {
 
     async fn supplied(&self, name: Hash) -> Result<Option<Bytes>, Error> {
         metrics::counter!("webwallet_hashtable_gets_total").increment(1);
-        let key = self.shared.shelf_key(Shelf::Supplied, &name);
-        let values = self.shared.values([key].into_iter()).await.map_err(engine)?;
-        let value = values.into_iter().next().flatten();
+        let value = self.shared.value(self.shared.shelf_key(Shelf::Supplied, &name)).await?;
         value.map(|value| opened(Shelf::Supplied, name, &value)).transpose()
     }
 
     async fn numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
-        let (mut after, mut left) = (after, limit as usize);
+        let (mut after, mut left) = (after, limit);
         let (mut found, mut bytes) = (Vec::new(), 0);
         while left > 0 && bytes < NUMBERED_BYTES {
             let some = self.some_numbered(after, left.min(NUMBERED_AT_ONCE)).await?;
             let Some(last) = some.last() else { break };
             after = last.number();
-            left -= some.len();
+            left -= some.len() as u32;
             bytes += some.iter().map(|document| document.bytes().len()).sum::<usize>();
             found.extend(some);
         }
@@ -384,25 +385,10 @@ impl Store for Redis {
     }
 
     async fn names(&self, after: u64, limit: u32) -> Result<Vec<Hash>, Error> {
-        let numbers = (1..=u64::from(limit)).map_while(|n| after.checked_add(n));
-        self.names_of(&numbers.collect::<Vec<_>>()).await
-    }
-
-    async fn highest(&self) -> Result<u64, Error> {
-        let value =
-            self.shared.values([self.shared.key("highest")].into_iter()).await.map_err(engine)?;
-        let Some(Some(value)) = value.into_iter().next() else { return Ok(0) };
-        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-        number.ok_or_else(|| Error::Engine("the highest number is not a number".into()))
-    }
-}
-
-impl Redis {
-    /// The names under these numbers, up to the first that is missing.
-    async fn names_of(&self, numbers: &[u64]) -> Result<Vec<Hash>, Error> {
-        let keys = numbers.iter().map(|&number| self.shared.number_key(number));
+        let numbers = || (1..=u64::from(limit)).map_while(|n| after.checked_add(n));
+        let keys = numbers().map(|number| self.shared.number_key(number));
         let index = self.shared.values(keys).await.map_err(engine)?;
-        let names = index.iter().zip(numbers).map_while(|(name, number)| {
+        let names = index.iter().zip(numbers()).map_while(|(name, number)| {
             let name = std::str::from_utf8(name.as_ref()?).ok().and_then(|name| name.parse().ok());
             Some(name.ok_or_else(|| {
                 Error::Engine(format!("entry {number} of the index by number is no hash").into())
@@ -411,19 +397,27 @@ impl Redis {
         names.collect()
     }
 
+    async fn highest(&self) -> Result<u64, Error> {
+        let value = self.shared.value(self.shared.key("highest")).await?;
+        let Some(value) = value else { return Ok(0) };
+        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Error::Engine("the highest number is not a number".into()))
+    }
+}
+
+impl Redis {
     /// The next records, up to the first that is missing.
-    async fn some_numbered(&self, after: u64, limit: usize) -> Result<Vec<Document>, Error> {
-        let numbers: Vec<u64> = (1..=limit as u64).map_while(|n| after.checked_add(n)).collect();
-        let names = self.names_of(&numbers).await?;
+    async fn some_numbered(&self, after: u64, limit: u32) -> Result<Vec<Document>, Error> {
+        let names = self.names(after, limit).await?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let found = self.get(&names).await?;
         // A document that is lost although its number is not ends them too.
-        let found = found.into_iter().map_while(|bytes| bytes).zip(names).zip(numbers);
+        let found = found.into_iter().map_while(|bytes| bytes).zip(names).zip(1..);
         found
-            .map(|((bytes, name), number)| {
-                Document::new(name, bytes, number).map_err(|_| Error::Damaged(name))
+            .map(|((bytes, name), nth)| {
+                Document::new(name, bytes, after + nth).map_err(|_| Error::Damaged(name))
             })
             .collect()
     }

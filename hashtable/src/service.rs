@@ -4,17 +4,18 @@
 //! and turns failures into statuses. What led to a failure is for the log of
 //! this process; a caller learns only whether to try again.
 
-use std::{error::Error as _, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use webwallet_ledger::{Hash, Supplied};
+use webwallet_proto::engine;
 use webwallet_proto::hashtable::v1::{
     self, Found, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
     StatusReply, StatusRequest, SuppliedRequest, SupplyReply, SupplyRequest,
     hashtable_server::{Hashtable, HashtableServer},
 };
+use webwallet_proto::stream::{Streamed, pages};
 
 use crate::store::{Document, Error, Store};
 
@@ -24,9 +25,6 @@ pub const DOCUMENTS_MAX: usize = 1_000;
 
 /// Names in one answer.
 const NAMES_MAX: u32 = 10_000;
-
-/// Records fetched at a time for a stream.
-const STREAM_DOCUMENTS: u32 = 256;
 
 /// Hashtable over a store.
 pub struct Service<S> {
@@ -84,39 +82,23 @@ impl<S: Store> Hashtable for Service<S> {
         Ok(Response::new(Found { body }))
     }
 
-    type NumberedStream = Pin<Box<dyn Stream<Item = Result<v1::Document, Status>> + Send>>;
+    type NumberedStream = Streamed<v1::Document>;
 
     async fn numbered(
         &self,
         request: Request<NumberedRequest>,
     ) -> Result<Response<Self::NumberedStream>, Status> {
-        let NumberedRequest { mut after, limit } = request.into_inner();
-        let mut left = if limit == 0 { u32::MAX } else { limit };
+        let NumberedRequest { after, limit } = request.into_inner();
         let store = self.store.clone();
-        let (sender, receiver) = tokio::sync::mpsc::channel(16);
-        tokio::spawn(async move {
-            while left > 0 {
-                let found = match store.numbered(after, left.min(STREAM_DOCUMENTS)).await {
-                    Ok(found) => found,
-                    Err(error) => {
-                        return drop(sender.send(Err(status(&store.name(), error))).await);
-                    }
-                };
-                let Some(last) = found.last() else { return };
-                after = last.number();
-                left = left.saturating_sub(found.len() as u32);
-                for document in found {
-                    let hash = Bytes::copy_from_slice(&document.name().0);
-                    let number = document.number();
-                    let body = document.bytes().clone();
-                    // A reader that has gone ends the stream.
-                    if sender.send(Ok(v1::Document { hash, body, number })).await.is_err() {
-                        return;
-                    }
-                }
+        let page = move |after, limit| {
+            let store = store.clone();
+            async move {
+                let found = store.numbered(after, limit).await;
+                let found = found.map_err(|error| status(&store.name(), error))?;
+                Ok(found.iter().map(wire).collect())
             }
-        });
-        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
+        };
+        Ok(pages(after, limit, page, |document| document.number))
     }
 
     async fn names(
@@ -149,6 +131,11 @@ fn hash(bytes: &Bytes) -> Result<Hash, Status> {
         .ok_or_else(|| Status::invalid_argument(format!("a hash is 32 bytes, not {}", bytes.len())))
 }
 
+fn wire(document: &Document) -> v1::Document {
+    let hash = Bytes::copy_from_slice(&document.name().0);
+    v1::Document { hash, body: document.bytes().clone(), number: document.number() }
+}
+
 fn checked(document: v1::Document) -> Result<Document, Status> {
     let name = hash(&document.hash)?;
     Document::new(name, document.body, document.number)
@@ -156,17 +143,11 @@ fn checked(document: v1::Document) -> Result<Document, Status> {
 }
 
 fn status(engine: &str, error: Error) -> Status {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain = format!("{chain}: {error}");
-        cause = error.source();
-    }
-    tracing::error!(error = chain, "hashtable");
+    tracing::error!(error = engine::chain(&error), "hashtable");
     match error {
         Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
         Error::Taken(_) => Status::failed_precondition(error.to_string()),
-        Error::Stopped(_) => webwallet_proto::engine::missing(engine, "the store does not write"),
-        Error::Engine(_) => webwallet_proto::engine::missing(engine, "the store failed"),
+        Error::Stopped(_) => engine::missing(engine, "the store does not write"),
+        Error::Engine(_) => engine::missing(engine, "the store failed"),
     }
 }

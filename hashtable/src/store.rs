@@ -8,6 +8,9 @@ use std::future::Future;
 use bytes::Bytes;
 use webwallet_ledger::{Code, Hash, Rejection, Supplied, document};
 
+/// Bytes of records in one answer of [`Store::numbered`], about.
+pub(crate) const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Where a document stands. A name on one shelf says nothing of the other: nobody
 /// can take the place of a record by supplying something first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

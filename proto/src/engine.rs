@@ -4,6 +4,8 @@
 //! Whoever looks for the fault then knows on which machine to look. Only the
 //! engine's name travels to the public; the cause is for the service's own log.
 
+use std::error::Error;
+
 use tonic::{Status, metadata::MetadataValue};
 
 /// The key under which the engine's name travels.
@@ -23,4 +25,15 @@ pub fn missing(engine: &str, why: impl Into<String>) -> Status {
 /// The engine that cannot be used, if a service said so.
 pub fn missing_in(status: &Status) -> Option<&str> {
     status.metadata().get(KEY)?.to_str().ok()
+}
+
+/// A failure with its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain = format!("{chain}: {error}");
+        cause = error.source();
+    }
+    chain
 }

@@ -14,6 +14,7 @@ pub mod link;
 mod panic;
 mod rejection;
 pub mod serve;
+pub mod stream;
 pub mod tls;
 pub mod token;
 

@@ -28,7 +28,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -46,6 +45,7 @@ use tonic::{
 };
 use tower::{Service, ServiceExt as _};
 
+use crate::engine::chain;
 use crate::panic::caught;
 use crate::tls::Tls;
 use crate::token::Token;
@@ -295,17 +295,6 @@ fn broken(status: Status) -> Status {
 /// A call that got no answer from its server, with all that is known of why.
 fn failure(error: &tonic::transport::Error) -> Status {
     Status::unavailable(chain(error))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain = format!("{chain}: {error}");
-        cause = error.source();
-    }
-    chain
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. `None` if it is not that.

@@ -181,8 +181,7 @@ impl Keys {
     /// Makes a key from the system's randomness and keeps it under a new name.
     pub fn create(&self, name: &str, scheme: Scheme) -> anyhow::Result<Shown> {
         check_name(name)?;
-        let mut secret = [0; 32];
-        SysRng.try_fill_bytes(&mut secret).context("the system gave no random bytes")?;
+        let secret = random_bytes()?;
         let public = public_of(&secret);
         let key = Key {
             name: name.to_owned(),
@@ -333,6 +332,13 @@ impl Labels {
     pub fn of<'a>(&'a self, address: &'a str) -> &'a str {
         self.0.get(address).map_or(address, String::as_str)
     }
+}
+
+/// Bytes that nobody can guess, from the system.
+pub fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).context("the system gave no random bytes")?;
+    Ok(bytes)
 }
 
 /// A name becomes a file name, so it is held to what is safe everywhere; and

@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use faster_hex::hex_string;
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use serde_json::Value;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
@@ -24,7 +22,7 @@ use webwallet_ledger::time::Time;
 use webwallet_ledger::{Amount, Record};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::key::{Holder, Home, Keys, Labels};
+use crate::key::{Holder, Home, Keys, Labels, random_bytes};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, config, file, iou, output, transaction};
@@ -522,9 +520,7 @@ pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
 
 /// What makes an IOU another than all others.
 pub fn random() -> anyhow::Result<String> {
-    let mut random = [0; 16];
-    SysRng.try_fill_bytes(&mut random).context("the system gave no random bytes")?;
-    Ok(hex_string(&random))
+    Ok(hex_string(&random_bytes::<16>()?))
 }
 
 /// Prints what a request would leave.

@@ -181,13 +181,12 @@ impl<'d> Leaves<'d> {
         match &leaf {
             Leaf::Record(_) => {}
             Leaf::Block(block) => {
-                let (height, documents_of) =
-                    (block.header.height, std::mem::take(&mut self.others));
+                let others = std::mem::take(&mut self.others);
                 // Of one whose beginning was not seen it is not known.
                 if block.header.first >= self.first {
-                    let entry = AtHeight { block: block.hash, documents: documents_of };
-                    let bytes = entry.to_bytes(self.domain, height).into();
-                    documents.push(Document::new(AtHeight::name(self.domain, height), bytes, 0)?);
+                    let entry = AtHeight { block: block.hash, documents: others };
+                    let (name, bytes) = entry.document(self.domain, block.header.height);
+                    documents.push(Document::new(name, bytes.into(), 0)?);
                 }
             }
             other => self.others.push(other.hash()),

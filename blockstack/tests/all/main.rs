@@ -1,7 +1,12 @@
 //! Blockstack: what it seals, proves and answers.
 
 mod balances;
+mod crashes;
+mod guard;
+mod history;
 mod reading;
+mod rebuild;
 mod sealing;
+mod snapshots;
 mod standin;
 mod stores;

@@ -2,33 +2,33 @@
 //! on and nothing else; and a count of every write anywhere, each of which can
 //! be made to fail without or with effect, once or for good.
 //!
-//! The real ones are under it in `tests/tests/all/blocks.rs`.
-#![allow(dead_code)]
+//! Over the real ones Blockstack runs in the scenarios, `tests/tests/all/scenarios.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio_stream::Stream;
 use tonic::{Request as Call, Response, Status};
-use webwallet_blockstack::{Blockstack, Config, Files, Folder, Head, LogKey, Published, Seal};
+use webwallet_blockstack::{
+    Blockstack, Config, Folder, LogKey, Published, Seal, StartError, rebuild,
+};
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::tile::TileId;
 use webwallet_ledger::{
-    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Request, Time,
+    Account, AccountId, Address, Draft, Hash, History, Lock, Pointer, Record, RecordOf, Request,
+    Time,
 };
-use webwallet_ledger::{History, RecordOf};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 use webwallet_proto::graphstore::v1::{self as graphstore, IntendRequest, Intent};
 use webwallet_proto::hashtable::v1::hashtable_server::Hashtable;
 use webwallet_proto::hashtable::v1::{self as hashtable, Document};
 use webwallet_proto::link::Link;
+use webwallet_proto::stream::Streamed;
 
 pub const DOMAIN: &str = "example.net";
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -217,7 +217,14 @@ impl Stores {
         Running { client: webwallet_proto::blockstack::client(link), blockstack }
     }
 
-    pub fn parts(&self, dir: &Path, seal: Seal, snapshot_records: u64) -> (Config, Store, LogKey) {
+    /// `webwallet rebuild log` over these stores; the size.
+    pub async fn rebuild_log(&self, dir: &Path) -> Result<u64, StartError> {
+        let (config, store, key) = self.parts(dir, Seal::Manual, 20);
+        let (graphstore, hashtable) = self.clients();
+        rebuild::log(config, store, key, graphstore, hashtable).await
+    }
+
+    fn parts(&self, dir: &Path, seal: Seal, snapshot_records: u64) -> (Config, Store, LogKey) {
         let mut config = Config::new(DOMAIN, dir.join("state"));
         (config.seal, config.snapshot_records) = (seal, snapshot_records);
         let folder = Folder::open(&dir.join("log")).expect("the log's folder");
@@ -232,7 +239,7 @@ impl Stores {
         (config, Store { folder, stores: self.clone() }, key.expect("a log key"))
     }
 
-    pub fn clients(
+    fn clients(
         &self,
     ) -> (
         graphstore::graphstore_client::GraphstoreClient<Link>,
@@ -259,7 +266,7 @@ pub struct Store {
     stores: Stores,
 }
 
-impl Files for Store {
+impl webwallet_blockstack::Store for Store {
     fn put(&self, files: &[(TileId, Vec<u8>)]) -> io::Result<()> {
         for file in files {
             let kind = match file.0.level {
@@ -287,9 +294,7 @@ impl Files for Store {
         let remove = |_: &mut Inner| self.folder.remove_partials(full);
         self.stores.lock().write("removal", remove).ok_or_else(|| io::Error::other("a test"))?
     }
-}
 
-impl Head for Store {
     fn checkpoint(&self) -> io::Result<Option<String>> {
         self.folder.checkpoint()
     }
@@ -301,9 +306,7 @@ impl Head for Store {
     }
 }
 
-type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-fn stream<T: Send + 'static>(items: Vec<T>) -> Response<Answer<T>> {
+fn stream<T: Send + 'static>(items: Vec<T>) -> Response<Streamed<T>> {
     Response::new(Box::pin(tokio_stream::iter(items.into_iter().map(Ok))))
 }
 
@@ -378,7 +381,7 @@ impl Graphstore for Stores {
         Err(Status::unimplemented("not asked by Blockstack"))
     }
 
-    type ClearedStream = Answer<graphstore::Record>;
+    type ClearedStream = Streamed<graphstore::Record>;
     async fn cleared(
         &self,
         call: Call<graphstore::ClearedRequest>,
@@ -418,7 +421,7 @@ impl Graphstore for Stores {
         stored.map(|()| Response::new(intent)).ok_or_else(failed)
     }
 
-    type IntentsStream = Answer<Intent>;
+    type IntentsStream = Streamed<Intent>;
     async fn intents(
         &self,
         call: Call<graphstore::IntentsRequest>,
@@ -520,7 +523,7 @@ impl Hashtable for Stores {
         Ok(Response::new(hashtable::GetReply { documents }))
     }
 
-    type NumberedStream = Answer<Document>;
+    type NumberedStream = Streamed<Document>;
     async fn numbered(
         &self,
         call: Call<hashtable::NumberedRequest>,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use webwallet_blockstack::{Files as _, Folder, Head as _, Published};
+use webwallet_blockstack::{Folder, Published, Store as _};
 use webwallet_ledger::tile::TileId;
 
 fn open(dir: &Path) -> Folder {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::*;
 
@@ -97,25 +98,6 @@ async fn what_arrives_while_a_commit_runs_shares_the_next_one() {
         let found = got(&store, &document).await.expect("readable");
         assert_eq!(found.as_ref(), Some(document.bytes()));
     }
-}
-
-/// A group that grew with the crowd would make everybody wait, and hold all of
-/// it in memory.
-#[tokio::test]
-async fn a_group_is_bounded() {
-    let entry = |bytes| {
-        let (shelf, name, value) = (Shelf::Own, Hash([0; 32]), vec![0; bytes]);
-        Entry { shelf, name, number: 0, value }
-    };
-    let put = |entries| Put { entries, done: oneshot::channel().0, runtime: Handle::current() };
-    let (queue, mut puts) = mpsc::channel(QUEUE_MAX);
-    for _ in 0..2 * GROUP_DOCUMENTS_MAX {
-        queue.send(put(vec![entry(1)])).await.expect("room");
-    }
-    let group = arrived(put(vec![entry(1)]), &mut puts);
-    assert_eq!(group.len(), GROUP_DOCUMENTS_MAX);
-    let group = arrived(put(vec![entry(GROUP_BYTES_MAX)]), &mut puts);
-    assert_eq!(group.len(), 1);
 }
 
 /// A record that is answered for and lost is the worst that can happen; so after

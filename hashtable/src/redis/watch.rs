@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{ErrorKind, FromRedisValue as _, RedisResult, Value, cmd};
+use ::redis::{ErrorKind, RedisResult, Value, cmd};
 use tokio::sync::watch;
 
 use super::look::Seen;
-use super::{READY, Redis, Shared, engine};
+use super::{READY, Redis, Shared, engine, text};
 use crate::store::Error;
 
 /// Between two looks.
@@ -215,9 +215,6 @@ impl Redis {
         mark.arg(self.shared.key("format")).arg(format);
         mark.arg(if format == FILLING { "NX" } else { "XX" });
         let answers = self.shared.commit(vec![vec![mark]]).await.map_err(engine)?;
-        let answer = answers.into_iter().next().unwrap_or(Value::Nil);
-        let set =
-            Option::<String>::from_redis_value(answer).map_err(|error| engine(error.into()))?;
-        Ok(set.is_some())
+        Ok(text(answers).map_err(engine)?.is_some())
     }
 }

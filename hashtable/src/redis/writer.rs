@@ -2,56 +2,23 @@
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
-use ::redis::{RedisResult, Value, cmd};
+use ::redis::{Cmd, RedisResult, Value, cmd};
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use webwallet_ledger::Hash;
 
 use super::{Shared, engine};
 use crate::{
-    store::{Document, Error, Shelf},
+    put::{Entry, Put},
+    store::Error,
     value,
 };
-
-/// A group is closed at so many documents, or so many bytes.
-const GROUP_DOCUMENTS_MAX: usize = 1_024;
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Replaces a value, unless it is another one by now.
 const REPLACE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 /// Raises a number; several processes may write.
 const RAISE: &str = "if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end";
-
-/// One call of `put` on its way to the writer.
-pub(super) struct Put {
-    entries: Vec<Entry>,
-    bytes: usize,
-    done: oneshot::Sender<Result<(), Error>>,
-}
-
-/// A document as it is kept.
-struct Entry {
-    shelf: Shelf,
-    name: Hash,
-    number: u64,
-    value: Vec<u8>,
-}
-
-impl Put {
-    /// Hashed here, in the caller's task; the writer only writes.
-    pub(super) fn new(documents: &[Document], done: oneshot::Sender<Result<(), Error>>) -> Put {
-        let entries = documents.iter().map(|document| Entry {
-            shelf: document.shelf(),
-            name: document.name(),
-            number: document.number(),
-            value: value::of(document),
-        });
-        let entries: Vec<_> = entries.collect();
-        let bytes = entries.iter().map(|entry| entry.value.len()).sum();
-        Put { entries, bytes, done }
-    }
-}
 
 pub(super) fn gone() -> Error {
     Error::Stopped("its task has ended".to_owned())
@@ -62,7 +29,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut puts: mpsc::Receiver<Put>) {
     while let Some(first) = puts.recv().await {
         // Whoever woke this task may be about to put more.
         tokio::task::yield_now().await;
-        let group = arrived(first, &mut puts);
+        let group = Put::arrived(first, &mut puts);
         let outcome = shared.write(&group).await;
         for put in group {
             let outcome = match &outcome {
@@ -73,8 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut puts: mpsc::Receiver<Put>) {
                     .map_or(Ok(()), |entry| Err(Error::Taken(entry.number))),
                 Err(error) => Err(again(error)),
             };
-            // Whoever does not wait any more has no need to know.
-            let _ = put.done.send(outcome);
+            put.answer(outcome);
         }
     }
 }
@@ -87,21 +53,6 @@ fn again(error: &Error) -> Error {
         Error::Taken(number) => Error::Taken(*number),
         Error::Engine(cause) => Error::Engine(cause.to_string().into()),
     }
-}
-
-/// What has arrived by now, up to a limit.
-fn arrived(first: Put, puts: &mut mpsc::Receiver<Put>) -> Vec<Put> {
-    let (mut documents, mut bytes) = (first.entries.len(), first.bytes);
-    let mut group = vec![first];
-    while documents < GROUP_DOCUMENTS_MAX
-        && bytes < GROUP_BYTES_MAX
-        && let Ok(put) = puts.try_recv()
-    {
-        documents += put.entries.len();
-        bytes += put.bytes;
-        group.push(put);
-    }
-    group
 }
 
 impl Shared {
@@ -182,15 +133,8 @@ impl Shared {
                     taken.insert(entry.name);
                 }
                 _ => {
-                    let mut replace = cmd("EVAL");
-                    let key = self.number_key(entry.number);
-                    replace
-                        .arg(REPLACE)
-                        .arg(1)
-                        .arg(key)
-                        .arg(&there[..])
-                        .arg(entry.name.to_string());
-                    replaced.push(replace);
+                    let (key, name) = (self.number_key(entry.number), entry.name.to_string());
+                    replaced.push(replace(key, &there, name.as_bytes()));
                 }
             }
         }
@@ -217,12 +161,16 @@ impl Shared {
                     &entry.value
                 }
             };
-            let mut replace = cmd("EVAL");
-            let key = self.shelf_key(entry.shelf, &entry.name);
-            replace.arg(REPLACE).arg(1).arg(key).arg(&value[..]).arg(new);
-            Some(replace)
+            Some(replace(self.shelf_key(entry.shelf, &entry.name), &value, new))
         });
         let replaced = replaced.collect();
         self.commit(vec![replaced]).await.map(|_| ())
     }
+}
+
+/// Puts one value in place of another.
+fn replace(key: String, old: &[u8], new: &[u8]) -> Cmd {
+    let mut replace = cmd("EVAL");
+    replace.arg(REPLACE).arg(1).arg(key).arg(old).arg(new);
+    replace
 }

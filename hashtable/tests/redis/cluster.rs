@@ -49,7 +49,7 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
     say(&nodes[2], "CONFIG SET appendfsync everysec");
     let unready = store.get(&[]).await.expect_err("not ready");
     let port = nodes[2].url.rsplit(':').next().expect("a port");
-    let why = told(&unready);
+    let why = chain(&unready);
     assert!(why.contains("appendfsync is everysec") && why.contains(port), "{why}");
     store.put(vec![record(501)]).await.expect_err("not confirmed");
     let refused = try_open(&nodes[0].url, false).await.err().expect("refused").to_string();

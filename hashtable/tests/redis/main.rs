@@ -12,6 +12,7 @@ mod synced;
 use bytes::Bytes;
 use webwallet_hashtable::{Document, Error, Redis, RedisSettings, Store, redis::Refused};
 use webwallet_ledger::Hash;
+use webwallet_proto::engine::chain;
 
 /// A server of a test's own, to be broken.
 fn private() -> webwallet_engines::Redis {
@@ -52,10 +53,4 @@ fn record(number: u64) -> Document {
 
 async fn got(store: &Redis, document: &Document) -> Result<Option<Bytes>, Error> {
     store.get(&[document.name()]).await.map(|mut found| found.remove(0))
-}
-
-/// The whole chain of causes, as the log has it.
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -71,7 +71,7 @@ async fn nothing_is_evicted_when_memory_runs_short() {
         }
         assert!(confirmed.len() < 10_000, "memory has no limit");
     };
-    assert!(told(&refused).contains("OOM"), "{}", told(&refused));
+    assert!(chain(&refused).contains("OOM"), "{}", chain(&refused));
     assert!(confirmed.len() > 100, "{} documents", confirmed.len());
     for document in &confirmed {
         let found = got(&store, document).await.expect("readable");

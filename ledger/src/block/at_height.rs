@@ -28,12 +28,13 @@ impl AtHeight {
         Hash::sha3(&data)
     }
 
-    /// The document, `{data, hash, meta}`: where in its data, which block in its meta.
-    pub fn to_bytes(&self, domain: &str, height: u64) -> Vec<u8> {
+    /// Its name and the document, `{data, hash, meta}`: where in its data, which block in
+    /// its meta.
+    pub fn document(&self, domain: &str, height: u64) -> (Hash, Vec<u8>) {
         let mut bytes = b"{\"data\":".to_vec();
         let data_start = bytes.len();
         write_data(domain, height, &mut bytes);
-        end_data(&mut bytes, data_start);
+        let name = end_data(&mut bytes, data_start);
         bytes.extend_from_slice(b"{\"block\":");
         write_text(&self.block.to_string(), &mut bytes);
         bytes.extend_from_slice(b",\"documents\":[");
@@ -44,7 +45,7 @@ impl AtHeight {
             write_text(&name.to_string(), &mut bytes);
         }
         bytes.extend_from_slice(b"]}}");
-        bytes
+        (name, bytes)
     }
 
     /// Reads it as it is stored. Of which height it is, its name has told.
@@ -92,8 +93,9 @@ mod tests {
         let [block, genesis, keys] = ["b", "g", "k"].map(|text| Hash::sha3(text.as_bytes()));
         for documents in [vec![], vec![genesis], vec![genesis, keys]] {
             let there = AtHeight { block, documents };
-            let bytes = there.to_bytes("example.net", 7);
-            assert_eq!(document::name(&bytes), Ok(AtHeight::name("example.net", 7)));
+            let (name, bytes) = there.document("example.net", 7);
+            assert_eq!(name, AtHeight::name("example.net", 7));
+            assert_eq!(document::name(&bytes), Ok(name));
             assert_eq!(AtHeight::parse(&bytes).as_ref(), Ok(&there));
         }
         let names = [("example.net", 7), ("example.net", 8), ("example.org", 7)];

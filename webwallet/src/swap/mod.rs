@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, ensure};
 use clap::{Args, Subcommand};
 use faster_hex::hex_string;
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::hash::Hash;
@@ -27,7 +25,7 @@ use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
 use crate::client::{Ca, Server, Url};
-use crate::key::{Holder, Home, Keys, Labels};
+use crate::key::{Holder, Home, Keys, Labels, random_bytes};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, file, lock, output, pay};
@@ -143,9 +141,7 @@ impl Offer {
     fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let keys = self.home.keys()?;
         let holder = keys.holder(&self.from)?;
-        let mut preimage = [0; 32];
-        SysRng.try_fill_bytes(&mut preimage).context("the system gave no random bytes")?;
-        let preimage = format!("0x{}", hex_string(&preimage));
+        let preimage = format!("0x{}", hex_string(&random_bytes::<32>()?));
         let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
         let party = Party { terms, keys, holder, ca: self.url.ca().clone(), json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
