@@ -34,6 +34,7 @@ pub mod limits;
 mod log;
 mod media;
 mod openapi;
+mod page;
 pub mod problem;
 mod prover;
 mod query;
