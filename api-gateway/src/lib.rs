@@ -9,7 +9,7 @@
 //!
 //! Where to look: `router` lists the routes; `transaction`, `batch`, `events`, `iou`, `address`,
 //! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
-//! place with threads; [`server`] listens; [`limits`] says how much.
+//! place with threads; `server` listens; `limits` says how much.
 
 mod about;
 mod address;
@@ -28,9 +28,9 @@ mod edge;
 mod events;
 mod feed;
 mod forms;
-pub mod gateway;
+mod gateway;
 mod iou;
-pub mod limits;
+mod limits;
 mod log;
 mod media;
 mod openapi;
@@ -41,7 +41,7 @@ mod query;
 mod receipt;
 mod router;
 pub mod schema;
-pub mod server;
+mod server;
 mod split;
 mod state;
 mod stores;
