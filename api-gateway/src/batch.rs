@@ -23,12 +23,13 @@ use webwallet_proto::graphstore::v1::ClearReply;
 
 use crate::allowance::Held;
 use crate::answer::{self, Form};
-use crate::body::{self, Place};
+use crate::body;
 use crate::clients::Connected;
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem, Refused};
 use crate::query::{self, Query};
+use crate::room::Place;
 use crate::schema;
 use crate::split::{Piece, Splitter};
 use crate::stores::{Cleared, Clearing};

@@ -40,6 +40,7 @@ pub mod problem;
 mod prover;
 mod query;
 mod receipt;
+mod room;
 mod router;
 pub mod schema;
 mod server;
