@@ -8,14 +8,13 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{StatusCode, Uri, header};
-use serde_json::Value;
+use http::Uri;
 use webwallet_ledger::{Address, Pointer};
 use webwallet_proto::graphstore::v1 as graph;
 
-use crate::answer;
 use crate::cursor::List;
 use crate::gateway::Gateway;
+use crate::page::{Page, balance, text};
 use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
@@ -49,40 +48,29 @@ pub(crate) async fn get_address(
     let query = Query::parse(uri.query(), &["counter", "limit", "cursor", "skip"])?;
     let address = address_of("the path", &query::segment(address)?)?;
     let counter = counter(&query)?.map(|unit| unit.to_string()).unwrap_or_default();
-    let (limit, skip) = (query.limit()?, query.skip()?);
     let filter = [address.as_str(), &counter];
-    let list = List { name: "units", filter: &filter };
-    let after = match query.get("cursor") {
-        Some(cursor) => list.text::<Address>(cursor)?,
-        None => String::new(),
-    };
-    // One more than is shown tells whether there is more.
+    let page = Page::of(List { name: "units", filter: &filter }, &uri, &query)?;
     let call = graph::AccountsRequest {
         address: address.to_string(),
         unit: counter.clone(),
-        after,
-        skip,
-        limit: limit + 1,
+        after: page.after::<Address>()?,
+        skip: page.skip,
+        limit: page.limit(),
     };
     gateway.prover().permit().await?;
-    let mut accounts = gateway.stores().accounts(call).await?;
-    let more = accounts.len() > limit as usize;
-    accounts.truncate(limit as usize);
-    let next = accounts.last().filter(|_| more).map(|last| list.cursor(last.unit.as_bytes()));
-
+    let accounts = gateway.stores().accounts(call).await?;
     let mut body = b"{\"data\":{\"address\":".to_vec();
     text(&mut body, address.as_str());
     body.extend_from_slice(b",\"units\":[");
-    for (i, account) in accounts.iter().enumerate() {
-        body.extend_from_slice(if i == 0 { b"{\"counter\":" } else { b",{\"counter\":" });
-        text(&mut body, &account.unit);
-        balance(&mut body, [&account.net, &account.min, &account.max]);
+    let key = |last: &graph::Account| last.unit.clone().into_bytes();
+    Ok(page.answer(body, &accounts, key, |body, account| {
+        body.extend_from_slice(b"{\"counter\":");
+        text(body, &account.unit);
+        balance(body, [&account.net, &account.min, &account.max]);
         body.extend_from_slice(b",\"pointer\":");
-        text(&mut body, &account.pointer);
+        text(body, &account.pointer);
         body.push(b'}');
-    }
-    body.push(b']');
-    Ok(page(body, &uri, &query, next))
+    }))
 }
 
 /// What an account can spend
@@ -153,48 +141,37 @@ async fn outputs(
     let address = address_of("the path", &query::segment(address)?)?;
     let unit = counter(&query)?
         .ok_or_else(|| query::invalid("parameter counter is missing: the unit to list"))?;
-    let (limit, skip) = (query.limit()?, query.skip()?);
     let filter = [address.as_str(), unit.as_str()];
-    let list = List { name, filter: &filter };
+    let page = Page::of(List { name, filter: &filter }, uri, &query)?;
     let unspent = name == "unspent";
-    let (mut before, mut after) = (0, String::new());
-    if let Some(cursor) = query.get("cursor") {
-        match unspent {
-            true => after = list.text::<Pointer>(cursor)?,
-            false => before = list.number(cursor)?,
-        }
-    }
+    let (before, after) = match unspent {
+        true => (0, page.after::<Pointer>()?),
+        false => (page.before()?, String::new()),
+    };
     let call = graph::OutputsRequest {
         unit: unit.to_string(),
         address: address.to_string(),
         unspent,
         before,
-        skip,
-        limit: limit + 1,
+        skip: page.skip,
+        limit: page.limit(),
         after,
     };
     gateway.prover().permit().await?;
-    let mut outputs = gateway.stores().outputs(call).await?;
-    let more = outputs.len() > limit as usize;
-    outputs.truncate(limit as usize);
+    let outputs = gateway.stores().outputs(call).await?;
     let key = |last: &graph::Output| match unspent {
         // The account's own output stands before every lock, whatever their names are.
-        true if last.number > 0 => list.cursor(Pointer::LOWEST.to_string().as_bytes()),
-        true => list.cursor(last.pointer.as_bytes()),
-        false => list.cursor(&last.number.to_be_bytes()),
+        true if last.number > 0 => Pointer::LOWEST.to_string().into_bytes(),
+        true => last.pointer.clone().into_bytes(),
+        false => last.number.to_be_bytes().to_vec(),
     };
-    let next = outputs.last().filter(|_| more).map(key);
-
-    let mut body = b"{\"data\":{\"outputs\":[".to_vec();
-    for (i, output) in outputs.iter().enumerate() {
-        body.extend_from_slice(if i == 0 { b"{\"pointer\":" } else { b",{\"pointer\":" });
-        text(&mut body, &output.pointer);
+    Ok(page.answer(b"{\"data\":{\"outputs\":[".to_vec(), &outputs, key, |body, output| {
+        body.extend_from_slice(b"{\"pointer\":");
+        text(body, &output.pointer);
         body.extend_from_slice(b",\"content\":");
         body.extend_from_slice(&output.content);
         body.push(b'}');
-    }
-    body.push(b']');
-    Ok(page(body, uri, &query, next))
+    }))
 }
 
 pub(crate) fn address_of(place: &str, text: &str) -> Result<Address, Problem> {
@@ -205,45 +182,4 @@ pub(crate) fn address_of(place: &str, text: &str) -> Result<Address, Problem> {
 
 fn counter(query: &Query<'_>) -> Result<Option<Address>, Problem> {
     query.get("counter").map(|text| address_of("parameter counter", text)).transpose()
-}
-
-/// Appends a JSON string.
-pub(crate) fn text(body: &mut Vec<u8>, text: &str) {
-    body.extend_from_slice(Value::from(text).to_string().as_bytes());
-}
-
-/// Appends the key `balance`; net, min and max.
-pub(crate) fn balance(body: &mut Vec<u8>, [net, min, max]: [&str; 3]) {
-    for (key, value) in [(",\"balance\":{\"net\":", net), (",\"min\":", min), (",\"max\":", max)] {
-        body.extend_from_slice(key.as_bytes());
-        text(body, value);
-    }
-    body.push(b'}');
-}
-
-/// Ends a page: `next` in the body and as a link.
-pub(crate) fn page(
-    mut body: Vec<u8>,
-    uri: &Uri,
-    query: &Query<'_>,
-    next: Option<String>,
-) -> Response {
-    let Some(cursor) = next else {
-        body.extend_from_slice(b"}}");
-        return answer::current(StatusCode::OK, body);
-    };
-    body.extend_from_slice(b",\"next\":");
-    text(&mut body, &cursor);
-    body.extend_from_slice(b"}}");
-    let mut link = form_urlencoded::Serializer::new(String::new());
-    for name in ["counter", "limit"] {
-        if let Some(value) = query.get(name) {
-            link.append_pair(name, value);
-        }
-    }
-    let link = link.append_pair("cursor", &cursor).finish();
-    let mut response = answer::current(StatusCode::OK, body);
-    let link = format!("<{}?{link}>; rel=\"next\"", uri.path());
-    answer::insert(response.headers_mut(), header::LINK, &link);
-    response
 }

@@ -23,12 +23,13 @@ use webwallet_proto::graphstore::v1::ClearReply;
 
 use crate::allowance::Held;
 use crate::answer::{self, Form};
-use crate::body::{self, Place};
+use crate::body;
 use crate::clients::Connected;
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem, Refused};
 use crate::query::{self, Query};
+use crate::room::Place;
 use crate::schema;
 use crate::split::{Piece, Splitter};
 use crate::stores::{Cleared, Clearing};
@@ -70,112 +71,119 @@ pub(crate) async fn post_batch(
     media::check_batch(request.headers())?;
     gateway.prover().permit().await?;
     let stopped = Arc::new(AtomicBool::new(false));
-    let client = request.extensions().get::<Arc<Connected>>().cloned();
-    let items = items(gateway.clone(), client, request.into_body(), stopped.clone());
+    let items = unfold(Reading::new(&gateway, request, stopped.clone()), Reading::next);
     let verifying = gateway.clone();
     let verified = items.map(move |item| verified(verifying.clone(), item)).buffered(UNDER_WAY);
     let lines: Pin<Box<dyn Stream<Item = Line> + Send>> = match stop {
         true => Box::pin(one_by_one(gateway, Box::pin(verified), stopped)),
         false => Box::pin(in_order(gateway, Box::pin(verified))),
     };
-    let lines = lines.enumerate().map(|(index, line)| Ok(line.write(index)));
+    let lines = lines.enumerate().map(|(index, line)| Ok(write(index, line)));
     Ok(answer::lasting(Form::Lines, lines))
 }
 
 /// A request of the body, or why it or the rest of the body is none.
 type Item = Result<(Bytes, Place), Problem>;
 
-/// Cuts the body as it comes.
-fn items(
+/// A body that is cut as it comes.
+struct Reading {
     gateway: Gateway,
     client: Option<Arc<Connected>>,
-    body: Body,
+    /// The batch was a request already.
+    first: bool,
+    body: Option<Body>,
+    splitter: Splitter,
+    place: Place,
+    /// When the request that is held in part has to be whole: what never ends
+    /// would keep the room of others for a byte now and then.
+    until: Option<Instant>,
+    /// Nothing more of the body can be told apart.
+    broken: bool,
+    /// A request was refused, and nothing after it is wanted.
     stopped: Arc<AtomicBool>,
-) -> impl Stream<Item = Item> {
-    struct Reading {
-        gateway: Gateway,
-        client: Option<Arc<Connected>>,
-        /// The batch was a request already.
-        first: bool,
-        body: Option<Body>,
-        splitter: Splitter,
-        place: Place,
-        /// When the request that is held in part has to be whole: what never ends
-        /// would keep the room of others for a byte now and then.
-        until: Option<Instant>,
-        /// Nothing more of the body can be told apart.
-        broken: bool,
-        /// A request was refused, and nothing after it is wanted.
-        stopped: Arc<AtomicBool>,
+}
+
+impl Reading {
+    fn new(gateway: &Gateway, request: extract::Request, stopped: Arc<AtomicBool>) -> Reading {
+        Reading {
+            gateway: gateway.clone(),
+            client: request.extensions().get::<Arc<Connected>>().cloned(),
+            first: true,
+            body: Some(request.into_body()),
+            splitter: Splitter::default(),
+            place: gateway.bodies().place(),
+            until: None,
+            broken: false,
+            stopped,
+        }
     }
-    let place = gateway.bodies().place();
-    let reading = Reading {
-        gateway,
-        client,
-        first: true,
-        body: Some(body),
-        splitter: Splitter::default(),
-        place,
-        until: None,
-        broken: false,
-        stopped,
-    };
-    unfold(reading, |mut reading| async {
+
+    /// Its next request, as soon as it has come.
+    async fn next(mut self) -> Option<(Item, Reading)> {
         loop {
-            if reading.broken || reading.stopped.load(Ordering::Relaxed) {
+            if self.broken || self.stopped.load(Ordering::Relaxed) {
                 // Who still sends hears why only if it is let send; who does not, is not waited for.
-                let within = reading.gateway.limits().body_read_timeout();
-                let _ = timeout(within, body::discard(reading.body.take()?, 0)).await;
+                let within = self.gateway.limits().body_read_timeout();
+                let _ = timeout(within, body::discard(self.body.take()?, 0)).await;
                 return None;
             }
-            if let Some(piece) = reading.splitter.next() {
-                reading.until = None;
-                if let Some(client) = reading.client.as_ref().filter(|_| !reading.first) {
+            if let Some(piece) = self.splitter.next() {
+                self.until = None;
+                if let Some(client) = self.client.as_ref().filter(|_| !self.first) {
                     client.turn().await;
                 }
-                reading.first = false;
-                let item = match piece {
-                    Piece::Request(bytes) => {
-                        let place = reading.place.part(bytes.len());
-                        Ok((bytes, place))
-                    }
-                    Piece::TooLarge(bytes) => Err(body_too_large(bytes).into()),
-                    Piece::Broken(why) => {
-                        reading.broken = true;
-                        Err(Rejection::new(Code::Malformed, "", why).into())
-                    }
-                };
-                reading.place.keep(reading.splitter.holds());
-                return Some((item, reading));
+                self.first = false;
+                let item = self.item(piece);
+                self.place.keep(self.splitter.holds());
+                return Some((item, self));
             }
             // Blanks and what is too long are not held.
-            reading.place.keep(reading.splitter.holds());
-            let latest = Instant::now() + reading.gateway.limits().body_read_timeout();
-            let until = match reading.splitter.holds() {
-                0 => {
-                    reading.until = None;
-                    latest
-                }
-                _ => *reading.until.get_or_insert(latest),
-            };
-            let more = match timeout_at(until, body::next(reading.body.as_mut()?)).await {
-                Ok(Ok(Some(bytes))) => reading.place.take(bytes.len()).map(|()| Some(bytes)),
-                Ok(more) => more,
-                Err(_) => Err(Problem::new(Other::Unavailable, "the body does not go on")),
-            };
-            match more {
-                Ok(Some(bytes)) => reading.splitter.feed(&bytes),
+            self.place.keep(self.splitter.holds());
+            match self.more().await? {
+                Ok(Some(bytes)) => self.splitter.feed(&bytes),
                 Ok(None) => {
-                    reading.splitter.end();
-                    reading.body = None;
+                    self.splitter.end();
+                    self.body = None;
                 }
                 Err(problem) => {
-                    reading.body = None;
-                    return Some((Err(problem), reading));
+                    self.body = None;
+                    return Some((Err(problem), self));
                 }
             }
         }
-    })
+    }
+
+    fn item(&mut self, piece: Piece) -> Item {
+        match piece {
+            Piece::Request(bytes) => {
+                let place = self.place.part(bytes.len());
+                Ok((bytes, place))
+            }
+            Piece::TooLarge(bytes) => Err(body_too_large(bytes).into()),
+            Piece::Broken(why) => {
+                self.broken = true;
+                Err(Rejection::new(Code::Malformed, "", why).into())
+            }
+        }
+    }
+
+    /// What comes next of the body, in time, and has its place; none of a body that was
+    /// read to its end.
+    async fn more(&mut self) -> Option<Result<Option<Bytes>, Problem>> {
+        let latest = Instant::now() + self.gateway.limits().body_read_timeout();
+        let until = match self.splitter.holds() {
+            0 => {
+                self.until = None;
+                latest
+            }
+            _ => *self.until.get_or_insert(latest),
+        };
+        Some(match timeout_at(until, body::next(self.body.as_mut()?)).await {
+            Ok(Ok(Some(bytes))) => self.place.take(bytes.len()).map(|()| Some(bytes)),
+            Ok(more) => more,
+            Err(_) => Err(Problem::new(Other::Unavailable, "the body does not go on")),
+        })
+    }
 }
 
 /// What the verifier says of an item. The bytes of what is to clear keep their
@@ -202,21 +210,24 @@ fn one_by_one(
             while verified.next().await.is_some() {}
             return None;
         }
-        let outcome = match verified.next().await? {
-            // Asked for every line: a batch may outlast what was true at its head.
-            Ok(Ok((request, body, _place))) => match gateway.prover().permit().await {
-                Ok(()) => transaction::decide(&gateway, Ok(request), &body, false).await,
-                Err(problem) => Err(problem),
-            },
-            Ok(Err(refusal)) => transaction::refused(&gateway, refusal.into()).await,
-            Err(problem) => Err(problem),
-        };
-        let line = stored(&gateway, outcome).await;
-        if line.0.is_err() {
+        let line = decided(&gateway, verified.next().await?).await;
+        if line.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
         Some((line, (gateway, verified, stopped)))
     })
+}
+
+async fn decided(gateway: &Gateway, verified: Verified) -> Line {
+    let cleared = match verified? {
+        Ok((request, body, _place)) => {
+            // Asked for every line: a batch may outlast what was true at its head.
+            gateway.prover().permit().await?;
+            transaction::decide(gateway, Ok(request), &body, false).await?
+        }
+        Err(refusal) => transaction::refused(gateway, refusal.into()).await?,
+    };
+    stored(gateway, cleared).await
 }
 
 /// Many at once, decided in their order.
@@ -268,57 +279,44 @@ enum Submitted {
 }
 
 async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
-    let (outcome, _place) = match submitted {
-        Submitted::Failed(problem) => (Err(problem), None),
+    let (cleared, _place) = match submitted {
+        Submitted::Failed(problem) => return Err(problem),
         Submitted::Refused(refused, decided) => {
             decided.cancelled().await;
-            (transaction::refused(&gateway, refused).await, None)
+            (transaction::refused(&gateway, refused).await?, None)
         }
         Submitted::Clearing(reply, body, place, decided) => {
             let reply = reply.await;
             drop(decided);
-            let outcome = match reply {
-                Ok(Ok(reply)) => match gateway.stores().outcome(reply).await {
-                    Ok(outcome) => transaction::decided(&gateway, outcome, &body).await,
-                    Err(problem) => Err(problem),
-                },
-                Ok(Err(problem)) => Err(problem),
-                Err(_) => Err(Problem::new(Other::Unavailable, "a store did not answer")),
-            };
-            (outcome, Some(place))
+            let lost = |_| Problem::new(Other::Unavailable, "a store did not answer");
+            let outcome = gateway.stores().outcome(reply.map_err(lost)??).await?;
+            (transaction::decided(&gateway, outcome, &body).await?, Some(place))
         }
     };
-    stored(&gateway, outcome).await
+    stored(&gateway, cleared).await
 }
 
 /// As with a single request: no good answer before both stores have the record.
-async fn stored(gateway: &Gateway, outcome: Result<(Cleared, bool), Problem>) -> Line {
-    match outcome {
-        Err(problem) => Line(Err(problem)),
-        Ok((record, replayed)) => match gateway.keep(&record).await {
-            Ok(()) => Line(Ok((record, replayed))),
-            Err(problem) => Line(Err(problem)),
-        },
-    }
+async fn stored(gateway: &Gateway, (record, replayed): (Cleared, bool)) -> Line {
+    gateway.keep(&record).await?;
+    Ok((record, replayed))
 }
 
-/// The answer to one request of a batch.
-struct Line(Result<(Cleared, bool), Problem>);
+/// The answer to one request of a batch: its record, and whether it was there before.
+type Line = Result<(Cleared, bool), Problem>;
 
-impl Line {
-    fn write(self, index: usize) -> Bytes {
-        let (status, member, content) = match self.0 {
-            Ok((record, replayed)) => (if replayed { 200 } else { 201 }, "data", record.body),
-            Err(problem) => {
-                let kind = problem.kind();
-                metrics::counter!("webwallet_gateway_refusals_total", "code" => kind.code())
-                    .increment(1);
-                (kind.status().as_u16(), "problem", problem.document("/batch").into())
-            }
-        };
-        metrics::counter!("webwallet_gateway_batch_requests_total", "status" => status.to_string())
-            .increment(1);
-        let head = format!("{{\"index\":{index},\"status\":{status},\"{member}\":");
-        [head.as_bytes(), &content, b"}\n"].concat().into()
-    }
+fn write(index: usize, line: Line) -> Bytes {
+    let (status, member, content) = match line {
+        Ok((record, replayed)) => (if replayed { 200 } else { 201 }, "data", record.body),
+        Err(problem) => {
+            let kind = problem.kind();
+            metrics::counter!("webwallet_gateway_refusals_total", "code" => kind.code())
+                .increment(1);
+            (kind.status().as_u16(), "problem", problem.document("/batch").into())
+        }
+    };
+    metrics::counter!("webwallet_gateway_batch_requests_total", "status" => status.to_string())
+        .increment(1);
+    let head = format!("{{\"index\":{index},\"status\":{status},\"{member}\":");
+    [head.as_bytes(), &content, b"}\n"].concat().into()
 }

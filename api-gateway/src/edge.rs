@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use tokio::time::timeout;
 
-use crate::body::Room;
 use crate::limits::Limits;
 use crate::media;
 use crate::problem::{Other, Problem};
+use crate::room::Room;
 
 /// What the edge needs to know of its router.
 #[derive(Clone)]

@@ -13,11 +13,11 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 use crate::allowance::Allowances;
-use crate::body::Room;
 use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::problem::{Kind, Other, Problem};
 use crate::prover::Prover;
+use crate::room::Room;
 use crate::stores::{Cleared, Stores};
 use crate::verifier::{Randomness, Verifier};
 

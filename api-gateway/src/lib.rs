@@ -7,9 +7,10 @@
 //! `webwallet_proto`'s clients, so that it is run in as many copies as wanted.
 //! No rule about money is here; those are `webwallet_ledger`'s.
 //!
-//! Where to look: `router` lists the routes; `transaction`, `batch`, `events`, `iou`, `address`,
-//! `receipt`, `state`, `block`, `log` and `about` answer them; `edge` is around all of them; `verifier` is the only
-//! place with threads; [`server`] listens; [`limits`] says how much.
+//! Where to look: `router` lists the routes; `transaction`, `batch`, `events`, `iou`, `address`, `unit`,
+//! `document`, `receipt`, `state`, `block`, `log` and `about` answer them, lists by a `page` at a time; [`schema`] has
+//! their shapes; `edge` is around all of them; `verifier` is the only place with threads; `server` listens; `limits`
+//! says how much.
 
 mod about;
 mod address;
@@ -28,19 +29,21 @@ mod edge;
 mod events;
 mod feed;
 mod forms;
-pub mod gateway;
+mod gateway;
 mod iou;
-pub mod limits;
+mod limits;
 mod log;
 mod media;
 mod openapi;
+mod page;
 pub mod problem;
 mod prover;
 mod query;
 mod receipt;
+mod room;
 mod router;
 pub mod schema;
-pub mod server;
+mod server;
 mod split;
 mod state;
 mod stores;

@@ -58,6 +58,7 @@ const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// mistakes: one more ends the connection (CVE-2023-44487, "rapid reset"). Nobody honest comes near.
 const PEER_RESETS_MAX: usize = 20;
 const MISTAKES_MAX: usize = 100;
+
 /// Serves `router` on `listener` until `shutdown` is cancelled; then takes no
 /// more connections, lets the requests in flight end, and returns, at the
 /// latest after the drain time of `limits`.

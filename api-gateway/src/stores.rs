@@ -118,12 +118,9 @@ impl Stores {
         let apart = held.is_some();
         let decided = async move {
             let reply = match rehearsal {
-                false => graphstore.clear(call).await.map_err(|s| failed("Graphstore.Clear", &s)),
-                true => {
-                    graphstore.rehearse(call).await.map_err(|s| failed("Graphstore.Rehearse", &s))
-                }
+                false => answered(graphstore.clear(call).await, "Graphstore.Clear")?,
+                true => answered(graphstore.rehearse(call).await, "Graphstore.Rehearse")?,
             };
-            let reply = reply?.into_inner();
             if !rehearsal {
                 counted(&reply, held);
             }
@@ -205,8 +202,7 @@ impl Stores {
     pub(crate) async fn newest(&self, after: u64, wait: Duration) -> Result<u64, Problem> {
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let reply = self.graphstore.clone().newest(graph::NewestRequest { after, wait_ms }).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Newest", &status))?;
-        Ok(reply.into_inner().number)
+        Ok(answered(reply, "Graphstore.Newest")?.number)
     }
 
     /// Records after a number, in order and without gaps, with their bytes: at
@@ -280,8 +276,7 @@ impl Stores {
         }
         let call = log::ReceiptRequest { number: record.number, wait_ms: 0 };
         let reply = self.blockstack.clone().receipt(call).await;
-        let reply = reply.map_err(|status| failed("Blockstack.Receipt", &status))?.into_inner();
-        match (reply.receipt, kept) {
+        match (answered(reply, "Blockstack.Receipt")?.receipt, kept) {
             (Some(receipt), _) if receipt.hash[..] == record.hash.0 => {
                 Ok(Cleared { body: receipt.record, ..record })
             }
@@ -298,29 +293,27 @@ impl Stores {
             number: record.number,
         }];
         let reply = self.hashtable.clone().put(table::PutRequest { documents }).await;
-        reply.map(drop).map_err(|status| failed("Hashtable.Put", &status))
+        answered(reply, "Hashtable.Put").map(drop)
     }
 
     /// The bytes stored under a name, whatever they are.
     pub(crate) async fn document(&self, hash: &Hash) -> Result<Option<Bytes>, Problem> {
         let call = table::GetRequest { hashes: vec![bytes_of(hash)] };
         let reply = self.hashtable.clone().get(call).await;
-        let reply = reply.map_err(|status| failed("Hashtable.Get", &status))?;
-        Ok(reply.into_inner().documents.into_iter().next().and_then(|found| found.body))
+        let documents = answered(reply, "Hashtable.Get")?.documents;
+        Ok(documents.into_iter().next().and_then(|found| found.body))
     }
 
     /// Keeps what somebody supplies. Returns when it is durable.
     pub(crate) async fn supply(&self, document: &Supplied) -> Result<(), Problem> {
         let call = table::SupplyRequest { body: Bytes::copy_from_slice(document.bytes()) };
-        let reply = self.hashtable.clone().supply(call).await;
-        reply.map(drop).map_err(|status| failed("Hashtable.Supply", &status))
+        answered(self.hashtable.clone().supply(call).await, "Hashtable.Supply").map(drop)
     }
 
     /// What was supplied under a name.
     pub(crate) async fn supplied(&self, hash: &Hash) -> Result<Option<Bytes>, Problem> {
         let call = table::SuppliedRequest { hash: bytes_of(hash) };
-        let reply = self.hashtable.clone().supplied(call).await;
-        Ok(reply.map_err(|status| failed("Hashtable.Supplied", &status))?.into_inner().body)
+        Ok(answered(self.hashtable.clone().supplied(call).await, "Hashtable.Supplied")?.body)
     }
 
     /// The accounts of an address, in the order of their units.
@@ -328,16 +321,13 @@ impl Stores {
         &self,
         call: graph::AccountsRequest,
     ) -> Result<Vec<graph::Account>, Problem> {
-        let reply = self.graphstore.clone().accounts(call).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Accounts", &status))?;
-        Ok(reply.into_inner().accounts)
+        Ok(answered(self.graphstore.clone().accounts(call).await, "Graphstore.Accounts")?.accounts)
     }
 
     /// What a unit comes to.
     pub(crate) async fn unit(&self, unit: &Address) -> Result<graph::UnitReply, Problem> {
         let call = graph::UnitRequest { unit: unit.to_string() };
-        let reply = self.graphstore.clone().unit(call).await;
-        Ok(reply.map_err(|status| failed("Graphstore.Unit", &status))?.into_inner())
+        answered(self.graphstore.clone().unit(call).await, "Graphstore.Unit")
     }
 
     /// What the accounts of a unit hold, in the order of addresses.
@@ -345,9 +335,7 @@ impl Stores {
         &self,
         call: graph::HoldersRequest,
     ) -> Result<Vec<graph::Holder>, Problem> {
-        let reply = self.graphstore.clone().holders(call).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Holders", &status))?;
-        Ok(reply.into_inner().holders)
+        Ok(answered(self.graphstore.clone().holders(call).await, "Graphstore.Holders")?.holders)
     }
 
     /// The outputs of an account, newest first.
@@ -355,16 +343,13 @@ impl Stores {
         &self,
         call: graph::OutputsRequest,
     ) -> Result<Vec<graph::Output>, Problem> {
-        let reply = self.graphstore.clone().outputs(call).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Outputs", &status))?;
-        Ok(reply.into_inner().outputs)
+        Ok(answered(self.graphstore.clone().outputs(call).await, "Graphstore.Outputs")?.outputs)
     }
 
     /// The last block that was begun, published or not.
     pub(crate) async fn intended(&self) -> Result<Option<u64>, Problem> {
         let reply = self.graphstore.clone().status(graph::StatusRequest {}).await;
-        let reply = reply.map_err(|status| failed("Graphstore.Status", &status))?;
-        Ok(reply.into_inner().intent_height)
+        Ok(answered(reply, "Graphstore.Status")?.intent_height)
     }
 
     /// What is missing before requests of this domain can be served: one
@@ -443,6 +428,13 @@ fn cleared(record: graph::Record) -> Result<Cleared, Problem> {
         Some(hash) => Ok(Cleared { number: record.number, hash, body: record.body }),
         None => Err(unreadable(&"a record's hash is not 32 bytes")),
     }
+}
+
+fn answered<T>(
+    reply: Result<tonic::Response<T>, tonic::Status>,
+    call: &'static str,
+) -> Result<T, Problem> {
+    reply.map(tonic::Response::into_inner).map_err(|status| failed(call, &status))
 }
 
 /// A call that got no answer. A service that sheds load says so, and that is

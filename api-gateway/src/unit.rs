@@ -10,10 +10,11 @@ use http::{StatusCode, Uri};
 use webwallet_ledger::Address;
 use webwallet_proto::graphstore::v1 as graph;
 
-use crate::address::{address_of, balance, page, text};
+use crate::address::address_of;
 use crate::answer;
 use crate::cursor::List;
 use crate::gateway::Gateway;
+use crate::page::{Page, balance, text};
 use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
@@ -76,28 +77,21 @@ pub(crate) async fn get_holders(
 ) -> Result<Response, Problem> {
     let query = Query::parse(uri.query(), &["limit", "cursor", "skip"])?;
     let unit = address_of("the path", &query::segment(unit)?)?;
-    let (limit, skip) = (query.limit()?, query.skip()?);
     let filter = [unit.as_str()];
-    let list = List { name: "holders", filter: &filter };
-    let after = match query.get("cursor") {
-        Some(cursor) => list.text::<Address>(cursor)?,
-        None => String::new(),
+    let page = Page::of(List { name: "holders", filter: &filter }, &uri, &query)?;
+    let call = graph::HoldersRequest {
+        unit: unit.to_string(),
+        after: page.after::<Address>()?,
+        skip: page.skip,
+        limit: page.limit(),
     };
-    // One more than is shown tells whether there is more.
-    let call = graph::HoldersRequest { unit: unit.to_string(), after, skip, limit: limit + 1 };
     gateway.prover().permit().await?;
-    let mut holders = gateway.stores().holders(call).await?;
-    let more = holders.len() > limit as usize;
-    holders.truncate(limit as usize);
-    let next = holders.last().filter(|_| more).map(|last| list.cursor(last.address.as_bytes()));
-
-    let mut body = b"{\"data\":{\"holders\":[".to_vec();
-    for (i, holder) in holders.iter().enumerate() {
-        body.extend_from_slice(if i == 0 { b"{\"address\":" } else { b",{\"address\":" });
-        text(&mut body, &holder.address);
-        balance(&mut body, [&holder.net, &holder.min, &holder.max]);
+    let holders = gateway.stores().holders(call).await?;
+    let key = |last: &graph::Holder| last.address.clone().into_bytes();
+    Ok(page.answer(b"{\"data\":{\"holders\":[".to_vec(), &holders, key, |body, holder| {
+        body.extend_from_slice(b"{\"address\":");
+        text(body, &holder.address);
+        balance(body, [&holder.net, &holder.min, &holder.max]);
         body.push(b'}');
-    }
-    body.push(b']');
-    Ok(page(body, &uri, &query, next))
+    }))
 }

@@ -1,6 +1,6 @@
 //! The admin listener: what it shows, and to whom.
 
-#[path = "all/standin.rs"]
+#[path = "all/standin/mod.rs"]
 mod standin;
 
 use axum::body::Body;

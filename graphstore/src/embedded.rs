@@ -1,6 +1,8 @@
 //! The engine that needs nothing installed: one append log that is the truth,
 //! and indexes over it that a start can always make again.
 
+mod tip;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +12,14 @@ use tokio::sync::{Semaphore, oneshot};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record};
 
+use self::tip::Tip;
 use crate::index::{Index, MERGE_ENTRIES};
 use crate::log::{Content, Frame, Log, SEGMENT_BYTES};
 use crate::store::{
-    Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, Store, Stored,
+    ANSWER_BYTES, Batch, Committed, Error, Head, Intended, Intent, Loaded, Page, Placed, READS_MAX,
+    Store, Stored,
 };
 use crate::unit::Unit;
-
-/// Bytes in one answer of [`Store::cleared`] or [`Store::intents`], about.
-const ANSWER_BYTES: usize = 4 << 20;
-/// How often what takes many steps is read again when something commits meanwhile.
-const READS_MAX: u32 = 8;
 
 /// Graphstore in a directory. One process at a time: its caller holds the lock.
 #[derive(Clone)]
@@ -66,18 +65,6 @@ struct Told {
     accounts: HashMap<AccountId, Option<Pointer>>,
     /// IOUs that were in no record.
     absent: HashSet<Hash>,
-}
-
-/// What commits and intents are judged by.
-#[derive(Default)]
-struct Tip {
-    head: Head,
-    /// `cleared` of the last intent.
-    sealed: u64,
-    /// The last batch.
-    batch: Option<Hash>,
-    /// Why nothing may be written any more.
-    broken: Option<String>,
 }
 
 impl Embedded {
@@ -167,6 +154,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What there is from a number or a height on, until one is missing: at most `limit`, and
+/// about [`ANSWER_BYTES`].
+fn in_order<T>(
+    from: u64,
+    limit: u32,
+    read: impl Fn(u64) -> Result<Option<T>, Error>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, Error> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for number in (from..).take(limit as usize) {
+        let Some(next) = read(number)? else { break };
+        bytes += bytes_of(&next);
+        found.push(next);
+        if bytes >= ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Takes in a frame of the log.
 fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
     let records = match &frame.content {
@@ -197,37 +204,6 @@ fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
         tip.committed(frame.id, last);
     }
     Ok(())
-}
-
-impl Tip {
-    /// A batch has become durable; this is its last record.
-    fn committed(&mut self, batch: Hash, last: &Record) {
-        self.batch = Some(batch);
-        self.head.number = last.number;
-        self.head.time = self.head.time.max(Some(last.time));
-        if self.head.domain.is_none() {
-            self.head.domain = Some(last.domain().to_owned());
-        }
-    }
-
-    fn intended(&mut self, intent: &Intent) {
-        self.sealed = intent.cleared;
-        self.head.intent = Some(intent.height);
-        self.head.time = self.head.time.max(Some(intent.time));
-    }
-
-    /// What must not be done any more once a write has failed.
-    fn writable(&self) -> Result<(), Error> {
-        self.broken.as_ref().map_or(Ok(()), |why| Err(Error::Broken(why.clone())))
-    }
-
-    /// Passes a write's outcome on; one that leaves the disk unknown is the last.
-    fn written<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Broken(why)) = &outcome {
-            self.broken = Some(why.clone());
-        }
-        outcome
-    }
 }
 
 impl Inner {
@@ -417,16 +393,8 @@ impl Store for Embedded {
 
     async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
         self.aside(move |inner| {
-            let (mut found, mut bytes) = (Vec::new(), 0);
-            for number in (after.saturating_add(1)..).take(limit as usize) {
-                let Some(stored) = inner.stored(number)? else { break };
-                bytes += stored.bytes.len();
-                found.push(stored);
-                if bytes >= ANSWER_BYTES {
-                    break;
-                }
-            }
-            Ok(found)
+            let bytes = |stored: &Stored| stored.bytes.len();
+            in_order(after.saturating_add(1), limit, |number| inner.stored(number), bytes)
         })
         .await
     }
@@ -528,17 +496,10 @@ impl Store for Embedded {
 
     async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {
         self.aside(move |inner| {
-            let (mut found, mut bytes) = (Vec::new(), 0);
-            for height in (from..).take(limit as usize) {
-                let Some(intent) = inner.intent(height)? else { break };
-                bytes +=
-                    intent.block.len() + intent.documents.iter().map(Bytes::len).sum::<usize>();
-                found.push(intent);
-                if bytes >= ANSWER_BYTES {
-                    break;
-                }
-            }
-            Ok(found)
+            let bytes = |intent: &Intent| {
+                intent.block.len() + intent.documents.iter().map(Bytes::len).sum::<usize>()
+            };
+            in_order(from, limit, |height| inner.intent(height), bytes)
         })
         .await
     }
@@ -550,177 +511,4 @@ impl Store for Embedded {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-    use std::time::{Duration, Instant};
-
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::log::Fault;
-    use webwallet_ledger::clear::{Cleared, clear};
-    use webwallet_ledger::signature::public_of;
-    use webwallet_ledger::{Draft, Request};
-
-    fn payment(number: u64) -> Batch {
-        // Each of a unit of its own.
-        let secret = [number as u8; 32];
-        let issuer = Address::of_public(&public_of(&secret));
-        let draft = Draft {
-            domain: "example.net".into(),
-            source: issuer,
-            target: Address::of_public(&number.to_be_bytes()),
-            symbol: issuer,
-            amount: "1".into(),
-            random: format!("payment {number}"),
-            expiry: "2027-01-01T00:00:00.000Z".parse().expect("time"),
-            active: None,
-            credit: None,
-            locker: None,
-            solver: None,
-        };
-        let request = Request::from_inputs(&[draft.sign(&secret)], "example.net").expect("good");
-        let time = "2026-01-01T00:00:00.000Z".parse().expect("time");
-        match clear(&request, number, time, &Loaded::default()).expect("clears") {
-            Cleared::Now(record) => Batch::new(vec![Arc::new(record)]),
-            Cleared::Before(_) => panic!("nothing has cleared"),
-        }
-    }
-
-    /// A list of who holds a unit that is half from before a payment and half from after
-    /// it does not sum to zero.
-    #[tokio::test]
-    async fn what_takes_many_steps_is_read_again_when_something_commits() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let store = Embedded::open(dir.path()).expect("open");
-        let reads = Cell::new(0);
-        let found = store.inner.at_one_moment(|| {
-            reads.set(reads.get() + 1);
-            let before = store.inner.index.place(1)?.is_some();
-            if reads.get() == 1 {
-                let batch = payment(1);
-                // It waits for nothing.
-                let commit =
-                    pin!(store.commit(&batch)).poll(&mut Context::from_waker(Waker::noop()));
-                assert!(matches!(commit, Poll::Ready(Ok(Committed::Yes))));
-            }
-            Ok((before, store.inner.index.place(1)?.is_some()))
-        });
-        assert_eq!((found.expect("read"), reads.get()), ((true, true), 2));
-    }
-
-    /// Some hundred questions for a far page of a long history once kept payments waiting
-    /// for a minute, also after whoever asked had gone.
-    #[tokio::test]
-    async fn lists_have_their_turns_and_end_with_whoever_asked() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let store = Embedded::open(dir.path()).expect("open");
-        let turns = store.inner.lists.available_permits() as u32;
-        let (begun, has_begun) = oneshot::channel();
-        {
-            let mut endless = pin!(store.list(|_, asked| -> Result<(), Error> {
-                let _ = begun.send(());
-                let since = Instant::now();
-                // As good as without end, and no test that hangs.
-                while since.elapsed() < Duration::from_secs(30) {
-                    asked.still()?;
-                    std::thread::yield_now();
-                }
-                Ok(())
-            }));
-            tokio::select! {
-                ended = &mut endless => panic!("{ended:?}"),
-                begun = has_begun => begun.expect("begun"),
-            }
-        }
-        let freed = store.inner.lists.acquire_many(turns);
-        let all = timeout(Duration::from_secs(20), freed).await.expect("in time");
-        // Whoever pays, and whoever asks for one record, waits for no list.
-        assert_eq!(store.commit(&payment(1)).await.expect("commit"), Committed::Yes);
-        assert!(store.numbered(1).await.expect("readable").is_some());
-        let account = payment(1).records[0].outputs[0].account;
-        let page = Page { before: 0, skip: 0, limit: 1 };
-        let mut listed = pin!(store.outputs(account, page));
-        assert!(listed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        drop(all);
-        assert_eq!(listed.await.expect("listed").len(), 1);
-    }
-
-    /// A full disk, or a server without file descriptors for a moment, once stopped all
-    /// payments for good where the next file of the log was to be begun.
-    #[tokio::test]
-    async fn a_file_that_cannot_be_begun_is_begun_when_it_can() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let sizes = Sizes { segment_bytes: 1, ..Sizes::default() };
-        let store = Embedded::open_sized(dir.path(), sizes).expect("open");
-        assert_eq!(store.commit(&payment(1)).await.expect("commit"), Committed::Yes);
-        let next = dir.path().join(format!("log/{:020}.log", 2));
-        std::fs::create_dir(&next).expect("in its way");
-        let failed = store.commit(&payment(2)).await;
-        assert!(matches!(&failed, Err(Error::Unavailable(why)) if why.contains("2.log")));
-        assert_eq!(store.head().await.expect("head").number, 1);
-        std::fs::remove_dir(&next).expect("out of its way");
-        assert_eq!(store.commit(&payment(2)).await.expect("commit"), Committed::Yes);
-        drop(store);
-        let store = Embedded::open_sized(dir.path(), sizes).expect("open");
-        assert_eq!(store.head().await.expect("head").number, 2);
-    }
-
-    /// What was begun while the disk was full, and never written, once kept the server
-    /// from ever starting again, though every payment was there.
-    #[tokio::test]
-    async fn a_file_that_was_begun_in_vain_is_passed_over() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let sizes = Sizes { segment_bytes: 8_192, ..Sizes::default() };
-        let logs = dir.path().join("log");
-        let mut number = 0;
-        // Beside the file in use, between two, and after all.
-        for blank in [(2, 0), (3, 8_192), (9, 0), (12, 4_096), (13, 1)] {
-            let store = Embedded::open_sized(dir.path(), sizes).expect("open");
-            for _ in 0..3 {
-                number += 1;
-                let committed = store.commit(&payment(number)).await.expect("commit");
-                assert_eq!(committed, Committed::Yes, "record {number}");
-            }
-            drop(store);
-            let (first, bytes) = blank;
-            let path = logs.join(format!("{first:020}.log"));
-            if !path.exists() {
-                std::fs::write(path, vec![0; bytes]).expect("a file");
-            }
-            if first == 9 {
-                std::fs::remove_dir_all(dir.path().join("index")).expect("no index");
-            }
-            let store = Embedded::open_sized(dir.path(), sizes).expect("open");
-            assert_eq!(store.head().await.expect("head").number, number, "{blank:?}");
-            for number in 1..=number {
-                assert!(store.numbered(number).await.expect("readable").is_some());
-            }
-        }
-        let full = crate::log::create(&logs, 99, 1 << 62).expect_err("no disk has that");
-        assert!(!logs.join(format!("{:020}.log", 99)).exists(), "{full}");
-    }
-
-    /// A write that failed may or may not be on disk. Going on as if either
-    /// were known would lose a payment or clear it twice.
-    #[tokio::test]
-    async fn a_failed_write_stops_the_writer_and_the_same_batch_again_tells() {
-        for fault in [Fault::Without, Fault::With] {
-            let dir = tempfile::tempdir().expect("a folder");
-            let store = Embedded::open(dir.path()).expect("open");
-            *store.inner.log.fault.lock().expect("the fault") = Some(fault);
-            let batch = payment(1);
-            assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "{fault:?}");
-            assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "for good");
-            assert!(store.head().await.is_err(), "and readiness shows it");
-            drop(store);
-            let store = Embedded::open(dir.path()).expect("open");
-            let there = store.head().await.expect("head").number == 1;
-            assert_eq!(there, fault == Fault::With);
-            assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
-            assert_eq!(store.head().await.expect("head").number, 1);
-        }
-    }
-}
+mod tests;

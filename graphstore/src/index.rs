@@ -14,20 +14,23 @@
 //! An account's chain needs no index: every output names the output it
 //! consumed, and [`Index::number_of`] finds its record.
 
+mod key;
+mod tables;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
-use fjall::compaction::Leveled;
-use fjall::config::CompressionPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use webwallet_ledger::account::Balance;
 use webwallet_ledger::{
     Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, RecordOf,
 };
 
+use self::key::{
+    AccountKey, HolderKey, LockKey, MemberKey, UnitKey, account_key, holder_key, holders_after,
+    lock_key, member_key, pairs_after, pointer_of, second,
+};
+use self::tables::{Tables, damaged};
 use crate::log::Place;
 use crate::store::Error;
 use crate::unit::{Totals, Unit};
@@ -37,21 +40,6 @@ use crate::unit::{Totals, Unit};
 pub(crate) const MERGE_ENTRIES: usize = 131_072;
 /// Entries in memory, in such merges, at which a writer waits for the disk.
 const MERGES_WAITING_MAX: usize = 4;
-/// Small tables keep a compaction, which holds what it rewrites in memory, small.
-const TABLE_BYTES: u64 = 2 << 20;
-/// Blocks kept in memory for reads.
-const CACHE_BYTES: u64 = 8 << 20;
-const OPEN_FILES_MAX: usize = 256;
-
-/// Address first, so that the accounts of one holder stand together.
-type AccountKey = [u8; 40];
-/// Unit first, so that the accounts of one unit stand together.
-type MemberKey = [u8; 40];
-type UnitKey = [u8; 20];
-/// Record and index.
-type LockKey = [u8; 36];
-/// Address and unit of one of the two that may use it, then the lock.
-type HolderKey = [u8; 76];
 
 /// What some records that follow one another add, sorted as the tables are.
 #[derive(Default)]
@@ -125,45 +113,18 @@ struct Layers {
     merging: Arc<Layer>,
 }
 
+impl Layers {
+    /// What they say of something, newer first.
+    fn find<T>(&self, find: impl Fn(&Layer) -> Option<T>) -> Option<T> {
+        find(&self.newest).or_else(|| find(&self.merging))
+    }
+}
+
 pub(crate) struct Index {
     tables: Tables,
     merge_entries: usize,
     layers: RwLock<Layers>,
     merge: Mutex<Option<JoinHandle<Result<(), Error>>>>,
-}
-
-/// What is on disk.
-#[derive(Clone)]
-struct Tables {
-    db: Database,
-    accounts: Keyspace,
-    ious: Keyspace,
-    names: Keyspace,
-    places: Keyspace,
-    intents: Keyspace,
-    locks: Keyspace,
-    holders: Keyspace,
-    members: Keyspace,
-    units: Keyspace,
-    /// [`COMPLETE`] -> last record up to which all tables are complete.
-    marks: Keyspace,
-}
-
-/// Under another name than that of builds which had fewer tables: what one of them
-/// has left, or added since, is complete only in the eyes of that build, and is
-/// read from the log once more.
-const COMPLETE: &str = "complete";
-
-impl From<fjall::Error> for Error {
-    fn from(error: fjall::Error) -> Error {
-        Error::Broken(format!("the index of the embedded Graphstore failed: {error}"))
-    }
-}
-
-fn damaged(what: &str) -> Error {
-    Error::Broken(format!(
-        "an entry of the index of {what} is damaged; delete the folder `index` to have it rebuilt from the log"
-    ))
 }
 
 impl Index {
@@ -174,17 +135,12 @@ impl Index {
 
     /// The last record up to which the tables are known to be complete.
     pub(crate) fn synced(&self) -> Result<u64, Error> {
-        let mark = self.tables.marks.get(COMPLETE)?;
-        mark.map_or(Ok(0), |mark| {
-            mark.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| damaged("marks"))
-        })
+        self.tables.complete()
     }
 
     /// The last record that any table knows, complete or not.
     pub(crate) fn known(&self) -> Result<u64, Error> {
-        let Some(last) = self.tables.places.last_key_value() else { return self.synced() };
-        let last = last.key()?.as_ref().try_into().map_err(|_| damaged("places"))?;
-        Ok(self.synced()?.max(u64::from_be_bytes(last)))
+        Ok(self.tables.last_place()?.unwrap_or(0).max(self.synced()?))
     }
 
     /// Adds the entries of records that follow one another. They are found from
@@ -206,6 +162,11 @@ impl Index {
                 layers.newest.set_lock(pointer, lock, false);
             }
         }
+        self.merge_if_full()
+    }
+
+    /// Begins to merge what is in memory, if that is worth it by now.
+    fn merge_if_full(&self) -> Result<(), Error> {
         let entries = self.layers().newest.len();
         if entries < self.merge_entries {
             return Ok(());
@@ -256,10 +217,7 @@ impl Index {
     }
 
     fn counted(&self, key: &UnitKey) -> Result<Option<Counted>, Error> {
-        match self.recent(|layer| layer.units.get(key).cloned()) {
-            Some(counted) => Ok(Some(counted)),
-            None => self.tables.counted(key),
-        }
+        self.find(|layer| layer.units.get(key).cloned(), |tables| tables.counted(key))
     }
 
     /// What a unit comes to.
@@ -268,10 +226,8 @@ impl Index {
         // Both at one moment: a batch is seen whole.
         let (counted, account) = {
             let layers = self.layers();
-            let (newest, merging) = (&layers.newest, &*layers.merging);
-            let counted = newest.units.get(key).or_else(|| merging.units.get(key));
-            let account = newest.accounts.get(&issuer).or_else(|| merging.accounts.get(&issuer));
-            (counted.cloned(), account.cloned())
+            let counted = layers.find(|layer| layer.units.get(key).cloned());
+            (counted, layers.find(|layer| layer.accounts.get(&issuer).cloned()))
         };
         let counted = counted.map_or_else(|| self.tables.counted(key), |found| Ok(Some(found)))?;
         let account =
@@ -299,14 +255,10 @@ impl Index {
                 found.extend(layer.members.range(range).take(most));
             }
         }
-        for entry in self.tables.members.range(range).take(most) {
-            let key = entry.key()?;
-            found.insert(key.as_ref().try_into().map_err(|_| damaged("members"))?);
+        for key in self.tables.members_in(range).take(most) {
+            found.insert(key?);
         }
-        let id = |key: MemberKey| {
-            let address = Address::from_digest(std::array::from_fn(|i| key[20 + i]));
-            AccountId { unit, address }
-        };
+        let id = |key| AccountId { unit, address: second(&key) };
         Ok(found.into_iter().skip(skip).take(limit).map(id).collect())
     }
 
@@ -325,29 +277,26 @@ impl Index {
         self.layers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the layers in memory say of something, newer first.
-    fn recent<T>(&self, find: impl Fn(&Layer) -> Option<T>) -> Option<T> {
-        let layers = self.layers();
-        find(&layers.newest).or_else(|| find(&layers.merging))
+    /// What is known of something: in memory, or else in the tables, which are not
+    /// read while the layers are held.
+    fn find<T>(
+        &self,
+        recent: impl Fn(&Layer) -> Option<T>,
+        stored: impl FnOnce(&Tables) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let recent = self.layers().find(recent);
+        recent.map_or_else(|| stored(&self.tables), |found| Ok(Some(found)))
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Result<Option<Account>, Error> {
         let key = account_key(id);
-        match self.recent(|layer| layer.accounts.get(&key).cloned()) {
-            Some(account) => Ok(Some(account)),
-            None => self.tables.account(&key),
-        }
+        self.find(|layer| layer.accounts.get(&key).cloned(), |tables| tables.account(&key))
     }
 
     /// A lock, used or not, and whether it is open.
     pub(crate) fn any_lock(&self, pointer: &Pointer) -> Result<Option<(bool, Lock)>, Error> {
         let key = lock_key(pointer);
-        if let Some(lock) = self.recent(|layer| layer.locks.get(&key).cloned()) {
-            return Ok(Some(lock));
-        }
-        let Some(value) = self.tables.locks.get(key)? else { return Ok(None) };
-        let (open, lock) = value.split_first().ok_or_else(|| damaged("locks"))?;
-        Ok(Some((*open == 1, Lock::parse(lock).map_err(|_| damaged("locks"))?)))
+        self.find(|layer| layer.locks.get(&key).cloned(), |tables| tables.lock(&key))
     }
 
     /// A lock that nobody has used.
@@ -362,12 +311,7 @@ impl Index {
         after: Option<Pointer>,
         limit: usize,
     ) -> Result<Vec<Pointer>, Error> {
-        let last = Pointer { record: Hash([0xff; 32]), index: u32::MAX };
-        let first = match after {
-            Some(after) => Bound::Excluded(holder_key(account, &after)),
-            None => Bound::Included(holder_key(account, &Pointer::LOWEST)),
-        };
-        let range = (first, Bound::Included(holder_key(account, &last)));
+        let range = holders_after(account, after.as_ref());
         let mut recent: BTreeMap<HolderKey, bool> = BTreeMap::new();
         {
             let layers = self.layers();
@@ -377,13 +321,11 @@ impl Index {
         }
         // Both are in order; of one lock the newer word counts. No more is read than is asked for.
         let (mut recent, mut found) = (recent.into_iter().peekable(), Vec::new());
-        for entry in self.tables.holders.range(range) {
+        for entry in self.tables.holders_in(range) {
             if found.len() >= limit {
                 break;
             }
-            let (key, open) = entry.into_inner()?;
-            let key: HolderKey = key.as_ref().try_into().map_err(|_| damaged("holders"))?;
-            let open = *open.first().ok_or_else(|| damaged("holders"))? == 1;
+            let (key, open) = entry?;
             found.extend(
                 std::iter::from_fn(|| recent.next_if(|(newer, _)| *newer < key))
                     .filter(|(_, open)| *open),
@@ -396,50 +338,25 @@ impl Index {
     }
 
     pub(crate) fn record_of(&self, iou: &Hash) -> Result<Option<RecordOf>, Error> {
-        if let Some(record) = self.recent(|layer| layer.ious.get(iou).copied()) {
-            return Ok(Some(record));
-        }
-        let Some(value) = self.tables.ious.get(iou.0)? else { return Ok(None) };
-        let value: &[u8; 44] = value.as_ref().try_into().map_err(|_| damaged("IOUs"))?;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, i0, i1, i2, i3, hash @ ..] = *value;
-        Ok(Some(RecordOf {
-            number: u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
-            inputs: u32::from_be_bytes([i0, i1, i2, i3]),
-            hash: Hash(hash),
-        }))
+        self.find(|layer| layer.ious.get(iou).copied(), |tables| tables.record_of(iou))
     }
 
     pub(crate) fn place(&self, number: u64) -> Result<Option<Place>, Error> {
-        if let Some(place) = self.recent(|layer| layer.places.get(&number).copied()) {
-            return Ok(Some(place));
-        }
-        let value = self.tables.places.get(number.to_be_bytes())?;
-        value.map(|value| read_place(&value)).transpose()
+        self.find(|layer| layer.places.get(&number).copied(), |tables| tables.place(number))
     }
 
     /// Where the intent of this height is.
     pub(crate) fn intent(&self, height: u64) -> Result<Option<Place>, Error> {
-        if let Some(place) = self.recent(|layer| layer.intents.get(&height).copied()) {
-            return Ok(Some(place));
-        }
-        let value = self.tables.intents.get(height.to_be_bytes())?;
-        value.map(|value| read_place(&value)).transpose()
+        self.find(|layer| layer.intents.get(&height).copied(), |tables| tables.intent(height))
     }
 
     /// The height of the last intent in the tables.
     pub(crate) fn last_intent(&self) -> Result<Option<u64>, Error> {
-        let Some(last) = self.tables.intents.last_key_value() else { return Ok(None) };
-        let height = last.key()?.as_ref().try_into().map_err(|_| damaged("intents"))?;
-        Ok(Some(u64::from_be_bytes(height)))
+        self.tables.last_intent()
     }
 
     pub(crate) fn number_of(&self, name: &Hash) -> Result<Option<u64>, Error> {
-        if let Some(number) = self.recent(|layer| layer.names.get(name).copied()) {
-            return Ok(Some(number));
-        }
-        let Some(value) = self.tables.names.get(name.0)? else { return Ok(None) };
-        let number = value.as_ref().try_into().map_err(|_| damaged("names"))?;
-        Ok(Some(u64::from_be_bytes(number)))
+        self.find(|layer| layer.names.get(name).copied(), |tables| tables.number_of(name))
     }
 
     /// Accounts of an address in units after this one, in the order of units.
@@ -463,143 +380,14 @@ impl Index {
             }
         }
         let mut found = BTreeMap::new();
-        for entry in self.tables.accounts.range(range).take(most) {
-            let (key, value) = entry.into_inner()?;
-            let key: AccountKey = key.as_ref().try_into().map_err(|_| damaged("accounts"))?;
-            found.insert(key, read_account(&value)?);
+        for entry in self.tables.accounts_in(range).take(most) {
+            let (key, account) = entry?;
+            found.insert(key, account);
         }
         found.extend(recent);
-        let id = |key: AccountKey| {
-            let unit = std::array::from_fn(|i| key[20 + i]);
-            AccountId { unit: Address::from_digest(unit), address }
-        };
+        let id = |key| AccountId { unit: second(&key), address };
         let page = found.into_iter().skip(skip).take(limit);
         Ok(page.map(|(key, account)| (id(key), account)).collect())
-    }
-}
-
-impl Tables {
-    /// Opens the tables of this folder, or makes them: aside first, and then under
-    /// their name. fjall (3.1) cannot open what a process killed in the middle of
-    /// making it has left.
-    fn open(dir: &Path) -> Result<Tables, Error> {
-        let io = fjall::Error::from;
-        if !dir.try_exists().map_err(io)? {
-            let aside = dir.with_extension("new");
-            match std::fs::remove_dir_all(&aside) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io(error).into());
-                }
-                _ => drop(Tables::open_there(&aside)?),
-            }
-            std::fs::rename(&aside, dir).map_err(io)?;
-        }
-        Tables::open_there(dir)
-    }
-
-    fn open_there(dir: &Path) -> Result<Tables, Error> {
-        let db = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .max_cached_files(Some(OPEN_FILES_MAX))
-            // Hashes do not compress, and everything is measured by its CPU.
-            .journal_compression(CompressionType::None)
-            // With two, one spins while the other compacts.
-            .worker_threads(1)
-            .open()?;
-        let options = || {
-            let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
-            KeyspaceCreateOptions::default()
-                .data_block_compression_policy(CompressionPolicy::disabled())
-                .compaction_strategy(Arc::new(compaction))
-        };
-        let open = |name: &str| db.keyspace(name, options);
-        Ok(Tables {
-            accounts: open("accounts")?,
-            ious: open("ious")?,
-            names: open("names")?,
-            places: open("places")?,
-            intents: open("intents")?,
-            locks: open("locks")?,
-            holders: open("holders")?,
-            members: open("members")?,
-            units: open("units")?,
-            marks: open("marks")?,
-            db,
-        })
-    }
-
-    fn account(&self, key: &AccountKey) -> Result<Option<Account>, Error> {
-        self.accounts.get(key)?.map(|value| read_account(&value)).transpose()
-    }
-
-    fn counted(&self, key: &UnitKey) -> Result<Option<Counted>, Error> {
-        let value = self.units.get(key)?;
-        value.map(|value| read_counted(&value).ok_or_else(|| damaged("units"))).transpose()
-    }
-
-    /// Writes a layer to disk and marks its last record.
-    fn merge(&self, layer: &Layer) -> Result<(), Error> {
-        let mut accounts = self.accounts.start_ingestion()?;
-        for (key, account) in &layer.accounts {
-            accounts.write(&key[..], write_account(account))?;
-        }
-        accounts.finish()?;
-        let mut ious = self.ious.start_ingestion()?;
-        for (iou, record) in &layer.ious {
-            let mut value = [0; 44];
-            value[..8].copy_from_slice(&record.number.to_be_bytes());
-            value[8..12].copy_from_slice(&record.inputs.to_be_bytes());
-            value[12..].copy_from_slice(&record.hash.0);
-            ious.write(iou.0, value)?;
-        }
-        ious.finish()?;
-        let mut names = self.names.start_ingestion()?;
-        for (name, number) in &layer.names {
-            names.write(name.0, number.to_be_bytes())?;
-        }
-        names.finish()?;
-        let mut places = self.places.start_ingestion()?;
-        for (number, place) in &layer.places {
-            places.write(number.to_be_bytes(), write_place(place))?;
-        }
-        places.finish()?;
-        let mut intents = self.intents.start_ingestion()?;
-        for (height, place) in &layer.intents {
-            intents.write(height.to_be_bytes(), write_place(place))?;
-        }
-        intents.finish()?;
-        let mut locks = self.locks.start_ingestion()?;
-        for (key, (open, lock)) in &layer.locks {
-            let mut value = vec![u8::from(*open)];
-            lock.write(&mut value);
-            locks.write(&key[..], value)?;
-        }
-        locks.finish()?;
-        let mut holders = self.holders.start_ingestion()?;
-        for (key, open) in &layer.holders {
-            match open {
-                true => holders.write(&key[..], [1])?,
-                // Lists of what is open do not walk over all that ever was.
-                false => holders.write_tombstone(&key[..])?,
-            }
-        }
-        holders.finish()?;
-        let mut members = self.members.start_ingestion()?;
-        for key in &layer.members {
-            members.write(&key[..], [])?;
-        }
-        members.finish()?;
-        let mut units = self.units.start_ingestion()?;
-        for (key, counted) in &layer.units {
-            units.write(&key[..], write_counted(counted))?;
-        }
-        units.finish()?;
-        // Tables are synced when they are finished; the mark comes after them.
-        if let Some((last, _)) = layer.places.last_key_value() {
-            self.marks.insert(COMPLETE, last.to_be_bytes())?;
-            self.db.persist(PersistMode::SyncAll)?;
-        }
-        Ok(())
     }
 }
 
@@ -611,108 +399,4 @@ impl Drop for Index {
             let _ = merge.join();
         }
     }
-}
-
-fn account_key(id: &AccountId) -> AccountKey {
-    pair(id.address.digest(), id.unit.digest())
-}
-
-fn member_key(id: &AccountId) -> MemberKey {
-    pair(id.unit.digest(), id.address.digest())
-}
-
-fn pair(first: &[u8; 20], second: &[u8; 20]) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..20].copy_from_slice(first);
-    key[20..].copy_from_slice(second);
-    key
-}
-
-/// The keys that begin with this address, after the one with that second address.
-fn pairs_after(first: &Address, second: Option<&Address>) -> (Bound<[u8; 40]>, Bound<[u8; 40]>) {
-    let from = match second {
-        Some(second) => Bound::Excluded(pair(first.digest(), second.digest())),
-        None => Bound::Included(pair(first.digest(), &[0; 20])),
-    };
-    (from, Bound::Included(pair(first.digest(), &[0xff; 20])))
-}
-
-fn lock_key(pointer: &Pointer) -> LockKey {
-    let mut key = [0; 36];
-    key[..32].copy_from_slice(&pointer.record.0);
-    key[32..].copy_from_slice(&pointer.index.to_be_bytes());
-    key
-}
-
-fn holder_key(account: &AccountId, pointer: &Pointer) -> HolderKey {
-    let mut key = [0; 76];
-    key[..40].copy_from_slice(&account_key(account));
-    key[40..].copy_from_slice(&lock_key(pointer));
-    key
-}
-
-fn pointer_of(key: &HolderKey) -> Pointer {
-    let record = Hash(std::array::from_fn(|i| key[40 + i]));
-    let index = u32::from_be_bytes(std::array::from_fn(|i| key[72 + i]));
-    Pointer { record, index }
-}
-
-/// Record, index, then net, min and max as documents write them, one a line.
-fn write_account(account: &Account) -> Vec<u8> {
-    let mut value = Vec::with_capacity(96);
-    value.extend_from_slice(&account.output.record.0);
-    value.extend_from_slice(&account.output.index.to_be_bytes());
-    let balance = &account.balance;
-    value.extend_from_slice(balance.net.to_string().as_bytes());
-    value.push(b'\n');
-    value.extend_from_slice(balance.min_text().as_bytes());
-    value.push(b'\n');
-    value.extend_from_slice(balance.max_text().as_bytes());
-    value
-}
-
-/// Number of the last record, accounts, then what is locked and granted, a line each.
-fn write_counted(counted: &Counted) -> Vec<u8> {
-    let Counted { number, totals: Totals { accounts, locked, credit } } = counted;
-    let mut value = Vec::with_capacity(48);
-    value.extend_from_slice(&number.to_be_bytes());
-    value.extend_from_slice(&accounts.to_be_bytes());
-    value.extend_from_slice(format!("{locked}\n{credit}").as_bytes());
-    value
-}
-
-fn read_counted(value: &[u8]) -> Option<Counted> {
-    let (number, rest) = value.split_first_chunk()?;
-    let (accounts, rest) = rest.split_first_chunk()?;
-    let (locked, credit) = std::str::from_utf8(rest).ok()?.split_once('\n')?;
-    let (locked, credit) = (Amount::parse_sum(locked)?, Amount::parse_sum(credit)?);
-    let totals = Totals { accounts: u64::from_be_bytes(*accounts), locked, credit };
-    Some(Counted { number: u64::from_be_bytes(*number), totals })
-}
-
-fn write_place(place: &Place) -> [u8; 24] {
-    let mut value = [0; 24];
-    value[..8].copy_from_slice(&place.segment.to_be_bytes());
-    value[8..16].copy_from_slice(&place.offset.to_be_bytes());
-    value[16..20].copy_from_slice(&place.length.to_be_bytes());
-    value[20..].copy_from_slice(&place.sum.to_be_bytes());
-    value
-}
-
-fn read_place(value: &[u8]) -> Result<Place, Error> {
-    let value: [u8; 24] = value.try_into().map_err(|_| damaged("places"))?;
-    let wide = |from: usize| u64::from_be_bytes(std::array::from_fn(|i| value[from + i]));
-    let narrow = |from: usize| u32::from_be_bytes(std::array::from_fn(|i| value[from + i]));
-    Ok(Place { segment: wide(0), offset: wide(8), length: narrow(16), sum: narrow(20) })
-}
-
-fn read_account(value: &[u8]) -> Result<Account, Error> {
-    let read = || {
-        let record = Hash::from_slice(value.get(..32)?)?;
-        let index = u32::from_be_bytes(value.get(32..36)?.try_into().ok()?);
-        let mut texts = std::str::from_utf8(value.get(36..)?).ok()?.split('\n');
-        let balance = Balance::from_texts(texts.next()?, texts.next()?, texts.next()?).ok()?;
-        Some(Account { balance, output: Pointer { record, index } })
-    };
-    read().ok_or_else(|| damaged("accounts"))
 }

@@ -15,6 +15,11 @@ use webwallet_proto::graphstore::v1;
 
 pub use crate::unit::{Totals, Unit};
 
+/// Bytes in one answer of [`Store::cleared`] or [`Store::intents`], about.
+pub(crate) const ANSWER_BYTES: usize = 4 << 20;
+/// How often what takes many steps is read again when something commits meanwhile.
+pub(crate) const READS_MAX: u32 = 8;
+
 /// A failure of the machine or the engine; never a verdict on a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -8,8 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use webwallet_api_gateway::Limits;
 
-use super::standin::{LARGE, issue, person};
-use super::{BATCH, PATIENCE, chunk, code, frame, head, listen, post, status};
+use crate::batches::{BATCH, chunk};
+use crate::listening::{PATIENCE, code, listen, post, status};
+use crate::standin::{LARGE, issue, person};
+use crate::streams::{frame, head};
 
 /// Answers that nobody reads hold what is to go into them, and so room of others.
 #[tokio::test]

@@ -197,11 +197,16 @@ impl Bolt {
         read(&self.looking, deadline, query).await
     }
 
+    /// Runs a statement that writes, in a transaction of its own.
+    pub(super) async fn write(&self, query: Query) -> Result<Vec<Row>, Failure> {
+        let mut transaction = self.begin().await?;
+        let ran = transaction.rows(query).await;
+        transaction.end(ran).await
+    }
+
     /// Runs a statement that changes the schema; all of ours may run twice.
     pub(super) async fn define(&self, statement: &str) -> Result<(), Failure> {
-        let mut transaction = self.begin().await?;
-        let ran = transaction.rows(neo4rs::query(statement)).await;
-        transaction.end(ran).await.map(drop)
+        self.write(neo4rs::query(statement)).await.map(drop)
     }
 
     /// Begins a transaction that writes.

@@ -269,9 +269,7 @@ impl Inner {
                 .param("shard", SHARD)
                 .param("after", integer(after))
                 .param("upto", integer(next));
-            let mut transaction = self.bolt.begin().await?;
-            let ran = transaction.rows(trim).await;
-            transaction.end(ran).await?;
+            self.bolt.write(trim).await?;
             after = next;
         }
         Ok(())

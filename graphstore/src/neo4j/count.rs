@@ -43,10 +43,7 @@ pub(super) async fn units(bolt: &Bolt, epoch: u64) -> Result<(), Failure> {
         .param("shard", SHARD)
         .param("epoch", integer(epoch))
         .param("format", FORMAT);
-    let mut transaction = bolt.begin().await?;
-    let rows = transaction.rows(formed).await;
-    let rows = transaction.end(rows).await?;
-    if rows.is_empty() {
+    if bolt.write(formed).await?.is_empty() {
         let why = "another Graphstore has taken the graph while its units were counted";
         return Err(Failure::Transient(why.into()));
     }

@@ -12,19 +12,13 @@ use webwallet_ledger::{
 use super::Inner;
 use super::bolt::{Failure, first, get, integer, packed};
 use super::statements::SHARD;
-use crate::store::{Error, Head, Intent, Loaded, Page, Placed, Stored};
+use crate::store::{ANSWER_BYTES, Error, Head, Intent, Loaded, Page, Placed, READS_MAX, Stored};
 use crate::unit::{Totals, Unit};
 
 /// Health asks once a second.
 const HEAD_DEADLINE: Duration = Duration::from_secs(1);
-/// Bytes in one answer of records or intents, about.
-const ANSWER_BYTES: usize = 4 << 20;
 /// Records or intents fetched at a time: the largest records are 60 KiB.
 const STEP: u32 = 64;
-
-/// How often a page is read again when something commits meanwhile.
-const READS_MAX: u32 = 8;
-
 /// Outputs of one account at most: they share the number's lower half.
 pub(super) const CHAIN_MAX: u64 = 1 << 31;
 

@@ -1,0 +1,41 @@
+//! What the server says of itself.
+
+use http::StatusCode;
+use serde_json::json;
+use webwallet_api_gateway::{Limits, schema};
+
+use crate::standin::{self, DOMAIN, Deployment, documented};
+
+#[tokio::test]
+async fn the_server_says_who_and_how_it_is() {
+    let server = Deployment::new();
+    let card = server.get("/.well-known/webwallet").await;
+    documented::<schema::Server>(&card);
+    let json = card.json();
+    assert_eq!((&json["domain"], &json["rules"]), (&json!(DOMAIN), &json!("1")));
+    assert_eq!(json["keys"], json!(["example.net+00000000+AAAA"]));
+    assert_eq!(json["limits"]["body_bytes"], 131_072);
+    assert_eq!(json["checkpoint"], standin::CHECKPOINT);
+
+    assert_eq!(server.get("/livez").await.status, StatusCode::OK);
+    let ready = server.get("/readyz").await;
+    documented::<schema::Health>(&ready);
+    assert!(ready.json().get("test_clock").is_none(), "only where there is one");
+    for path in ["/livez", "/readyz", "/problems/malformed"] {
+        assert_eq!(server.get(&format!("{path}?x=1")).await.code(), "parameter_invalid", "{path}");
+    }
+    for (call, missing) in [("status", "graphstore"), ("get", "hashtable")] {
+        server.stores.fail(call, tonic::Code::Unavailable);
+        let refused = server.get("/readyz").await;
+        assert_eq!(refused.code(), "unavailable");
+        assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains(missing)));
+        server.stores.mend();
+    }
+    server.gateway.drain();
+    assert_eq!(server.get("/readyz").await.code(), "unavailable");
+    assert_eq!(server.get("/livez").await.status, StatusCode::OK);
+
+    let strange = Deployment::of("example.org", Limits::default());
+    let refused = strange.get("/readyz").await;
+    assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains("domain")));
+}
