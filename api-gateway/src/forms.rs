@@ -23,9 +23,8 @@ fn form(name: &str) -> Option<Value> {
         "address" | "counter" | "signer" | "source" | "symbol" | "target" | "unit" => {
             json!({ "format": "address", "minLength": 34, "maxLength": 34 })
         }
-        "custom" | "hash" | "key" | "log" | "path" | "previous" | "puzzle" | "root"
+        "custom" | "hash" | "key" | "log" | "path" | "previous" | "puzzle" | "root" | "script"
         | "siblings" | "state" | "transaction" | "units" | "value" | "valuehash" => pattern(HASH),
-        "script" => pattern("[0-9a-fA-F]{64}"),
         "public" | "string" => pattern("([0-9a-fA-F]{2})+"),
         "after" | "blocks" | "cleared" | "first" | "from" | "height" | "index" | "leaves"
         | "number" | "records" | "size" | "to" => pattern(NUMBER),
@@ -84,7 +83,10 @@ pub(crate) fn add(document: &mut Value) {
                 schema["type"] = json!("object");
                 schema["additionalProperties"] = json!(false);
             }
-            if property == "retry" || !FREE.contains(&name.as_str()) {
+            if name == "Signature" && property == "script" {
+                // As the other hex beside it, in either case.
+                put(schema, Some(json!({ "pattern": "^[0-9a-fA-F]{64}$" })));
+            } else if property == "retry" || !FREE.contains(&name.as_str()) {
                 put(schema, form(property));
             }
         }

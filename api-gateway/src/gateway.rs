@@ -28,23 +28,8 @@ pub struct Config {
     pub domain: String,
     /// How much it takes on.
     pub limits: Limits,
-    /// What its health shows beside.
-    pub unusual: Unusual,
     /// Where the random numbers for batches of signatures come from.
     pub randomness: Randomness,
-}
-
-/// What a server has that is not for every day: shown in its health.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unusual {
-    /// Its time is read from a file.
-    pub test_clock: bool,
-    /// It seals only when asked to.
-    pub manual_seal: bool,
-    /// Its log key was given to it, and may be known to others.
-    pub given_log_key: bool,
-    /// The Redis that keeps its documents may lose some.
-    pub lossy_redis: bool,
 }
 
 /// A running gateway. Clones are the same gateway.
@@ -54,7 +39,6 @@ pub struct Gateway(Arc<Parts>);
 struct Parts {
     domain: String,
     limits: Limits,
-    unusual: Unusual,
     bodies: Room,
     allowances: Allowances,
     stores: Stores,
@@ -90,7 +74,6 @@ impl Gateway {
             domain: config.domain,
             bodies: Room::of_requests(&config.limits),
             allowances: Allowances::new(&config.limits),
-            unusual: config.unusual,
             limits: config.limits,
             feed: Feed::new(stores.clone()),
             stores,
@@ -117,10 +100,6 @@ impl Gateway {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    pub(crate) fn unusual(&self) -> Unusual {
-        self.0.unusual
     }
 
     /// That something is not there; or, while nothing may clear because the stores

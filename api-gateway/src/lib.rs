@@ -51,7 +51,7 @@ mod transaction;
 mod unit;
 mod verifier;
 
-pub use gateway::{Config, Gateway, Unusual};
+pub use gateway::{Config, Gateway};
 pub use limits::Limits;
 pub use router::{document as openapi, metrics_router, text as openapi_text};
 pub use server::serve;

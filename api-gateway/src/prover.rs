@@ -14,6 +14,7 @@ use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
 use webwallet_proto::link::Link;
 
 use crate::problem::{Other, Problem};
+use crate::schema::Health;
 
 /// How long Blockstack may take to say how it is.
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
@@ -100,14 +101,18 @@ impl Prover {
     }
 
     /// What is missing before requests of this domain can be served.
-    pub(crate) async fn missing(&self, domain: &str) -> Option<String> {
-        match self.status().await {
-            Err(_) => Some("blockstack does not answer".to_owned()),
-            Ok(status) if status.domain != domain => {
-                Some(format!("blockstack is of the domain {:?}, not {domain:?}", status.domain))
-            }
-            Ok(status) => status.read_only.map(|why| format!("read only: {why}")),
+    pub(crate) async fn missing(&self, domain: &str, health: &mut Health) -> Option<String> {
+        let Ok(status) = self.status().await else {
+            return Some("blockstack does not answer".to_owned());
+        };
+        (health.manual_seal, health.given_log_key) = (status.manual_seal, status.given_log_key);
+        if status.domain != domain {
+            return Some(format!(
+                "blockstack is of the domain {:?}, not {domain:?}",
+                status.domain
+            ));
         }
+        status.read_only.map(|why| format!("read only: {why}"))
     }
 
     /// A checkpoint: the newest, or that of a size at which a block ended.

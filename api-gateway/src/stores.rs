@@ -14,7 +14,7 @@ use futures::channel::mpsc::channel;
 use futures::{SinkExt as _, Stream, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tonic::{Code as Status, Request as Call};
+use tonic::{Code as Status, Request as Call, Response};
 use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -27,6 +27,7 @@ use webwallet_proto::link::Link;
 
 use crate::allowance::Held;
 use crate::problem::{Other, Problem};
+use crate::schema::Health;
 
 /// How long a store may take to show that it is there. It gives its engine half
 /// of that, so that it is the store that says which of the two is missing.
@@ -352,27 +353,30 @@ impl Stores {
         Ok(answered(reply, "Graphstore.Status")?.intent_height)
     }
 
-    /// What is missing before requests of this domain can be served: one
-    /// sentence for each service.
-    pub(crate) async fn missing(&self, domain: &str) -> Vec<String> {
-        let mut status = Call::new(graph::StatusRequest {});
-        status.set_timeout(READY_WITHIN);
-        let mut nothing = Call::new(table::GetRequest { hashes: Vec::new() });
-        nothing.set_timeout(READY_WITHIN);
+    /// What is missing before requests of this domain can be served, one sentence for each
+    /// service; and what else health says of them.
+    pub(crate) async fn missing(&self, domain: &str, health: &mut Health) -> Vec<String> {
         let (mut graphstore, mut hashtable) = (self.graphstore.clone(), self.hashtable.clone());
-        let (status, nothing) = tokio::join!(graphstore.status(status), hashtable.get(nothing));
+        let keeps = async {
+            // Asked for nothing, it says whether it would take a put.
+            hashtable.get(soon(table::GetRequest { hashes: Vec::new() })).await?;
+            hashtable.status(soon(table::StatusRequest {})).await
+        };
+        let (clears, keeps) = tokio::join!(graphstore.status(soon(graph::StatusRequest {})), keeps);
         let mut missing = Vec::new();
-        match status {
+        match clears.map(Response::into_inner) {
             Ok(status) => {
-                let theirs = status.into_inner().domain;
+                health.test_clock = status.test_clock;
+                let theirs = status.domain;
                 if theirs != domain {
                     missing.push(format!("graphstore is of the domain {theirs:?}, not {domain:?}"));
                 }
             }
             Err(status) => missing.push(silent("graphstore", &status)),
         }
-        if let Err(status) = nothing {
-            missing.push(silent("hashtable", &status));
+        match keeps.map(Response::into_inner) {
+            Ok(status) => health.lossy_redis = status.lossy,
+            Err(status) => missing.push(silent("hashtable", &status)),
         }
         missing
     }
@@ -384,6 +388,13 @@ fn counted(reply: &graph::ClearReply, held: Held) {
     {
         held.count();
     }
+}
+
+/// A call of one who asks whether a store is there.
+fn soon<T>(message: T) -> Call<T> {
+    let mut call = Call::new(message);
+    call.set_timeout(READY_WITHIN);
+    call
 }
 
 /// A store that does not do its work, in words for the public: which process to

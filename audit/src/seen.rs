@@ -115,6 +115,7 @@ mod tests {
             assert!(!seen.insert(&iou(0), day(400), day(today)), "the long-lived one");
         }
         assert!(seen.len < 2 * GROWTH_MIN + 5_000, "{} are kept of 300,000", seen.len);
+        assert!(!seen.insert(&iou(0), day(400), day(400)), "in its last millisecond");
         assert!(seen.insert(&iou(0), day(400), day(401)), "expired is not asked about");
     }
 

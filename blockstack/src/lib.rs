@@ -68,13 +68,20 @@ pub struct Config {
     /// Records between two snapshots, at least. Fewer make starts and old
     /// balances quicker, and cost as much disk as accounts each time.
     pub snapshot_records: u64,
+    /// Whether the key was given by the operator, for tests; its status says so.
+    pub given_log_key: bool,
 }
 
 impl Config {
     /// As everybody has it.
     pub fn new(domain: &str, state: PathBuf) -> Config {
-        let (seal, snapshot_records) = (Seal::default(), SNAPSHOT_RECORDS_MIN);
-        Config { domain: domain.to_owned(), state, seal, snapshot_records }
+        Config {
+            domain: domain.to_owned(),
+            state,
+            seal: Seal::default(),
+            snapshot_records: SNAPSHOT_RECORDS_MIN,
+            given_log_key: false,
+        }
     }
 }
 
@@ -116,7 +123,7 @@ impl<S: Store> Blockstack<S> {
         let stores = (graphstore, hashtable);
         let sealing = prepare(&config, Arc::new(store), key, stores, inbox, ended)?;
         let (reader, remote) = (sealing.reader.clone(), sealing.remote.clone());
-        let service = Service::new(reader, remote, commands, &config.domain);
+        let service = Service::new(reader, remote, commands, &config);
         // One thread, one task: writing blocks may take its time.
         let failed = |error| StartError::Io("the sealing thread".into(), error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

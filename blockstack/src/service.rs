@@ -23,6 +23,7 @@ use crate::reader::{Of, Reader};
 use crate::remote::Remote;
 use crate::sealing::{Command, Made};
 use crate::store::Store;
+use crate::{Config, Seal};
 
 /// How long a receipt is waited for at most: less than any link's deadline.
 const WAIT_MAX: Duration = Duration::from_secs(8);
@@ -40,6 +41,8 @@ pub struct Service<S> {
     remote: Remote,
     commands: mpsc::Sender<Command>,
     domain: Arc<str>,
+    manual_seal: bool,
+    given_log_key: bool,
     /// Old balances are made one at a time: each takes seconds of a core. What is looked for
     /// in all blocks waits with them.
     past: Arc<Semaphore>,
@@ -54,6 +57,8 @@ impl<S> Clone for Service<S> {
             remote: self.remote.clone(),
             commands: self.commands.clone(),
             domain: self.domain.clone(),
+            manual_seal: self.manual_seal,
+            given_log_key: self.given_log_key,
             past: self.past.clone(),
             asking: self.asking.clone(),
         }
@@ -92,11 +97,18 @@ impl<S: Store> Service<S> {
         reader: Arc<Reader<S>>,
         remote: Remote,
         commands: mpsc::Sender<Command>,
-        domain: &str,
+        config: &Config,
     ) -> Service<S> {
-        let past = Arc::new(Semaphore::new(1));
-        let asking = Arc::new(Semaphore::new(PAST_WAITING_MAX));
-        Service { reader, remote, commands, domain: domain.into(), past, asking }
+        Service {
+            reader,
+            remote,
+            commands,
+            domain: config.domain.as_str().into(),
+            manual_seal: matches!(config.seal, Seal::Manual),
+            given_log_key: config.given_log_key,
+            past: Arc::new(Semaphore::new(1)),
+            asking: Arc::new(Semaphore::new(PAST_WAITING_MAX)),
+        }
     }
 
     /// Runs something that may take a while off the threads that serve.
@@ -186,6 +198,8 @@ impl<S: Store> blockstack_server::Blockstack for Service<S> {
             read_only,
             trouble: view.trouble,
             domain: self.domain.to_string(),
+            manual_seal: self.manual_seal,
+            given_log_key: self.given_log_key,
         }))
     }
 

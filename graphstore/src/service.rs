@@ -40,6 +40,7 @@ pub struct Graphstore<S> {
     store: Arc<S>,
     domain: Arc<str>,
     clock: Clock,
+    test_clock: bool,
     writer: Entrance,
     beside: Beside,
 }
@@ -50,6 +51,7 @@ impl<S> Clone for Graphstore<S> {
             store: self.store.clone(),
             domain: self.domain.clone(),
             clock: self.clock.clone(),
+            test_clock: self.test_clock,
             writer: self.writer.clone(),
             beside: self.beside.clone(),
         }
@@ -66,7 +68,13 @@ impl<S: Store> Graphstore<S> {
         let store = Arc::new(store);
         let head = writer::head_of(&*store, domain).await?;
         let writer = writer::start(store.clone(), domain.to_owned(), clock.clone(), &head)?;
-        Ok(Graphstore { store, domain: domain.into(), clock, writer, beside: Beside::nobody() })
+        let (domain, beside) = (domain.into(), Beside::nobody());
+        Ok(Graphstore { store, domain, clock, test_clock: false, writer, beside })
+    }
+
+    /// The same, which says in its status that its clock is one for tests.
+    pub fn with_test_clock(self) -> Graphstore<S> {
+        Graphstore { test_clock: true, ..self }
     }
 
     /// Decides nothing until this Hashtable has shown that its newest record is here
@@ -446,6 +454,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
             engine: self.store.name(),
             now: now.max(head.time.unwrap_or(now)).to_string(),
             intent_height: head.intent,
+            test_clock: self.test_clock,
         }))
     }
 

@@ -162,6 +162,10 @@ impl Store for Embedded {
         format!("embedded {}", env!("CARGO_PKG_VERSION"))
     }
 
+    fn may_be_lossy(&self) -> bool {
+        false
+    }
+
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
         Put::send(&documents, self.queue.as_ref().ok_or_else(gone)?, gone).await
     }

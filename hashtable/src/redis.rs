@@ -347,6 +347,10 @@ impl Store for Redis {
         }
     }
 
+    fn may_be_lossy(&self) -> bool {
+        self.shared.allow_lossy
+    }
+
     async fn put(&self, documents: Vec<Document>) -> Result<(), Error> {
         Put::send(&documents, &self.queue, writer::gone).await
     }

@@ -114,7 +114,8 @@ impl<S: Store> Hashtable for Service<S> {
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let number = self.store.highest().await.map_err(|error| self.status(error))?;
-        Ok(Response::new(StatusReply { number, engine: self.store.name() }))
+        let (engine, lossy) = (self.store.name(), self.store.may_be_lossy());
+        Ok(Response::new(StatusReply { number, engine, lossy }))
     }
 }
 

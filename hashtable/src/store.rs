@@ -113,6 +113,9 @@ pub trait Store: Send + Sync + 'static {
     /// Its name and version, for logs, health and test output.
     fn name(&self) -> String;
 
+    /// Whether its operator lets it confirm what it may lose, for experiments.
+    fn may_be_lossy(&self) -> bool;
+
     /// Stores documents, and indexes records by their number.
     ///
     /// - **Durable** when it returns `Ok`: all of them, synced.

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use tower::ServiceExt as _;
 use ureq::Agent;
-use webwallet_api_gateway::{Config, Gateway, Limits, Unusual};
+use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
 use webwallet_engines::{Neo4j, Redis};
 use webwallet_graphstore::Graphstore;
@@ -373,7 +373,6 @@ impl InProcess {
             let config = Config {
                 domain: DOMAIN.into(),
                 limits: Limits::default(),
-                unusual: Unusual { test_clock: true, ..Unusual::default() },
                 randomness: Arc::new(rand::make_rng),
             };
             let proving = Link::embedded(blockstack.server(), deadline);
@@ -525,12 +524,13 @@ impl Sockets {
         let clock_text = text(clock.clone());
         let store = |role: &str, more: &[&str]| {
             let folder = text(data.path().join(role));
-            let own = ["--role", role, "--data", &folder, "--test-clock", &clock_text];
+            let own = ["--role", role, "--data", &folder];
             Process::start(&[&own[..], more].concat())
         };
         let hashtable = store("hashtable", &[]);
         let keeping = hashtable.url();
-        let graphstore = store("graphstore", &["--hashtable", &keeping]);
+        let timed = ["--hashtable", &keeping, "--test-clock", &clock_text];
+        let graphstore = store("graphstore", &timed);
         let deciding = graphstore.url();
         let stores = ["--hashtable", &keeping, "--graphstore", &deciding];
         let log = text(data.path().join("blockstack"));

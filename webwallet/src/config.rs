@@ -358,6 +358,8 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
         ("blockstack", config.blockstack.is_some(), gateway || asks),
         ("metrics", config.metrics.is_some(), !config.role.is_gateway()),
+        ("test_clock", config.test_clock.is_some(), clears),
+        ("seal", config.seal == Sealing::Manual, config.role.seals()),
         ("log_key", config.log_key.is_some(), config.role.seals()),
         ("redis", config.redis.is_some(), keeps),
         ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),

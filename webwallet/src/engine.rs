@@ -166,7 +166,8 @@ pub async fn nothing_is_left_behind(
 pub async fn start<S: Store>(store: S, config: &Config) -> anyhow::Result<Graphstore<S>> {
     let engine = store.name();
     let service = Graphstore::start(store, &config.domain, clock_of(config)).await;
-    Ok(service.map_err(|why| refused("Graphstore", "on", engine, why))?)
+    let service = service.map_err(|why| refused("Graphstore", "on", engine, why))?;
+    Ok(if config.test_clock.is_some() { service.with_test_clock() } else { service })
 }
 
 /// The same as a server, which clears when this Hashtable has shown that both are of
@@ -201,6 +202,7 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let key = key.map_err(|why| refused_log(data, why))?;
     safety::warn_of_readers([file.as_path()]);
     let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
+    settings.given_log_key = config.log_key.is_some();
     settings.seal = match config.seal {
         Sealing::Manual => Seal::Manual,
         Sealing::Interval => {

@@ -35,7 +35,7 @@ use webwallet_proto::tls::Tls;
 use webwallet_proto::token::{Guarded, Token};
 use webwallet_proto::{blockstack, graphstore, hashtable};
 
-use crate::config::{self, Config, Flags, Role, Sealing};
+use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
@@ -337,13 +337,6 @@ impl Server {
             gateway::Config {
                 domain: config.domain.clone(),
                 limits: config.limits.clone(),
-                // A gateway apart has no clock and seals nothing: others do.
-                unusual: gateway::Unusual {
-                    test_clock: config.role == Role::All && config.test_clock.is_some(),
-                    manual_seal: config.role == Role::All && config.seal == Sealing::Manual,
-                    given_log_key: config.role == Role::All && config.log_key.is_some(),
-                    lossy_redis: config.allow_lossy_redis,
-                },
                 // Seeded by the system, one for each thread that verifies.
                 randomness: Arc::new(rand::make_rng),
             },

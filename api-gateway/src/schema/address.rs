@@ -48,7 +48,7 @@ pub struct OutputsAnswer {
 /// A page of outputs.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Outputs {
-    /// Newest first.
+    /// Newest first; of those that are unspent, the account's current one and then its open locks, by their pointers.
     pub outputs: Vec<PlacedOutput>,
     /// The cursor of the next page, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,7 @@ pub struct BlockData {
     pub signature: String,
     /// Root of all accounts after it.
     pub state: String,
-    /// Of its last record.
+    /// Of its last record, or, without one, when it was sealed.
     #[schema(example = "2026-06-01T12:00:00.000Z")]
     pub time: String,
     /// Root of all units after it.
@@ -122,10 +122,6 @@ pub struct StackData {
     pub previous: String,
     /// SHA3-256 root over the hashes of its blocks.
     pub root: String,
-    /// The version of the rules.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "1")]
-    pub rules: Option<String>,
     /// Of its last block.
     #[schema(example = "2026-06-01T12:00:00.000Z")]
     pub time: String,

@@ -33,7 +33,7 @@ pub struct RecordData {
     pub time: String,
     /// The hashes of its IOUs, in the order of the request.
     pub inputs: Vec<InputName>,
-    /// One for each account it touched.
+    /// One for each account it touched, and then the locks it made.
     pub outputs: Vec<Output>,
 }
 

@@ -61,8 +61,8 @@ pub struct ServerLimits {
     pub ious_per_second_per_issuer: Option<u32>,
 }
 
-/// How a server is.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+/// How a server is. What is unusual of it, `/readyz` says.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `alive` or `ready`.
     #[schema(example = "ready")]

@@ -469,6 +469,7 @@ impl Graphstore for Stores {
             engine: "stand-in".into(),
             now: inner.now().to_string(),
             intent_height: (inner.intents.len() as u64).checked_sub(1),
+            test_clock: false,
         };
         let meanwhile = inner.meanwhile.take();
         drop(inner);
@@ -558,6 +559,10 @@ impl Hashtable for Stores {
         let inner = self.lock();
         alive(&inner)?;
         let number = inner.numbers.keys().last().copied().unwrap_or_default();
-        Ok(Response::new(hashtable::StatusReply { number, engine: "stand-in".into() }))
+        Ok(Response::new(hashtable::StatusReply {
+            number,
+            engine: "stand-in".into(),
+            lossy: false,
+        }))
     }
 }

@@ -99,6 +99,9 @@ impl Store for Failing {
     fn name(&self) -> String {
         "failing".to_owned()
     }
+    fn may_be_lossy(&self) -> bool {
+        false
+    }
     async fn put(&self, _: Vec<Document>) -> Result<(), Error> {
         Err(self.0())
     }

@@ -113,7 +113,7 @@ async fn a_sync_by_the_second_will_do_where_each_put_asks_for_its_own() {
     assert!(asked.is_some_and(|asked| asked > written), "{commands:?}");
 
     heard().synced = 0;
-    let why = told(&store.put(vec![record(2)]).await.expect_err("not confirmed"));
+    let why = chain(&store.put(vec![record(2)]).await.expect_err("not confirmed"));
     assert!(why.contains("not synced in time"), "{why}");
     heard().synced = 1;
     store.put(vec![record(2)]).await.expect("stored again");

@@ -12,6 +12,7 @@ use webwallet_ledger::Code;
 use webwallet_ledger::request::body_of;
 use webwallet_tests::party::{draft, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
+use webwallet_tests::world::Sockets;
 
 /// Runs the binary with something on its standard input.
 fn run(arguments: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Output {
@@ -585,11 +586,13 @@ fn health_tells_of_a_test_clock() {
     let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
     for (more, expected) in [(&[][..], Value::Null), (&clock, Value::Bool(true))] {
         let server = Process::all(&data.path().join("data"), more);
-        for path in ["/livez", "/readyz"] {
-            let health = get(&agent(), &server.url(), path);
-            assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected), "{path}");
-        }
+        let health = get(&agent(), &server.url(), "/readyz");
+        assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected));
+        assert_eq!(get(&agent(), &server.url(), "/livez").json(), json(r#"{"status":"alive"}"#));
     }
+    // A gateway has no clock and seals nothing: it says what others say.
+    let apart = get(&agent(), Sockets::apart().url(), "/readyz").json();
+    assert_eq!(apart, json(r#"{"status":"ready","test_clock":true,"manual_seal":true}"#));
 }
 
 /// Whoever watches a server reads what its numbers mean beside them.

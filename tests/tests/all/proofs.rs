@@ -242,7 +242,7 @@ fn each_is_rebuilt(stores: &Deployment<'_>) {
     let controls = ["--seal", "manual", "--test-clock", clock];
     let serve = || stores.serve(&controls);
     let server = serve();
-    let health = get(&agent(), &server.url(), "/livez").json();
+    let health = get(&agent(), &server.url(), "/readyz").json();
     let unusual = (&health["manual_seal"], &health["test_clock"], health.get("given_log_key"));
     assert_eq!(unusual, (&true.into(), &true.into(), None), "a server for tests says so");
     live(&server.url(), 0, 18);

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use webwallet_engines::{Neo4j, Redis};
+use webwallet_tests::process::{Process, agent, get};
 
 use crate::engines::{Server, count, cypher, keys};
 
@@ -84,6 +85,12 @@ fn a_redis_that_will_not_do_is_named_with_what_helps() {
         let redis = Redis::with(settings);
         says(&hashtable(&redis.url, &[]), &["Hashtable", setting, command]);
         assert_eq!(keys(&redis), 0, "nothing was written");
+        // Whoever wants it so is served, and whoever pays there can see it.
+        let lossy = ["--redis", &redis.url, "--allow-lossy-redis"];
+        let folder = tempfile::tempdir().expect("a folder");
+        let lossy = Process::all(&folder.path().join("data"), &lossy);
+        let health = get(&agent(), &lossy.url(), "/readyz").json();
+        assert_eq!((&health["status"], &health["lossy_redis"]), (&"ready".into(), &true.into()));
     }
 }
 

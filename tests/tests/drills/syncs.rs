@@ -1,41 +1,45 @@
-//! What the kernel saw between a lone request and its 201. If this failed, a
-//! confirmed payment might only have been in memory.
+//! What the kernel saw, and in which order: between a lone request and its 201, and
+//! before a checkpoint or a log key is where others find it. If this failed, a confirmed
+//! payment, or a block that was published, might only have been in memory.
 
 use std::process::Command;
 
 use webwallet_tests::party::{issue, party};
 use webwallet_tests::process::{Process, agent, binary, post};
 
-#[test]
-fn one_synced_write_of_the_log_and_one_of_the_documents_before_the_answer() {
+/// The trace of a server that seals when it is told to, while somebody uses it.
+fn traced(calls: &str, uses: impl FnOnce(&Process)) -> String {
     let data = tempfile::tempdir().expect("a folder");
     let trace = data.path().join("trace");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-y", "-s", "40", "-o"]).arg(&trace);
-    strace.args(["-e", "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg"]);
-    strace.arg(binary());
+    strace.args(["-f", "-y", "-s", "40", "-e", calls, "-o"]).arg(&trace).arg(binary());
     let folder = data.path().join("data");
     let folder = folder.to_str().expect("UTF-8");
-    // A block of the first would be written while the second is on its way.
     let arguments = ["--admin", "127.0.0.1:0", "--data", folder, "--seal", "manual"];
     let server = Process::start_by(strace, &arguments);
-    let agent = agent();
-    // The first request may still make files; the second is like all later ones.
-    for note in ["first", "second"] {
-        let body = issue(&party("alice"), &party("bob"), "1", note);
-        assert_eq!(post(&agent, &server.url(), &body).expect("an answer").status, 201);
-    }
+    uses(&server);
     // Killing the tracer would let the server run on: end the server itself.
     let children = format!("/proc/{0}/task/{0}/children", server.id());
     let traced = std::fs::read_to_string(children).expect("the traced process");
     assert!(Command::new("kill").args(["-KILL", traced.trim()]).status().expect("runs").success());
-    let trace = loop {
+    loop {
         let text = std::fs::read_to_string(&trace).expect("a trace");
         if text.contains("killed by SIGKILL") {
-            break text;
+            return text;
         }
-    };
+    }
+}
 
+fn pay(server: &Process, note: &str) {
+    let body = issue(&party("alice"), &party("bob"), "1", note);
+    assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+}
+
+#[test]
+fn one_synced_write_of_the_log_and_one_of_the_documents_before_the_answer() {
+    let calls = "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg";
+    // The first request may still make files; the second is like all later ones.
+    let trace = traced(calls, |server| ["first", "second"].iter().for_each(|n| pay(server, n)));
     let lines: Vec<&str> = trace.lines().collect();
     let posts: Vec<usize> = places(&lines, "POST /transaction");
     let answers: Vec<usize> = places(&lines, "HTTP/1.1 201");
@@ -47,6 +51,50 @@ fn one_synced_write_of_the_log_and_one_of_the_documents_before_the_answer() {
     let all = done.len();
     println!("between the request and its 201: {all} syncs");
     assert_eq!((syncs("/graphstore/log/"), syncs("/hashtable/"), all), (1, 1, 2), "{between:#?}");
+}
+
+#[test]
+fn no_checkpoint_and_no_key_is_to_be_found_before_what_it_stands_for_is_on_disk() {
+    let trace = traced("trace=fdatasync,fsync,rename,renameat,renameat2", |server| {
+        for command in ["seal", "rotate-log-key", "seal"] {
+            pay(server, command);
+            let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
+            let mut operate = Command::new(binary());
+            let output = operate.args([command, "--admin", &admin]).output().expect("it runs");
+            assert_eq!(output.status.code(), Some(0), "{command}");
+        }
+    });
+    let lines: Vec<&str> = trace.lines().collect();
+    // `rename("FROM", "TO")`, and which line that was.
+    let moves = lines.iter().enumerate().filter(|(_, line)| line.contains(" rename"));
+    let moves = moves.map(|(at, line)| {
+        let mut names = line.split('"').skip(1).step_by(2);
+        (at, names.next().expect("from"), names.next().expect("to"))
+    });
+    let moves: Vec<_> = moves.collect();
+    let synced = |from: usize, to: usize, file: &str| {
+        finished_syncs(&lines[from..to]).iter().any(|sync| sync.contains(&format!("<{file}>")))
+    };
+    let of = |part: &str| -> Vec<(usize, &str, &str)> {
+        moves.iter().filter(|(_, _, to)| to.contains(part)).copied().collect()
+    };
+    let [tiles, checkpoints, keys] = ["/log/tile/", "/log/checkpoint", "/log-key"].map(of);
+    assert!(tiles.len() >= 6 && checkpoints.len() >= 3 && keys.len() >= 2, "{moves:#?}");
+    for (at, from, to) in [&tiles[..], &checkpoints, &keys].concat() {
+        assert!(synced(0, at, from), "{to} had its name before it was on disk");
+    }
+    let folder = |file: &'_ str| file.rsplit_once('/').expect("a folder").0.to_owned();
+    for (at, _, to) in &tiles {
+        let next = checkpoints.iter().find(|(published, ..)| published > at);
+        let (published, ..) = next.expect("it is published");
+        assert!(synced(*at, *published, &folder(to)), "{to} was published before it had its name");
+    }
+    // A block names the new key from the moment that its intent is on disk.
+    for (at, _, to) in &keys {
+        let intent = lines[*at..].iter().position(|line| line.contains("/graphstore/log/"));
+        let intent = at + intent.expect("a block follows");
+        assert!(synced(*at, intent, &folder(to)), "{to} was in a block before it had its name");
+    }
 }
 
 /// The syncs of a trace that both began and returned 0 in it. Where another

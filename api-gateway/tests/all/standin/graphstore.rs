@@ -253,6 +253,7 @@ impl Graphstore for Shared {
             engine: "stand-in".to_owned(),
             now: NOW.to_owned(),
             intent_height: *self.0.intended.lock().expect("lock"),
+            test_clock: false,
         }))
     }
 }

@@ -92,6 +92,10 @@ impl Hashtable for Shared {
         _: tonic::Request<table::StatusRequest>,
     ) -> Result<Response<table::StatusReply>, Status> {
         self.0.works("get")?;
-        Ok(Response::new(table::StatusReply { number: 0, engine: "stand-in".to_owned() }))
+        Ok(Response::new(table::StatusReply {
+            number: 0,
+            engine: "stand-in".to_owned(),
+            lossy: false,
+        }))
     }
 }

@@ -24,7 +24,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tonic::Status;
-use webwallet_api_gateway::{Config, Gateway, Limits, Unusual};
+use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_ledger::Hash;
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::link::Link;
@@ -131,7 +131,6 @@ impl Deployment {
         let config = Config {
             domain: domain.to_owned(),
             limits,
-            unusual: Unusual::default(),
             randomness: Arc::new(|| StdRng::seed_from_u64(7)),
         };
         let gateway = Gateway::start(
