@@ -664,7 +664,7 @@ export interface components {
             state: string;
             /**
              * Format: date-time
-             * @description Of its last record.
+             * @description Of its last record, or, without one, when it was sealed.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -835,7 +835,7 @@ export interface components {
              */
             value: string;
         };
-        /** @description How a server is. */
+        /** @description How a server is. What is unusual of it, `/readyz` says. */
         Health: {
             /** @description True where the log key was given to the server, and may be known to others: a server for tests. Absent elsewhere. */
             given_log_key?: boolean;
@@ -1110,7 +1110,7 @@ export interface components {
         Outputs: {
             /** @description The cursor of the next page, where there is one. */
             next?: string;
-            /** @description Newest first. */
+            /** @description Newest first; of those that are unspent, the account's current one and then its open locks, by their pointers. */
             outputs: components["schemas"]["PlacedOutput"][];
         };
         /** @description Outputs of an account. */
@@ -1315,7 +1315,7 @@ export interface components {
              * @example 1
              */
             number: string;
-            /** @description One for each account it touched. */
+            /** @description One for each account it touched, and then the locks it made. */
             outputs: components["schemas"]["Output"][];
             /**
              * Format: date-time
@@ -1496,11 +1496,6 @@ export interface components {
             previous: string;
             /** @description SHA3-256 root over the hashes of its blocks. */
             root: string;
-            /**
-             * @description The version of the rules.
-             * @example 1
-             */
-            rules?: string;
             /**
              * Format: date-time
              * @description Of its last block.
