@@ -21,6 +21,12 @@ const STATUS_WITHIN: Duration = Duration::from_secs(1);
 /// How long what it said is taken for true.
 const STATUS_HOLDS: Duration = Duration::from_secs(1);
 
+/// How much longer than the time to wait it may take over a receipt.
+const RECEIPT_WITHIN: Duration = Duration::from_millis(500);
+/// Nothing clears over a store that may have been put back. It ends by itself.
+const NOT_COMPARED: &str =
+    "the log has not been compared with the stores yet; it is as soon as both answer";
+
 /// A client of Blockstack, and what is known of it.
 pub(crate) struct Prover {
     client: BlockstackClient<Link>,
@@ -31,8 +37,8 @@ pub(crate) struct Prover {
 #[derive(Default)]
 struct Known {
     asked: Option<Instant>,
-    /// It has answered once: the stores were compared at its start.
-    answered: bool,
+    /// It has compared the log with the stores since its start.
+    compared: bool,
     /// Why nothing may clear.
     read_only: Option<String>,
 }
@@ -62,7 +68,7 @@ impl Prover {
         match reply {
             Ok(reply) => {
                 let reply = reply.into_inner();
-                known.answered = true;
+                known.compared = reply.compared;
                 known.read_only = reply.read_only.clone();
                 Ok(reply)
             }
@@ -71,7 +77,7 @@ impl Prover {
     }
 
     /// Whether requests may clear. Not while the stores disagree: a number given
-    /// now might have been given before. A Blockstack that has answered once and
+    /// now might have been given before. A Blockstack that has compared them and
     /// is silent now stops nobody; what clears is sealed when it is back.
     pub(crate) async fn permit(&self) -> Result<(), Problem> {
         let fresh = {
@@ -85,11 +91,8 @@ impl Prover {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match &known.read_only {
             Some(why) => Err(Problem::new(Other::ReadOnly, why.clone())),
-            None if known.answered => Ok(()),
-            None => Err(Problem::new(
-                Other::Unavailable,
-                "the log has not been compared with the stores yet",
-            )),
+            None if known.compared => Ok(()),
+            None => Err(Problem::new(Other::Unavailable, NOT_COMPARED)),
         }
     }
 
@@ -112,7 +115,8 @@ impl Prover {
                 status.domain
             ));
         }
-        status.read_only.map(|why| format!("read only: {why}"))
+        let waits = || (!status.compared).then(|| NOT_COMPARED.to_owned());
+        status.read_only.map(|why| format!("read only: {why}")).or_else(waits)
     }
 
     /// A checkpoint: the newest, or that of a size at which a block ended.
@@ -152,7 +156,11 @@ impl Prover {
         wait: Duration,
     ) -> Result<Option<wire::Receipt>, Problem> {
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        let reply = self.client().receipt(wire::ReceiptRequest { number, wait_ms }).await;
+        let mut call = Call::new(wire::ReceiptRequest { number, wait_ms });
+        if !wait.is_zero() {
+            call.set_timeout(wait + RECEIPT_WITHIN);
+        }
+        let reply = self.client().receipt(call).await;
         Ok(answered(reply, "Blockstack.Receipt")?.receipt)
     }
 

@@ -14,7 +14,7 @@ use futures::channel::mpsc::channel;
 use futures::{SinkExt as _, Stream, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tonic::{Code as Status, Request as Call, Response};
+use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -364,9 +364,12 @@ impl Stores {
         };
         let (clears, keeps) = tokio::join!(graphstore.status(soon(graph::StatusRequest {})), keeps);
         let mut missing = Vec::new();
-        match clears.map(Response::into_inner) {
+        match clears.map(tonic::Response::into_inner) {
             Ok(status) => {
                 health.test_clock = status.test_clock;
+                if let Some(why) = status.held {
+                    missing.push(format!("graphstore clears nothing: {why}"));
+                }
                 let theirs = status.domain;
                 if theirs != domain {
                     missing.push(format!("graphstore is of the domain {theirs:?}, not {domain:?}"));
@@ -374,7 +377,7 @@ impl Stores {
             }
             Err(status) => missing.push(silent("graphstore", &status)),
         }
-        match keeps.map(Response::into_inner) {
+        match keeps.map(tonic::Response::into_inner) {
             Ok(status) => health.lossy_redis = status.lossy,
             Err(status) => missing.push(silent("hashtable", &status)),
         }

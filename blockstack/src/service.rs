@@ -29,9 +29,6 @@ use crate::{Config, Seal};
 const WAIT_MAX: Duration = Duration::from_secs(8);
 /// How long the newest balances are waited for while a block is being sealed.
 const SEALING_MAX: Duration = Duration::from_millis(500);
-/// What is said while a store does not answer at a start. It ends by itself.
-const NOT_COMPARED: &str =
-    "the log has not been compared with the stores yet; it is as soon as both answer";
 /// Who may wait for old balances at once, the first included: the others are told so.
 const PAST_WAITING_MAX: usize = 8;
 
@@ -186,20 +183,18 @@ impl<S: Store> blockstack_server::Blockstack for Service<S> {
     async fn status(&self, _: Call<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let view = self.reader.view.borrow().clone();
         let head = view.head.as_deref();
-        // Silence would let payments clear over a store that was put back.
-        let waits = || (!view.compared).then(|| NOT_COMPARED.to_owned());
-        let read_only = view.read_only.clone().or_else(waits);
         Ok(Response::new(StatusReply {
             height: head.map(|head| head.height()),
             size: head.map_or(0, |head| head.size()),
             number: head.map_or(0, |head| head.block.header.cleared),
             checkpoint: head.map_or_else(String::new, |head| head.note.clone()),
             keys: view.keys.iter().rev().map(ToString::to_string).collect(),
-            read_only,
+            read_only: view.read_only.clone(),
             trouble: view.trouble,
             domain: self.domain.to_string(),
             manual_seal: self.manual_seal,
             given_log_key: self.given_log_key,
+            compared: view.compared,
         }))
     }
 

@@ -455,6 +455,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
             now: now.max(head.time.unwrap_or(now)).to_string(),
             intent_height: head.intent,
             test_clock: self.test_clock,
+            held: self.beside.is_this_history().err().map(|why| why.message().to_owned()),
         }))
     }
 

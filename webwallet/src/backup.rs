@@ -41,7 +41,7 @@ impl Backup {
     /// Copies the log and its key.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
-        logs::start(&config.log)?;
+        let _logs = logs::start(&config.log)?;
         match self.copy(&config) {
             Ok((files, last)) => {
                 let (block, records, time) =

@@ -87,7 +87,9 @@ impl Data {
         fs::create_dir_all(dir).with_context(|| there("make"))?;
         let dir = dir.canonicalize().with_context(|| there("find"))?;
         // Looked at before the lock file is made: a foreign folder stays as it is.
-        fits(&dir, domain)?;
+        if !dir.join("version").exists() {
+            fits(&dir, domain)?;
+        }
         let lock = File::options()
             .create(true)
             .truncate(false)

@@ -63,7 +63,7 @@ impl Demo {
             }
         };
         // The stores end in the background, and would tell of a folder that is gone.
-        logs::start("warn,fjall=off,lsm_tree=off")?;
+        let _logs = logs::start("warn,fjall=off,lsm_tree=off")?;
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),

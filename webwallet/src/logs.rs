@@ -1,7 +1,8 @@
 //! Logs: on standard error only, JSON lines where no person looks.
 //!
 //! A line that cannot be written (a full disk, a reader that has gone) is lost, and
-//! nothing else: whoever logs goes on.
+//! nothing else: whoever logs goes on. One thread writes them, so a reader that has
+//! stalled (a stuck log driver, `| less`) holds up no other.
 //!
 //! No secret is ever logged: keys and tokens are types without `Debug`, and
 //! requests are logged by route and hash, never by body.
@@ -9,24 +10,32 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, ensure};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Libraries that tell of their daily work; a filter may name them to hear it.
 const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
 
-/// Starts logging with a filter such as `info` or `warn,webwallet=debug`.
+/// Lines that wait for their reader; more are lost. At 300 bytes a line 5 MB.
+const WAITING_MAX: usize = 16_384;
+
+/// Starts logging with a filter such as `info` or `warn,webwallet=debug`, until the end of what
+/// is returned; that gives a reader a second for what is left.
 ///
 /// # Errors
 /// When the filter cannot be read, or would log nothing because a level is misspelt.
-pub fn start(filter: &str) -> anyhow::Result<()> {
+#[must_use = "when this ends, nothing is logged any more"]
+pub fn start(filter: &str) -> anyhow::Result<WorkerGuard> {
     check(filter)?;
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .with_context(|| format!("`{filter}` is not a log filter"))?;
     let terminal = std::io::stderr().is_terminal();
+    let writing = NonBlockingBuilder::default().buffered_lines_limit(WAITING_MAX).lossy(true);
+    let (lines, until) = writing.thread_name("logs").finish(std::io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(lines)
         // Else what cannot be written is told to stderr by a macro that panics, in
         // the thread that clears as in any other.
         .log_internal_errors(false)
@@ -37,7 +46,7 @@ pub fn start(filter: &str) -> anyhow::Result<()> {
     } else {
         builder.json().flatten_event(true).with_current_span(false).try_init()
     };
-    Ok(())
+    Ok(until)
 }
 
 /// To the library a word alone that is no level is a module, and then nothing of the others is

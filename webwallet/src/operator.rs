@@ -89,7 +89,7 @@ impl Migrate {
     /// Brings all that has cleared to other engines.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
-        logs::start(&config.log)?;
+        let _logs = logs::start(&config.log)?;
         Runtime::new()?.block_on(async {
             ensure!(
                 config.redis.is_some() && config.neo4j.is_some(),
@@ -188,7 +188,7 @@ fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
 /// Opens the stores and works.
 fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
-    logs::start(&config.log)?;
+    let _logs = logs::start(&config.log)?;
     Runtime::new()?.block_on(async {
         stores_are_meant(&config)?;
         // Before a new directory is made for it.

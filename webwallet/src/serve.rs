@@ -50,7 +50,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// anew while it runs; a new certificate is used from the next start on.
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut config = config::load(flags)?;
-    logs::start(&config.log)?;
+    let _logs = logs::start(&config.log)?;
     config.limits.connections_max = descriptors::room_for(config.limits.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -507,13 +507,14 @@ pub fn hashtable_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     Box::pin(async move { hashtable::client(link).get(nothing).await.map(drop) })
 }
 
-/// Is the log sealed and served?
+/// Is the log served? Where it is read-only, gateways read on: that they clear nothing,
+/// `/readyz` says.
 pub fn blockstack_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = blockstack::v1::StatusRequest {};
     Box::pin(async move { blockstack::client(link).status(status).await.map(drop) })
 }
 
-/// Would a request be cleared?
+/// Does the engine answer? Where nothing may clear over it, likewise.
 pub fn graphstore_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = graphstore::v1::StatusRequest {};
     Box::pin(async move { graphstore::client(link).status(status).await.map(drop) })

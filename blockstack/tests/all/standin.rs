@@ -470,6 +470,7 @@ impl Graphstore for Stores {
             now: inner.now().to_string(),
             intent_height: (inner.intents.len() as u64).checked_sub(1),
             test_clock: false,
+            held: None,
         };
         let meanwhile = inner.meanwhile.take();
         drop(inner);

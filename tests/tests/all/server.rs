@@ -108,6 +108,9 @@ fn a_graphstore_that_was_put_back_decides_nothing() {
     copy("older", "graphstore");
     graphstore = deciding(&listen);
     assert_eq!(pay("three").status, 503);
+    let ready = get(&agent, &url, "/readyz");
+    let why = ready.json()["detail"].to_string();
+    assert!(ready.status == 503 && why.contains("graphstore clears nothing"), "{why}");
     let batch = post_to(&agent, &url, "/batch", &body("four")).expect("an answer");
     assert_eq!(batch.json()["problem"]["status"], 503, "{batch:?}");
     assert_eq!(records(&at), 1, "nothing was given a number that record 2 has");

@@ -2,7 +2,7 @@
 //! given files which are none.
 
 use std::fs::{File, Permissions};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,6 +12,15 @@ use webwallet_tests::process::{Process, agent, binary, post};
 
 fn full_disk() -> Stdio {
     Stdio::from(File::options().write(true).open("/dev/full").expect("/dev/full"))
+}
+
+/// A pipe that is full, and that nobody reads.
+fn no_room() -> Stdio {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // What a pipe of Linux holds (pipe(7)).
+    writer.write_all(&[b'x'; 65_536]).expect("there is room");
+    std::mem::forget(reader);
+    writer.into()
 }
 
 /// The end of a pipe whose reader has gone.
@@ -24,10 +33,13 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// A full disk under the log, or a `tee` that was ended, must not stop payments.
+/// A full disk under the log, a `tee` that was ended, or one that has stalled, must not stop
+/// payments.
 #[test]
 fn a_server_whose_log_cannot_be_written_goes_on() {
-    for (name, stderr) in [("full", full_disk as fn() -> Stdio), ("closed", no_reader)] {
+    for (name, stderr) in
+        [("full", full_disk as fn() -> Stdio), ("closed", no_reader), ("stalled", no_room)]
+    {
         let data = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(binary());
         command.stderr(stderr());

@@ -149,7 +149,7 @@ fn a_neo4j_that_will_not_do_is_named_with_what_helps() {
     {
         let mut command = server.command(Some(&neo4j));
         command.env_remove("WEBWALLET_DOMAIN");
-        let process = webwallet_tests::process::Process::start_by(
+        let process = Process::start_by(
             command,
             &[&["--role", "graphstore", "--neo4j", uri][..], &NO_HASHTABLE].concat(),
         );

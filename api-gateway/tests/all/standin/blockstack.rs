@@ -23,6 +23,7 @@ impl Blockstack for Shared {
             keys: vec!["example.net+00000000+AAAA".to_owned()],
             domain: DOMAIN.to_owned(),
             read_only,
+            compared: true,
             ..Default::default()
         }))
     }

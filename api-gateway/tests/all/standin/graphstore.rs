@@ -254,6 +254,7 @@ impl Graphstore for Shared {
             now: NOW.to_owned(),
             intent_height: *self.0.intended.lock().expect("lock"),
             test_clock: false,
+            held: None,
         }))
     }
 }
