@@ -249,7 +249,7 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
         let submitted = match verified.next().await? {
             Ok(Ok((request, body, place))) => match held(gateway, &request).await {
                 Ok(Ok(held)) => {
-                    let reply = clearing.clear(request, held).await;
+                    let reply = clearing.clear(request, held);
                     *decided = CancellationToken::new();
                     Submitted::Clearing(reply, body, place, decided.clone().drop_guard())
                 }

@@ -5,16 +5,18 @@
 //! `unavailable` for the client, with the cause in the log only: nothing is
 //! known of the outcome, and the same bytes may be sent again.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::channel::mpsc::channel;
-use futures::{SinkExt as _, Stream, TryStreamExt as _};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
-use tonic::{Code as Status, Request as Call};
+use futures::channel::mpsc;
+use futures::{Stream, TryStreamExt as _};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+use tonic::{Code as Status, Request as Call, Response};
 use webwallet_ledger::{Address, Hash, Rejection, Request, Supplied};
 use webwallet_proto::blockstack::v1 as log;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
@@ -37,9 +39,18 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// held meanwhile, and there may be a thousand of them.
 const HISTORY_BYTES: usize = 128 * 1024;
 
+/// Batches that have a stream to Graphstore at a time. All calls share one connection, and
+/// `webwallet_proto::serve::STREAMS_MAX` of them: payments and reads need the most of it.
+const BATCHES_MAX: usize = 256;
+/// Requests after which a batch lets others have its turn.
+const TURN_REQUESTS_MAX: usize = 1_024;
+/// How long the requests of a batch wait for such a stream.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
 /// Clients of the three services.
 #[derive(Clone)]
 pub(crate) struct Stores {
+    batches: Arc<Semaphore>,
     graphstore: GraphstoreClient<Link>,
     hashtable: HashtableClient<Link>,
     blockstack: BlockstackClient<Link>,
@@ -68,30 +79,28 @@ pub(crate) enum Outcome {
     Rejected(Rejection),
 }
 
-/// Requests on their way to be decided, one after the other. After a failure
-/// nothing more is decided on this way.
-pub(crate) struct Clearing {
-    requests: futures::channel::mpsc::Sender<graph::ClearRequest>,
-    waiting: UnboundedSender<(Held, oneshot::Sender<Result<graph::ClearReply, Problem>>)>,
+/// Requests of one batch on their way to be decided, one after the other.
+pub(crate) struct Clearing(UnboundedSender<Asked>);
+
+/// One of them, and who waits for what becomes of it.
+struct Asked {
+    request: graph::ClearRequest,
+    held: Held,
+    answer: oneshot::Sender<Result<graph::ClearReply, Problem>>,
 }
 
 impl Clearing {
-    /// Hands a request over, as soon as it is taken; the reply comes later. None
-    /// comes, and the receiver fails, where the way has ended.
-    pub(crate) async fn clear(
-        &mut self,
+    /// Hands a request over; the reply comes later. The receiver fails where what became
+    /// of the request is not known.
+    pub(crate) fn clear(
+        &self,
         request: Request,
         held: Held,
     ) -> oneshot::Receiver<Result<graph::ClearReply, Problem>> {
         let (answer, reply) = oneshot::channel();
         let inputs = request.inputs.into_iter().map(|iou| Bytes::from(iou.bytes)).collect();
-        // First who waits, so that no reply comes before; what is not handed
-        // over has no reply, and ends the way.
-        if self.waiting.send((held, answer)).is_ok()
-            && self.requests.send(graph::ClearRequest { inputs }).await.is_err()
-        {
-            self.waiting = unbounded_channel().0;
-        }
+        // What is not taken is dropped, and its receiver fails.
+        let _ = self.0.send(Asked { request: graph::ClearRequest { inputs }, held, answer });
         reply
     }
 }
@@ -102,7 +111,8 @@ impl Stores {
         hashtable: HashtableClient<Link>,
         blockstack: BlockstackClient<Link>,
     ) -> Stores {
-        Stores { graphstore, hashtable, blockstack }
+        let batches = Arc::new(Semaphore::new(BATCHES_MAX));
+        Stores { batches, graphstore, hashtable, blockstack }
     }
 
     /// Lets Graphstore decide; of a rehearsal, only say what it would decide.
@@ -150,33 +160,70 @@ impl Stores {
         }
     }
 
-    /// A way to have requests decided in the order they are given, many at once.
+    /// A way to have requests decided in the order they are given, many at once; whoever
+    /// uses it bounds how many.
     pub(crate) fn clearing(&self) -> Clearing {
-        let (requests, calls) = channel(0);
-        let (waiting, mut answers) = unbounded_channel::<(Held, oneshot::Sender<_>)>();
-        let mut graphstore = self.graphstore.clone();
+        let (asked, mut asks) = unbounded_channel();
+        let stores = self.clone();
         tokio::spawn(async move {
-            let mut replies = match graphstore.clear_all(calls).await {
-                Ok(replies) => replies.into_inner(),
-                // Whoever waits learns it by being dropped.
-                Err(status) => return drop(failed("Graphstore.ClearAll", &status)),
-            };
-            // A caller who left does not care any more.
-            while let Some((held, answer)) = answers.recv().await {
-                match replies.message().await {
-                    Ok(Some(reply)) => {
-                        counted(&reply, held);
-                        drop(answer.send(Ok(reply)));
-                    }
-                    Ok(None) => return,
-                    Err(status) => {
-                        drop(answer.send(Err(failed("Graphstore.ClearAll", &status))));
-                        return;
-                    }
-                }
+            while let Some(first) = asks.recv().await {
+                stores.clear_in_order(first, &mut asks).await;
             }
         });
-        Clearing { requests, waiting }
+        Clearing(asked)
+    }
+
+    /// Over one stream, until nothing waits for a reply: an idle batch holds none, and what
+    /// comes after a failure has a new one.
+    async fn clear_in_order(&self, mut first: Asked, asks: &mut UnboundedReceiver<Asked>) {
+        let turn = tokio::select! {
+            turn = timeout(TURN_WITHIN, self.batches.acquire()) => turn,
+            // The room of its body is others' by now.
+            () = first.answer.closed() => return,
+        };
+        let Ok(_turn) = turn else {
+            let detail = "as many batches clear at a time as may: send this request again";
+            return refuse(first, asks, &Problem::new(Other::Overloaded, detail));
+        };
+        let (requests, calls) = mpsc::unbounded();
+        let mut waiting = VecDeque::new();
+        let hand_over = |Asked { request, held, answer }, waiting: &mut VecDeque<_>| {
+            // Where the stream has ended, its replies say so.
+            let _ = requests.unbounded_send(request);
+            waiting.push_back((held, answer));
+        };
+        let mut replies = match self.graphstore.clone().clear_all(calls).await {
+            Ok(replies) => replies.into_inner(),
+            Err(status) => {
+                return refuse(first, asks, &failed("Graphstore.ClearAll", &status));
+            }
+        };
+        hand_over(first, &mut waiting);
+        let mut left = TURN_REQUESTS_MAX;
+        while !waiting.is_empty() {
+            let reply = tokio::select! {
+                Some(asked) = asks.recv(), if left > 0 => {
+                    left -= 1;
+                    hand_over(asked, &mut waiting);
+                    continue;
+                }
+                reply = replies.message() => reply,
+            };
+            let Some((held, answer)) = waiting.pop_front() else { return };
+            // A caller who left does not care any more.
+            match reply {
+                Ok(Some(reply)) => {
+                    counted(&reply, held);
+                    drop(answer.send(Ok(reply)));
+                }
+                // Nothing is known of the others either; they learn it by being dropped.
+                Ok(None) => return,
+                Err(status) => {
+                    drop(answer.send(Err(failed("Graphstore.ClearAll", &status))));
+                    return;
+                }
+            }
+        }
     }
 
     /// The record made of exactly these IOUs.
@@ -250,7 +297,7 @@ impl Stores {
 
     async fn found(
         &self,
-        reply: Result<tonic::Response<graph::RecordReply>, tonic::Status>,
+        reply: Result<Response<graph::RecordReply>, tonic::Status>,
         call: &'static str,
     ) -> Result<Option<Cleared>, Problem> {
         let record = match reply {
@@ -364,7 +411,7 @@ impl Stores {
         };
         let (clears, keeps) = tokio::join!(graphstore.status(soon(graph::StatusRequest {})), keeps);
         let mut missing = Vec::new();
-        match clears.map(tonic::Response::into_inner) {
+        match clears.map(Response::into_inner) {
             Ok(status) => {
                 health.test_clock = status.test_clock;
                 if let Some(why) = status.held {
@@ -377,11 +424,20 @@ impl Stores {
             }
             Err(status) => missing.push(silent("graphstore", &status)),
         }
-        match keeps.map(tonic::Response::into_inner) {
+        match keeps.map(Response::into_inner) {
             Ok(status) => health.lossy_redis = status.lossy,
             Err(status) => missing.push(silent("hashtable", &status)),
         }
         missing
+    }
+}
+
+/// Says no to what was asked so far, of which nothing was handed over.
+fn refuse(first: Asked, asks: &mut UnboundedReceiver<Asked>, problem: &Problem) {
+    let mut refused = Some(first);
+    while let Some(asked) = refused {
+        drop(asked.answer.send(Err(problem.clone())));
+        refused = asks.try_recv().ok();
     }
 }
 
@@ -445,10 +501,10 @@ fn cleared(record: graph::Record) -> Result<Cleared, Problem> {
 }
 
 fn answered<T>(
-    reply: Result<tonic::Response<T>, tonic::Status>,
+    reply: Result<Response<T>, tonic::Status>,
     call: &'static str,
 ) -> Result<T, Problem> {
-    reply.map(tonic::Response::into_inner).map_err(|status| failed(call, &status))
+    reply.map(Response::into_inner).map_err(|status| failed(call, &status))
 }
 
 /// A call that got no answer. A service that sheds load says so, and that is

@@ -212,6 +212,91 @@ async fn a_store_that_fails_leaves_the_rest_to_be_sent_again() {
     assert_eq!(statuses(&answered), [201; 100]);
 }
 
+/// A cut of a moment must not refuse the rest of somebody's thousand payments.
+#[tokio::test]
+async fn the_line_after_a_failure_clears() {
+    let server = Deployment::new();
+    let mut batch = Batch::open(&server).await;
+    assert_eq!(batch.pay(1).await["status"], 201);
+    for call in ["clear", "clear_all"] {
+        server.stores.fail(call, tonic::Code::Unavailable);
+        assert_eq!(batch.pay(2).await["problem"]["retry"], "same");
+        server.stores.mend();
+        assert_eq!(batch.pay(2).await["status"], if call == "clear" { 201 } else { 200 });
+    }
+}
+
+/// Who does not hear that the operator must act sends again every second.
+#[tokio::test]
+async fn a_line_says_the_same_of_a_store_as_a_request_alone() {
+    let server = Deployment::new();
+    let mut batch = Batch::open(&server).await;
+    for code in [tonic::Code::FailedPrecondition, tonic::Code::ResourceExhausted] {
+        server.stores.fail("clear", code);
+        server.stores.fail("clear_all", code);
+        let mut alone = server.post(issue(person(1), person(2), "1", 1)).await.json();
+        alone["instance"] = json!("/batch");
+        assert_eq!(batch.pay(1).await["problem"], alone);
+    }
+}
+
+/// All calls to a store share one connection, and the streams that it has: batches that wait
+/// for their clients would leave none for payments.
+#[tokio::test]
+async fn an_idle_batch_holds_no_stream_to_a_store() {
+    let server = Deployment::new();
+    let open = || server.stores.clear_all_streams.lock().expect("lock").open;
+    let mut batch = Batch::open(&server).await;
+    batch.line.try_send(Ok("\n".into())).expect("room for a line");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(open(), 0, "before the first request");
+    for n in 1..=3 {
+        assert_eq!(batch.pay(n).await["status"], 201);
+        let until = Instant::now() + PATIENCE;
+        while open() > 0 {
+            assert!(Instant::now() < until, "after request {n}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The same of those that do not wait.
+#[tokio::test]
+async fn so_many_batches_have_a_stream_to_a_store_at_a_time_and_no_more() {
+    let server = Deployment::new();
+    *server.stores.clear_delay_ms.lock().expect("lock") = 1_000;
+    let batches = (1..=300).map(|n| {
+        let text = issue(person(1), person(2), "1", n);
+        async { statuses(&lines(send(&server, "", text.into()).await).await) }
+    });
+    let answered = futures::future::join_all(batches).await;
+    assert!(answered.iter().all(|statuses| statuses[..] == [201]), "{answered:?}");
+    assert_eq!(server.stores.clear_all_streams.lock().expect("lock").most, 256);
+}
+
+/// A batch that goes on, line by line.
+struct Batch {
+    line: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    answers: BodyDataStream,
+}
+
+impl Batch {
+    async fn open(server: &Deployment) -> Batch {
+        let (line, body) = mpsc::channel(1);
+        let answers = send(server, "", Body::from_stream(body)).await;
+        Batch { line, answers }
+    }
+
+    /// The answer to the payment of this number.
+    async fn pay(&mut self, n: u64) -> Value {
+        let payment = [&issue(person(1), person(2), "1", n)[..], b"\n"].concat();
+        self.line.try_send(Ok(payment.into())).expect("room for a line");
+        let answer = tokio::time::timeout(PATIENCE, self.answers.next()).await;
+        let answer = answer.expect("in time").expect("an answer").expect("a body");
+        serde_json::from_slice(&answer).expect("a line")
+    }
+}
+
 /// A client that pauses gets its answers meanwhile; one that does not read is
 /// not read for ever.
 #[tokio::test]

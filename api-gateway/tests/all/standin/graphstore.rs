@@ -1,5 +1,6 @@
 //! The stand-in for Graphstore: it decides by the real rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -10,7 +11,26 @@ use webwallet_ledger::{Amount, Hash};
 use webwallet_proto::graphstore::v1 as graph;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore;
 
-use super::{Answers, DOMAIN, NOW, Shared, answers};
+use super::{Answers, DOMAIN, NOW, Shared, Stores, answers};
+
+/// A stream of `ClearAll`, counted until it is dropped.
+struct OpenStream(Arc<Stores>);
+
+impl OpenStream {
+    fn new(stores: Arc<Stores>) -> OpenStream {
+        let mut streams = stores.clear_all_streams.lock().expect("lock");
+        streams.open += 1;
+        streams.most = streams.most.max(streams.open);
+        drop(streams);
+        OpenStream(stores)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.clear_all_streams.lock().expect("lock").open -= 1;
+    }
+}
 
 #[async_trait]
 impl Graphstore for Shared {
@@ -30,12 +50,15 @@ impl Graphstore for Shared {
         &self,
         call: tonic::Request<tonic::Streaming<graph::ClearRequest>>,
     ) -> Result<Response<Self::ClearAllStream>, Status> {
+        self.0.works("clear_all")?;
         let stores = self.0.clone();
+        let open = Arc::new(OpenStream::new(self.0.clone()));
         let replies = call.into_inner().then(move |request| {
-            let stores = stores.clone();
+            let (stores, open) = (stores.clone(), open.clone());
             async move {
                 stores.works("clear")?;
                 stores.delay().await;
+                drop(open);
                 Ok(stores.books.lock().expect("lock").clear(&request?.inputs, false))
             }
         });

@@ -51,6 +51,8 @@ pub struct Stores {
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
+    /// The streams of `ClearAll`.
+    pub clear_all_streams: Mutex<Streams>,
     /// Milliseconds before the next `Put` answers; those after it do at once.
     pub put_delay_ms: Mutex<u64>,
     /// What the log has sealed.
@@ -63,6 +65,13 @@ pub struct Stores {
     pub clearing: Notify,
     /// Ends the delays of those `Clear` that wait now.
     pub go_on: Notify,
+}
+
+/// How many there are, and have been at once.
+#[derive(Default)]
+pub struct Streams {
+    pub open: usize,
+    pub most: usize,
 }
 
 impl Stores {
