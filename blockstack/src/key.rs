@@ -56,6 +56,12 @@ struct Pair {
     key: VerifierKey,
 }
 
+impl Pair {
+    fn has_signed(&self, note: &str) -> bool {
+        Checkpoint::open(note.as_bytes(), std::slice::from_ref(&self.key)).is_ok()
+    }
+}
+
 impl LogKey {
     /// Reads the key of this log, or makes it where no file is.
     ///
@@ -118,21 +124,31 @@ impl LogKey {
 
     /// Is this checkpoint signed with a key in one of the files?
     pub fn has_signed(&self, note: &str) -> bool {
-        let keys: Vec<VerifierKey> = self.pairs().map(|pair| pair.key.clone()).collect();
-        Checkpoint::open(note.as_bytes(), &keys).is_ok()
+        self.pairs().any(|pair| pair.has_signed(note))
     }
 
     /// Writes the key that signed this checkpoint beside this path, where a copy of the log
-    /// may still end with an older one, whose key is there: now it can be either.
+    /// may still end with an older one, whose key is there: now it can be either. Where no
+    /// key is there, to this path itself, without which nothing beside it is read.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn copy_beside(&self, path: &Path, note: &str) -> Result<(), KeyError> {
-        let signer = |pair: &&Pair| {
-            Checkpoint::open(note.as_bytes(), std::slice::from_ref(&pair.key)).is_ok()
-        };
-        match self.pairs().find(signer) {
-            Some(pair) => write(&next_to(path), &self.domain, pair.secret).map(drop),
+        let place = if path.exists() { next_to(path) } else { path.to_owned() };
+        match self.pairs().find(|pair| pair.has_signed(note)) {
+            Some(pair) => write(&place, &self.domain, pair.secret).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves the key beside into its place if it is the one that signed this checkpoint: what
+    /// is written beside from then on costs nobody that key.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn settle_for(&mut self, note: &str) -> Result<(), KeyError> {
+        match self.next.as_ref().filter(|next| next.has_signed(note)) {
+            Some(next) => self.settle(&next.key.clone()),
             None => Ok(()),
         }
     }

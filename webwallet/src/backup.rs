@@ -14,8 +14,8 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use rand::RngExt as _;
 use serde_json::json;
-use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_blockstack::{KeyError, LogKey};
 use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_ledger::block::Block;
@@ -78,8 +78,12 @@ impl Backup {
             // Else it was rotated since the checkpoint was read.
             if let Some(key) = key_of(&log, &engine::log_key(config), &config.domain)? {
                 to.settle()?;
+                // At any moment it has the key that signed its log, whatever ends this: each
+                // key is in its place before another is written beside it.
+                settle_key(&to, &config.domain)?;
                 key.copy_beside(&to.log_key(), log.note())?;
                 let files = log.copy_to(&to.log())?;
+                settle_key(&to, &config.domain)?;
                 key.copy_to(&to.log_key())?;
                 return Ok((files, log.last()?));
             }
@@ -153,8 +157,22 @@ pub async fn restore(
     Ok((last, number))
 }
 
+/// Puts the key that signed a backup's log into its place, if it is beside that: a backup
+/// before ended early, or this one is about to be whole.
+fn settle_key(backup: &Data, domain: &str) -> anyhow::Result<()> {
+    let Some(log) = engine::published(backup)? else { return Ok(()) };
+    match read_key(&backup.log_key(), domain)? {
+        Some(mut key) => Ok(key.settle_for(log.note())?),
+        None => Ok(()),
+    }
+}
+
+fn read_key(file: &Path, domain: &str) -> Result<Option<LogKey>, KeyError> {
+    LogKey::read(file, domain, Arc::new(|| rand::rng().random()))
+}
+
 /// The key in a file, if it is there and signed this log.
 fn key_of(log: &LogFolder, file: &Path, domain: &str) -> anyhow::Result<Option<LogKey>> {
-    let key = LogKey::read(file, domain, Arc::new(|| rand::rng().random()))?;
+    let key = read_key(file, domain)?;
     Ok(key.filter(|key| key.has_signed(log.note())))
 }

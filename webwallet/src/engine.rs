@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use rand::RngExt as _;
+use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_blockstack::{Folder, LogKey, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
@@ -210,6 +211,16 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
         }
     };
     Ok(LogParts { config: settings, folder, key })
+}
+
+/// The published log of a data directory, or of a backup: before the first block there is none.
+///
+/// # Errors
+/// Its checkpoint cannot be read.
+pub fn published(data: &Data) -> anyhow::Result<Option<LogFolder>> {
+    let folder = data.log();
+    let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
+    log.with_context(|| format!("the log {} cannot be read", folder.display()))
 }
 
 /// The file of the log key.

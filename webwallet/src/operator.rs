@@ -113,7 +113,7 @@ impl Migrate {
                 bail!("no engines");
             };
             let (here, apart) = ((&graph, &documents), (neo4j, redis));
-            let (log, domain) = (log_in(stores.data()?)?, &config.domain);
+            let (log, domain) = (engine::published(stores.data()?)?, &config.domain);
             let number = match self.to {
                 Engines::Apart => rebuild::migrate(here, apart, log.as_ref(), domain).await?,
                 Engines::Embedded => rebuild::migrate(apart, here, log.as_ref(), domain).await?,
@@ -213,13 +213,6 @@ fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The published log of a data directory: before the first block there is none.
-fn log_in(data: &Data) -> anyhow::Result<Option<LogFolder>> {
-    let is_there = data.log().join("checkpoint").exists();
-    let log = is_there.then(|| LogFolder::open(&data.log())).transpose();
-    log.context("the log cannot be read")
-}
-
 impl Work<'_> {
     async fn on(
         self,
@@ -306,7 +299,7 @@ impl Lost {
         documents: impl Documents,
     ) -> anyhow::Result<((&'static str, &'static str), u64)> {
         let domain = &config.domain;
-        let log = || log_in(data);
+        let log = || engine::published(data);
         match self {
             Lost::Hashtable => {
                 let count = rebuild::hashtable(&documents, &graph, log()?.as_ref(), domain).await?;

@@ -84,7 +84,7 @@ pub async fn migrate(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<u64> {
-    let (number, sealed) = (graph.head().await?.number, sealed(log)?);
+    let (number, (height, sealed)) = (graph.head().await?.number, end(log)?);
     for held in [new_graph.head().await?.number, new_documents.highest().await?] {
         ensure!(held <= number, "records up to {held} are there already, and here only {number}");
     }
@@ -95,14 +95,32 @@ pub async fn migrate(
         made == number,
         "the log and Hashtable end with record {made}, Graphstore with {number}; `webwallet fsck` says more"
     );
+    intents(graph, new_graph, height).await?;
     hashtable(new_documents, new_graph, log, domain).await?;
     Ok(number)
 }
 
-/// The last record of a log.
-fn sealed(log: Option<&LogFolder>) -> anyhow::Result<u64> {
+/// The height after the last block of a log, and the last record.
+fn end(log: Option<&LogFolder>) -> anyhow::Result<(u64, u64)> {
     let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
-    Ok(last.map_or(0, |block| block.header.cleared))
+    Ok(last.map_or((0, 0), |block| (block.header.height + 1, block.header.cleared)))
+}
+
+/// Brings the blocks from a height on over that are intended and not published yet: else
+/// others would be made of those heights, and there would be no way back.
+async fn intents(
+    graph: &impl Graph,
+    new_graph: &impl Graph,
+    mut height: u64,
+) -> anyhow::Result<()> {
+    loop {
+        let intents = graph.intents(height, HEIGHTS as u32).await?;
+        let Some(last) = intents.last() else { return Ok(()) };
+        height = last.height + 1;
+        for intent in intents {
+            intend(new_graph, &intent).await?;
+        }
+    }
 }
 
 async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<()> {
@@ -178,8 +196,10 @@ async fn repeat(
         (accounts, units) == (block.header.state, block.header.units),
         "block {height}: its records do not give its state; `webwallet-audit` says more"
     );
-    intend(graph, &block, documents).await.with_context(|| format!("block {height}"))?;
-    Ok((height + 1, block.header.cleared))
+    let (time, cleared) = (block.header.time, block.header.cleared);
+    let documents = documents.into_iter().map(Bytes::from).collect();
+    intend(graph, &Intent { height, cleared, time, documents, block: block.bytes.into() }).await?;
+    Ok((height + 1, cleared))
 }
 
 /// Whether Hashtable has the blocks of a log, from its first one on.
@@ -289,47 +309,44 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>) -> anyhow::Result<()> {
     bail!("the engine does not answer")
 }
 
-async fn intend(graph: &impl Graph, block: &Block, documents: Vec<Vec<u8>>) -> anyhow::Result<()> {
-    let header = &block.header;
-    let intent = Intent {
-        height: header.height,
-        cleared: header.cleared,
-        time: header.time,
-        documents: documents.into_iter().map(Bytes::from).collect(),
-        block: block.bytes.clone().into(),
-    };
-    match graph.intend(&intent, false).await? {
-        Intended::Stored(stored) if stored == intent => Ok(()),
+async fn intend(graph: &impl Graph, intent: &Intent) -> anyhow::Result<()> {
+    let height = intent.height;
+    match graph.intend(intent, false).await? {
+        Intended::Stored(stored) if stored == *intent => Ok(()),
         Intended::Stored(stored) => bail!(
-            "Graphstore holds another block of that height, {}",
+            "Graphstore holds another block {height}, {}: give it an empty store to be rebuilt in",
             document::name(&stored.block)
                 .map_or_else(|_| "unreadable".to_owned(), |n| n.to_string())
         ),
-        Intended::Refused(why) => bail!("Graphstore refuses it: {why}"),
+        Intended::Refused(why) => bail!("Graphstore refuses block {height}: {why}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use webwallet_graphstore::Embedded;
     use webwallet_ledger::signature::public_of;
     use webwallet_ledger::{Address, Draft, Time};
 
     use super::*;
 
-    /// "Rebuilt", an operator reads, and the payments behind a gap are gone without a word.
-    #[tokio::test]
-    async fn a_gap_in_what_is_left_is_said() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let documents = webwallet_hashtable::Embedded::open(&folder.path().join("documents"));
-        let documents = documents.expect("a hashtable");
-        let graph = |name: &str| Embedded::open(&folder.path().join(name)).expect("a graphstore");
-        let whole = graph("whole");
+    const DOMAIN: &str = "example.net";
+
+    fn stores(folder: &Path) -> (Embedded, webwallet_hashtable::Embedded) {
+        let documents = webwallet_hashtable::Embedded::open(&folder.join("documents"));
+        (Embedded::open(&folder.join("graph")).expect("a graphstore"), documents.expect("opened"))
+    }
+
+    /// Clears three payments; of these Hashtable lacks one.
+    async fn three(stores: &(Embedded, webwallet_hashtable::Embedded), lacked: Option<u64>) {
+        let (graph, documents) = stores;
         let time: Time = "2026-06-01T12:00:00.000Z".parse().expect("a time");
         let [alice, bob] = [[1; 32], [2; 32]].map(|key| Address::of_public(&public_of(&key)));
         for number in 1..=3 {
             let draft = Draft {
-                domain: "example.net".into(),
+                domain: DOMAIN.into(),
                 source: alice,
                 target: bob,
                 symbol: alice,
@@ -341,22 +358,63 @@ mod tests {
                 locker: None,
                 solver: None,
             };
-            let request = Request::from_inputs(&[draft.sign(&[1; 32])], "example.net");
+            let request = Request::from_inputs(&[draft.sign(&[1; 32])], DOMAIN);
             let request = request.expect("a request");
             let accounts = [alice, bob].map(|address| AccountId { unit: alice, address });
-            let loaded = whole.load(&accounts, &request.ious()).await.expect("loaded");
+            let loaded = graph.load(&accounts, &request.ious()).await.expect("loaded");
             let Ok(Cleared::Now(record)) = clear(&request, number, time, &loaded) else {
                 panic!("it clears")
             };
-            if number != 2 {
+            if lacked != Some(number) {
                 let (name, bytes) = (record.hash, record.bytes.clone().into());
                 let document = Document::new(name, bytes, number).expect("a document");
                 documents.put(vec![document]).await.expect("put");
             }
-            whole.commit(&Batch::new(vec![Arc::new(record)])).await.expect("committed");
+            graph.commit(&Batch::new(vec![Arc::new(record)])).await.expect("committed");
         }
-        let rebuilt = graphstore(&graph("rebuilt"), &documents, None, "example.net").await;
+    }
+
+    /// "Rebuilt", an operator reads, and the payments behind a gap are gone without a word.
+    #[tokio::test]
+    async fn a_gap_in_what_is_left_is_said() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let [whole, empty] = [0, 1].map(|n: usize| stores(folders[n].path()));
+        three(&whole, Some(2)).await;
+        let rebuilt = graphstore(&empty.0, &whole.1, None, DOMAIN).await;
         let why = rebuilt.expect_err("not all of it").to_string();
         assert!(why.contains("has record 3, but record 2 is in no store"), "{why}");
+    }
+
+    /// A block that was not published yet when a server moved: made anew on the other engines
+    /// it would be another one, and the way back closed.
+    #[tokio::test]
+    async fn what_is_intended_moves_along() {
+        let folders = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
+        let [here, there, other] = [0, 1, 2].map(|n: usize| stores(folders[n].path()));
+        three(&here, None).await;
+        let time = here.0.head().await.expect("a head").time.expect("a time");
+        let intent = |height: u64, cleared: u64, block: &'static str| Intent {
+            height,
+            cleared,
+            time,
+            documents: vec![Bytes::from("a genesis")],
+            block: Bytes::from(block),
+        };
+        let intents = vec![intent(0, 2, "a block"), intent(1, 3, "the next")];
+        for intent in &intents {
+            here.0.intend(intent, false).await.expect("intended");
+        }
+        let moved = migrate((&here.0, &here.1), (&there.0, &there.1), None, DOMAIN).await;
+        assert_eq!(moved.expect("moved"), 3);
+        assert_eq!(there.0.intents(0, 10).await.expect("intents"), intents);
+        // And back, where all of it is.
+        let back = migrate((&there.0, &there.1), (&here.0, &here.1), None, DOMAIN).await;
+        assert_eq!(back.expect("moved"), 3);
+        // Into stores that have gone another way.
+        three(&other, None).await;
+        other.0.intend(&intent(0, 3, "another"), false).await.expect("intended");
+        let why = migrate((&here.0, &here.1), (&other.0, &other.1), None, DOMAIN).await;
+        let why = format!("{:#}", why.expect_err("another block 0"));
+        assert!(why.contains("block 0") && why.contains("give it an empty store"), "{why}");
     }
 }

@@ -326,6 +326,72 @@ fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
     assert_eq!(command(&whole, &["fsck"]).0, Some(0));
 }
 
+/// Wherever a backup ends (a kill, a full disk), and however often in turn, over changes of the
+/// log key that are done or only begun: the folder holds a log and the key that signed it.
+#[test]
+fn a_backup_may_end_anywhere() {
+    let stores = Deployment::embedded();
+    let server = sealed(&stores);
+    let (data, folder) = (stores.data(), stores.folder().join("backup"));
+    let file = |name: &str| folder.join(name);
+    let (key, next) = (file("log-key"), file("log-key.next"));
+    let sealed_again = |from: usize| {
+        operate(&server, &["rotate-log-key"]);
+        live(&server.url(), from, 2);
+        seal(&server);
+    };
+    // It stops where it would write the file beside which this folder stands.
+    let ended = |obstacle: &str| {
+        let obstacle = file(obstacle);
+        std::fs::create_dir_all(obstacle.join("x")).expect("made");
+        assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(2), "{obstacle:?}");
+        std::fs::remove_dir_all(&obstacle).expect("removed");
+    };
+    let restored = |records: &str, what: &str| {
+        let (code, restored, _) = command(&Deployment::embedded(), &["restore", place(&folder)]);
+        assert_eq!((code, &restored["records"]), (Some(0), &records.into()), "{what}");
+    };
+    let bundle = || {
+        let checkpoint = get(&agent(), &server.url(), "/checkpoint");
+        let size = text(&checkpoint.body).lines().nth(1).expect("a size").to_owned();
+        format!("log/tile/0/000.p/{size}")
+    };
+    // The first one: no log without its key.
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::copy(data.join("version"), file("version")).expect("copied");
+    ended("log-key.unfinished");
+    assert!(!file("log/checkpoint").exists(), "a log whose key is nowhere");
+    ended(&bundle());
+    assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
+    restored("3", "the first");
+    let old = std::fs::read(&key).expect("read");
+    // The next, with the log and before its key is in its place.
+    sealed_again(3);
+    ended("log-key.unfinished");
+    restored("5", "the log is there");
+    std::fs::copy(data.join("log-key"), &next).expect("copied");
+    std::fs::write(&key, &old).expect("as if it had been ended a moment before");
+    restored("5", "the key is beside");
+    // And one after it that comes to nothing.
+    sealed_again(5);
+    ended(&bundle());
+    restored("5", "the one before");
+    // A change of the key waits: its block is not published yet.
+    let other = Deployment::embedded();
+    assert_eq!(sealed(&other).terminate(), Some(0));
+    std::fs::copy(other.data().join("log-key"), data.join("log-key.next")).expect("copied");
+    ended("log-key.unfinished");
+    restored("7", "with a change that waits");
+    ended("log-key.next.unfinished");
+    restored("7", "the same again");
+    assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
+    let keys = |folder: &Path| {
+        ["log-key", "log-key.next"].map(|name| std::fs::read(folder.join(name)).expect("read"))
+    };
+    assert_eq!(keys(&folder), keys(&data), "both, as on the server");
+    restored("7", "all of it");
+}
+
 /// A Hashtable that went back is filled to the last block, those without records too: else the
 /// next loss of the log would be mended with another block of that height.
 #[test]
