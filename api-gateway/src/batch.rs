@@ -2,9 +2,10 @@
 //! ways as they come.
 //!
 //! What is held of a batch is bounded: so many of its requests are under way at
-//! once, and their bytes count as those of all other requests. A client that
-//! does not read its answers is not read either.
+//! once, and their bytes count as those of all other requests, its answers as those to
+//! questions. A client that does not read its answers is not read either.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,11 +75,11 @@ pub(crate) async fn post_batch(
     let items = unfold(Reading::new(&gateway, request, stopped.clone()), Reading::next);
     let verifying = gateway.clone();
     let verified = items.map(move |item| verified(verifying.clone(), item)).buffered(UNDER_WAY);
-    let lines: Pin<Box<dyn Stream<Item = Line> + Send>> = match stop {
+    let lines: Pin<Box<dyn Stream<Item = io::Result<Written>> + Send>> = match stop {
         true => Box::pin(one_by_one(gateway, Box::pin(verified), stopped)),
         false => Box::pin(in_order(gateway, Box::pin(verified))),
     };
-    let lines = lines.enumerate().map(|(index, line)| Ok(write(index, line)));
+    let lines = lines.enumerate().map(|(index, line)| line.map(|line| line.numbered(index)));
     Ok(answer::lasting(Form::Lines, lines))
 }
 
@@ -203,7 +204,7 @@ fn one_by_one(
     gateway: Gateway,
     verified: VerifiedItems,
     stopped: Arc<AtomicBool>,
-) -> impl Stream<Item = Line> {
+) -> impl Stream<Item = io::Result<Written>> {
     unfold((gateway, verified, stopped), |(gateway, mut verified, stopped)| async {
         if stopped.load(Ordering::Relaxed) {
             // Nothing of it is looked at any more, but it is read to its end.
@@ -214,7 +215,7 @@ fn one_by_one(
         if line.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
-        Some((line, (gateway, verified, stopped)))
+        Some((write(&gateway, line), (gateway, verified, stopped)))
     })
 }
 
@@ -231,7 +232,7 @@ async fn decided(gateway: &Gateway, verified: Verified) -> Line {
 }
 
 /// Many at once, decided in their order.
-fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Line> {
+fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = io::Result<Written>> {
     struct Submitting {
         gateway: Gateway,
         verified: VerifiedItems,
@@ -261,7 +262,14 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = Lin
         };
         Some((submitted, submitting))
     });
-    submitted.map(move |submitted| finished(finishing.clone(), submitted)).buffered(UNDER_WAY)
+    let lines = submitted.map(move |submitted| {
+        let gateway = finishing.clone();
+        async move {
+            let line = finished(&gateway, submitted).await;
+            write(&gateway, line)
+        }
+    });
+    lines.buffered(UNDER_WAY)
 }
 
 /// What a request may clear with, in time; asked for every line, since a batch may
@@ -278,22 +286,22 @@ enum Submitted {
     Failed(Problem),
 }
 
-async fn finished(gateway: Gateway, submitted: Submitted) -> Line {
+async fn finished(gateway: &Gateway, submitted: Submitted) -> Line {
     let (cleared, _place) = match submitted {
         Submitted::Failed(problem) => return Err(problem),
         Submitted::Refused(refused, decided) => {
             decided.cancelled().await;
-            (transaction::refused(&gateway, refused).await?, None)
+            (transaction::refused(gateway, refused).await?, None)
         }
         Submitted::Clearing(reply, body, place, decided) => {
             let reply = reply.await;
             drop(decided);
             let lost = |_| Problem::new(Other::Unavailable, "a store did not answer");
             let outcome = gateway.stores().outcome(reply.map_err(lost)??).await?;
-            (transaction::decided(&gateway, outcome, &body).await?, Some(place))
+            (transaction::decided(gateway, outcome, &body).await?, Some(place))
         }
     };
-    stored(&gateway, cleared).await
+    stored(gateway, cleared).await
 }
 
 /// As with a single request: no good answer before both stores have the record.
@@ -305,7 +313,19 @@ async fn stored(gateway: &Gateway, (record, replayed): (Cleared, bool)) -> Line 
 /// The answer to one request of a batch: its record, and whether it was there before.
 type Line = Result<(Cleared, bool), Problem>;
 
-fn write(index: usize, line: Line) -> Bytes {
+/// A line but for its number, which may have to wait for those before it, and for its
+/// reader.
+struct Written {
+    status: u16,
+    member: &'static str,
+    content: Bytes,
+    _place: Place,
+}
+
+/// # Errors
+/// If there is no room for it. That it has cleared must not be refused; so the batch
+/// breaks off, and may be sent again.
+fn write(gateway: &Gateway, line: Line) -> io::Result<Written> {
     let (status, member, content) = match line {
         Ok((record, replayed)) => (if replayed { 200 } else { 201 }, "data", record.body),
         Err(problem) => {
@@ -317,6 +337,14 @@ fn write(index: usize, line: Line) -> Bytes {
     };
     metrics::counter!("webwallet_gateway_batch_requests_total", "status" => status.to_string())
         .increment(1);
-    let head = format!("{{\"index\":{index},\"status\":{status},\"{member}\":");
-    [head.as_bytes(), &content, b"}\n"].concat().into()
+    let place = gateway.answers().line(content.len())?;
+    Ok(Written { status, member, content, _place: place })
+}
+
+impl Written {
+    fn numbered(self, index: usize) -> Bytes {
+        let Written { status, member, content, .. } = self;
+        let head = format!("{{\"index\":{index},\"status\":{status},\"{member}\":");
+        [head.as_bytes(), &content, b"}\n"].concat().into()
+    }
 }

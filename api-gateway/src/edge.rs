@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use tokio::time::timeout;
 
+use crate::answer::Lasting;
 use crate::limits::Limits;
 use crate::media;
 use crate::problem::{Other, Problem};
-use crate::room::Room;
+use crate::room::Answers;
 
 /// What the edge needs to know of its router.
 #[derive(Clone)]
@@ -26,18 +27,18 @@ pub(crate) struct Edge {
     /// From a request's headers to its answer.
     request_timeout: Duration,
     /// Where large answers have their place.
-    answers: Room,
+    answers: Answers,
     /// How long one may stay unread.
     idle_timeout: Duration,
 }
 
 impl Edge {
     /// Each listener has a room of its own: the public must not keep the operator out.
-    pub(crate) fn new(listener: &'static str, limits: &Limits) -> Edge {
+    pub(crate) fn new(listener: &'static str, limits: &Limits, answers: Answers) -> Edge {
         Edge {
             listener,
             request_timeout: limits.request_timeout(),
-            answers: Room::of_answers(limits),
+            answers,
             idle_timeout: limits.idle_timeout(),
         }
     }
@@ -92,7 +93,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
     } else {
         Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
     };
-    if asks {
+    if asks || response.extensions().get::<Lasting>().is_some() {
         let placed = edge.answers.placed(response, edge.idle_timeout).await;
         response = placed.unwrap_or_else(Problem::into_response);
     }

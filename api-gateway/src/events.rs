@@ -28,6 +28,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const RETRY_MS: u32 = 1_000;
 /// A stream without news says so as often, or proxies take it for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Bytes around an event in a stream, at most.
+const FRAME_BYTES: usize = 40;
 /// The wait before a store that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -102,7 +104,8 @@ async fn page(gateway: Gateway, after: u64, limit: u32) -> Result<Response, Prob
             };
             let last = events.last()?.number;
             let left = left.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
-            let mut lines = Vec::new();
+            let bytes = events.iter().map(|event| event.json.len() + 1).sum();
+            let mut lines = Vec::with_capacity(bytes);
             for event in &events {
                 lines.extend_from_slice(&event.json);
                 lines.push(b'\n');
@@ -141,7 +144,8 @@ fn stream(gateway: Gateway, reader: Reader) -> Response {
 async fn news(gateway: &Gateway, reader: &mut Reader) -> Option<Bytes> {
     Some(match timeout(SILENCE_MAX, reader.next()).await {
         Ok(Ok(events)) => {
-            let mut piece = Vec::new();
+            let bytes = events.iter().map(|event| event.json.len() + FRAME_BYTES).sum();
+            let mut piece = Vec::with_capacity(bytes);
             for Event { number, json } in &events {
                 piece.extend_from_slice(format!("id: {number}\ndata: ").as_bytes());
                 piece.extend_from_slice(json);

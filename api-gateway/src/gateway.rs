@@ -17,7 +17,7 @@ use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::problem::{Kind, Other, Problem};
 use crate::prover::Prover;
-use crate::room::Room;
+use crate::room::{Answers, Room};
 use crate::stores::{Cleared, Stores};
 use crate::verifier::{Randomness, Verifier};
 
@@ -40,6 +40,7 @@ struct Parts {
     domain: String,
     limits: Limits,
     bodies: Room,
+    answers: Answers,
     allowances: Allowances,
     stores: Stores,
     prover: Prover,
@@ -73,6 +74,7 @@ impl Gateway {
         Ok(Gateway(Arc::new(Parts {
             domain: config.domain,
             bodies: Room::of_requests(&config.limits),
+            answers: Answers::new(&config.limits),
             allowances: Allowances::new(&config.limits),
             limits: config.limits,
             feed: Feed::new(stores.clone()),
@@ -134,6 +136,11 @@ impl Gateway {
     /// Where bodies have their place while they are worked on.
     pub(crate) fn bodies(&self) -> &Room {
         &self.0.bodies
+    }
+
+    /// Where answers of the public listener have their place until they are read.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// A turn at making an answer of many megabytes, until it is dropped.

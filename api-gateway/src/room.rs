@@ -2,12 +2,13 @@
 //! read yet: no more than so many bytes.
 //!
 //! A place is taken for bytes that have come, not for those announced: keeping
-//! others out costs a peer the sending of every byte.
+//! others out costs a peer the sending of every byte. An answer that comes as it is
+//! made has no size; its place is what it may hold at most.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,14 +18,23 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use webwallet_ledger::limits::BODY_BYTES_MAX;
+use webwallet_ledger::limits::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
 
 use crate::answer::Lasting;
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
+use crate::stores::HISTORY_BYTES;
 
-/// Bytes of a piece in which a large answer goes out.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of a piece in which a large answer goes out, and of what an HTTP/2 stream may
+/// hold before it takes the next one.
+pub(crate) const PIECE_BYTES: usize = 32 * 1024;
+/// The place of an answer that comes as it is made: a piece of history, which may end with
+/// the largest record, and what its HTTP/2 stream holds.
+const LASTING_BYTES: usize = 192 * 1024;
+const _: () = assert!(HISTORY_BYTES + RECORD_BYTES_MAX + 2 * PIECE_BYTES <= LASTING_BYTES);
+/// A line of a batch of so many bytes or less has no place of its own: as many as are
+/// made before they are read fit into that of the batch.
+const LINE_BYTES_MIN: usize = 2 * 1024;
 /// An answer to a question of so many bytes or less has no place of its own. (One to a
 /// request never needs one: that it has cleared must not be refused.)
 const ANSWER_BYTES_MIN: usize = 4 * 1024;
@@ -50,28 +60,47 @@ impl Room {
         Room::new(limits.body_bytes_in_flight_max.max(BODY_BYTES_MAX))
     }
 
-    /// For what we send.
-    pub(crate) fn of_answers(limits: &Limits) -> Room {
-        Room::new(limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX))
-    }
-
     fn new(bytes: usize) -> Room {
         Room(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// An answer to a question in its place, until it is read or given up: in pieces, so
-    /// that it is seen whether its client reads. `patience`: how long that may take beside
-    /// the time in which it can be read.
+    /// A place without a byte yet.
+    pub(crate) fn place(&self) -> Place {
+        Place { room: self.0.clone(), taken: None }
+    }
+}
+
+/// Room for answers.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    all: Room,
+    /// What of it those may take that come as they are made: they may go on for ever, and
+    /// something is to be left for the others.
+    lasting: Room,
+}
+
+impl Answers {
+    pub(crate) fn new(limits: &Limits) -> Answers {
+        let bytes = limits.answer_bytes_in_flight_max.max(ANSWER_BYTES_MAX);
+        Answers { all: Room::new(bytes), lasting: Room::new(bytes / 4 * 3) }
+    }
+
+    /// An answer to a question, or one that comes as it is made, in its place until it is
+    /// read or given up: in pieces, so that it is seen whether its client reads. `patience`:
+    /// how long that may take beside the time in which it can be read.
     pub(crate) async fn placed(
         &self,
         response: Response,
         patience: Duration,
     ) -> Result<Response, Problem> {
+        if response.extensions().get::<Lasting>().is_some() {
+            return self.lasting(response);
+        }
         let size = response.body().size_hint().exact().unwrap_or_default();
         if size <= ANSWER_BYTES_MIN as u64 {
             return Ok(response);
         }
-        let mut place = self.place();
+        let mut place = self.all.place();
         place.take(usize::try_from(size).unwrap_or(usize::MAX))?;
         let (parts, body) = response.into_parts();
         let whole = body
@@ -85,9 +114,25 @@ impl Room {
         Ok(response)
     }
 
-    /// A place without a byte yet.
-    pub(crate) fn place(&self) -> Place {
-        Place { room: self.0.clone(), taken: None }
+    fn lasting(&self, response: Response) -> Result<Response, Problem> {
+        let mut places = [self.lasting.place(), self.all.place()];
+        for place in &mut places {
+            place.take(LASTING_BYTES).map_err(|_| {
+                let detail = "as many events are followed and batches answered as may be: ask again later, or another gateway of this server";
+                Problem::new(Other::Overloaded, detail)
+            })?;
+        }
+        Ok(response.map(|body| Body::new(Kept { body, rest: Bytes::new(), _places: places })))
+    }
+
+    /// The place of a batch's line that is made and waits to be read.
+    pub(crate) fn line(&self, bytes: usize) -> io::Result<Place> {
+        let mut place = self.all.place();
+        if bytes > LINE_BYTES_MIN {
+            let full = |_| io::Error::other("there is no room for lines that are not read");
+            place.take(bytes).map_err(full)?;
+        }
+        Ok(place)
     }
 }
 
@@ -120,6 +165,40 @@ impl Place {
     }
 }
 
+/// The next piece. A copy: what has not gone out of the last one must not hold the whole.
+fn piece(rest: &mut Bytes) -> Bytes {
+    Bytes::copy_from_slice(&rest.split_to(rest.len().min(PIECE_BYTES)))
+}
+
+/// An answer that comes as it is made, in its place until its end.
+struct Kept {
+    body: Body,
+    /// What has been made and has not gone out.
+    rest: Bytes,
+    _places: [Place; 2],
+}
+
+impl HttpBody for Kept {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece(&mut self.rest)))))
+    }
+}
+
 /// An answer of which a piece goes out after the other.
 struct Pieces {
     rest: Bytes,
@@ -137,8 +216,7 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let next = self.rest.len().min(PIECE_BYTES);
-        if next == 0 {
+        if self.rest.is_empty() {
             return Poll::Ready(None);
         }
         let within = (self.given / READ_BYTES_PER_SECOND_MIN) as u64;
@@ -146,8 +224,8 @@ impl HttpBody for Pieces {
             let slow = io::Error::new(ErrorKind::TimedOut, "the answer is read too slowly");
             return Poll::Ready(Some(Err(slow)));
         }
-        self.given += next;
-        let piece = self.rest.split_to(next);
+        let piece = piece(&mut self.rest);
+        self.given += piece.len();
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -172,7 +250,7 @@ mod tests {
         for (given, seconds, goes_on) in
             [(0, 4, true), (0, 6, false), (30, 30, true), (30, 40, false)]
         {
-            let room = Room::of_answers(&Limits::default());
+            let room = Answers::new(&Limits::default()).all;
             let given = given * READ_BYTES_PER_SECOND_MIN;
             let began = Instant::now() - Duration::from_secs(seconds);
             let rest = Bytes::from_static(b"the rest");
@@ -180,5 +258,41 @@ mod tests {
             let next = answer.frame().await.expect("not the end");
             assert_eq!(next.is_ok(), goes_on, "{given} bytes in {seconds} s");
         }
+    }
+
+    fn lasting(body: impl Into<Body>) -> Response {
+        let mut response = Response::new(body.into());
+        response.extensions_mut().insert(Lasting);
+        response
+    }
+
+    /// Who follows a server beside a thousand others is not to be sent away; and beside them
+    /// there is room for questions.
+    #[tokio::test]
+    async fn a_thousand_follow_events_at_a_time() {
+        let answers = Answers::new(&Limits::default());
+        let mut open = Vec::new();
+        while let Ok(response) = answers.placed(lasting("x"), Duration::ZERO).await {
+            open.push(response);
+        }
+        assert_eq!(open.len(), 1_024);
+        assert!(answers.all.place().take(ANSWER_BYTES_MAX).is_ok());
+        drop(open.pop());
+        assert!(answers.placed(lasting("x"), Duration::ZERO).await.is_ok());
+    }
+
+    /// A piece that is larger than the place would be held beside it.
+    #[tokio::test]
+    async fn what_is_made_goes_out_in_small_pieces() {
+        let answers = Answers::new(&Limits::default());
+        let made: Vec<u8> = (0..=255).cycle().take(3 * PIECE_BYTES + 1).collect();
+        let placed = answers.placed(lasting(made.clone()), Duration::ZERO).await;
+        let (mut body, mut given) = (placed.expect("room").into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let piece = frame.expect("a piece").into_data().expect("data");
+            assert!(piece.len() <= PIECE_BYTES, "{}", piece.len());
+            given.extend_from_slice(&piece);
+        }
+        assert!(given == made);
     }
 }

@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use crate::edge::{self, Edge};
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::room::Answers;
 use crate::{
     about, address, admin, batch, block, document, events, iou, log, openapi, receipt, state,
     transaction, unit,
@@ -19,18 +20,21 @@ impl Gateway {
     pub fn router(&self) -> Router {
         let (router, document) = routes().split_for_parts();
         let router = router.merge(openapi::router(&document)).with_state(self.clone());
-        edged(router, Edge::new("public", self.limits()))
+        edged(router, Edge::new("public", self.limits(), self.answers().clone()))
     }
 
     /// What only the operator may see. See [`admin::Access`].
     pub fn admin_router(&self, access: admin::Access) -> Router {
-        edged(admin::router(self, access), Edge::new("admin", self.limits()))
+        edged(
+            admin::router(self, access),
+            Edge::new("admin", self.limits(), Answers::new(self.limits())),
+        )
     }
 }
 
 /// What only the operator may see of a service that speaks no REST: its metrics.
 pub fn metrics_router(limits: &Limits, access: admin::Access) -> Router {
-    edged(admin::metrics(access), Edge::new("admin", limits))
+    edged(admin::metrics(access), Edge::new("admin", limits, Answers::new(limits)))
 }
 
 fn edged(router: Router, edge: Edge) -> Router {

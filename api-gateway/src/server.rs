@@ -43,6 +43,7 @@ use crate::body::Shared;
 use crate::clients::{Admission, Clients, Connected};
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
+use crate::room::PIECE_BYTES;
 
 /// The least that hyper takes for HTTP/1 headers. It reads in powers of two, so
 /// that only those are exact limits.
@@ -52,8 +53,6 @@ const HTTP1_BUFFER_BYTES_MIN: usize = 8_192;
 /// longer of a window: it counts against `Limits::body_bytes_in_flight_max`.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What one HTTP/2 stream may hold of an answer that its peer does not read.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// HTTP/2 streams of a connection that its peer opened and reset before anybody looked at them, and that were reset for its
 /// mistakes: one more ends the connection (CVE-2023-44487, "rapid reset"). Nobody honest comes near.
 const PEER_RESETS_MAX: usize = 20;
@@ -149,7 +148,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(header_bytes.saturating_add(1))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES);
+        .max_send_buf_size(PIECE_BYTES);
     builder
 }
 

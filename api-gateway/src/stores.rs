@@ -37,7 +37,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of one piece of history, about: what somebody reads who reads slowly is
 /// held meanwhile, and there may be a thousand of them.
-const HISTORY_BYTES: usize = 128 * 1024;
+pub(crate) const HISTORY_BYTES: usize = 64 * 1024;
 
 /// Batches that have a stream to Graphstore at a time. All calls share one connection, and
 /// `webwallet_proto::serve::STREAMS_MAX` of them: payments and reads need the most of it.

@@ -10,7 +10,7 @@ use webwallet_api_gateway::Limits;
 
 use crate::batches::{BATCH, chunk};
 use crate::listening::{PATIENCE, code, listen, post, status};
-use crate::standin::{LARGE, issue, person};
+use crate::standin::{LARGE, body, draft, issue, person};
 use crate::streams::{frame, head};
 
 /// Answers that nobody reads hold what is to go into them, and so room of others.
@@ -155,4 +155,85 @@ async fn answers_of_some_kilobytes_are_bounded_with_the_large_ones() {
     let refused = timeout(PATIENCE, refused).await.expect("in time");
     assert_eq!((status(&refused), code(&refused).as_str()), (503, "overloaded"));
     assert_eq!(status(&server.exchange(&post(body.as_bytes())).await), 200);
+}
+
+fn open(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+        content-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Pages and streams of events and the answers to batches have no size, and were in no room:
+/// one client had a gateway hold 1.5 GB of them.
+#[tokio::test]
+async fn what_comes_as_it_is_made_and_is_not_read_is_bounded_together() {
+    let room = 64 << 20;
+    let server = listen(Limits { answer_bytes_in_flight_max: room, ..Limits::default() }).await;
+    let payment = |n| issue(person(1), person(2), "1", n);
+    assert_eq!(status(&server.exchange(&post(&payment(1))).await), 201);
+    let events = open("GET", "/events", b"");
+    let places = u32::try_from(room / 4 * 3 / (192 << 10)).expect("few");
+    let mut unread = Vec::new();
+    for asked in [places / 2, places / 2 - 1] {
+        let mut stream = server.connect().await;
+        let asked = (0..asked).map(|n| head(2 * n + 1, "/events", true)).collect::<Vec<_>>();
+        stream.write_all(&[blind(), asked.concat()].concat()).await.expect("sent");
+        unread.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(status(&server.exchange(&events).await), 200, "the last place");
+    let mut last = server.connect().await;
+    last.write_all(&[blind(), head(1, "/events", true)].concat()).await.expect("sent");
+    let refused = async {
+        loop {
+            let answer = server.exchange(&events).await;
+            if status(&answer) != 200 {
+                break answer;
+            }
+        }
+    };
+    let refused = timeout(PATIENCE, refused).await.expect("in time");
+    assert_eq!((status(&refused), code(&refused).as_str()), (503, "overloaded"));
+    let batch = open("POST", "/batch", &payment(2));
+    let refused = server.exchange(&batch).await;
+    assert_eq!((status(&refused), code(&refused).as_str()), (503, "overloaded"));
+    // Others are served, and nothing of the batch has cleared.
+    assert_eq!(status(&server.exchange(BUNDLE).await), 200);
+    assert_eq!(status(&server.exchange(&post(&payment(2))).await), 201);
+    drop((unread, last));
+    let served = async { while status(&server.exchange(&batch).await) != 200 {} };
+    timeout(PATIENCE, served).await.expect("in time");
+}
+
+/// A line of some bytes is answered with both requests of a conflict; sixty-three of them
+/// may be made before the one ahead of them is.
+#[tokio::test]
+async fn a_batch_whose_lines_find_no_room_breaks_off() {
+    let limits = Limits { answer_bytes_in_flight_max: 0, ..Limits::default() };
+    let server = listen(limits).await;
+    let inputs = (1..=60).map(|n| draft(person(1), person(2), "1", n).sign(&person(1).secret));
+    let together = body(&inputs.collect::<Vec<_>>());
+    assert_eq!(status(&server.exchange(&post(&together)).await), 201);
+    let conflict = [issue(person(1), person(2), "1", 1), b"\n".to_vec()].concat();
+    let batch = async |slow| {
+        *server.deployment.stores.put_delay_ms.lock().expect("lock") = 1_000;
+        let slow = [issue(person(1), person(2), "1", slow), b"\n".to_vec()].concat();
+        let batch = open("POST", "/batch", &[slow, conflict.repeat(80)].concat());
+        server.exchange(&batch).await
+    };
+    let whole = batch(100).await;
+    assert_eq!(whole.matches("\"code\":\"iou_already_cleared\"").count(), 80);
+    assert!(whole.len() > 80 * 40_000 && whole.ends_with("0\r\n\r\n"), "{}", whole.len());
+
+    let mut unread = [server.connect().await, server.connect().await];
+    for stream in &mut unread {
+        stream.write_all(BUNDLE).await.expect("sent");
+        stream.read_exact(&mut [0; 12]).await.expect("the answer begins");
+    }
+    let part = batch(101).await;
+    assert_eq!(status(&part), 200);
+    assert!(!part.ends_with("0\r\n\r\n"), "{}", part.len());
 }
