@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
+use webwallet_hashtable::redis::Doubt;
 use webwallet_hashtable::{Document, Redis, Store as _};
 use webwallet_ledger::Hash;
 use webwallet_ledger::block::{AtHeight, BLOCK_RECORDS_MAX};
@@ -44,22 +45,7 @@ impl Sources {
         let mut pause = PAUSE;
         loop {
             let doubt = redis.doubted().await;
-            let refilled = async {
-                let status = self.graphstore.status(StatusRequest {}).await?.into_inner();
-                let Some(first) = redis.first_missing(&doubt, status.number).await? else {
-                    return Ok(0);
-                };
-                tracing::warn!(first, upto = status.number, "records are missing in redis");
-                self.refill(&redis, first).await
-            };
-            let settled: anyhow::Result<()> = async {
-                let refilled: u64 = refilled.await?;
-                redis.settle(&doubt, refilled).await?;
-                tracing::info!(refilled, "redis has every record");
-                Ok(())
-            }
-            .await;
-            if let Err(why) = settled {
+            if let Err(why) = self.fill(&redis, doubt).await {
                 tracing::warn!("redis is not filled yet: {why:#}");
                 tokio::time::sleep(pause).await;
                 pause = PAUSE_MAX.min(2 * pause);
@@ -67,6 +53,20 @@ impl Sources {
                 pause = PAUSE;
             }
         }
+    }
+
+    /// Puts what is missing, and settles the doubt.
+    async fn fill(&mut self, redis: &Redis, mut doubt: Doubt) -> anyhow::Result<()> {
+        let number = self.graphstore.status(StatusRequest {}).await?.into_inner().number;
+        let mut refilled = 0;
+        if let Some(first) = redis.first_missing(&mut doubt, number).await? {
+            tracing::warn!(first, upto = number, "records are missing in redis");
+            refilled = self.refill(redis, first).await?;
+        }
+        if redis.settle(&doubt, refilled).await? {
+            tracing::info!(refilled, "redis has every record");
+        }
+        Ok(())
     }
 
     /// Puts every record from this number on, and says how many documents those are.
