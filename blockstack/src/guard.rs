@@ -81,6 +81,14 @@ pub(crate) fn blocks_lost(height: u64) -> String {
     )
 }
 
+/// Why nothing may be sealed where Hashtable has another block of this height than the log or
+/// Graphstore: two servers would sign two checkpoints of one size.
+pub(crate) fn other_block(height: u64) -> String {
+    format!(
+        "Hashtable has another block {height} than this server: it is of another log, or another server goes on with this one; stop this server if that is so; else name a Redis of its own (`--redis`), or move Hashtable aside, and run `webwallet rebuild hashtable`"
+    )
+}
+
 /// Why nothing may be sealed where Hashtable has another record of a number than
 /// Graphstore, whose blocks end at record `sealed`.
 pub(crate) fn two_histories(number: u64, sealed: u64) -> String {

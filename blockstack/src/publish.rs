@@ -6,12 +6,13 @@ use std::io;
 use std::sync::Arc;
 
 use tonic::Status;
-use webwallet_ledger::block::Block;
+use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Sha256, TreeHash as _};
 use webwallet_ledger::note;
 
 use crate::chain::Parts;
+use crate::guard;
 use crate::index::Place;
 use crate::remote;
 use crate::sealing::{Sealing, Stop};
@@ -34,7 +35,19 @@ impl<S: Store> Sealing<S> {
         let store = self.reader.store.clone();
         self.patiently("writing the log", || failing(store.put(&files))).await?;
         let others = || remote::others(&parts, &block);
-        self.patiently("storing blocks", || self.remote.put(others())).await?;
+        let height = block.header.height;
+        let name = AtHeight::name(&self.chain.domain, height);
+        let keeping = || async {
+            self.remote.put(others()).await?;
+            let lost = || Status::unavailable("Hashtable has lost what it has just stored");
+            self.remote.document(&name).await?.ok_or_else(lost)
+        };
+        // Of one height it keeps the first block it is given. If that is another one, another
+        // server has signed a checkpoint of this size, or is about to.
+        let entry = self.patiently("storing blocks", keeping).await?;
+        if !remote::is_of(&entry, &block.hash) {
+            return Err(Stop::Apart(guard::other_block(height)));
+        }
 
         self.chain.push(&parts, &block);
         self.publish(&block).await?;

@@ -130,7 +130,8 @@ impl<S: Store> Reader<S> {
         Ok((place.size, place.cleared))
     }
 
-    fn place(&self, height: u64) -> Result<Place, LogError> {
+    /// Where the block of this height ends.
+    pub(crate) fn place(&self, height: u64) -> Result<Place, LogError> {
         let place = self.index.get(height).map_err(indexing)?;
         place.ok_or_else(|| LogError::Missing(format!("the place of block {height}")))
     }

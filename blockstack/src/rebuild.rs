@@ -56,9 +56,8 @@ pub async fn log<S: Store>(
         (sealing.note, sealing.rehearses) = (Some(note), false);
     } else {
         // Nothing says how long it was but Hashtable.
-        let intended = sealing.intended_height().await.map_err(refused)?;
-        let next = intended.map_or(0, |height| height + 1);
-        sealing.nothing_is_beyond(next).await.map_err(refused)?;
+        let newest = sealing.newest_intent().await.map_err(refused)?;
+        sealing.nothing_is_beyond(newest).await.map_err(refused)?;
     }
     let had_files = sealing.reader.store.has_any();
     sealing.catch_up().await.map_err(refused)?;

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use webwallet_ledger::block::{AtHeight, Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
@@ -66,6 +67,11 @@ fn unfit(height: u64, why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!(
         "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
     ))
+}
+
+/// The height of an intent, and the name of its block. One that cannot be read is nobody's.
+fn named(intent: &Intent) -> (u64, Hash) {
+    (intent.height, document::name(&intent.block).unwrap_or(Hash([0; 32])))
 }
 
 fn intended(intent: &Intent) -> Result<Block, Stop> {
@@ -224,10 +230,10 @@ impl<S: Store> Sealing<S> {
 
     /// Whether blocks may follow the published one over the other stores as they are.
     pub(crate) async fn compare(&self, published: Option<&Last>) -> Result<(), Stop> {
-        let stores = self.look(published).await?;
-        let next = stores.published.max(stores.intent).map_or(0, |height| height + 1);
-        self.nothing_is_beyond(next).await?;
+        let (stores, newest) = self.look(published).await?;
+        self.nothing_is_beyond(newest).await?;
         stores.judge().map_err(Stop::Apart)?;
+        self.has_no_other(newest).await?;
         self.compare_newest(stores.stored, stores.intended).await?;
         // One that was put back may have gone on, with other records of the same numbers, and
         // the newest been stored. Beyond a gap it shows when they are sealed.
@@ -253,20 +259,33 @@ impl<S: Store> Sealing<S> {
     }
 
     /// Where log and Graphstore are both older than what was published, Hashtable knows of
-    /// the block of this height, or of one soon after it.
-    pub(crate) async fn nothing_is_beyond(&self, next: u64) -> Result<(), Stop> {
-        let has = self.has(next, next.saturating_add(HEIGHTS)).await?;
-        match (next..).zip(has).find(|(_, has)| *has) {
-            Some((height, _)) => Err(Stop::Apart(guard::blocks_lost(height))),
-            None => Ok(()),
+    /// the block after their newest one, or of one soon after it.
+    pub(crate) async fn nothing_is_beyond(&self, newest: Option<(u64, Hash)>) -> Result<(), Stop> {
+        let next = newest.map_or(0, |(height, _)| height + 1);
+        let entries = self.entries(next, next.saturating_add(HEIGHTS)).await?;
+        let Some((height, _)) = (next..).zip(entries).find(|(_, entry)| entry.is_some()) else {
+            return Ok(());
+        };
+        // Of another log they are no loss.
+        self.has_no_other(newest).await?;
+        Err(Stop::Apart(guard::blocks_lost(height)))
+    }
+
+    /// That Hashtable has no other block of this height: it keeps the first one it is given.
+    async fn has_no_other(&self, block: Option<(u64, Hash)>) -> Result<(), Stop> {
+        let Some((height, name)) = block else { return Ok(()) };
+        let entries = self.entries(height, height + 1).await?;
+        match entries.iter().flatten().all(|entry| remote::is_of(entry, &name)) {
+            true => Ok(()),
+            false => Err(Stop::Apart(guard::other_block(height))),
         }
     }
 
-    /// Of which of these heights Hashtable has the block.
-    async fn has(&self, from: u64, to: u64) -> Result<Vec<bool>, Stop> {
+    /// What Hashtable has under each of these heights.
+    async fn entries(&self, from: u64, to: u64) -> Result<Vec<Option<Bytes>>, Stop> {
         let names: Vec<Hash> =
             (from..to).map(|height| AtHeight::name(&self.chain.domain, height)).collect();
-        self.patiently("asking which blocks are stored", || self.remote.has(&names)).await
+        self.patiently("asking which blocks are stored", || self.remote.documents(&names)).await
     }
 
     /// Numbers alone do not tell one history from another: is the newest record of
@@ -284,8 +303,9 @@ impl<S: Store> Sealing<S> {
         }
     }
 
-    /// Asks the other stores where they stand.
-    async fn look(&self, published: Option<&Last>) -> Result<Stores, Stop> {
+    /// Asks the other stores where they stand; and which block is the newest of the log and
+    /// of Graphstore.
+    async fn look(&self, published: Option<&Last>) -> Result<(Stores, Option<(u64, Hash)>), Stop> {
         // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
         let (stored, status) = (self.stored().await?, self.graphstore().await?);
         if status.domain != self.chain.domain {
@@ -312,7 +332,16 @@ impl<S: Store> Sealing<S> {
             let files = self.reader.store.has_any();
             files.map_err(|error| failed(LogError::Io("tile".into(), error)))?
         };
-        Ok(Stores {
+        let newest = {
+            let published = published.map(|last| (last.height, last.hash));
+            let last = last.as_ref().map(named);
+            if last.map(|(height, _)| height) > published.map(|(height, _)| height) {
+                last
+            } else {
+                published
+            }
+        };
+        let stores = Stores {
             published: published.map(|last| last.height),
             files,
             intent: status.intent_height,
@@ -320,7 +349,8 @@ impl<S: Store> Sealing<S> {
             intended: last.map_or(0, |intent| intent.cleared),
             number: status.number,
             stored,
-        })
+        };
+        Ok((stores, newest))
     }
 
     /// Gives Hashtable the sealed records that it has not. Its last one says nothing of
@@ -353,14 +383,19 @@ impl<S: Store> Sealing<S> {
     }
 
     /// The same of blocks: any may be missing, those without records too, and whoever has
-    /// lost the log finds none behind a gap.
+    /// lost the log finds none behind a gap. What is there must be this log's.
     async fn refill_blocks(&self, log: &Log<S>) -> Result<(), Stop> {
         let mut from = 0;
         while from < self.chain.height() {
             self.still_needed()?;
             let to = self.chain.height().min(from + HEIGHTS);
-            let has = self.has(from, to).await?;
-            for (height, _) in (from..).zip(has).filter(|(_, has)| !has) {
+            for (height, entry) in (from..).zip(self.entries(from, to).await?) {
+                let place = self.reader.place(height).map_err(failed)?;
+                match entry {
+                    Some(entry) if remote::is_of(&entry, &place.hash) => continue,
+                    Some(_) => return Err(Stop::Apart(guard::other_block(height))),
+                    None => {}
+                }
                 let first = self.reader.start_of(height).map_err(failed)?.0;
                 let block = Blocks::new(log, first, &self.chain.domain).next();
                 let block = block.ok_or_else(|| damaged(format!("block {height} is missing")))?;
@@ -394,8 +429,14 @@ impl<S: Store> Sealing<S> {
         }
     }
 
+    /// Graphstore's last intent: its height, and the name of its block.
+    pub(crate) async fn newest_intent(&self) -> Result<Option<(u64, Hash)>, Stop> {
+        let Some(height) = self.intended_height().await? else { return Ok(None) };
+        Ok(self.intents(height, 1).await?.first().map(named))
+    }
+
     /// Height of Graphstore's last intent.
-    pub(crate) async fn intended_height(&self) -> Result<Option<u64>, Stop> {
+    async fn intended_height(&self) -> Result<Option<u64>, Stop> {
         Ok(self.graphstore().await?.intent_height)
     }
 

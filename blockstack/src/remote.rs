@@ -134,16 +134,14 @@ impl Remote {
 
     /// The document of this name.
     pub(crate) async fn document(&self, name: &Hash) -> Result<Option<Bytes>, Status> {
-        let asked = GetRequest { hashes: vec![name.0.to_vec().into()] };
-        let reply = self.hashtable.clone().get(asked).await?.into_inner();
-        Ok(reply.documents.into_iter().next().and_then(|found| found.body))
+        Ok(self.documents(&[*name]).await?.pop().flatten())
     }
 
-    /// Which of these names Hashtable has, in their order.
-    pub(crate) async fn has(&self, names: &[Hash]) -> Result<Vec<bool>, Status> {
+    /// The documents of these names, in their order.
+    pub(crate) async fn documents(&self, names: &[Hash]) -> Result<Vec<Option<Bytes>>, Status> {
         let hashes = names.iter().map(|name| name.0.to_vec().into()).collect();
         let reply = self.hashtable.clone().get(GetRequest { hashes }).await?.into_inner();
-        Ok(reply.documents.iter().map(|found| found.body.is_some()).collect())
+        Ok(reply.documents.into_iter().map(|found| found.body).collect())
     }
 
     pub(crate) async fn intend(&self, intent: Intent, quiet: bool) -> Result<Intent, Status> {
@@ -176,6 +174,11 @@ pub(crate) fn others(parts: &Parts, block: &Block) -> Vec<Document> {
     let (name, entry) = AtHeight { block: block.hash, documents }.document(domain, *height);
     let others = parts.documents.iter().map(|leaf| document(leaf.hash(), leaf.bytes(), 0));
     others.chain([document(block.hash, &block.bytes, 0), document(name, &entry, 0)]).collect()
+}
+
+/// Whether this, which Hashtable has under a height, is the entry of this block.
+pub(crate) fn is_of(entry: &[u8], block: &Hash) -> bool {
+    AtHeight::parse(entry).is_ok_and(|entry| entry.block == *block)
 }
 
 /// A document as Hashtable takes it.

@@ -30,6 +30,11 @@ impl<'e> Deployment<'e> {
         Deployment { redis: Some(redis), neo4j: Some(neo4j), ..Deployment::embedded() }
     }
 
+    /// The same data directory, and documents in this Redis.
+    pub fn keeping_in(self, redis: &'e webwallet_engines::Redis) -> Deployment<'e> {
+        Deployment { redis: Some(redis), ..self }
+    }
+
     /// The same data directory, and clearing in the Neo4j of another.
     pub fn clearing_as(self, other: &Deployment<'e>) -> Deployment<'e> {
         Deployment { neo4j: other.neo4j, ..self }

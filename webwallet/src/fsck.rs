@@ -11,20 +11,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rand::RngExt as _;
 use serde::Serialize;
 use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Store as Graph;
-use webwallet_graphstore::store::{Page, Stored, Totals, Unit};
+use webwallet_graphstore::store::{Intent, Page, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::account::Balance;
+use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::{
     Account, AccountId, Address, Amount, Hash, History, Lock, Pointer, Record, RecordOf, Time,
+    document,
 };
 
 use crate::file;
@@ -33,6 +36,9 @@ use crate::file;
 const PAGE: usize = 500;
 /// Findings of one code that are told; more of them are counted.
 const TOLD_MAX: u64 = 20;
+
+/// Why Hashtable may have other blocks, and what to do.
+const OTHER: &str = "it is of another log, or another server goes on with this one; stop this server if that is so, else name another Redis (--redis)";
 
 /// Something that is not as it should be.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -514,6 +520,9 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             };
             self.find("F-LOG", None, detail);
         }
+        if let Some(end) = &end {
+            self.beyond(end.height + 1).await?;
+        }
         if let Some(newest) = end.and_then(|end| end.newest) {
             let randomness = Arc::new(|| rand::rng().random());
             let detail = match LogKey::read(&log.key, self.domain, randomness) {
@@ -559,7 +568,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 )));
             }
         };
-        let (mut keys, mut last) = (Vec::new(), None);
+        let (mut keys, mut last, mut others) = (Vec::new(), None, Vec::new());
         for leaf in log.checked() {
             let leaf = leaf.map_err(|why| why.to_string()).and_then(|(index, bytes)| {
                 Leaf::parse(&bytes, self.domain).map_err(|why| format!("leaf {index}: {why}"))
@@ -575,6 +584,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                     }
                 }
                 Ok(Leaf::Block(block)) => {
+                    self.block(&block, std::mem::take(&mut others)).await?;
                     let height = block.header.height;
                     last = Some(height);
                     let intent = self.graph.intents(height, 1).await?.into_iter().next();
@@ -585,9 +595,14 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                         self.find("F-LOG", None, detail);
                     }
                 }
-                Ok(Leaf::Genesis(genesis)) => keys.push(genesis.key),
-                Ok(Leaf::Keys(change)) => keys.push(change.new),
-                Ok(Leaf::Stack(_)) => {}
+                Ok(other) => {
+                    others.push((other.hash(), other.bytes().to_vec()));
+                    match other {
+                        Leaf::Genesis(genesis) => keys.push(genesis.key),
+                        Leaf::Keys(change) => keys.push(change.new),
+                        _ => {}
+                    }
+                }
             }
         }
         if let Err(why) = Checkpoint::open(&note, &keys) {
@@ -597,6 +612,78 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             Some(height) => Ok(End { height, newest: keys.pop() }),
             None => return damaged("its last leaf is no block".to_owned()),
         })
+    }
+
+    /// That Hashtable has a block of the log, and its leaves that are no records, and nothing
+    /// else under its height: whoever loses the log finds it there alone.
+    async fn block(
+        &mut self,
+        block: &Block,
+        mut leaves: Vec<(Hash, Vec<u8>)>,
+    ) -> anyhow::Result<()> {
+        let height = block.header.height;
+        let documents = leaves.iter().map(|(name, _)| *name).collect();
+        leaves.push((block.hash, block.bytes.clone()));
+        leaves.push(AtHeight { block: block.hash, documents }.document(self.domain, height));
+        let names: Vec<Hash> = leaves.iter().map(|(name, _)| *name).collect();
+        let found = match self.documents.get(&names).await {
+            Err(Kept::Damaged(name)) => {
+                let detail = format!("Hashtable's copy of {name}, of block {height}, is damaged");
+                self.find("F-DAMAGED", None, detail);
+                return Ok(());
+            }
+            found => found?,
+        };
+        let is_other = |(found, (_, bytes)): (&Option<Bytes>, &(Hash, Vec<u8>))| {
+            found.as_ref().is_some_and(|found| found != bytes)
+        };
+        if found.iter().zip(&leaves).any(is_other) {
+            let detail = format!("Hashtable has another than the log as block {height}: {OTHER}");
+            self.find("F-LOG", None, detail);
+        } else if found.contains(&None) {
+            let detail = format!(
+                "Hashtable does not have all of block {height}; run `webwallet rebuild hashtable`"
+            );
+            self.find("F-MISSING", None, detail);
+        }
+        Ok(())
+    }
+
+    /// That behind the end of the log Hashtable has Graphstore's blocks and no others.
+    async fn beyond(&mut self, first: u64) -> anyhow::Result<()> {
+        let heights = first..first + PAGE as u64;
+        let names: Vec<Hash> = heights.map(|at| AtHeight::name(self.domain, at)).collect();
+        let found = match self.documents.get(&names).await {
+            Err(Kept::Damaged(name)) => {
+                self.find("F-DAMAGED", None, format!("Hashtable's copy of {name} is damaged"));
+                return Ok(());
+            }
+            found => found?,
+        };
+        for (height, entry) in (first..).zip(found) {
+            let Some(entry) = entry else { continue };
+            let intent = self.graph.intents(height, 1).await?.into_iter().next();
+            let intent = intent.filter(|intent| intent.height == height);
+            let is_of = |intent: &Intent| {
+                let name = document::name(&intent.block);
+                AtHeight::parse(&entry).is_ok_and(|entry| name == Ok(entry.block))
+            };
+            match intent {
+                Some(intent) if is_of(&intent) => {}
+                Some(_) => {
+                    let detail =
+                        format!("Hashtable has another block {height} than Graphstore: {OTHER}");
+                    self.find("F-LOG", None, detail);
+                }
+                None => {
+                    let detail = format!(
+                        "Hashtable has block {height}, and neither the log nor Graphstore has; rebuild Graphstore"
+                    );
+                    self.find("F-AHEAD", None, detail);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What everybody holds of a unit, and what is locked, is what its issuer owes.

@@ -25,6 +25,9 @@ use crate::refill::Leaves;
 const PIECE: usize = 500;
 /// Heights that are looked at beyond the last known block.
 const HEIGHTS: u64 = 500;
+/// What an operator can do whose Hashtable has other blocks.
+const OTHER_LOG: &str =
+    ": it holds those of another one; name another Redis (--redis), or move Hashtable aside";
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -124,7 +127,16 @@ async fn intents(
 }
 
 async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::Result<()> {
-    documents.put(std::mem::take(piece)).await.context("Hashtable does not take them")
+    let others = piece.iter().filter(|document| document.number() == 0);
+    let (names, bytes): (Vec<_>, Vec<_>) = others.map(|d| (d.name(), d.bytes().clone())).unzip();
+    documents.put(std::mem::take(piece)).await.context("Hashtable does not take them")?;
+    // Of a height it keeps the first block that it was given.
+    let kept = documents.get(&names).await?;
+    ensure!(
+        kept.iter().map(Option::as_ref).eq(bytes.iter().map(Some)),
+        "Hashtable has other blocks than this log{OTHER_LOG}"
+    );
+    Ok(())
 }
 
 /// Clears every record of the log again, in a Graphstore that holds none or only
@@ -140,6 +152,7 @@ pub async fn graphstore(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<u64> {
+    is_of_this_log(documents, log, domain).await?;
     let (mut state, mut height, mut sealed) = (State::new(), 0, 0);
     for block in log.into_iter().flat_map(LogFolder::blocks) {
         let block = block.context("the log cannot be read")?;
@@ -174,6 +187,36 @@ pub async fn graphstore(
         let entries = beyond.iter().map(|document| read(document.bytes(), domain));
         commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
     }
+}
+
+/// That Hashtable has no other block of the height with which the log ends: what follows it
+/// there would be the blocks of another log.
+async fn is_of_this_log(
+    documents: &impl Documents,
+    log: Option<&LogFolder>,
+    domain: &str,
+) -> anyhow::Result<()> {
+    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
+    if let Some(last) = last
+        && let Some(entry) = entry(documents, domain, last.header.height).await?
+    {
+        ensure!(
+            entry.block == last.hash,
+            "Hashtable has another block {} than this log{OTHER_LOG}",
+            last.header.height
+        );
+    }
+    Ok(())
+}
+
+/// Which block Hashtable has of a height.
+async fn entry(
+    documents: &impl Documents,
+    domain: &str,
+    height: u64,
+) -> anyhow::Result<Option<AtHeight>> {
+    let found = documents.get(&[AtHeight::name(domain, height)]).await?.pop().flatten();
+    Ok(found.map(|entry| AtHeight::parse(&entry)).transpose()?)
 }
 
 /// Clears the records of the next block again, and says that it is intended. Returns the
@@ -215,14 +258,13 @@ async fn stored_block(
     height: u64,
     sealed: u64,
 ) -> anyhow::Result<Option<LoggedBlock>> {
-    let name = AtHeight::name(domain, height);
-    let Some(entry) = documents.get(&[name]).await?.pop().flatten() else { return Ok(None) };
+    let Some(entry) = entry(documents, domain, height).await? else { return Ok(None) };
     let lacks = || {
         format!(
             "Hashtable has not all of block {height}, which may be published: restore the newest copy of the log, or a Hashtable that has it"
         )
     };
-    let AtHeight { block, documents: others } = AtHeight::parse(&entry)?;
+    let AtHeight { block, documents: others } = entry;
     let block = documents.get(&[block]).await?.pop().flatten().with_context(lacks)?;
     let block = Block::parse(&block)?;
     let found = documents.get(&others).await?.into_iter().flatten();

@@ -1,20 +1,25 @@
 //! Puts into Redis again what it may have lost.
 //!
 //! The store says when it is in doubt and what is missing (`hashtable/src/redis/watch.rs`);
-//! Graphstore, which cleared the records, says what there should be. It has the bytes of
-//! what is not sealed yet; all before that is in the log.
+//! Graphstore, which cleared the records, and Blockstack, which published the blocks, say
+//! what there should be. Graphstore has the bytes of what is not sealed yet; all before that
+//! is in the log.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use futures::TryStreamExt as _;
-use webwallet_hashtable::{Document, Redis, Store as _};
+use webwallet_hashtable::redis::Doubt;
+use webwallet_hashtable::{Document, Error, Redis, Store as _};
 use webwallet_ledger::Hash;
-use webwallet_ledger::block::{AtHeight, BLOCK_RECORDS_MAX};
+use webwallet_ledger::block::{AtHeight, BLOCK_RECORDS_MAX, Block, Header};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId, parse_bundle};
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
-use webwallet_proto::blockstack::v1::{self as log, inclusion_request};
+use webwallet_proto::blockstack::v1::{self as log, block_request, inclusion_request};
 use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::graphstore::v1::{
     ClearedRequest, Record, RecordRequest, StatusRequest, record_request::Key,
@@ -23,6 +28,8 @@ use webwallet_proto::link::Link;
 
 /// Records of one call and one put.
 const RECORDS: u32 = 1_000;
+/// Heights that are looked at together.
+const HEIGHTS: u64 = 500;
 /// After the first failure and, doubling, the next ones: whoever is away comes back
 /// soon, but what only an operator mends is not tried again every second.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +39,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct Sources {
     /// Has cleared everything, and has the bytes of what is not sealed.
     pub graphstore: GraphstoreClient<Link>,
-    /// Has what is sealed. Without it, that is left to `webwallet rebuild hashtable`.
+    /// Has what is sealed. Without it, that is left to `webwallet rebuild hashtable`, and
+    /// nothing is said of blocks.
     pub blockstack: Option<BlockstackClient<Link>>,
     /// The log's.
     pub domain: String,
@@ -44,22 +52,7 @@ impl Sources {
         let mut pause = PAUSE;
         loop {
             let doubt = redis.doubted().await;
-            let refilled = async {
-                let status = self.graphstore.status(StatusRequest {}).await?.into_inner();
-                let Some(first) = redis.first_missing(&doubt, status.number).await? else {
-                    return Ok(0);
-                };
-                tracing::warn!(first, upto = status.number, "records are missing in redis");
-                self.refill(&redis, first).await
-            };
-            let settled: anyhow::Result<()> = async {
-                let refilled: u64 = refilled.await?;
-                redis.settle(&doubt, refilled).await?;
-                tracing::info!(refilled, "redis has every record");
-                Ok(())
-            }
-            .await;
-            if let Err(why) = settled {
+            if let Err(why) = self.fill(&redis, doubt).await {
                 tracing::warn!("redis is not filled yet: {why:#}");
                 tokio::time::sleep(pause).await;
                 pause = PAUSE_MAX.min(2 * pause);
@@ -67,6 +60,28 @@ impl Sources {
                 pause = PAUSE;
             }
         }
+    }
+
+    /// Puts what is missing, and settles the doubt.
+    async fn fill(&mut self, redis: &Redis, mut doubt: Doubt) -> anyhow::Result<()> {
+        let number = self.graphstore.status(StatusRequest {}).await?.into_inner().number;
+        let mut refilled = 0;
+        if let Some(first) = redis.first_missing(&mut doubt, number).await? {
+            tracing::warn!(first, upto = number, "records are missing in redis");
+            refilled = self.refill(redis, first).await?;
+        }
+        refilled += self.refill_blocks(redis, &mut doubt).await?;
+        match redis.settle(&doubt, refilled).await? {
+            false => {}
+            true if self.blockstack.is_some() => {
+                tracing::info!(refilled, "redis has every record and every block");
+            }
+            true => tracing::warn!(
+                refilled,
+                "redis has every record; whether it has every block is not known here: set the address of the Blockstack (--blockstack), or start Blockstack again"
+            ),
+        }
+        Ok(())
     }
 
     /// Puts every record from this number on, and says how many documents those are.
@@ -99,6 +114,7 @@ impl Sources {
     /// Puts every leaf of the log from a record on.
     async fn refill_from_log(&mut self, redis: &Redis, first: u64) -> anyhow::Result<u64> {
         let Some(log) = &mut self.blockstack else { return Ok(0) };
+        let domain = &self.domain;
         let size = log.status(log::StatusRequest {}).await?.into_inner().size;
         let leaf = Some(inclusion_request::Leaf::Number(first));
         let asked = log::InclusionRequest { leaf, size: Some(size) };
@@ -108,16 +124,46 @@ impl Sources {
         // From before the beginning of its block, which has a few leaves beside its records.
         let block_max = BLOCK_RECORDS_MAX / u64::from(TILE_WIDTH) + 1;
         let first = (found.index / u64::from(TILE_WIDTH)).saturating_sub(block_max);
-        let mut kept = Leaves::after(first * u64::from(TILE_WIDTH), &self.domain);
+        let mut kept = Leaves::after(first * u64::from(TILE_WIDTH), domain);
         for tile in (first..).map_while(|index| TileId::at(Level::Entries, index, size)) {
-            let asked = log::TileRequest { path: tile.path() };
-            let bundle = log.tile(asked).await?.into_inner().body;
-            let bundle = bundle.with_context(|| format!("the log has no {tile}"))?;
-            let leaves = parse_bundle(&bundle, tile.width).with_context(|| tile.path())?;
+            let leaves = bundle(log, tile).await?;
             let documents = leaves.iter().map(|leaf| kept.documents(leaf));
             let documents = documents.collect::<anyhow::Result<Vec<_>>>()?.concat();
             refilled += leaves.len() as u64;
             redis.put(documents).await?;
+        }
+        Ok(refilled)
+    }
+
+    /// Puts every published block that is missing, and says how many documents those are:
+    /// whoever has lost the log would sign another block of such a height. After a new start
+    /// it looks backwards, until so many are there.
+    async fn refill_blocks(&mut self, redis: &Redis, doubt: &mut Doubt) -> anyhow::Result<u64> {
+        let Some(log) = &mut self.blockstack else { return Ok(0) };
+        let status = log.status(log::StatusRequest {}).await?.into_inner();
+        let mut end = match (status.height, status.read_only) {
+            (Some(height), _) => height + 1,
+            (None, None) => 0,
+            (None, Some(why)) => bail!("the log does not say which blocks it has: {why}"),
+        };
+        let mut refilled = 0;
+        while end > 0 {
+            let from = end.saturating_sub(HEIGHTS);
+            let missing = missing_blocks(redis, &self.domain, from..end).await?;
+            if let Some(first) = missing.first() {
+                tracing::warn!(first, upto = end - 1, "blocks are missing in redis");
+                redis.found_missing(doubt).await?;
+            } else if !doubt.is_of_all() {
+                break;
+            }
+            let mut documents = Vec::new();
+            for height in missing {
+                let block = block(log, &self.domain, height, status.size).await;
+                documents.extend(block.with_context(|| format!("block {height} of the log"))?);
+            }
+            refilled += documents.len() as u64;
+            redis.put(documents).await?;
+            end = from;
         }
         Ok(refilled)
     }
@@ -147,6 +193,71 @@ impl Sources {
         let record = self.graphstore.record(request).await?.into_inner().record;
         Ok(record.is_some_and(|record| record.body.is_empty()))
     }
+}
+
+/// Of which of these heights the block, or one of its leaves that are no records, is missing.
+async fn missing_blocks(
+    redis: &Redis,
+    domain: &str,
+    heights: Range<u64>,
+) -> anyhow::Result<Vec<u64>> {
+    let names: Vec<Hash> = heights.clone().map(|height| AtHeight::name(domain, height)).collect();
+    let entries = kept(redis, &names).await?;
+    let entries: Vec<Option<AtHeight>> =
+        entries.iter().map(|entry| AtHeight::parse(entry.as_ref()?).ok()).collect();
+    let parts = |entry: &AtHeight| [&entry.documents[..], &[entry.block]].concat();
+    let names: Vec<Hash> = entries.iter().flatten().flat_map(parts).collect();
+    let found = kept(redis, &names).await?;
+    let there: HashSet<Hash> = names
+        .iter()
+        .zip(found)
+        .filter(|(_, found)| found.is_some())
+        .map(|(name, _)| *name)
+        .collect();
+    let is_whole = |entry: &AtHeight| parts(entry).iter().all(|name| there.contains(name));
+    let missing = heights.zip(&entries).filter(|(_, entry)| !entry.as_ref().is_some_and(is_whole));
+    Ok(missing.map(|(height, _)| height).collect())
+}
+
+/// What Redis has of these. Where one is damaged, nothing is said to be there: a put mends it.
+async fn kept(redis: &Redis, names: &[Hash]) -> anyhow::Result<Vec<Option<Bytes>>> {
+    match redis.get(names).await {
+        Err(Error::Damaged(_)) => Ok(vec![None; names.len()]),
+        found => Ok(found?),
+    }
+}
+
+/// A block of a log of this size, as Hashtable keeps it: without its records.
+async fn block(
+    log: &mut BlockstackClient<Link>,
+    domain: &str,
+    height: u64,
+    size: u64,
+) -> anyhow::Result<Vec<Document>> {
+    let asked = log::BlockRequest { key: Some(block_request::Key::Height(height)) };
+    let found = log.block(asked).await?.into_inner().block.context("it has none")?;
+    let Header { first, leaves, records, .. } = Block::parse(&found.body)?.header;
+    let (others, width) = (leaves.saturating_sub(records), u64::from(TILE_WIDTH));
+    let mut kept = Leaves::after(first, domain);
+    let mut documents = Vec::new();
+    // They stand before its records, and nearly no block has any.
+    for index in first..first.saturating_add(others) {
+        let tile = TileId::at(Level::Entries, index / width, size).context("it ends before")?;
+        let bundle = bundle(log, tile).await?;
+        let leaf = bundle.get((index % width) as usize).context("its bundle is short")?;
+        documents.extend(kept.documents(leaf)?);
+    }
+    documents.extend(kept.documents(&found.body)?);
+    Ok(documents)
+}
+
+/// The leaves of one bundle.
+async fn bundle(log: &mut BlockstackClient<Link>, tile: TileId) -> anyhow::Result<Vec<Vec<u8>>> {
+    let asked = log::TileRequest { path: tile.path() };
+    let bundle = log.tile(asked).await?.into_inner().body;
+    let bundle = bundle.with_context(|| format!("the log has no {tile}"))?;
+    let leaves = parse_bundle(&bundle, tile.width).with_context(|| tile.path())?;
+    Ok(leaves.iter().map(|leaf| leaf.to_vec()).collect())
 }
 
 fn document(record: Record) -> anyhow::Result<Document> {

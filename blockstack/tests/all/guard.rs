@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use webwallet_blockstack::Seal;
 use webwallet_ledger::Hash;
+use webwallet_ledger::block::AtHeight;
 use webwallet_proto::blockstack::v1::{ReceiptRequest, StackRequest};
 
 use crate::history::{check, seal, status, until};
-use crate::standin::Stores;
+use crate::standin::{DOMAIN, Stores};
 
 #[tokio::test]
 async fn stores_that_went_back_are_not_sealed_over() {
@@ -181,6 +182,57 @@ async fn a_height_that_hashtable_knows_is_not_made_anew() {
     running.blockstack.stop().await;
     let again = std::fs::read(dir.path().join("log/checkpoint")).expect("read");
     assert_eq!(again, newest);
+    check(dir.path(), &stores);
+}
+
+/// Two servers that go on from one data directory and its copy would sign two logs; and so
+/// would one over the Redis of another.
+#[tokio::test]
+async fn a_height_that_hashtable_has_another_block_of_is_not_signed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    stores.pay_often(3);
+    seal(&mut running, false).await.expect("sealed");
+    let signed = stores.lock().signed.clone();
+    // The other server was quicker, or has had its blocks here for long.
+    let other = |height| {
+        let (name, entry) = AtHeight { block: Hash::sha3(b"other"), documents: Vec::new() }
+            .document(DOMAIN, height);
+        stores.lock().documents.insert(name, entry.into())
+    };
+    let gone = |height| stores.lock().documents.remove(&AtHeight::name(DOMAIN, height));
+    other(2);
+    stores.pay_often(1);
+    let refused = seal(&mut running, false).await.expect_err("refused");
+    assert!(refused.message().contains("has another block 2"), "{}", refused.message());
+    assert!(refused.message().contains("`--redis`"), "{}", refused.message());
+    until(&mut running, &|now| now.read_only.is_some()).await;
+    running.blockstack.stop().await;
+    let said = async |part: &str| {
+        let mut running = stores.start(dir.path()).await;
+        until(&mut running, &|now| now.read_only.is_some()).await;
+        let why = status(&mut running).await.read_only.expect("read-only");
+        assert!(why.contains(part), "{why}");
+        seal(&mut running, false).await.expect_err("refused");
+        running.blockstack.stop().await;
+        assert_eq!(stores.lock().signed, signed);
+    };
+    // The next process has the block as an intent.
+    said("has another block 2").await;
+    // Blocks beyond are lost ones only where those before are of this log.
+    other(4);
+    said("has another block 2").await;
+    gone(2);
+    said("it has block 4").await;
+    gone(4);
+    // One from long ago.
+    let first = other(0).expect("block 0");
+    said("has another block 0").await;
+    stores.lock().documents.insert(AtHeight::name(DOMAIN, 0), first);
+    let mut running = stores.start(dir.path()).await;
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
     check(dir.path(), &stores);
 }
 

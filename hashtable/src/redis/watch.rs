@@ -37,6 +37,13 @@ enum Kind {
     Any,
 }
 
+impl Doubt {
+    /// Whether anything may be missing; else only what is newest.
+    pub fn is_of_all(&self) -> bool {
+        self.kind == Kind::Any
+    }
+}
+
 /// What is known of the servers' identity, and what follows from it.
 pub(super) struct Doubts {
     servers: Mutex<Vec<Seen>>,
@@ -137,35 +144,45 @@ impl Redis {
         doubt.map(|doubt| doubt.clone()).unwrap_or_default()
     }
 
-    /// The lowest number up to `upto` of a record that is missing, or from which
-    /// on records are missing. Put all from there; then [`Redis::settle`].
+    /// The lowest number up to `upto` of a record that is missing. Put all from there;
+    /// then [`Redis::settle`].
     ///
-    /// After a new start only the newest are looked for, backwards until a
-    /// thousand of them are there: what a restart loses is the end of a file.
+    /// After a new start only the newest thousand are looked at: what a restart loses is the
+    /// end of a file. Where one of them is missing, any may be.
     ///
     /// # Errors
     /// [`Error::Engine`]: Redis failed.
-    pub async fn first_missing(&self, doubt: &Doubt, upto: u64) -> Result<Option<u64>, Error> {
+    pub async fn first_missing(&self, doubt: &mut Doubt, upto: u64) -> Result<Option<u64>, Error> {
         if doubt.kind == Kind::Any {
             self.mark(FILLING).await?;
-            let mut after = 0;
-            while after < upto {
-                let last = after.saturating_add(WINDOW).min(upto);
-                if let Some(missing) = self.missing(after, last).await? {
-                    return Ok(Some(missing));
-                }
-                after = last;
+        } else {
+            let newest = upto.saturating_sub(WINDOW);
+            if upto == 0 || self.missing(newest, upto).await?.is_none() {
+                return Ok(None);
             }
-            return Ok(None);
+            self.found_missing(doubt).await?;
         }
-        let (mut last, mut first) = (upto, None);
-        while last > 0 {
-            let after = last.saturating_sub(WINDOW);
-            let Some(missing) = self.missing(after, last).await? else { break };
-            first = Some(missing);
-            last = after;
+        let mut after = 0;
+        while after < upto {
+            let last = after.saturating_add(WINDOW).min(upto);
+            if let Some(missing) = self.missing(after, last).await? {
+                return Ok(Some(missing));
+            }
+            after = last;
         }
-        Ok(first)
+        Ok(None)
+    }
+
+    /// Says that something is missing: until that is settled anything is looked for, also by
+    /// whoever opens this Redis next. What clears before it is put again is newer, and would
+    /// hide the gap.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]: Redis failed.
+    pub async fn found_missing(&self, doubt: &mut Doubt) -> Result<(), Error> {
+        doubt.kind = Kind::Any;
+        self.shared.doubts.doubt.send_modify(|now| now.kind = Kind::Any);
+        self.mark(FILLING).await.map(drop)
     }
 
     /// The lowest number after one and up to another without its document.
@@ -187,33 +204,34 @@ impl Redis {
         Ok(missing.next().map(|(_, number)| number))
     }
 
-    /// Says that what was missing, so many records, is here again, unless there is
+    /// Says that what was missing, so many documents, is here again. `false` where there is
     /// a new doubt.
     ///
     /// # Errors
     /// [`Error::Engine`]: Redis failed; the doubt stays.
-    pub async fn settle(&self, doubt: &Doubt, refilled: u64) -> Result<(), Error> {
+    pub async fn settle(&self, doubt: &Doubt, refilled: u64) -> Result<bool, Error> {
         metrics::counter!("webwallet_hashtable_refilled_total").increment(refilled);
         if doubt.kind == Kind::Any && !self.mark(WHOLE).await? {
             // Emptied meanwhile: a look will find that out.
-            return Ok(());
+            return Ok(false);
         }
-        self.shared.doubts.doubt.send_if_modified(|now| {
+        let settled = self.shared.doubts.doubt.send_if_modified(|now| {
             let same = now.count == doubt.count;
             if same {
                 now.kind = Kind::None;
             }
             same
         });
-        Ok(())
+        Ok(settled)
     }
 
-    /// Sets the format: `FILLING` where there is none, `WHOLE` in place of
-    /// `FILLING` only. Whether it is so now.
+    /// Sets the format; `WHOLE` only where there is one. Whether it is so now.
     async fn mark(&self, format: &str) -> Result<bool, Error> {
         let mut mark = cmd("SET");
         mark.arg(self.shared.key("format")).arg(format);
-        mark.arg(if format == FILLING { "NX" } else { "XX" });
+        if format == WHOLE {
+            mark.arg("XX");
+        }
         let answers = self.shared.commit(vec![vec![mark]]).await.map_err(engine)?;
         Ok(text(answers).map_err(engine)?.is_some())
     }

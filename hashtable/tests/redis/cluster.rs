@@ -58,8 +58,8 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
     store.get(&[]).await.expect("ready again");
 
     // A node that is started anew is noticed, and has what it confirmed.
-    let doubt = store.doubted().await;
-    store.first_missing(&doubt, 500).await.expect("answered");
+    let mut doubt = store.doubted().await;
+    store.first_missing(&mut doubt, 500).await.expect("answered");
     store.settle(&doubt, 0).await.expect("settled");
     nodes[0].kill();
     nodes[0].start();
@@ -69,8 +69,8 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let doubt = tokio::time::timeout(Duration::from_secs(10), store.doubted()).await;
-    let doubt = doubt.expect("noticed");
-    assert_eq!(store.first_missing(&doubt, 500).await.expect("answered"), None);
+    let mut doubt = doubt.expect("noticed");
+    assert_eq!(store.first_missing(&mut doubt, 500).await.expect("answered"), None);
     store.put(vec![record(501)]).await.expect("stored");
     assert_eq!(store.numbered(400, 1_000).await.expect("readable").len(), 101);
     store.settle(&doubt, 0).await.expect("settled");
@@ -80,8 +80,8 @@ async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
         store.get(&[]).await.expect("ready");
         say(node, "FLUSHALL");
         let doubt = tokio::time::timeout(Duration::from_secs(10), store.doubted()).await;
-        let doubt = doubt.expect("noticed");
-        assert!(store.first_missing(&doubt, 501).await.expect("answered").is_some());
+        let mut doubt = doubt.expect("noticed");
+        assert!(store.first_missing(&mut doubt, 501).await.expect("answered").is_some());
         store.put((1..=501).map(record).collect()).await.expect("stored again");
         store.settle(&doubt, 501).await.expect("settled");
         assert_eq!(store.numbered(0, 1_000).await.expect("readable").len(), 501);

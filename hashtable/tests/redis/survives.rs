@@ -93,8 +93,8 @@ async fn trusted(store: &Redis) {
 
 /// Puts from the first that is missing, as the service does.
 async fn refill(store: &Redis, upto: u64) -> Option<u64> {
-    let doubt = doubted(store).await;
-    let first = store.first_missing(&doubt, upto).await.expect("answered");
+    let mut doubt = doubted(store).await;
+    let first = store.first_missing(&mut doubt, upto).await.expect("answered");
     if let Some(first) = first {
         store.put((first..=upto).map(record).collect()).await.expect("stored");
     }
@@ -118,8 +118,8 @@ async fn an_emptied_server_is_noticed_and_filled_again() {
 
     // Emptied again while it is filled: the first doubt must not settle the second.
     say(&server, "FLUSHALL");
-    let doubt = doubted(&store).await;
-    assert_eq!(store.first_missing(&doubt, 2_500).await.expect("answered"), Some(1));
+    let mut doubt = doubted(&store).await;
+    assert_eq!(store.first_missing(&mut doubt, 2_500).await.expect("answered"), Some(1));
     say(&server, "FLUSHALL");
     store.settle(&doubt, 0).await.expect("answered");
     assert_eq!(refill(&store, 2_500).await, Some(1));
@@ -127,8 +127,8 @@ async fn an_emptied_server_is_noticed_and_filled_again() {
 
     // Left in the middle: whoever opens it next goes on.
     say(&server, "FLUSHALL");
-    let doubt = doubted(&store).await;
-    store.first_missing(&doubt, 2_500).await.expect("answered");
+    let mut doubt = doubted(&store).await;
+    store.first_missing(&mut doubt, 2_500).await.expect("answered");
     store.put((2_000..=2_500).map(record).collect()).await.expect("stored");
     drop(store);
     let store = open(&server.url).await;
@@ -157,6 +157,33 @@ async fn after_a_new_start_the_newest_are_looked_for() {
         let found = got(&store, document).await.expect("readable");
         assert_eq!(found.as_ref(), Some(document.bytes()));
     }
+}
+
+/// What was lost would be missing for ever: payments go on while those who could put it again
+/// are away, and soon the newest are all there.
+#[tokio::test]
+async fn a_gap_is_not_hidden_by_what_clears_before_it_is_filled() {
+    let server = private();
+    let store = open(&server.url).await;
+    refill(&store, 1_500).await;
+    for number in 1_200..=1_500 {
+        say(&server, &format!("DEL example.net:{}", record(number).name()));
+    }
+    server.kill();
+    server.start();
+    let mut doubt = doubted(&store).await;
+    assert_eq!(store.first_missing(&mut doubt, 1_500).await.expect("answered"), Some(1_200));
+    store.put((1_501..=3_000).map(record).collect()).await.expect("stored");
+    let mut doubt = doubted(&store).await;
+    assert_eq!(store.first_missing(&mut doubt, 3_000).await.expect("answered"), Some(1_200));
+    // And whoever opens it next goes on.
+    drop(store);
+    let store = open(&server.url).await;
+    assert_eq!(refill(&store, 3_000).await, Some(1_200));
+    trusted(&store).await;
+    server.kill();
+    server.start();
+    assert_eq!(refill(&store, 3_000).await, None, "it is settled");
 }
 
 /// Whatever stands in Redis: either the bytes that were put, or an error.

@@ -2,11 +2,12 @@
 //! history, is found out on the worst day of an operator.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
 use webwallet_tests::process::{Answer, Process, agent, get};
-use webwallet_tests::world::Engines;
+use webwallet_tests::world::{Engines, redis_emptied};
 
 use crate::proofs::{copy, live, operate, seal, text, verdict};
 
@@ -422,6 +423,52 @@ fn a_hashtable_that_went_back_knows_every_block_again() {
     let server = stores.serve(&["--seal", "manual"]);
     assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
     assert_eq!(server.terminate(), Some(0));
+}
+
+/// The same of a Redis that is emptied under a running server: with the next loss of the log
+/// and of Graphstore two checkpoints of one size would be signed.
+#[test]
+fn a_redis_that_is_emptied_under_a_server_knows_every_block_again() {
+    let redis = webwallet_engines::Redis::private();
+    let stores = Deployment::embedded().keeping_in(&redis);
+    let server = sealed(&stores);
+    // Blocks with a leaf that is no record, without any, and with records.
+    operate(&server, &["seal", "--stack"]);
+    operate(&server, &["rotate-log-key"]);
+    operate(&server, &["seal"]);
+    live(&server.url(), 3, 2);
+    seal(&server);
+    let newest = get(&agent(), &server.url(), "/checkpoint");
+    let client = redis::Client::open(&*redis.url).expect("an address");
+    let mut connection = client.get_connection().expect("Redis answers");
+    let mut keys = || redis::cmd("DBSIZE").query::<u64>(&mut connection).expect("answered");
+    let before = keys();
+    redis_emptied(&redis);
+    filled_again(&redis);
+    assert_eq!(keys(), before);
+    assert_eq!(server.terminate(), Some(0));
+    for store in ["graphstore", "log"] {
+        stores.lose(store);
+    }
+    assert_eq!(command(&stores, &["rebuild", "graphstore"]).0, Some(0));
+    let server = stores.serve(&["--seal", "manual"]);
+    assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(command(&stores, &["fsck"]).0, Some(0));
+}
+
+/// Waits until what an emptied Redis had is in it again.
+fn filled_again(redis: &webwallet_engines::Redis) {
+    let client = redis::Client::open(&*redis.url).expect("an address");
+    let mut connection = client.get_connection().expect("Redis answers");
+    let begun = Instant::now();
+    let mut format = || -> Option<String> {
+        redis::cmd("GET").arg("example.net:format").query(&mut connection).expect("answered")
+    };
+    while format().as_deref() != Some("1 whole") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "Redis is not filled again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A checkpoint whose key the other stores do not know yet is newer than they are, and not
