@@ -143,8 +143,11 @@ impl Sources {
         let status = log.status(log::StatusRequest {}).await?.into_inner();
         let mut end = match (status.height, status.read_only) {
             (Some(height), _) => height + 1,
-            (None, None) => 0,
-            (None, Some(why)) => bail!("the log does not say which blocks it has: {why}"),
+            (None, None) if status.compared => 0,
+            (None, why) => bail!(
+                "the log does not say which blocks it has: {}",
+                why.as_deref().unwrap_or("it has not been compared with the stores yet")
+            ),
         };
         let mut refilled = 0;
         while end > 0 {
