@@ -7,7 +7,7 @@
 //!
 //! Signatures are not checked again: that is what the audit of the log is for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use serde::Serialize;
 use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Store as Graph;
-use webwallet_graphstore::store::{Intent, Page, Stored, Totals, Unit};
+use webwallet_graphstore::store::{Intent, Page, Placed, Stored, Totals, Unit};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::block::{AtHeight, Block};
@@ -26,8 +26,8 @@ use webwallet_ledger::clear::{Cleared, clear};
 use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::{
-    Account, AccountId, Address, Amount, Hash, History, Lock, Pointer, Record, RecordOf, Time,
-    document,
+    Account, AccountId, Address, Amount, Hash, History, Lock, Output, Pointer, Record, RecordOf,
+    Time, document,
 };
 
 use crate::file;
@@ -183,9 +183,7 @@ impl Books {
     fn apply(&mut self, record: &Record) {
         self.time = self.time.max(Some(record.time));
         for ((id, account), output) in record.accounts().zip(&record.outputs) {
-            let mut bytes = Vec::new();
-            output.write(&mut bytes);
-            let mark = mark(&account.output.to_string(), record.number, &bytes);
+            let mark = mark(&account.output, record.number, output);
             let line = self.accounts.entry(id).or_insert_with(|| Line {
                 account: account.clone(),
                 number: 0,
@@ -207,10 +205,20 @@ impl Books {
 }
 
 /// One output as a number: pointer, number and content.
-fn mark(pointer: &str, number: u64, content: &[u8]) -> u128 {
-    let digest = Hash::sha3(&[pointer.as_bytes(), &number.to_be_bytes(), content].concat());
+fn mark(pointer: &Pointer, number: u64, output: &Output) -> u128 {
+    let mut bytes = pointer.to_string().into_bytes();
+    bytes.extend(number.to_be_bytes());
+    output.write(&mut bytes);
+    let digest = Hash::sha3(&bytes);
     let half: [u8; 16] = std::array::from_fn(|i| digest.0[i]);
     u128::from_be_bytes(half)
+}
+
+/// Where of two lists of locks one has another than the other, or none.
+fn others(ours: Vec<(Pointer, Lock)>, theirs: Vec<(Pointer, Lock)>) -> BTreeSet<Pointer> {
+    let (ours, theirs) = (BTreeMap::from_iter(ours), BTreeMap::from_iter(theirs));
+    let pointers = ours.keys().chain(theirs.keys()).copied();
+    pointers.filter(|pointer| ours.get(pointer) != theirs.get(pointer)).collect()
 }
 
 impl<G: Graph, D: Documents> Check<'_, G, D> {
@@ -365,9 +373,13 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             for id in ids {
                 let chain = self.chain(*id).await?;
                 let Some(line) = self.books.accounts.get(id) else { continue };
-                let (number, right) =
-                    (Some(line.number), loaded.accounts.get(id) == Some(&line.account));
+                let right = loaded.accounts.get(id) == Some(&line.account);
                 let whole = chain == (line.outputs, line.sum);
+                if right && whole {
+                    continue;
+                }
+                let (last, output) = (line.number, line.account.output);
+                let number = Some(self.first_other(*id, output).await?.unwrap_or(last));
                 if !right {
                     let detail =
                         format!("Graphstore's balance or current output of {id} is another");
@@ -391,7 +403,8 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             let found = self.graph.locks(&pointers).await?;
             for (pointer, lock) in locks.iter().filter(|(at, lock)| found.get(at) != Some(lock)) {
                 let detail = format!("Graphstore has another lock, or none, at {pointer}: {lock}");
-                self.find("F-LOCK", None, detail);
+                let number = self.number_of(pointer).await?;
+                self.find("F-LOCK", number, detail);
             }
         }
         let mut of: BTreeMap<AccountId, Vec<(Pointer, Lock)>> = BTreeMap::new();
@@ -403,7 +416,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         }
         // Those who have none, too: what was used must be gone.
         let ids = self.books.accounts.keys().copied().chain(of.keys().copied());
-        for id in ids.collect::<std::collections::BTreeSet<_>>() {
+        for id in ids.collect::<BTreeSet<_>>() {
             let (mut listed, mut after) = (Vec::new(), None);
             loop {
                 let page = self.graph.locks_of(id, after, PAGE as u32).await?;
@@ -413,9 +426,14 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
                 }
                 listed.extend(page);
             }
-            if listed != of.get(&id).cloned().unwrap_or_default() {
+            let ours = of.remove(&id).unwrap_or_default();
+            if listed != ours {
+                let mut numbers = Vec::new();
+                for pointer in others(ours, listed) {
+                    numbers.extend(self.number_of(&pointer).await?);
+                }
                 let detail = format!("Graphstore lists other open locks of {id}");
-                self.find("F-LOCK", None, detail);
+                self.find("F-LOCK", numbers.into_iter().min(), detail);
             }
         }
         Ok(())
@@ -469,19 +487,72 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
 
     /// How many outputs an account has in Graphstore, and their sum.
     async fn chain(&self, id: AccountId) -> anyhow::Result<(u64, u128)> {
-        let (mut count, mut sum, mut before) = (0, 0u128, 0);
+        let (mut count, mut sum) = (0, 0u128);
+        let add = |_, mark| {
+            count += 1;
+            sum = sum.wrapping_add(mark);
+        };
+        self.outputs(id, add).await?;
+        Ok((count, sum))
+    }
+
+    /// The number and mark of every output that an account has in Graphstore.
+    async fn outputs(&self, id: AccountId, mut each: impl FnMut(u64, u128)) -> anyhow::Result<()> {
+        let mut before = 0;
         loop {
             let page = Page { before, skip: 0, limit: PAGE as u32 };
             let outputs = self.graph.outputs(id, page).await?;
-            let Some(last) = outputs.last() else { return Ok((count, sum)) };
+            let Some(last) = outputs.last() else { return Ok(()) };
             before = last.number;
-            for placed in &outputs {
-                let mut bytes = Vec::new();
-                placed.output.write(&mut bytes);
-                count += 1;
-                sum = sum.wrapping_add(mark(&placed.pointer.to_string(), placed.number, &bytes));
+            for Placed { pointer, output, number } in &outputs {
+                each(*number, mark(pointer, *number, output));
             }
         }
+    }
+
+    /// The first record of whose output of an account Graphstore's chain has not, or has
+    /// another; or in which it has one that no record made. The records are followed from the
+    /// account's last output back: it is asked where something is wrong, and not otherwise.
+    async fn first_other(&self, id: AccountId, last: Pointer) -> anyhow::Result<Option<u64>> {
+        let (mut held, mut first) = (BTreeMap::new(), None);
+        let mut hold = |number, mark| {
+            held.insert(number, mark);
+        };
+        self.outputs(id, &mut hold).await?;
+        let mut next = Some(last);
+        while let Some(pointer) = next {
+            // Behind one that cannot be read nothing is known.
+            let Some(record) = self.named(pointer.record).await? else { return Ok(first) };
+            let output = record.outputs.get(pointer.index as usize);
+            let Some(output) = output.filter(|output| output.account == id) else {
+                return Ok(first);
+            };
+            let number = record.number;
+            if held.remove(&number) != Some(mark(&pointer, number, output)) {
+                first = Some(number);
+            }
+            next = record.spent(output);
+        }
+        Ok(first.into_iter().chain(held.into_keys()).min())
+    }
+
+    /// The record of this name, as Hashtable has it, or else Graphstore.
+    async fn named(&self, name: Hash) -> anyhow::Result<Option<Record>> {
+        let kept = match self.documents.get(&[name]).await {
+            Ok(found) => found.into_iter().next().flatten(),
+            Err(Kept::Damaged(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = match kept {
+            Some(bytes) => bytes.to_vec(),
+            None => self.graph.named(name).await?.map_or_else(Vec::new, |stored| stored.bytes),
+        };
+        Ok(Record::parse(&bytes).ok().filter(|record| record.hash == name))
+    }
+
+    /// The number of the record that made a lock.
+    async fn number_of(&self, lock: &Pointer) -> anyhow::Result<Option<u64>> {
+        Ok(self.graph.named(lock.record).await?.map(|stored| stored.number))
     }
 
     /// That the published log is what a server goes on from: of these records, of the blocks

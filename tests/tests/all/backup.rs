@@ -300,6 +300,7 @@ fn a_damaged_checkpoint_is_named_with_what_mends_it() {
 fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
     let stores = Deployment::embedded();
     let server = sealed(&stores);
+    let old_key = server.line["key"].as_str().expect("a key").to_owned();
     let folder = stores.folder().join("backup");
     assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
     operate(&server, &["rotate-log-key"]);
@@ -315,12 +316,19 @@ fn an_older_backup_stays_good_and_hashtable_fills_it_up() {
     assert_eq!(command(&other, &["restore", place(&folder)]).0, Some(0), "the older one");
     assert_eq!(server.terminate(), Some(0));
     // The machine of Hashtable is whole, and so is the newest key.
+    // The key that the newer one had brought already.
+    std::fs::remove_file(folder.join("log-key.next")).expect("removed");
     let whole = Deployment::embedded();
     copy(&stores.data().join("hashtable"), &whole.data().join("hashtable"));
     std::fs::copy(stores.data().join("version"), whole.data().join("version")).expect("copied");
     let (code, restored, _) = command(&whole, &["restore", place(&folder)]);
     assert_eq!((code, &restored["records"]), (Some(0), &"5".into()), "{restored}");
+    // As deploy/README.md says: not before the restore, and before the log is made.
+    let (code, _, said) = command(&whole, &["rebuild", "log"]);
+    assert!(code != Some(0) && said.contains("put that one back"), "{said}");
     std::fs::copy(stores.data().join("log-key"), whole.data().join("log-key")).expect("copied");
+    assert_eq!(command(&whole, &["rebuild", "log"]).0, Some(0));
+    assert_eq!(verdict(place(&whole.data().join("log")), &old_key, &[]).0, Some(0));
     let server = whole.serve(&["--seal", "manual"]);
     assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
     assert_eq!(server.terminate(), Some(0));

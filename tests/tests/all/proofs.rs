@@ -379,20 +379,28 @@ fn fsck_names_a_lock_that_is_not_there() {
         (output.status.code(), lines.collect::<Result<_, _>>().expect("JSON Lines"))
     };
     assert_eq!(fsck().0, Some(0));
+    // Forgotten, open again, and of another; and the record that made it.
     let damages = [
-        // Forgotten, open again, and of another.
-        format!("MATCH (l:Lock {{id: '{open}'}}) REMOVE l:Open"),
-        format!(
-            "MATCH (l:Lock {{id: '{open}'}}) SET l:Open WITH l MATCH (u:Lock {{id: '{used}'}}) SET u:Open"
+        (format!("MATCH (l:Lock {{id: '{open}'}}) REMOVE l:Open"), "1"),
+        (
+            format!(
+                "MATCH (l:Lock {{id: '{open}'}}) SET l:Open WITH l MATCH (u:Lock {{id: '{used}'}}) SET u:Open"
+            ),
+            "2",
         ),
-        format!(
-            "MATCH (u:Lock {{id: '{used}'}}) REMOVE u:Open WITH u MATCH (l:Lock {{id: '{open}'}}) SET l.address = l.source"
+        (
+            format!(
+                "MATCH (u:Lock {{id: '{used}'}}) REMOVE u:Open WITH u MATCH (l:Lock {{id: '{open}'}}) SET l.address = l.source"
+            ),
+            "1",
         ),
     ];
-    for damage in damages {
+    for (damage, number) in damages {
         engines.cypher(&damage);
         let (code, lines) = fsck();
         assert_eq!((code, &lines[0]["code"]), (Some(1), &"F-LOCK".into()), "{damage}: {lines:?}");
+        let locks: Vec<_> = lines.iter().filter(|line| line["code"] == "F-LOCK").collect();
+        assert!(locks.iter().all(|lock| lock["number"] == number), "{damage}: {locks:?}");
     }
     // And the log could not be made anew from records that are not found by their numbers.
     engines.forget("example.net:n:2");
@@ -400,6 +408,39 @@ fn fsck_names_a_lock_that_is_not_there() {
     let (_, lines) = fsck();
     let indexed: Vec<_> = lines.iter().map(found).filter(|(code, _)| code == "F-INDEX").collect();
     assert_eq!(indexed, [("F-INDEX".into(), "2".into())]);
+}
+
+/// Where a chain of outputs went wrong is where an operator has to look, and not at its end.
+#[test]
+fn fsck_names_the_first_record_at_which_a_chain_is_another() {
+    let engines = Engines::empty();
+    let stores = engines.deployment();
+    let server = stores.serve(&[]);
+    live(&server.url(), 0, 9);
+    assert_eq!(server.terminate(), Some(0));
+    let fsck = || -> Vec<(String, String)> {
+        let output = stores.command(&["fsck", "--json"]).output().expect("it runs");
+        let lines = text(&output.stdout).lines().map(serde_json::from_str);
+        let lines = lines.collect::<Result<Vec<Value>, _>>().expect("JSON Lines");
+        let words = |line: &Value| {
+            let word = |name: &str| line[name].as_str().map(str::to_owned);
+            Some((word("code")?, word("number").unwrap_or_default()))
+        };
+        let mut found: Vec<_> = lines.iter().filter_map(words).collect();
+        found.sort();
+        found
+    };
+    let found = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(code, number)| ((*code).into(), (*number).into())).collect()
+    };
+    assert_eq!(fsck(), []);
+    // The issuer's output and bob's are another.
+    engines.cypher("MATCH (:Transaction {n: 4})-[:OUTPUTS]->(o:Output) SET o.net = '77'");
+    assert_eq!(fsck(), found(&[("F-CHAIN", "4"), ("F-CHAIN", "4")]));
+    // And after that bob's and carol's are missing.
+    let lost = "MATCH (:Transaction {n: 5})-[:OUTPUTS]->(o:Output) DETACH DELETE o";
+    engines.cypher(lost);
+    assert_eq!(fsck(), found(&[("F-CHAIN", "4"), ("F-CHAIN", "4"), ("F-CHAIN", "5")]));
 }
 
 /// An operator must not find out from an auditor that a store is damaged.
