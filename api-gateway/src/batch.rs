@@ -57,7 +57,7 @@ const UNDER_WAY: usize = 64;
     responses(
         (status = 200, description = "A line for each request; its `status` is what it would have been alone", body = schema::BatchLine, content_type = "application/x-ndjson"),
         (status = "4XX", description = "Refused as a whole", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing clears at present", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing clears at present, or as many batches are answered as may be (`overloaded`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn post_batch(
@@ -215,7 +215,7 @@ fn one_by_one(
         if line.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
-        Some((write(&gateway, line), (gateway, verified, stopped)))
+        Some((write(&gateway, line).await, (gateway, verified, stopped)))
     })
 }
 
@@ -266,7 +266,7 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = io:
         let gateway = finishing.clone();
         async move {
             let line = finished(&gateway, submitted).await;
-            write(&gateway, line)
+            write(&gateway, line).await
         }
     });
     lines.buffered(UNDER_WAY)
@@ -323,9 +323,9 @@ struct Written {
 }
 
 /// # Errors
-/// If there is no room for it. That it has cleared must not be refused; so the batch
-/// breaks off, and may be sent again.
-fn write(gateway: &Gateway, line: Line) -> io::Result<Written> {
+/// If there is no room for it within a request's time. That it has cleared must not be
+/// refused; so the batch breaks off, and may be sent again.
+async fn write(gateway: &Gateway, line: Line) -> io::Result<Written> {
     let (status, member, content) = match line {
         Ok((record, replayed)) => (if replayed { 200 } else { 201 }, "data", record.body),
         Err(problem) => {
@@ -337,7 +337,7 @@ fn write(gateway: &Gateway, line: Line) -> io::Result<Written> {
     };
     metrics::counter!("webwallet_gateway_batch_requests_total", "status" => status.to_string())
         .increment(1);
-    let place = gateway.answers().line(content.len())?;
+    let place = gateway.answers().line(content.len(), gateway.limits().request_timeout()).await?;
     Ok(Written { status, member, content, _place: place })
 }
 

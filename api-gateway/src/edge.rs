@@ -94,7 +94,7 @@ pub(crate) async fn pass(State(edge): State<Edge>, request: Request, next: Next)
         Problem::new(Other::NotAcceptable, "answers are application/json").into_response()
     };
     if asks || response.extensions().get::<Lasting>().is_some() {
-        let placed = edge.answers.placed(response, edge.idle_timeout).await;
+        let placed = edge.answers.placed(response, edge.idle_timeout, asks).await;
         response = placed.unwrap_or_else(Problem::into_response);
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

@@ -55,7 +55,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
             (String = "text/event-stream"),
         )),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A store did not answer; or what is current is not known (`read_only`); or as many follow as may (`overloaded`)", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_events(

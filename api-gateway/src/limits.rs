@@ -75,10 +75,10 @@ pub struct Limits {
     pub body_bytes_in_flight_max: usize,
     /// Bytes of answers to questions (above 4 KiB each) that are made and not read yet,
     /// all together. An answer that comes as it is made (events, a batch) counts as
-    /// 192 KiB until its end, and those have three quarters of the room: 1,024 of them by
-    /// default. One more is refused as `overloaded`; a batch breaks off where its lines
-    /// above 2 KiB are not read and find no room. Less than the 32 MiB that hold any
-    /// answer counts as that.
+    /// 192 KiB until its end; those of events have three quarters of the room, 1,024 of
+    /// them by default. One more is refused as `overloaded`; lines of a batch above 2 KiB
+    /// wait for room, and it breaks off where a request's time goes by. Less than the 32 MiB
+    /// that hold any answer counts as that.
     pub answer_bytes_in_flight_max: usize,
     /// Bytes of a document that anybody may have kept by `PUT /document`; one that is
     /// larger is refused as `too_large`. 0 = none is kept.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use webwallet_ledger::limits::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
 
 use crate::answer::Lasting;
@@ -74,8 +74,8 @@ impl Room {
 #[derive(Clone)]
 pub(crate) struct Answers {
     all: Room,
-    /// What of it those may take that come as they are made: they may go on for ever, and
-    /// something is to be left for the others.
+    /// What of it answers to questions may take that come as they are made: they may go on
+    /// for ever, and something is to be left for the others.
     lasting: Room,
 }
 
@@ -92,9 +92,10 @@ impl Answers {
         &self,
         response: Response,
         patience: Duration,
+        asks: bool,
     ) -> Result<Response, Problem> {
         if response.extensions().get::<Lasting>().is_some() {
-            return self.lasting(response);
+            return self.lasting(response, asks);
         }
         let size = response.body().size_hint().exact().unwrap_or_default();
         if size <= ANSWER_BYTES_MIN as u64 {
@@ -114,8 +115,12 @@ impl Answers {
         Ok(response)
     }
 
-    fn lasting(&self, response: Response) -> Result<Response, Problem> {
-        let mut places = [self.lasting.place(), self.all.place()];
+    fn lasting(&self, response: Response, asks: bool) -> Result<Response, Problem> {
+        let mut places = vec![self.all.place()];
+        // Who follows events may do so for ever; that must not keep batches from clearing.
+        if asks {
+            places.push(self.lasting.place());
+        }
         for place in &mut places {
             place.take(LASTING_BYTES).map_err(|_| {
                 let detail = "as many events are followed and batches answered as may be: ask again later, or another gateway of this server";
@@ -125,12 +130,15 @@ impl Answers {
         Ok(response.map(|body| Body::new(Kept { body, rest: Bytes::new(), _places: places })))
     }
 
-    /// The place of a batch's line that is made and waits to be read.
-    pub(crate) fn line(&self, bytes: usize) -> io::Result<Place> {
+    /// The place of a batch's line that is made and waits to be read: waited for, so that
+    /// answers of others that are not read cut off nobody whose requests have cleared.
+    pub(crate) async fn line(&self, bytes: usize, patience: Duration) -> io::Result<Place> {
         let mut place = self.all.place();
         if bytes > LINE_BYTES_MIN {
-            let full = |_| io::Error::other("there is no room for lines that are not read");
-            place.take(bytes).map_err(full)?;
+            let full = || io::Error::other("there is no room for lines that are not read");
+            let bytes = u32::try_from(bytes).map_err(|_| full())?;
+            let taken = timeout(patience, self.all.0.clone().acquire_many_owned(bytes)).await;
+            place.taken = Some(taken.ok().and_then(Result::ok).ok_or_else(full)?);
         }
         Ok(place)
     }
@@ -175,7 +183,7 @@ struct Kept {
     body: Body,
     /// What has been made and has not gone out.
     rest: Bytes,
-    _places: [Place; 2],
+    _places: Vec<Place>,
 }
 
 impl HttpBody for Kept {
@@ -272,13 +280,13 @@ mod tests {
     async fn a_thousand_follow_events_at_a_time() {
         let answers = Answers::new(&Limits::default());
         let mut open = Vec::new();
-        while let Ok(response) = answers.placed(lasting("x"), Duration::ZERO).await {
+        while let Ok(response) = answers.placed(lasting("x"), Duration::ZERO, true).await {
             open.push(response);
         }
         assert_eq!(open.len(), 1_024);
         assert!(answers.all.place().take(ANSWER_BYTES_MAX).is_ok());
         drop(open.pop());
-        assert!(answers.placed(lasting("x"), Duration::ZERO).await.is_ok());
+        assert!(answers.placed(lasting("x"), Duration::ZERO, true).await.is_ok());
     }
 
     /// A piece that is larger than the place would be held beside it.
@@ -286,7 +294,7 @@ mod tests {
     async fn what_is_made_goes_out_in_small_pieces() {
         let answers = Answers::new(&Limits::default());
         let made: Vec<u8> = (0..=255).cycle().take(3 * PIECE_BYTES + 1).collect();
-        let placed = answers.placed(lasting(made.clone()), Duration::ZERO).await;
+        let placed = answers.placed(lasting(made.clone()), Duration::ZERO, true).await;
         let (mut body, mut given) = (placed.expect("room").into_body(), Vec::new());
         while let Some(frame) = body.frame().await {
             let piece = frame.expect("a piece").into_data().expect("data");

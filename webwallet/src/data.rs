@@ -87,7 +87,7 @@ impl Data {
         fs::create_dir_all(dir).with_context(|| there("make"))?;
         let dir = dir.canonicalize().with_context(|| there("find"))?;
         // Looked at before the lock file is made: a foreign folder stays as it is.
-        if !dir.join("version").exists() {
+        if !dir.join("lock").exists() {
             fits(&dir, domain)?;
         }
         let lock = File::options()

@@ -12,9 +12,11 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use tonic::Status;
 use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Neo4j;
 use webwallet_hashtable::Store as _;
+use webwallet_proto::{blockstack, graphstore};
 use x509_parser::pem::Pem;
 
 use crate::config::{self, Config};
@@ -134,18 +136,14 @@ impl Doctor {
         if config.role.clears() && config.neo4j.is_some() {
             report.tell("neo4j", runtime.block_on(neo4j(&config)))?;
         }
-        for (part, address, works) in [
-            ("hashtable", &config.hashtable, serve::hashtable_works as serve::Works),
-            ("graphstore", &config.graphstore, serve::graphstore_works),
-            ("blockstack", &config.blockstack, serve::blockstack_works),
+        for (part, address) in [
+            ("hashtable", &config.hashtable),
+            ("graphstore", &config.graphstore),
+            ("blockstack", &config.blockstack),
         ] {
-            let Some(shown) = address else { continue };
-            let answer = runtime.block_on(async {
-                let answer = works(Ours::read(&config)?.link(address)?).await;
-                answer.map_err(|status| anyhow::anyhow!("{shown}: {}", status.message()))?;
-                Ok(format!("{shown} does its work"))
-            });
-            report.tell(part, answer)?;
+            if address.is_some() {
+                report.tell(part, runtime.block_on(service(&config, part, address)))?;
+            }
         }
         report.end()
     }
@@ -310,4 +308,32 @@ async fn redis(config: &Config) -> anyhow::Result<String> {
 async fn neo4j(config: &Config) -> anyhow::Result<String> {
     let settings = engine::neo4j_settings(config)?.context("no address")?;
     Ok(Neo4j::fits(&settings, &config.domain).await?)
+}
+
+/// A service in another process, asked for what it does for this one.
+async fn service(config: &Config, part: &str, address: &Option<String>) -> anyhow::Result<String> {
+    let link = Ours::read(config)?.link(address)?;
+    let answer = async {
+        let held = match part {
+            "hashtable" => {
+                serve::hashtable_works(link).await?;
+                None
+            }
+            "graphstore" => {
+                let mut client = graphstore::client(link);
+                client.status(graphstore::v1::StatusRequest {}).await?.into_inner().held
+            }
+            _ => {
+                let mut client = blockstack::client(link);
+                let status = client.status(blockstack::v1::StatusRequest {}).await?.into_inner();
+                let waits = || (!status.compared).then(|| "it waits for both stores".to_owned());
+                status.read_only.or_else(waits)
+            }
+        };
+        held.map_or(Ok(()), |why| Err(Status::failed_precondition(why)))
+    };
+    let address = address.as_deref().unwrap_or_default();
+    let answer: Result<(), Status> = answer.await;
+    answer.map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?;
+    Ok(format!("{address} does its work"))
 }

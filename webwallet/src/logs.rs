@@ -10,7 +10,7 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, ensure};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -20,19 +20,35 @@ const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
 /// Lines that wait for their reader; more are lost. At 300 bytes a line 5 MB.
 const WAITING_MAX: usize = 16_384;
 
-/// Starts logging with a filter such as `info` or `warn,webwallet=debug`, until the end of what
-/// is returned; that gives a reader a second for what is left.
+/// Logging, until this ends; that gives a reader a second for what is left.
+pub struct Logging {
+    until: Option<WorkerGuard>,
+    lost: ErrorCounter,
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        // A reader that has stalled will not read the rest, and to complain of that to
+        // standard output, as the library does, may wait for the same reader.
+        if self.lost.dropped_lines() > 0 {
+            std::mem::forget(self.until.take());
+        }
+    }
+}
+
+/// Starts logging with a filter such as `info` or `warn,webwallet=debug`.
 ///
 /// # Errors
 /// When the filter cannot be read, or would log nothing because a level is misspelt.
 #[must_use = "when this ends, nothing is logged any more"]
-pub fn start(filter: &str) -> anyhow::Result<WorkerGuard> {
+pub fn start(filter: &str) -> anyhow::Result<Logging> {
     check(filter)?;
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .with_context(|| format!("`{filter}` is not a log filter"))?;
     let terminal = std::io::stderr().is_terminal();
     let writing = NonBlockingBuilder::default().buffered_lines_limit(WAITING_MAX).lossy(true);
     let (lines, until) = writing.thread_name("logs").finish(std::io::stderr());
+    let lost = lines.error_counter();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines)
@@ -46,7 +62,7 @@ pub fn start(filter: &str) -> anyhow::Result<WorkerGuard> {
     } else {
         builder.json().flatten_event(true).with_current_span(false).try_init()
     };
-    Ok(until)
+    Ok(Logging { until: Some(until), lost })
 }
 
 /// To the library a word alone that is no level is a module, and then nothing of the others is

@@ -70,7 +70,12 @@ impl Sources {
             tracing::warn!(first, upto = number, "records are missing in redis");
             refilled = self.refill(redis, first).await?;
         }
+        let looked_at_all = doubt.is_of_all();
         refilled += self.refill_blocks(redis, &mut doubt).await?;
+        if doubt.is_of_all() && !looked_at_all {
+            // Where a block is missing an older record may be: all of them are looked at next.
+            return Ok(());
+        }
         match redis.settle(&doubt, refilled).await? {
             false => {}
             true if self.blockstack.is_some() => {
@@ -78,7 +83,7 @@ impl Sources {
             }
             true => tracing::warn!(
                 refilled,
-                "redis has every record; whether it has every block is not known here: set the address of the Blockstack (--blockstack), or start Blockstack again"
+                "redis has every record; whether it has every block is not known here: start Blockstack again, which looks at all of them; and set its address (--blockstack)"
             ),
         }
         Ok(())
@@ -142,9 +147,9 @@ impl Sources {
         let Some(log) = &mut self.blockstack else { return Ok(0) };
         let status = log.status(log::StatusRequest {}).await?.into_inner();
         let mut end = match (status.height, status.read_only) {
-            (Some(height), _) => height + 1,
-            (None, None) if status.compared => 0,
-            (None, why) => bail!(
+            (height, None) if status.compared => height.map_or(0, |height| height + 1),
+            // It may be another log than the one whose blocks Redis had.
+            (_, why) => bail!(
                 "the log does not say which blocks it has: {}",
                 why.as_deref().unwrap_or("it has not been compared with the stores yet")
             ),

@@ -499,7 +499,7 @@ where
 }
 
 /// Asks a service for what it answers only while it does its work.
-pub type Works = fn(Link) -> BoxFuture<'static, Result<(), Status>>;
+type Works = fn(Link) -> BoxFuture<'static, Result<(), Status>>;
 
 /// Would a put be taken?
 pub fn hashtable_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
@@ -509,13 +509,13 @@ pub fn hashtable_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
 
 /// Is the log served? Where it is read-only, gateways read on: that they clear nothing,
 /// `/readyz` says.
-pub fn blockstack_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
+fn blockstack_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = blockstack::v1::StatusRequest {};
     Box::pin(async move { blockstack::client(link).status(status).await.map(drop) })
 }
 
 /// Does the engine answer? Where nothing may clear over it, likewise.
-pub fn graphstore_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
+fn graphstore_works(link: Link) -> BoxFuture<'static, Result<(), Status>> {
     let status = graphstore::v1::StatusRequest {};
     Box::pin(async move { graphstore::client(link).status(status).await.map(drop) })
 }

@@ -1902,7 +1902,7 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["BatchLine"];
                 };
             };
-            /** @description Nothing clears at present */
+            /** @description Nothing clears at present, or as many batches are answered as may be (`overloaded`) */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2326,7 +2326,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description A store did not answer; or what is current is not known (`read_only`) */
+            /** @description A store did not answer; or what is current is not known (`read_only`); or as many follow as may (`overloaded`) */
             503: {
                 headers: {
                     /** @description seconds */

@@ -92,7 +92,9 @@ fn no_checkpoint_and_no_key_is_to_be_found_before_what_it_stands_for_is_on_disk(
     let [tiles, checkpoints, keys] = ["/log/tile/", "/log/checkpoint", "/log-key"].map(of);
     assert!(tiles.len() >= 6 && checkpoints.len() >= 3 && keys.len() >= 2, "{moves:#?}");
     for (at, from, to) in [&tiles[..], &checkpoints, &keys].concat() {
-        assert!(synced(0, at, from), "{to} had its name before it was on disk");
+        // What only changes its name was looked at when it got the first one.
+        let again = moves.iter().any(|(_, _, to)| *to == from);
+        assert!(again || synced(0, at, from), "{to} had its name before it was on disk");
     }
     let folder = |file: &'_ str| file.rsplit_once('/').expect("a folder").0.to_owned();
     for (at, _, to) in &tiles {
@@ -101,7 +103,7 @@ fn no_checkpoint_and_no_key_is_to_be_found_before_what_it_stands_for_is_on_disk(
         assert!(synced(*at, *published, &folder(to)), "{to} was published before it had its name");
     }
     // A block names the new key from the moment that its intent is on disk.
-    for (at, _, to) in &keys {
+    for (at, _, to) in keys.iter().filter(|(_, _, to)| to.ends_with(".next")) {
         let intent = lines[*at..].iter().position(|line| line.contains("/graphstore/log/"));
         let intent = at + intent.expect("a block follows");
         assert!(synced(*at, intent, &folder(to)), "{to} was in a block before it had its name");
