@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use webwallet_api_gateway::Limits;
 
-use crate::listening::{PATIENCE, code, http2, listen, post, read_one, read_to_end, send, status};
+use crate::listening::{
+    Listening, PATIENCE, code, http2, listen, post, read_one, read_to_end, send, status,
+};
 use crate::standin::{issue, person};
 
 #[tokio::test]
@@ -120,17 +122,24 @@ async fn a_request_is_answered_in_time_or_told_to_come_again() {
     assert!([200, 201].contains(&status(&answer)));
 }
 
+const ALIVE: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// Two connections that have been answered and stay open.
+async fn two_in_use(server: &Listening) -> [TcpStream; 2] {
+    let mut open = [server.connect().await, server.connect().await];
+    for stream in &mut open {
+        stream.write_all(ALIVE).await.expect("sent");
+        assert_eq!(status(&read_one(stream).await), 200);
+    }
+    open
+}
+
 #[tokio::test]
 async fn one_connection_too_many_waits() {
     let server = listen(Limits { connections_max: 2, ..Limits::default() }).await;
-    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
-    let mut open = [server.connect().await, server.connect().await];
-    for stream in &mut open {
-        stream.write_all(request).await.expect("sent");
-        assert_eq!(status(&read_one(stream).await), 200);
-    }
+    let open = two_in_use(&server).await;
     let mut third = server.connect().await;
-    third.write_all(request).await.expect("sent");
+    third.write_all(ALIVE).await.expect("sent");
     let early = timeout(Duration::from_millis(300), third.readable()).await;
     assert!(early.is_err(), "the third was answered while two were open");
     drop(open);
@@ -140,18 +149,13 @@ async fn one_connection_too_many_waits() {
 #[tokio::test]
 async fn one_connection_too_many_of_a_client_is_closed() {
     let server = listen(Limits { connections_per_client_max: 2, ..Limits::default() }).await;
-    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
-    let mut open = [server.connect().await, server.connect().await];
-    for stream in &mut open {
-        stream.write_all(request).await.expect("sent");
-        assert_eq!(status(&read_one(stream).await), 200);
-    }
+    let mut open = two_in_use(&server).await;
     let mut third = server.connect().await;
     let mut nothing = [0; 1];
     let closed = timeout(PATIENCE, third.read(&mut nothing)).await.expect("in time");
     assert!(matches!(closed, Ok(0) | Err(_)));
     // The others are none the worse.
-    open[0].write_all(request).await.expect("sent");
+    open[0].write_all(ALIVE).await.expect("sent");
     assert_eq!(status(&read_one(&mut open[0]).await), 200);
 }
 
@@ -165,7 +169,7 @@ async fn shutting_down_lets_what_is_in_flight_end() {
         format!("POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
     busy.write_all(&[head.as_bytes(), &body].concat()).await.expect("sent");
     let mut idle = server.connect().await;
-    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    idle.write_all(ALIVE).await.expect("sent");
     read_one(&mut idle).await;
     server.deployment.stores.clearing.notified().await;
     server.shutdown.cancel();
