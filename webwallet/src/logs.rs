@@ -2,23 +2,35 @@
 //!
 //! A line that cannot be written (a full disk, a reader that has gone) is lost, and
 //! nothing else: whoever logs goes on. One thread writes them, so a reader that has
-//! stalled (a stuck log driver, `| less`) holds up no other.
+//! stalled (a stuck log driver, `| less`) holds up no other. What one place of the code says
+//! again and again is left out and counted: with a store away, every call would be a line.
 //!
 //! No secret is ever logged: keys and tokens are types without `Debug`, and
 //! requests are logged by route and hash, never by body.
 
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 /// Libraries that tell of their daily work; a filter may name them to hear it.
 const QUIET: &str = "fjall=warn,lsm_tree=warn,neo4rs=warn";
 
 /// Lines that wait for their reader; more are lost. At 300 bytes a line 5 MB.
 const WAITING_MAX: usize = 16_384;
+
+/// Lines of one place of the code in one second; more are counted.
+const LINES_MAX: u64 = 10;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Logging, until this ends; that gives a reader a second for what is left.
 pub struct Logging {
@@ -49,20 +61,60 @@ pub fn start(filter: &str) -> anyhow::Result<Logging> {
     let writing = NonBlockingBuilder::default().buffered_lines_limit(WAITING_MAX).lossy(true);
     let (lines, until) = writing.thread_name("logs").finish(std::io::stderr());
     let lost = lines.error_counter();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = fmt::layer()
         .with_writer(lines)
         // Else what cannot be written is told to stderr by a macro that panics, in
         // the thread that clears as in any other.
         .log_internal_errors(false)
         .with_ansi(terminal);
-    // A second start (the demo inside a test) keeps the first.
-    let _ = if terminal {
-        builder.with_target(false).compact().try_init()
-    } else {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
+    let layer = match terminal {
+        true => layer.with_target(false).compact().boxed(),
+        false => layer.json().flatten_event(true).with_current_span(false).boxed(),
     };
+    // A second start (the demo inside a test) keeps the first.
+    let _ = registry().with(layer).with(filter).with(Sparing::default()).try_init();
     Ok(Logging { until: Some(until), lost })
+}
+
+/// Leaves out what one place of the code says too often. What somebody asks to be told in
+/// detail is told whole.
+#[derive(Default)]
+struct Sparing(Mutex<HashMap<Identifier, Said>>);
+
+/// What one place has said in a second.
+struct Said {
+    since: Instant,
+    lines: u64,
+}
+
+impl Sparing {
+    /// May this place say something now? And how much of what it said before was left out.
+    fn may_say(&self, place: Identifier, now: Instant) -> (bool, u64) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = places.entry(place).or_insert(Said { since: now, lines: 0 });
+        let mut left_out = 0;
+        if now.duration_since(said.since) >= SECOND {
+            left_out = said.lines.saturating_sub(LINES_MAX);
+            *said = Said { since: now, lines: 0 };
+        }
+        said.lines += 1;
+        (said.lines <= LINES_MAX, left_out)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Sparing {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let place = event.metadata();
+        if *place.level() > Level::INFO {
+            return true;
+        }
+        let (may, left_out) = self.may_say(place.callsite(), Instant::now());
+        if left_out > 0 {
+            let (file, line) = (place.file(), place.line());
+            tracing::warn!(left_out, file, line, "more of the same was left out");
+        }
+        may
+    }
 }
 
 /// To the library a word alone that is no level is a module, and then nothing of the others is

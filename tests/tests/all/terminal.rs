@@ -6,9 +6,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use webwallet_tests::party::{issue, party};
-use webwallet_tests::process::{Process, agent, binary, post};
+use webwallet_tests::process::{Process, agent, binary, get, post};
 
 fn full_disk() -> Stdio {
     Stdio::from(File::options().write(true).open("/dev/full").expect("/dev/full"))
@@ -58,6 +60,46 @@ fn a_server_whose_log_cannot_be_written_goes_on() {
         assert!(receipt.expect("it runs").status.success(), "{name}");
         assert_eq!(server.terminate(), Some(0), "{name}");
     }
+}
+
+/// A disk that fills with a line for each call to a store that is away takes the server with it;
+/// and whoever reads the log must see that not all is there.
+#[test]
+fn what_is_said_again_and_again_is_left_out_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let mut command = Command::new(binary());
+    command.stderr(File::create(&log).expect("a file"));
+    let [graphstore, hashtable, blockstack] =
+        ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
+    let services =
+        ["--graphstore", graphstore, "--hashtable", hashtable, "--blockstack", blockstack];
+    let gateway = ["--role", "gateway", "--admin", "127.0.0.1:0", "--log", "warn"];
+    let server = Process::start_by(command, &[&gateway[..], &services].concat());
+    let lines = |message: &str| -> Vec<Value> {
+        let log = std::fs::read_to_string(&log).expect("UTF-8");
+        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line: &Value| line["message"] == message).collect()
+    };
+    let (agent, began) = (agent(), Instant::now());
+    let mut asked = 0;
+    // Of one second more is said in the next, which this has to reach.
+    while lines("more of the same was left out").is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{asked} asked, and none left out");
+        for _ in 0..50 {
+            assert_eq!(get(&agent, &server.url(), "/transaction/1").status, 503);
+            asked += 1;
+        }
+    }
+    let (said, seconds) = (lines("a service failed"), began.elapsed().as_secs() + 1);
+    assert!(said.iter().any(|line| line["call"] == "Graphstore.Record"), "{said:?}");
+    assert!(said.len() as u64 <= 10 * seconds, "{} lines in {seconds} s", said.len());
+    let left_out: u64 = lines("more of the same was left out")
+        .iter()
+        .map(|line| line["left_out"].as_u64().expect("a count"))
+        .sum();
+    assert!(left_out > 0 && said.len() as u64 + left_out <= 3 * asked, "{left_out}");
+    assert_eq!(server.terminate(), Some(0));
 }
 
 /// Whoever closes the terminal of a server, or has a new certificate taken up, cuts off nobody's
