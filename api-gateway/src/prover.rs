@@ -3,10 +3,11 @@
 //! As with the stores, whatever goes wrong on the way becomes `unavailable`; what
 //! is not sealed yet, or not there, is an absent answer.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash};
 use webwallet_proto::blockstack::v1 as wire;
@@ -15,11 +16,12 @@ use webwallet_proto::link::Link;
 
 use crate::problem::{Other, Problem};
 use crate::schema::Health;
+use crate::stores;
 
 /// How long Blockstack may take to say how it is.
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
-/// How long what it said is taken for true.
-const STATUS_HOLDS: Duration = Duration::from_secs(1);
+/// How often it is asked whether requests may clear.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How much longer than the time to wait it may take over a receipt.
 const RECEIPT_WITHIN: Duration = Duration::from_millis(500);
@@ -30,13 +32,14 @@ const NOT_COMPARED: &str =
 /// A client of Blockstack, and what is known of it.
 pub(crate) struct Prover {
     client: BlockstackClient<Link>,
-    known: Mutex<Known>,
+    known: Arc<watch::Sender<Known>>,
 }
 
-/// What Blockstack said when it was last asked.
+/// What Blockstack said when it last answered.
 #[derive(Default)]
 struct Known {
-    asked: Option<Instant>,
+    /// It was asked, if it has not answered.
+    asked: bool,
     /// It has compared the log with the stores since its start.
     compared: bool,
     /// Why nothing may clear.
@@ -50,8 +53,11 @@ pub(crate) struct Document {
 }
 
 impl Prover {
+    /// Asks Blockstack from now on how it is, until this is dropped.
     pub(crate) fn new(client: BlockstackClient<Link>) -> Prover {
-        Prover { client, known: Mutex::default() }
+        let known = Arc::new(watch::Sender::new(Known::default()));
+        tokio::spawn(look(client.clone(), Arc::downgrade(&known)));
+        Prover { client, known }
     }
 
     fn client(&self) -> BlockstackClient<Link> {
@@ -60,35 +66,17 @@ impl Prover {
 
     /// Where the log stands.
     pub(crate) async fn status(&self) -> Result<wire::StatusReply, Problem> {
-        let mut call = Call::new(wire::StatusRequest {});
-        call.set_timeout(STATUS_WITHIN);
-        let reply = self.client().status(call).await;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.asked = Some(Instant::now());
-        match reply {
-            Ok(reply) => {
-                let reply = reply.into_inner();
-                known.compared = reply.compared;
-                known.read_only = reply.read_only.clone();
-                Ok(reply)
-            }
-            Err(status) => Err(failed("Blockstack.Status", &status)),
-        }
+        status(self.client(), &self.known).await
     }
 
     /// Whether requests may clear. Not while the stores disagree: a number given
     /// now might have been given before. A Blockstack that has compared them and
     /// is silent now stops nobody; what clears is sealed when it is back.
     pub(crate) async fn permit(&self) -> Result<(), Problem> {
-        let fresh = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.asked.is_some_and(|asked| asked.elapsed() < STATUS_HOLDS)
-        };
-        if !fresh {
-            // What it says, or that it says nothing, is in `known` now.
-            let _ = self.status().await;
-        }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.subscribe();
+        // It fails if nobody asks any more, and then nothing is known.
+        let known = known.wait_for(|known| known.asked).await;
+        let known = known.map_err(|_| Problem::new(Other::Unavailable, NOT_COMPARED))?;
         match &known.read_only {
             Some(why) => Err(Problem::new(Other::ReadOnly, why.clone())),
             None if known.compared => Ok(()),
@@ -99,8 +87,7 @@ impl Prover {
     /// A store has met a second history: nothing clears until Blockstack, which may be
     /// away, says that it has compared the stores.
     pub(crate) fn distrust(&self, why: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.read_only = Some(why.to_owned());
+        self.known.send_modify(|known| known.read_only = Some(why.to_owned()));
     }
 
     /// What is missing before requests of this domain can be served.
@@ -229,6 +216,33 @@ impl Prover {
     }
 }
 
+/// Asks Blockstack again and again, so that no request waits for one that is silent.
+async fn look(client: BlockstackClient<Link>, known: Weak<watch::Sender<Known>>) {
+    while let Some(known) = known.upgrade() {
+        // What it says, or that it says nothing, is in `known` then.
+        let _ = status(client.clone(), &known).await;
+        drop(known);
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
+}
+
+async fn status(
+    mut client: BlockstackClient<Link>,
+    known: &watch::Sender<Known>,
+) -> Result<wire::StatusReply, Problem> {
+    let mut call = Call::new(wire::StatusRequest {});
+    call.set_timeout(STATUS_WITHIN);
+    let reply = answered(client.status(call).await, "Blockstack.Status");
+    known.send_modify(|known| {
+        known.asked = true;
+        if let Ok(reply) = &reply {
+            known.compared = reply.compared;
+            known.read_only = reply.read_only.clone();
+        }
+    });
+    reply
+}
+
 fn document(hash: &[u8], body: Bytes) -> Result<Document, Problem> {
     match Hash::from_slice(hash) {
         Some(hash) => Ok(Document { hash, body }),
@@ -253,7 +267,6 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
         Status::FailedPrecondition => return Problem::new(Other::ReadOnly, status.message()),
         _ => {}
     }
-    tracing::warn!(call, code = ?status.code(), message = status.message(), "a service failed");
-    metrics::counter!("webwallet_gateway_calls_failed_total", "call" => call).increment(1);
+    stores::complain(call, status);
     Problem::new(Other::Unavailable, "the log did not answer")
 }

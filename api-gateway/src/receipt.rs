@@ -54,57 +54,47 @@ pub(crate) async fn get_receipt(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let name = transaction::named(&query::segment(name)?)?;
-    let record = match name {
-        Name::Hash(hash) => gateway.stores().record(Key::Record(hash)).await?,
-        Name::Number(number) => gateway.stores().record(Key::Number(number)).await?,
+    let number = match name {
+        Name::Hash(hash) => {
+            let body = transaction::by_hash(&gateway, hash).await?;
+            body.and_then(|body| Record::parse(&body).ok()).map(|record| record.number)
+        }
+        Name::Number(number) => Some(number),
         Name::Beyond => None,
     };
-    let receipt = match &record {
-        Some(record) => gateway.prover().receipt(record.number, Duration::ZERO).await?,
-        None => forgotten(&gateway, &name).await?,
-    };
-    // What is kept may never have cleared, and a Graphstore that was put back has given a
-    // number again: then another record has it in the log. By its number, that one is meant.
-    if let (Name::Hash(hash), Some(receipt)) = (&name, &receipt)
-        && receipt.hash[..] != hash.0
-    {
-        return Err(gateway.absent(transaction::NOTHING).await);
-    }
-    match (receipt, record) {
+    let Some(number) = number else { return Err(gateway.absent(transaction::NOTHING).await) };
+    // What is sealed is proven by the log alone, whether Graphstore is away, or was put back
+    // and has forgotten it.
+    let receipt = gateway.prover().receipt(number, Duration::ZERO).await?;
+    match (receipt, name) {
+        // What is kept may never have cleared, and a Graphstore that was put back has given a
+        // number again: then another record has it in the log. By its number, that one is meant.
+        (Some(receipt), Name::Hash(hash)) if receipt.hash[..] != hash.0 => {
+            Err(gateway.absent(transaction::NOTHING).await)
+        }
         (Some(receipt), _) if media::prefers_json(&headers) => {
             Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
         }
         (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
-        (None, None) => Err(gateway.absent(transaction::NOTHING).await),
-        (None, Some(record)) => {
-            // While nothing is sealed, to come again is no advice.
-            gateway.prover().permit().await?;
-            let state = schema::NotSealed {
-                state: "cleared".to_owned(),
-                number: record.number.to_string(),
-            };
-            let mut response = answer::current(StatusCode::ACCEPTED, answer::json(&state));
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-            Ok(response)
-        }
+        (None, name) => not_sealed(&gateway, number, &name).await,
     }
 }
 
-/// The receipt of a record that Graphstore does not know: put back from an older
-/// backup, it has forgotten what the log has sealed.
-async fn forgotten(gateway: &Gateway, name: &Name) -> Result<Option<wire::Receipt>, Problem> {
-    let number = match name {
-        Name::Number(number) => *number,
-        Name::Hash(hash) => {
-            let kept = gateway.stores().document(hash).await?;
-            match kept.and_then(|body| Record::parse(&body).ok()) {
-                Some(record) => record.number,
-                None => return Ok(None),
-            }
-        }
-        Name::Beyond => return Ok(None),
+/// That a record has cleared and is in no block yet.
+async fn not_sealed(gateway: &Gateway, number: u64, name: &Name) -> Result<Response, Problem> {
+    let key = match name {
+        Name::Hash(hash) => Key::Record(*hash),
+        Name::Number(_) | Name::Beyond => Key::Number(number),
     };
-    gateway.prover().receipt(number, Duration::ZERO).await
+    if gateway.stores().record(key).await?.is_none() {
+        return Err(gateway.absent(transaction::NOTHING).await);
+    }
+    // While nothing is sealed, to come again is no advice.
+    gateway.prover().permit().await?;
+    let state = schema::NotSealed { state: "cleared".to_owned(), number: number.to_string() };
+    let mut response = answer::current(StatusCode::ACCEPTED, answer::json(&state));
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    Ok(response)
 }
 
 /// The receipt as JSON; the record in it is the stored document, byte for byte.

@@ -31,9 +31,10 @@ use crate::allowance::Held;
 use crate::problem::{Other, Problem};
 use crate::schema::Health;
 
-/// How long a store may take to show that it is there. It gives its engine half
-/// of that, so that it is the store that says which of the two is missing.
-const READY_WITHIN: Duration = Duration::from_secs(2);
+/// How long a store may take to show that it is there, and to answer what another one can
+/// answer too. To show it, it gives its engine half of that, so that it is the store that
+/// says which of the two is missing.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Bytes of one piece of history, about: what somebody reads who reads slowly is
 /// held meanwhile, and there may be a thousand of them.
@@ -271,11 +272,16 @@ impl Stores {
         }
     }
 
-    /// The same of what Graphstore has dropped: from Hashtable, and what that
-    /// has lost from the log.
+    /// The record of a number.
+    pub(crate) async fn numbered(&self, number: u64) -> Result<Option<Cleared>, Problem> {
+        let Some(before) = number.checked_sub(1) else { return Ok(None) };
+        Ok(self.kept(before, 1).await?.pop())
+    }
+
+    /// [`Stores::history`] from Hashtable; what that has not is in Graphstore or in the log.
     async fn kept(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
         let mut found = Vec::new();
-        let call = table::NumberedRequest { after, limit };
+        let call = soon(table::NumberedRequest { after, limit });
         match self.hashtable.clone().numbered(call).await {
             Ok(stream) => {
                 let records = stream.into_inner().map_ok(|document| graph::Record {
@@ -284,10 +290,10 @@ impl Stores {
                     body: document.body,
                 });
                 if let Err(status) = taken(records, after, &mut found).await {
-                    tracing::warn!(%status, "Hashtable does not give all records");
+                    complain("Hashtable.Numbered", &status);
                 }
             }
-            Err(status) => tracing::warn!(%status, "Hashtable gives no records"),
+            Err(status) => complain("Hashtable.Numbered", &status),
         }
         if found.is_empty() {
             found.extend(self.record(Key::Number(after.saturating_add(1))).await?);
@@ -344,9 +350,9 @@ impl Stores {
         answered(reply, "Hashtable.Put").map(drop)
     }
 
-    /// The bytes stored under a name, whatever they are.
+    /// The bytes stored under a name, whatever they are. A record is elsewhere too.
     pub(crate) async fn document(&self, hash: &Hash) -> Result<Option<Bytes>, Problem> {
-        let call = table::GetRequest { hashes: vec![bytes_of(hash)] };
+        let call = soon(table::GetRequest { hashes: vec![bytes_of(hash)] });
         let reply = self.hashtable.clone().get(call).await;
         let documents = answered(reply, "Hashtable.Get")?.documents;
         Ok(documents.into_iter().next().and_then(|found| found.body))
@@ -449,10 +455,10 @@ fn counted(reply: &graph::ClearReply, held: Held) {
     }
 }
 
-/// A call of one who asks whether a store is there.
+/// A call of one who asks whether a store is there, or another one after it.
 fn soon<T>(message: T) -> Call<T> {
     let mut call = Call::new(message);
-    call.set_timeout(READY_WITHIN);
+    call.set_timeout(SOON);
     call
 }
 
@@ -510,8 +516,7 @@ fn answered<T>(
 /// A call that got no answer. A service that sheds load says so, and that is
 /// told apart: nothing happened to the request.
 fn failed(call: &'static str, status: &tonic::Status) -> Problem {
-    tracing::warn!(call, code = ?status.code(), message = status.message(), "a service failed");
-    metrics::counter!("webwallet_gateway_calls_failed_total", "call" => call).increment(1);
+    complain(call, status);
     match status.code() {
         Status::ResourceExhausted => {
             Problem::new(Other::Overloaded, "a store has as much work as it takes on")
@@ -522,6 +527,12 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
         ),
         _ => Problem::new(Other::Unavailable, "a store did not answer"),
     }
+}
+
+/// Says for the operator which call got no answer, and why.
+pub(crate) fn complain(call: &'static str, status: &tonic::Status) {
+    tracing::warn!(call, code = ?status.code(), why = status.message(), "a service failed");
+    metrics::counter!("webwallet_gateway_calls_failed_total", "call" => call).increment(1);
 }
 
 /// An answer that makes no sense: the two processes are not of one version.

@@ -232,9 +232,9 @@ pub(crate) async fn get_transaction(
     Query::parse(uri.query(), &[])?;
     let name = query::segment(name)?;
     let found = match named(&name)? {
-        Name::Hash(hash) => by_hash(&gateway, hash).await?,
+        Name::Hash(hash) => by_hash(&gateway, hash).await?.map(|body| (hash, body)),
         Name::Number(number) => {
-            let record = gateway.stores().record(Key::Number(number)).await?;
+            let record = gateway.stores().numbered(number).await?;
             record.map(|record| (record.hash, record.body))
         }
         Name::Beyond => None,
@@ -268,15 +268,15 @@ pub(crate) fn named(text: &str) -> Result<Name, Problem> {
 }
 
 /// A record by its hash: where documents are kept, else from the one who decided.
-async fn by_hash(gateway: &Gateway, hash: Hash) -> Result<Option<(Hash, Bytes)>, Problem> {
+pub(crate) async fn by_hash(gateway: &Gateway, hash: Hash) -> Result<Option<Bytes>, Problem> {
     let kept = gateway.stores().document(&hash).await;
     if let Ok(Some(body)) = kept {
         // Existence is not execution: other documents have a hash as well.
-        return Ok(document::is_record(&body).then_some((hash, body)));
+        return Ok(document::is_record(&body).then_some(body));
     }
     let decided = gateway.stores().record(Key::Record(hash)).await?;
     match (decided, kept) {
-        (Some(record), _) => Ok(Some((hash, record.body))),
+        (Some(record), _) => Ok(Some(record.body)),
         // Not there, says the one; the other could not be asked.
         (None, Err(problem)) => Err(problem),
         (None, Ok(_)) => Ok(None),

@@ -1,11 +1,14 @@
 //! Requests and their records, as a client sees them: what clears, what is refused, and what
 //! is read again.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use webwallet_api_gateway::schema;
 use webwallet_ledger::{Hash, document};
+use webwallet_proto::blockstack::v1::Receipt;
 
 use crate::standin::{self, Deployment, body, documented, draft, issue, person, time};
 
@@ -261,7 +264,6 @@ async fn no_good_answer_leaves_before_both_stores_have_the_record() {
     assert_eq!(server.post(stripped).await.status, StatusCode::OK);
     assert_eq!(server.stores.documents.lock().expect("lock").len(), 1);
     for (call, path) in [
-        ("record", "/transaction/1".to_owned()),
         ("record", format!("/iou/{}", Hash([1; 32]))),
         ("accounts", format!("/address/{}", bob.address)),
         ("outputs", format!("/address/{0}/outputs/unspent?counter={0}", bob.address)),
@@ -270,4 +272,64 @@ async fn no_good_answer_leaves_before_both_stores_have_the_record() {
         assert_eq!(server.get(&path).await.code(), "unavailable", "{path}");
         server.stores.mend();
     }
+}
+
+/// What somebody was paid is read and proven without the one who decided it, and a store that
+/// is silent takes no longer than the next one needs to answer in its place.
+#[tokio::test]
+async fn a_record_is_read_from_whichever_store_has_it() {
+    let server = Deployment::new();
+    let [alice, bob] = [1, 2].map(person);
+    let cleared = server.post(issue(alice, bob, "10", 1)).await;
+    let by_hash = cleared.header("location").expect("a location").to_owned();
+    let read = async |path: &str| {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer.body
+    };
+    *server.stores.silent.lock().expect("lock") = Some("get");
+    assert_eq!(read(&by_hash).await, cleared.body);
+    *server.stores.silent.lock().expect("lock") = None;
+    let hash = server.stores.documents.lock().expect("lock").keys().next().expect("it").clone();
+    let receipt =
+        Receipt { number: 1, hash: hash.into(), text: "it".to_owned(), ..Receipt::default() };
+    *server.stores.sealed.lock().expect("lock") = vec![receipt];
+    for call in ["record", "numbered", "get"] {
+        server.stores.fail(call, tonic::Code::Unavailable);
+        for path in ["/transaction/1", &by_hash] {
+            assert_eq!(read(path).await, cleared.body, "{call}");
+            assert_eq!(&read(&format!("{path}/receipt")).await[..], b"it", "{call}");
+        }
+        server.stores.mend();
+    }
+    // Nobody is told of what may be there that it is not.
+    for (call, path) in [
+        ("record", "/transaction/2".to_owned()),
+        ("record", "/transaction/2/receipt".to_owned()),
+        ("get", format!("/transaction/{}", Hash([1; 32]))),
+        ("get", format!("/transaction/{}/receipt", Hash([1; 32]))),
+    ] {
+        server.stores.fail(call, tonic::Code::Unavailable);
+        assert_eq!(server.get(&path).await.code(), "unavailable", "{call} {path}");
+        server.stores.mend();
+        assert_eq!(server.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+/// A log that has agreed with the stores and is silent now costs nobody a second.
+#[tokio::test]
+async fn no_request_waits_for_a_silent_log() {
+    let server = Deployment::new();
+    let path = format!("/address/{}", person(1).address);
+    assert_eq!(server.get(&path).await.status, StatusCode::OK);
+    *server.stores.silent.lock().expect("lock") = Some("status");
+    let mut waited = Duration::ZERO;
+    for _ in 0..7 {
+        // What is known is older than a second each other time.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let began = Instant::now();
+        assert_eq!(server.get(&path).await.status, StatusCode::OK);
+        waited += began.elapsed();
+    }
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
 }

@@ -14,6 +14,7 @@ impl Blockstack for Shared {
         &self,
         _: tonic::Request<log::StatusRequest>,
     ) -> Result<Response<log::StatusReply>, Status> {
+        self.0.answers("status").await;
         self.0.works("blockstack")?;
         let read_only = self.0.read_only.lock().expect("lock").clone();
         Ok(Response::new(log::StatusReply {

@@ -33,6 +33,7 @@ impl Hashtable for Shared {
         &self,
         call: tonic::Request<table::GetRequest>,
     ) -> Result<Response<table::GetReply>, Status> {
+        self.0.answers("get").await;
         self.0.works("get")?;
         let documents = self.0.documents.lock().expect("lock");
         let hashes = call.into_inner().hashes;
@@ -91,6 +92,7 @@ impl Hashtable for Shared {
         &self,
         _: tonic::Request<table::StatusRequest>,
     ) -> Result<Response<table::StatusReply>, Status> {
+        self.0.answers("get").await;
         self.0.works("get")?;
         Ok(Response::new(table::StatusReply {
             number: 0,

@@ -49,6 +49,8 @@ pub struct Stores {
     pub supplied: Mutex<HashMap<Vec<u8>, Bytes>>,
     /// Names of calls that fail, and how.
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
+    /// The name of a call that never answers.
+    pub silent: Mutex<Option<&'static str>>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
     /// The streams of `ClearAll`.
@@ -96,6 +98,14 @@ impl Stores {
         go_on.as_mut().enable();
         self.clearing.notify_one();
         let _ = tokio::time::timeout(delay, go_on).await;
+    }
+
+    /// Never ends, if this call is to be silent.
+    async fn answers(&self, call: &'static str) {
+        let silent = *self.silent.lock().expect("lock") == Some(call);
+        if silent {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn works(&self, call: &'static str) -> Result<(), Status> {
