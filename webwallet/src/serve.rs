@@ -29,7 +29,7 @@ use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
 use webwallet_blockstack::{Blockstack, Folder};
 use webwallet_hashtable::Redis;
 use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
-use webwallet_proto::link::Link;
+use webwallet_proto::link::{BadAddress, Link};
 use webwallet_proto::serve::Services;
 use webwallet_proto::tls::Tls;
 use webwallet_proto::token::{Guarded, Token};
@@ -473,15 +473,23 @@ impl Ours {
     /// # Errors
     /// `uri` is no address of one.
     pub fn link(&self, uri: &Option<String>) -> anyhow::Result<Link> {
-        let uri = uri.as_deref().unwrap_or_default();
-        let link = match uri.starts_with("https://") {
-            true => Link::remote_tls(uri, &self.tls, DEADLINE)?,
-            false => Link::remote(uri, DEADLINE)?,
-        };
+        let link = self.link_without_token(uri.as_deref().unwrap_or_default(), DEADLINE)?;
         Ok(match &self.token {
             Some(token) => link.with_token(token),
             None => link,
         })
+    }
+
+    /// The same to whoever is only asked whether it serves: an address that was mistyped is
+    /// not told our token.
+    ///
+    /// # Errors
+    /// `uri` is no address of a service.
+    pub fn link_without_token(&self, uri: &str, deadline: Duration) -> Result<Link, BadAddress> {
+        match uri.starts_with("https://") {
+            true => Link::remote_tls(uri, &self.tls, deadline),
+            false => Link::remote(uri, deadline),
+        }
     }
 }
 
