@@ -326,8 +326,7 @@ async fn service(config: &Config, part: &str, address: &Option<String>) -> anyho
             _ => {
                 let mut client = blockstack::client(link);
                 let status = client.status(blockstack::v1::StatusRequest {}).await?.into_inner();
-                let waits = || (!status.compared).then(|| "it waits for both stores".to_owned());
-                status.read_only.or_else(waits)
+                status.held().map(str::to_owned)
             }
         };
         held.map_or(Ok(()), |why| Err(Status::failed_precondition(why)))

@@ -146,14 +146,11 @@ impl Sources {
     async fn refill_blocks(&mut self, redis: &Redis, doubt: &mut Doubt) -> anyhow::Result<u64> {
         let Some(log) = &mut self.blockstack else { return Ok(0) };
         let status = log.status(log::StatusRequest {}).await?.into_inner();
-        let mut end = match (status.height, status.read_only) {
-            (height, None) if status.compared => height.map_or(0, |height| height + 1),
-            // It may be another log than the one whose blocks Redis had.
-            (_, why) => bail!(
-                "the log does not say which blocks it has: {}",
-                why.as_deref().unwrap_or("it has not been compared with the stores yet")
-            ),
-        };
+        // It may be another log than the one whose blocks Redis had.
+        if let Some(why) = status.held() {
+            bail!("the log does not say which blocks it has: {why}");
+        }
+        let mut end = status.height.map_or(0, |height| height + 1);
         let mut refilled = 0;
         while end > 0 {
             let from = end.saturating_sub(HEIGHTS);
