@@ -17,7 +17,7 @@ use webwallet_ledger::{Hash, document};
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Last, Parts};
-use crate::guard::{self, Stores};
+use crate::guard::{self, HEIGHTS, Stores};
 use crate::log::{Edge, Log, LogError};
 use crate::remote;
 use crate::replay::{Blocks, follow};
@@ -26,9 +26,6 @@ use crate::store::Store;
 
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
-
-/// Heights asked for at a time.
-const HEIGHTS: u64 = 500;
 
 /// A log of more records is read while payments clear already; it takes some
 /// 50 us a record that no snapshot holds.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
+use webwallet_blockstack::{HEIGHTS, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};
@@ -23,11 +24,6 @@ use crate::refill::Leaves;
 
 /// Documents put, and records committed, at a time.
 const PIECE: usize = 500;
-/// Heights that are looked at beyond the last known block.
-const HEIGHTS: u64 = 500;
-/// What an operator can do whose Hashtable has other blocks.
-const OTHER_LOG: &str =
-    ": it holds those of another one; name another Redis (--redis), or move Hashtable aside";
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -134,7 +130,7 @@ async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::R
     let kept = documents.get(&names).await?;
     ensure!(
         kept.iter().map(Option::as_ref).eq(bytes.iter().map(Some)),
-        "Hashtable has other blocks than this log{OTHER_LOG}"
+        "Hashtable has other blocks than this log: {OTHER_BLOCKS}"
     );
     Ok(())
 }
@@ -202,7 +198,7 @@ async fn is_of_this_log(
     {
         ensure!(
             entry.block == last.hash,
-            "Hashtable has another block {} than this log{OTHER_LOG}",
+            "Hashtable has another block {} than this log: {OTHER_BLOCKS}",
             last.header.height
         );
     }

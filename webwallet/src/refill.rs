@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use webwallet_blockstack::HEIGHTS;
 use webwallet_hashtable::redis::Doubt;
 use webwallet_hashtable::{Document, Error, Redis, Store as _};
 use webwallet_ledger::Hash;
@@ -28,8 +29,6 @@ use webwallet_proto::link::Link;
 
 /// Records of one call and one put.
 const RECORDS: u32 = 1_000;
-/// Heights that are looked at together.
-const HEIGHTS: u64 = 500;
 /// After the first failure and, doubling, the next ones: whoever is away comes back
 /// soon, but what only an operator mends is not tried again every second.
 const PAUSE: Duration = Duration::from_secs(1);
