@@ -80,6 +80,13 @@ pub(crate) fn beginning_lost() -> String {
     "the log has files, but no checkpoint, and Graphstore knows of no block: restore the file `checkpoint` of the log, or the Graphstore that belongs to it, and run `webwallet fsck`; a log that is to begin anew needs a data directory and a key of its own".to_owned()
 }
 
+/// Why nothing may be sealed where Graphstore has no intent that can be followed.
+pub(crate) fn intent_lost(height: u64, why: impl std::fmt::Display) -> String {
+    format!(
+        "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
+    )
+}
+
 /// Why nothing may be sealed where Hashtable has this block, and neither the log nor
 /// Graphstore has.
 pub(crate) fn blocks_lost(height: u64) -> String {
