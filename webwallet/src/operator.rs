@@ -274,8 +274,7 @@ async fn look(
         };
         Ok(output::line(line)?)
     };
-    let log = fsck::OnDisk { folder: config.data.join("log"), key: engine::log_key(config) };
-    let summary = fsck::check(graph, documents, &log, &config.domain, tell).await?;
+    let summary = fsck::check(config, graph, documents, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
         false => format!(
