@@ -136,11 +136,7 @@ impl Doctor {
         if config.role.clears() && config.neo4j.is_some() {
             report.tell("neo4j", runtime.block_on(neo4j(&config)))?;
         }
-        for (part, address) in [
-            ("hashtable", &config.hashtable),
-            ("graphstore", &config.graphstore),
-            ("blockstack", &config.blockstack),
-        ] {
+        for (part, address) in config.services() {
             if address.is_some() {
                 report.tell(part, runtime.block_on(service(&config, part, address)))?;
             }

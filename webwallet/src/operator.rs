@@ -177,9 +177,8 @@ impl Stores {
 /// That the settings are those of a server with its own stores.
 fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
     safety::check(config)?;
-    let services = [&config.hashtable, &config.graphstore, &config.blockstack];
     ensure!(
-        config.role == Role::All && services.iter().all(|service| service.is_none()),
+        config.role == Role::All && config.services().iter().all(|(_, uri)| uri.is_none()),
         "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
     );
     Ok(())
