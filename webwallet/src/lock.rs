@@ -18,9 +18,9 @@ use crate::client::{Answer, Server, Url, data};
 use crate::key::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
-use crate::pay::{self, EXPIRY_DAYS};
+use crate::pay::EXPIRY_DAYS;
 use crate::problem::Problem;
-use crate::{clock, file};
+use crate::{clock, file, post};
 
 /// `webwallet release`
 #[derive(Args)]
@@ -142,7 +142,7 @@ impl Use {
             file::write_new(file, &signed)?;
             return Ok(Outcome::Done);
         }
-        pay::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
+        post::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
     }
 }
 
