@@ -112,10 +112,7 @@ impl Batch {
         let answers = server.batch(requests, self.stop).with_context(|| open(first))?;
         let mut answers = match answers {
             Stream::Open(answers) => answers,
-            Stream::Problem(problem) => {
-                problem.print(json, labels)?;
-                return Ok(Outcome::Refused);
-            }
+            Stream::Problem(problem) => return problem.print(json, labels),
         };
         let (mut outcome, requests) = (Outcome::Done, split(requests));
         let (mut answered, mut refused) = (0, false);

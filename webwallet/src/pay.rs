@@ -130,8 +130,7 @@ impl Payment {
         if !self.offline
             && let Some(rejection) = over(&draft, clock::now()?)
         {
-            Problem::from_rejection(&rejection)?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
+            return Problem::from_rejection(&rejection)?.print(json, &labels);
         }
         let holder = keys.holder(&self.from)?;
         let signed = match &holder {
@@ -148,7 +147,7 @@ impl Payment {
                 self.write(&signed)
             }
             (Err(rejection), _) => {
-                Problem::from_rejection(&rejection)?.print(json, &labels)?;
+                let refused = Problem::from_rejection(&rejection)?.print(json, &labels)?;
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
@@ -156,7 +155,7 @@ impl Payment {
                         "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
                     );
                 }
-                Ok(Outcome::Refused)
+                Ok(refused)
             }
             (Ok(_), _) if self.offline => self.write(&signed),
             (Ok(request), _) if self.dry_run => {

@@ -65,10 +65,7 @@ pub fn clear(
     let labels = keys.labels();
     let request = match checked(draft, signed) {
         Ok(request) => request,
-        Err(rejection) => {
-            Problem::from_rejection(&rejection)?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
-        }
+        Err(rejection) => return Problem::from_rejection(&rejection)?.print(json, &labels),
     };
     if !json {
         output::line(format!("signing  {sentence}"))?;
@@ -118,12 +115,12 @@ pub fn send(
     let answer = server.post(request).map_err(unknown)?;
     let outcome = match answer {
         Answer::Problem(problem) if problem.is_unknown_outcome() => {
-            problem.print(json, labels)?;
+            let refused = problem.print(json, labels)?;
             output::complain(again());
-            return Ok(Outcome::Refused);
+            return Ok(refused);
         }
         Answer::Problem(problem) if !problem.is_final() => {
-            problem.print(json, labels)?;
+            let refused = problem.print(json, labels)?;
             if !kept.is_empty() {
                 output::complain(match problem.code == Code::WrongDomain.as_str() {
                     true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
@@ -133,21 +130,21 @@ pub fn send(
                     ),
                 });
             }
-            return Ok(Outcome::Refused);
+            return Ok(refused);
         }
         Answer::Problem(problem) => {
-            problem.print(json, labels)?;
+            let refused = problem.print(json, labels)?;
             // What was refused is all of them together: others of them may clear.
             if files.len() > 1 && !kept.is_empty() {
                 output::complain("they are kept: post each on its own");
-                return Ok(Outcome::Refused);
+                return Ok(refused);
             }
             if problem.may_change()
                 && let Some(warning) = stays_good(request)
             {
                 output::complain(warning);
             }
-            Outcome::Refused
+            refused
         }
         Answer::Done { body, replayed, .. } => {
             let record = data(&body).map_err(unknown)?;
@@ -209,10 +206,7 @@ pub fn rehearse(
     labels: &Labels,
 ) -> anyhow::Result<Outcome> {
     match server.rehearse(request)? {
-        Answer::Problem(problem) => {
-            problem.print(json, labels)?;
-            Ok(Outcome::Refused)
-        }
+        Answer::Problem(problem) => problem.print(json, labels),
         Answer::Done { body, replayed, .. } => {
             let outputs = data(&body)?;
             if json {

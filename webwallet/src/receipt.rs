@@ -50,9 +50,7 @@ impl ReceiptOf {
         let receipt = loop {
             match server.get_as(&path, form)? {
                 Answer::Problem(problem) => {
-                    let labels = self.home.keys()?.labels();
-                    problem.print(json, &labels)?;
-                    return Ok(Outcome::Refused);
+                    return problem.print(json, &self.home.keys()?.labels());
                 }
                 Answer::Done { body, later: false, .. } => break body,
                 Answer::Done { .. } if Instant::now() < until => thread::sleep(AGAIN),

@@ -414,8 +414,7 @@ impl Party {
     }
 
     fn refused(&self, rejection: &Rejection) -> anyhow::Result<Outcome> {
-        Problem::from_rejection(rejection)?.print(self.json, &self.keys.labels())?;
-        Ok(Outcome::Refused)
+        Problem::from_rejection(rejection)?.print(self.json, &self.keys.labels())
     }
 }
 
