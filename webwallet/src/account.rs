@@ -81,7 +81,7 @@ fn units(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
         vec![labels.of(&counter).to_owned(), net, min, max]
     });
-    output::line(output::table(&["unit", "net", "min", "max"], &rows.collect::<Vec<_>>()))?;
+    output::line(output::table(&["unit", "net", "min", "max"], rows))?;
     more(next.as_deref());
     Ok(())
 }
@@ -139,7 +139,7 @@ fn outputs(found: &str, labels: &Labels) -> anyhow::Result<()> {
         cells.push(placed.pointer.clone());
         cells
     });
-    output::line(output::table(&["net", "min", "max", "pointer"], &rows.collect::<Vec<_>>()))?;
+    output::line(output::table(&["net", "min", "max", "pointer"], rows))?;
     more(next.as_deref());
     Ok(())
 }

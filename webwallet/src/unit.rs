@@ -69,7 +69,7 @@ fn unit_line(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let Unit { unit, supply, locked, accounts, credit } =
         serde_json::from_str(found).context("the answer cannot be read")?;
     let row = vec![labels.of(&unit).to_owned(), supply, locked, accounts, credit];
-    output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], &[row]))?;
+    output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], [row]))?;
     Ok(())
 }
 
@@ -83,8 +83,7 @@ fn holders(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let row = |Holder { address, balance: Balance { net, min, max } }| {
         vec![labels.of(&address).to_owned(), net, min, max]
     };
-    let rows: Vec<_> = holders.into_iter().map(row).collect();
-    output::line(output::table(&["address", "net", "min", "max"], &rows))?;
+    output::line(output::table(&["address", "net", "min", "max"], holders.into_iter().map(row)))?;
     more(next.as_deref());
     Ok(())
 }

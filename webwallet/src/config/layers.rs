@@ -150,7 +150,7 @@ pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         };
         rows.push(vec![name, text, from]);
     }
-    output::line(output::table(&["setting", "value", "from"], &rows))?;
+    output::line(output::table(&["setting", "value", "from"], rows))?;
     Ok(Outcome::Done)
 }
 
