@@ -8,14 +8,12 @@
 //! which the IOUs that need them bring along.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use rand::RngExt as _;
 use serde_json::json;
+use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{KeyError, LogKey};
 use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_ledger::block::Block;
@@ -161,18 +159,14 @@ pub async fn restore(
 /// before ended early, or this one is about to be whole.
 fn settle_key(backup: &Data, domain: &str) -> anyhow::Result<()> {
     let Some(log) = engine::published(backup)? else { return Ok(()) };
-    match read_key(&backup.log_key(), domain)? {
+    match engine::read_log_key(&backup.log_key(), domain)? {
         Some(mut key) => Ok(key.settle_for(log.note())?),
         None => Ok(()),
     }
 }
 
-fn read_key(file: &Path, domain: &str) -> Result<Option<LogKey>, KeyError> {
-    LogKey::read(file, domain, Arc::new(|| rand::rng().random()))
-}
-
 /// The key in a file, if it is there and signed this log.
 fn key_of(log: &LogFolder, file: &Path, domain: &str) -> anyhow::Result<Option<LogKey>> {
-    let key = read_key(file, domain)?;
+    let key = engine::read_log_key(file, domain)?;
     Ok(key.filter(|key| key.has_signed(log.note())))
 }

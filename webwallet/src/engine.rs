@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use futures::FutureExt as _;
 use rand::RngExt as _;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{Folder, LogKey, Seal};
+use webwallet_blockstack::{Folder, KeyError, LogKey, Randomness, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
 use webwallet_hashtable::{Redis, RedisSettings, Store as Documents};
@@ -197,9 +197,7 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
-    // Of the system, as every secret of ours.
-    let randomness = Arc::new(|| rand::rng().random());
-    let key = LogKey::create_or_read(&file, &config.domain, randomness);
+    let key = LogKey::create_or_read(&file, &config.domain, randomness());
     let key = key.map_err(|why| refused_log(data, why))?;
     safety::warn_of_readers([file.as_path()]);
     let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
@@ -221,6 +219,19 @@ pub fn published(data: &Data) -> anyhow::Result<Option<LogFolder>> {
     let folder = data.log();
     let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
     log.with_context(|| format!("the log {} cannot be read", folder.display()))
+}
+
+/// The log key in a file, if one is there.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_log_key(file: &Path, domain: &str) -> Result<Option<LogKey>, KeyError> {
+    LogKey::read(file, domain, randomness())
+}
+
+/// Of the system, as every secret of ours.
+fn randomness() -> Randomness {
+    Arc::new(|| rand::rng().random())
 }
 
 /// The file of the log key.

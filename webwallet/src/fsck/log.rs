@@ -1,12 +1,10 @@
 //! The published log, held against both stores and the key that is here.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use rand::RngExt as _;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{HEIGHTS, LogKey, OTHER_BLOCKS};
+use webwallet_blockstack::{HEIGHTS, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::Intent;
 use webwallet_hashtable::Store as Documents;
@@ -75,8 +73,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             self.beyond(end.height + 1).await?;
         }
         if let Some(newest) = end.and_then(|end| end.newest) {
-            let randomness = Arc::new(|| rand::rng().random());
-            let detail = match LogKey::read(&key, &self.config.domain, randomness) {
+            let detail = match engine::read_log_key(&key, &self.config.domain) {
                 Err(why) => why.to_string(),
                 // That it is missing has been said.
                 Ok(None) => return Ok(()),
