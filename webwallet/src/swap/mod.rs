@@ -321,7 +321,7 @@ impl Party {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
             Found::Taken(hashee) => {
-                Status::new(leg, "taken").print(self.json, &self.keys.labels())?;
+                Status { leg, state: "taken" }.print(self.json, &self.keys.labels())?;
                 self.forget(leg, &server, hashee)?;
                 return Ok(Outcome::Done);
             }
@@ -427,10 +427,6 @@ struct Status<'a> {
 }
 
 impl Status<'_> {
-    fn new<'a>(leg: &'a Leg, state: &'static str) -> Status<'a> {
-        Status { leg, state }
-    }
-
     fn line(&self, labels: &Labels) -> String {
         let Leg { source, target, until, .. } = self.leg;
         let (source, target) = (labels.of(source.as_str()), labels.of(target.as_str()));
@@ -439,11 +435,7 @@ impl Status<'_> {
     }
 
     fn print(&self, json: bool, labels: &Labels) -> anyhow::Result<()> {
-        match json {
-            true => output::line(serde_json::to_vec(self)?)?,
-            false => output::line(self.line(labels))?,
-        }
-        Ok(())
+        Ok(output::line(if json { serde_json::to_string(self)? } else { self.line(labels) })?)
     }
 }
 
@@ -462,7 +454,7 @@ impl Show {
                 Found::Taken(_) => "taken",
                 Found::Nothing => "none",
             };
-            Ok(Status::new(leg, state))
+            Ok(Status { leg, state })
         };
         let (first, second) = (status(&terms.first)?, status(&terms.second)?);
         if json {
