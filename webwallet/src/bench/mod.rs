@@ -31,7 +31,7 @@ use self::calibrate::Calibration;
 use self::child::Server;
 use self::engines::Engines;
 use self::load::{Pace, Tally, WHOLE_COUNT};
-use self::machine::{Cpus, Machine, resident_mib};
+use self::machine::{Cpu, Cpus, Machine, resident_mib};
 use self::report::{Counted, Figure, Goal, Report, Run, progress};
 use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
@@ -165,21 +165,22 @@ impl Measurement {
             })
         })?;
         progress("starting the server");
-        let server = start(&dir.path().join("data"), &cpus, &[])?;
+        let server = start(&dir.path().join("data"), DOMAIN, &[], &[], cpus.server)?;
         std::thread::sleep(Duration::from_secs(1));
         let idle_mib = resident_mib(server.id())?;
         let expiry = clock::now()?.plus_days(365);
         let terms = Terms { domain: DOMAIN.to_owned(), expiry, listen: server.listen, headers: "" };
 
         let met = signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
-        let first = load(&cpus, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
+        let first = load(cpus.load, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
         let single = signers.posts(1000, 1, Pairs::Spread, &terms)?;
-        let second = load(&cpus, &server, 64, &single, Pace::Closed, WHOLE_COUNT)?;
+        let second = load(cpus.load, &server, 64, &single, Pace::Closed, WHOLE_COUNT)?;
 
         progress("calibrating H");
         let bytes = second.sample.len().to_string();
         let fixed = Server::start(
             &["bench-fixed", "--bytes", &bytes],
+            &[],
             &dir.path().join("fixed.log"),
             cpus.server,
         )?;
@@ -240,7 +241,7 @@ impl Measurement {
         progress(&format!("{clients} clients, {ious} IOUs a request: signing {}", count * ious));
         let posts = self.signers.posts(count, ious, pairs, &self.terms)?;
         progress(&format!("{clients} clients, {ious} IOUs a request: sending"));
-        let tally = load(&self.cpus, &self.server, clients, &posts, pace, self.time)?;
+        let tally = load(self.cpus.load, &self.server, clients, &posts, pace, self.time)?;
         self.count(&tally);
         Ok(tally)
     }
@@ -302,7 +303,7 @@ impl Measurement {
             progress(&format!("making a million records: {}", self.created));
             let count = MILLION_PART.min(usize::try_from(MILLION - self.created)?);
             let posts = self.signers.posts(count, 1, Pairs::Spread, &self.terms)?;
-            let tally = load(&self.cpus, &self.server, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
+            let tally = load(self.cpus.load, &self.server, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
             self.count(&tally);
             ensure!(tally.created() > 0, "the server clears nothing any more");
         }
@@ -333,7 +334,8 @@ impl Measurement {
         ));
         progress("starting again");
         self.server.stop()?;
-        let server = start(&self.dir.path().join("data"), &self.cpus, &[])?;
+        let data = self.dir.path().join("data");
+        let server = start(&data, DOMAIN, &[], &[], self.cpus.server)?;
         let ready_ms = server.started_in.as_secs_f64() * 1000.0;
         self.figures.push(if self.created >= MILLION {
             Figure::at_most("ready with a million records", ready_ms, "ms", READY_MS_MAX)
@@ -365,25 +367,31 @@ impl Measurement {
 
 /// Starts a server on a folder of this measurement; its first line comes when it
 /// is ready.
-fn start(data: &Path, cpus: &Cpus, more: &[&str]) -> anyhow::Result<Server> {
+fn start(
+    data: &Path,
+    domain: &str,
+    more: &[&str],
+    files: &[(&str, &Path)],
+    cpu: Cpu,
+) -> anyhow::Result<Server> {
     let log = data.with_extension("log");
     let data = data.to_str().context("the folder's name is not text")?;
     let loopback = "127.0.0.1:0";
     let arguments = [
-        "serve", "--listen", loopback, "--admin", loopback, "--domain", DOMAIN, "--data", data,
+        "serve", "--listen", loopback, "--admin", loopback, "--domain", domain, "--data", data,
         "--log", "warn",
     ];
-    Server::start(&[&arguments[..], more].concat(), &log, cpus.server)
+    Server::start(&[&arguments[..], more].concat(), files, &log, cpu)
 }
 
 fn load(
-    cpus: &Cpus,
+    cpu: Cpu,
     server: &Server,
     clients: usize,
     posts: &[Vec<u8>],
     pace: Pace,
     time_max: Duration,
 ) -> anyhow::Result<Tally> {
-    let (listen, process, cpu) = (server.listen, server.id(), cpus.load);
+    let (listen, process) = (server.listen, server.id());
     load::Run { listen, process, clients, posts, again: false, pace, time_max, cpu }.measure()
 }
