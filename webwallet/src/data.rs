@@ -208,10 +208,8 @@ fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
     }
     let found: Version =
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
-    if found.domain != domain {
-        let (dir, wanted) = (dir.to_owned(), domain.to_owned());
-        return Err(Refused::OtherDomain { dir, found: found.domain, wanted }.into());
-    }
+    let (dir, found, wanted) = (dir.to_owned(), found.domain, domain.to_owned());
+    ensure!(found == wanted, Refused::OtherDomain { dir, found, wanted });
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::FutureExt as _;
 use rand::RngExt as _;
 use webwallet_blockstack::rebuild::LogFolder;
@@ -146,19 +146,15 @@ pub async fn nothing_is_left_behind(
         && data.graphstore().exists()
     {
         let (left, number) = (graphstore(data)?.head().await?.number, neo4j.head().await?.number);
-        if left > number {
-            let folder = data.graphstore();
-            return Err(Refused::LeftBehind { folder, left, engine: "Neo4j", number, cure }.into());
-        }
+        let (folder, engine) = (data.graphstore(), "Neo4j");
+        ensure!(left <= number, Refused::LeftBehind { folder, left, engine, number, cure });
     }
     if let Some(redis) = redis
         && data.hashtable().exists()
     {
         let (left, number) = (hashtable(data)?.highest().await?, redis.highest().await?);
-        if left > number {
-            let folder = data.hashtable();
-            return Err(Refused::LeftBehind { folder, left, engine: "Redis", number, cure }.into());
-        }
+        let (folder, engine) = (data.hashtable(), "Redis");
+        ensure!(left <= number, Refused::LeftBehind { folder, left, engine, number, cure });
     }
     Ok(())
 }
@@ -302,9 +298,8 @@ fn password(file: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read the password in {}", file.display()))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() || line.contains(['\n', '\r']) {
-        return Err(Refused::Password(file.to_owned()).into());
-    }
+    let is_one = !line.is_empty() && !line.contains(['\n', '\r']);
+    ensure!(is_one, Refused::Password(file.to_owned()));
     Ok(line.to_owned())
 }
 

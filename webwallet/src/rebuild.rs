@@ -83,7 +83,8 @@ pub async fn migrate(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<u64> {
-    let (number, (height, sealed)) = (graph.head().await?.number, end(log)?);
+    let number = graph.head().await?.number;
+    let (height, sealed) = last(log)?.map_or((0, 0), |b| (b.header.height + 1, b.header.cleared));
     for held in [new_graph.head().await?.number, new_documents.highest().await?] {
         ensure!(held <= number, "records up to {held} are there already, and here only {number}");
     }
@@ -99,10 +100,9 @@ pub async fn migrate(
     Ok(number)
 }
 
-/// The height after the last block of a log, and the last record.
-fn end(log: Option<&LogFolder>) -> anyhow::Result<(u64, u64)> {
-    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
-    Ok(last.map_or((0, 0), |block| (block.header.height + 1, block.header.cleared)))
+/// The last block of a log.
+fn last(log: Option<&LogFolder>) -> anyhow::Result<Option<Block>> {
+    log.map(LogFolder::last).transpose().context("the log cannot be read")
 }
 
 /// Brings the blocks from a height on over that are intended and not published yet: else
@@ -192,8 +192,7 @@ async fn is_of_this_log(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<()> {
-    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
-    if let Some(last) = last
+    if let Some(last) = last(log)?
         && let Some(entry) = entry(documents, domain, last.header.height).await?
     {
         ensure!(
