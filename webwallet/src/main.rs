@@ -45,6 +45,7 @@ mod receipt;
 mod refill;
 mod safety;
 mod serve;
+mod signals;
 mod swap;
 mod transaction;
 mod unit;

@@ -6,19 +6,16 @@
 //! themselves cannot tell in which deployment they run.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use anyhow::Context as _;
 use axum::Router;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +36,7 @@ use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
+use crate::signals::Signals;
 use crate::{counts, descriptors, engine, logs, output, refill};
 
 /// How long a service may take to answer a gateway.
@@ -80,55 +78,6 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     // Nobody waits for what is still being opened or read.
     runtime.shutdown_background();
     outcome
-}
-
-/// What ends a server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// None where it is ignored.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())?, hangup })
-    }
-
-    async fn first(&mut self) {
-        let Signals { terminate, interrupt, hangup } = self;
-        let hangup = async {
-            match hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup => {}
-        }
-    }
-
-    /// One that means it: a terminal that is closed hangs up twice.
-    async fn second(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Whether whoever started this has it ignore SIGHUP, as `nohup` does; to listen to it would
-/// undo that.
-fn ignores_hangup() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is number 1, the lowest bit (proc_pid_status(5)).
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Exit 1 for what this program will not do, 2 for what it could not.
