@@ -114,14 +114,11 @@ pub fn send(
     };
     let answer = server.post(request).map_err(unknown)?;
     let outcome = match answer {
-        Answer::Problem(problem) if problem.is_unknown_outcome() => {
-            let refused = problem.print(json, labels)?;
-            output::complain(again());
-            return Ok(refused);
-        }
         Answer::Problem(problem) if !problem.is_final() => {
             let refused = problem.print(json, labels)?;
-            if !kept.is_empty() {
+            if problem.is_unknown_outcome() {
+                output::complain(again());
+            } else if !kept.is_empty() {
                 output::complain(match problem.code == Code::WrongDomain.as_str() {
                     true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
                     false => format!(
