@@ -147,46 +147,60 @@ impl Server {
             }
             admin => admin,
         };
+        server.begin(config, ours, listener, admin, access).await?;
+        tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
+        Ok(server)
+    }
+
+    /// The services of a role, over its engines or over links to the others.
+    async fn begin(
+        &mut self,
+        config: &Config,
+        ours: Ours,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        access: Access,
+    ) -> anyhow::Result<()> {
         match config.role {
             Role::All => {
                 let (redis, neo4j) = (engine::redis(config).await?, engine::neo4j(config).await?);
-                if let Some(data) = &server.data {
+                if let Some(data) = &self.data {
                     let (neo4j, redis) = (neo4j.as_ref(), redis.as_ref());
                     engine::nothing_is_left_behind(data, neo4j, redis).await?;
                 }
                 let hashtable = match redis.clone() {
-                    None => embedded(webwallet_hashtable::server(server.hashtable()?)),
+                    None => embedded(webwallet_hashtable::server(self.hashtable()?)),
                     Some(redis) => embedded(webwallet_hashtable::server(redis)),
                 };
                 let kept = hashtable.clone();
                 let graphstore = match neo4j {
-                    None => embedded(engine::clearing(server.graphstore()?, config, kept).await?),
+                    None => embedded(engine::clearing(self.graphstore()?, config, kept).await?),
                     Some(neo4j) => embedded(engine::clearing(neo4j, config, kept).await?),
                 };
-                let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
+                let sealing = self.blockstack(config, &graphstore, &hashtable).await?;
                 let sealing = embedded(sealing);
                 if let Some(redis) = redis {
-                    server.refill(redis, graphstore.clone(), Some(sealing.clone()));
+                    self.refill(redis, graphstore.clone(), Some(sealing.clone()));
                 }
                 let links = [graphstore, hashtable, sealing];
-                server.gateway(config, ours, listener, admin, access, links)?;
+                self.gateway(config, ours, listener, admin, access, links)?;
             }
             Role::Gateway => {
                 let services = [&config.graphstore, &config.hashtable, &config.blockstack];
                 let [graphstore, hashtable, blockstack] = services.map(|uri| ours.link(uri));
                 let links = [graphstore?, hashtable?, blockstack?];
-                server.gateway(config, ours, listener, admin, access, links)?;
+                self.gateway(config, ours, listener, admin, access, links)?;
             }
             Role::Blockstack => {
                 let (graphstore, hashtable) =
                     (ours.link(&config.graphstore)?, ours.link(&config.hashtable)?);
-                let service = server.blockstack(config, &graphstore, &hashtable).await?;
-                server.grpc(config, ours, listener, service, blockstack_works).await;
+                let service = self.blockstack(config, &graphstore, &hashtable).await?;
+                self.grpc(config, ours, listener, service, blockstack_works).await;
             }
             Role::Hashtable => match engine::redis(config).await? {
                 None => {
-                    let service = webwallet_hashtable::server(server.hashtable()?);
-                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                    let service = webwallet_hashtable::server(self.hashtable()?);
+                    self.grpc(config, ours, listener, service, hashtable_works).await;
                 }
                 Some(redis) => {
                     if config.graphstore.is_none() {
@@ -197,28 +211,27 @@ impl Server {
                         let graphstore = ours.link(&config.graphstore)?;
                         let blockstack = config.blockstack.is_some();
                         let blockstack = blockstack.then(|| ours.link(&config.blockstack));
-                        server.refill(redis.clone(), graphstore, blockstack.transpose()?);
+                        self.refill(redis.clone(), graphstore, blockstack.transpose()?);
                     }
                     let service = webwallet_hashtable::server(redis);
-                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                    self.grpc(config, ours, listener, service, hashtable_works).await;
                 }
             },
             Role::Graphstore => {
                 let kept = ours.link(&config.hashtable)?;
                 match engine::neo4j(config).await? {
                     None => {
-                        let service = engine::clearing(server.graphstore()?, config, kept).await?;
-                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                        let service = engine::clearing(self.graphstore()?, config, kept).await?;
+                        self.grpc(config, ours, listener, service, graphstore_works).await;
                     }
                     Some(neo4j) => {
                         let service = engine::clearing(neo4j, config, kept).await?;
-                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                        self.grpc(config, ours, listener, service, graphstore_works).await;
                     }
                 }
             }
         }
-        tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
-        Ok(server)
+        Ok(())
     }
 
     fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
