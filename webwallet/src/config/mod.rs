@@ -218,20 +218,22 @@ pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The settings, if they make sense together.
 fn extract(figment: &Figment) -> anyhow::Result<Config> {
     let config: Config = figment.extract()?;
     check_domain(&config.domain)?;
-    let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
-    // A Redis is given back what it lost, from what Graphstore and the log have.
-    let asks = config.role == Role::Hashtable && config.redis.is_some();
-    let (keeps, clears) = (config.role.keeps(), config.role.clears());
+    let role = config.role;
     // Graphstore asks it for its newest record, which an older copy that was put back lacks.
-    let compares = config.role == Role::Graphstore;
-    let needed = [gateway || blockstack || compares, gateway || blockstack, gateway];
+    let hashtable = matches!(role, Role::Graphstore | Role::Blockstack | Role::Gateway);
+    let graphstore = matches!(role, Role::Blockstack | Role::Gateway);
+    let blockstack = role == Role::Gateway;
+    // A Redis is given back what it lost, from what Graphstore and the log have.
+    let asks = role == Role::Hashtable && config.redis.is_some();
+    let needed = [hashtable, graphstore, blockstack];
     for ((name, uri), needed) in config.services().into_iter().zip(needed) {
         match uri {
             None if needed => {
-                bail!("role {} needs {name}: --{name} http://HOST:PORT", config.role.name())
+                bail!("role {} needs {name}: --{name} http://HOST:PORT", role.name())
             }
             Some(uri) if uri.contains('@') => {
                 bail!("{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE")
@@ -240,23 +242,23 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         }
     }
     for (name, given, used) in [
-        ("hashtable", config.hashtable.is_some(), gateway || blockstack || compares),
-        ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
-        ("blockstack", config.blockstack.is_some(), gateway || asks),
-        ("metrics", config.metrics.is_some(), !config.role.is_gateway()),
-        ("test_clock", config.test_clock.is_some(), clears),
-        ("seal", config.seal == Sealing::Manual, config.role.seals()),
-        ("log_key", config.log_key.is_some(), config.role.seals()),
-        ("redis", config.redis.is_some(), keeps),
+        ("hashtable", config.hashtable.is_some(), hashtable),
+        ("graphstore", config.graphstore.is_some(), graphstore || asks),
+        ("blockstack", config.blockstack.is_some(), blockstack || asks),
+        ("metrics", config.metrics.is_some(), !role.is_gateway()),
+        ("test_clock", config.test_clock.is_some(), role.clears()),
+        ("seal", config.seal == Sealing::Manual, role.seals()),
+        ("log_key", config.log_key.is_some(), role.seals()),
+        ("redis", config.redis.is_some(), role.keeps()),
         ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),
         ("allow_lossy_redis", config.allow_lossy_redis, config.redis.is_some()),
-        ("neo4j", config.neo4j.is_some(), clears),
+        ("neo4j", config.neo4j.is_some(), role.clears()),
         ("neo4j_password_file", config.neo4j_password_file.is_some(), config.neo4j.is_some()),
     ] {
         ensure!(
             used || !given,
             "{name} is set, and has no use in role {} with the other settings; see webwallet serve --help",
-            config.role.name()
+            role.name()
         );
     }
     let (cert, key) = (config.tls_cert_file.is_some(), config.tls_key_file.is_some());
