@@ -228,22 +228,24 @@ impl Measurement {
         }
     }
 
-    /// Signs what is needed for a rate, sends it, and counts.
+    /// Signs what is needed for a rate, sends it, and counts: what is reported of it, and all
+    /// that came of it.
     fn send(
         &mut self,
+        name: &'static str,
         clients: usize,
         ious: usize,
         pairs: Pairs,
         rate: f64,
         pace: Pace,
-    ) -> anyhow::Result<Tally> {
+    ) -> anyhow::Result<(Run, Tally)> {
         let count = (rate * self.time.as_secs_f64()).ceil() as usize;
         progress(&format!("{clients} clients, {ious} IOUs a request: signing {}", count * ious));
         let posts = self.signers.posts(count, ious, pairs, &self.terms)?;
         progress(&format!("{clients} clients, {ious} IOUs a request: sending"));
         let tally = load(self.cpus.load, &self.server, clients, &posts, pace, self.time)?;
         self.count(&tally);
-        Ok(tally)
+        Ok((Run::of(name, clients, ious, &tally), tally))
     }
 
     /// All runs that have a goal, and one that has percentiles.
@@ -252,48 +254,30 @@ impl Measurement {
         let single = self.calibration.single();
         let batch = 1.0 / (1.0 / h + 1.0 / z);
 
-        let spread = self.send(64, 1, Pairs::Spread, single, Pace::Closed)?;
-        self.runs.push(Run::of("spread", 64, 1, &spread).with_goal(
-            spread.rate() / single,
-            Goal::AtLeast,
-            0.50,
-        ));
+        let (run, spread) = self.send("spread", 64, 1, Pairs::Spread, single, Pace::Closed)?;
+        self.runs.push(run.with_goal(spread.rate() / single, Goal::AtLeast, 0.50));
 
-        let hot = self.send(64, 1, Pairs::Hot, single, Pace::Closed)?;
-        let ratio = hot.rate() / spread.rate();
-        self.runs.push(Run::of("one hot issuer (of spread)", 64, 1, &hot).with_goal(
-            ratio,
-            Goal::AtLeast,
-            0.8,
-        ));
+        let name = "one hot issuer (of spread)";
+        let (run, hot) = self.send(name, 64, 1, Pairs::Hot, single, Pace::Closed)?;
+        self.runs.push(run.with_goal(hot.rate() / spread.rate(), Goal::AtLeast, 0.8));
 
-        let crowd = self.send(256, 1, Pairs::Spread, batch, Pace::Closed)?;
-        self.runs.push(Run::of("crowd", 256, 1, &crowd).with_goal(
-            crowd.rate() / batch,
-            Goal::AtLeast,
-            0.30,
-        ));
+        let (run, crowd) = self.send("crowd", 256, 1, Pairs::Spread, batch, Pace::Closed)?;
+        self.runs.push(run.with_goal(crowd.rate() / batch, Goal::AtLeast, 0.30));
 
-        let many = self.send(64, 32, Pairs::Spread, z / 32.0, Pace::Closed)?;
-        self.runs.push(Run::of("many at once", 64, 32, &many).with_goal(
-            many.rate() * 32.0 / z,
-            Goal::AtLeast,
-            0.33,
-        ));
+        let (run, many) =
+            self.send("many at once", 64, 32, Pairs::Spread, z / 32.0, Pace::Closed)?;
+        self.runs.push(run.with_goal(many.rate() * 32.0 / z, Goal::AtLeast, 0.33));
 
-        let alone = self.send(1, 1, Pairs::Spread, 2000.0, Pace::Closed)?;
+        let name = "idle (p50 of 2 F + 0.7 ms)";
+        let (run, alone) = self.send(name, 1, 1, Pairs::Spread, 2000.0, Pace::Closed)?;
         let limit_ms = 2.0 * fdatasync_p50_us / 1000.0 + IDLE_OVERHEAD_MS;
         let ratio = alone.percentile_ms(50.0) / limit_ms;
-        self.runs.push(Run::of("idle (p50 of 2 F + 0.7 ms)", 1, 1, &alone).with_goal(
-            ratio,
-            Goal::AtMost,
-            1.0,
-        ));
+        self.runs.push(run.with_goal(ratio, Goal::AtMost, 1.0));
 
         // Half of what it can do: how long people wait on an ordinary day.
-        let rate = spread.rate() / 2.0;
-        let steady = self.send(64, 1, Pairs::Spread, rate, Pace::PerSecond(rate))?;
-        self.runs.push(Run::of("steady, half of spread", 64, 1, &steady));
+        let (rate, name) = (spread.rate() / 2.0, "steady, half of spread");
+        let (run, _) = self.send(name, 64, 1, Pairs::Spread, rate, Pace::PerSecond(rate))?;
+        self.runs.push(run);
         Ok(())
     }
 

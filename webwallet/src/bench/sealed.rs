@@ -45,21 +45,17 @@ impl Measurement {
         let count = (rate * self.time.as_secs_f64()).ceil() as usize;
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            with.push(self.send(64, 1, Pairs::Spread, rate, Pace::Closed)?);
+            let name = "sealing (of not sealing)";
+            with.push(self.send(name, 64, 1, Pairs::Spread, rate, Pace::Closed)?);
             let posts = self.signers.posts(count, 1, Pairs::Spread, &terms)?;
             without.push(load(self.cpus.load, &unsealed, 64, &posts, Pace::Closed, self.time)?);
         }
         let statuses = without.iter().flat_map(|tally| tally.statuses.keys());
         ensure!(statuses.into_iter().all(|status| *status == 201), "a payment was refused");
-        let rate = |runs: &[Tally]| runs.iter().map(Tally::rate).sum::<f64>();
-        let left = rate(&with) / rate(&without);
-        let sealing = with.iter().map(|tally| {
-            Run::of("sealing (of not sealing)", 64, 1, tally).with_goal(
-                left,
-                Goal::AtLeast,
-                RATE_LEFT,
-            )
-        });
+        let sealing: f64 = with.iter().map(|(_, tally)| tally.rate()).sum();
+        let left = sealing / without.iter().map(Tally::rate).sum::<f64>();
+        let sealing =
+            with.into_iter().map(|(run, _)| run.with_goal(left, Goal::AtLeast, RATE_LEFT));
         self.runs.extend(sealing);
         self.runs.extend(without.iter().map(|tally| Run::of("not sealing", 64, 1, tally)));
         unsealed.stop()?;
