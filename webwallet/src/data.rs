@@ -140,20 +140,20 @@ impl Data {
         self.dir.join("hashtable")
     }
 
-    /// The folder of the log: checkpoint and tiles, and nothing else.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    /// The file of the log key.
-    pub fn log_key(&self) -> PathBuf {
-        self.dir.join("log-key")
-    }
-
     /// The folder of what Blockstack makes from the log.
     pub fn state(&self) -> PathBuf {
         self.dir.join("state")
     }
+}
+
+/// The log in a data directory or a backup: checkpoint and tiles, and nothing else.
+pub fn log(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+/// The file of the log key in one, if no other is named.
+pub fn log_key(dir: &Path) -> PathBuf {
+    dir.join("log-key")
 }
 
 /// That a server of this domain may use this directory, or make it.

@@ -259,7 +259,7 @@ fn directory(config: &Config) -> Found {
 /// Whether the clock stands after what has been sealed.
 fn time(config: &Config) -> anyhow::Result<String> {
     let now = engine::clock_of(config)().map_err(|why| anyhow::anyhow!(why))?;
-    let log = config.data.join("log");
+    let log = data::log(&config.data);
     if config.role.seals() && log.join("checkpoint").exists() {
         let last = LogFolder::open(&log).and_then(|log| log.last());
         let last = last.context("the log cannot be read; `webwallet fsck` says more")?.header.time;

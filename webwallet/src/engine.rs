@@ -24,7 +24,7 @@ use webwallet_proto::link::Link;
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, Sealing};
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::safety;
 
 /// Who asks, if the address does not say: Neo4j's own first user.
@@ -190,7 +190,7 @@ pub struct LogParts {
 
 /// The log of a data directory, with its key.
 pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
-    let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
+    let folder = Folder::open(&data::log(data.path())).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
     let key = LogKey::create_or_read(&file, &config.domain, randomness());
@@ -212,7 +212,7 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
 /// # Errors
 /// Its checkpoint cannot be read.
 pub fn published(data: &Data) -> anyhow::Result<Option<LogFolder>> {
-    let folder = data.log();
+    let folder = data::log(data.path());
     let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
     log.with_context(|| format!("the log {} cannot be read", folder.display()))
 }
@@ -232,7 +232,7 @@ fn randomness() -> Randomness {
 
 /// The file of the log key.
 pub fn log_key(config: &Config) -> PathBuf {
-    config.log_key.clone().unwrap_or_else(|| config.data.join("log-key"))
+    config.log_key.clone().unwrap_or_else(|| data::log_key(&config.data))
 }
 
 /// That the log key is there, if it is named. Who names a key has one: a new one in its
@@ -246,7 +246,7 @@ pub fn named_key(config: &Config) -> anyhow::Result<()> {
 
 /// Why the log of a data directory is not used.
 pub fn refused_log(data: &Data, why: impl Display) -> Refused {
-    refused("log", "in", data.log().display(), why)
+    refused("log", "in", data::log(data.path()).display(), why)
 }
 
 /// Where time comes from.

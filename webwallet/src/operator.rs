@@ -309,7 +309,7 @@ impl Lost {
             Lost::Graphstore => {
                 let log = log()?;
                 // Its blocks would be forgotten, and others signed in their place.
-                if let Some(why) = LogFolder::beginning_lost(&data.log())?
+                if let Some(why) = LogFolder::beginning_lost(&data::log(data.path()))?
                     && !rebuild::has_blocks(&documents, domain).await?
                 {
                     bail!(why);

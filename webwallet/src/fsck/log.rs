@@ -15,7 +15,7 @@ use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::{Hash, Record, document};
 
 use super::Check;
-use crate::{engine, file};
+use crate::{data, engine, file};
 
 /// Where a published log ends.
 struct End {
@@ -29,7 +29,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
     /// That the published log is what a server goes on from: of these records, of the blocks
     /// that Graphstore knows, not far behind them, and signed with the key that is here.
     pub(super) async fn log(&mut self, intent: Option<u64>) -> anyhow::Result<()> {
-        let (folder, key) = (self.config.data.join("log"), engine::log_key(self.config));
+        let (folder, key) = (data::log(&self.config.data), engine::log_key(self.config));
         let shown = key.display();
         if intent.is_some() && !key.exists() {
             let detail =
