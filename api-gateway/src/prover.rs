@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tonic::{Code as Status, Request as Call};
 use webwallet_ledger::{Address, Hash};
-use webwallet_proto::blockstack::v1 as wire;
 use webwallet_proto::blockstack::v1::blockstack_client::BlockstackClient;
+use webwallet_proto::blockstack::{NOT_COMPARED, v1 as wire};
 use webwallet_proto::link::Link;
 
 use crate::problem::{Other, Problem};
@@ -25,9 +25,6 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How much longer than the time to wait it may take over a receipt.
 const RECEIPT_WITHIN: Duration = Duration::from_millis(500);
-/// Nothing clears over a store that may have been put back. It ends by itself.
-const NOT_COMPARED: &str =
-    "the log has not been compared with the stores yet; it is as soon as both answer";
 
 /// A client of Blockstack, and what is known of it.
 pub(crate) struct Prover {
@@ -102,8 +99,8 @@ impl Prover {
                 status.domain
             ));
         }
-        let waits = || (!status.compared).then(|| NOT_COMPARED.to_owned());
-        status.read_only.map(|why| format!("read only: {why}")).or_else(waits)
+        let begin = if status.read_only.is_some() { "read only: " } else { "" };
+        status.held().map(|why| format!("{begin}{why}"))
     }
 
     /// A checkpoint: the newest, or that of a size at which a block ended.

@@ -9,6 +9,13 @@
 //! A whole directory restored from an older backup agrees with itself: that
 //! shows only to whoever holds a receipt or a checkpoint from before.
 
+/// Heights that Hashtable is asked for at a time; and how far behind the newest block that
+/// the others know one is looked for there.
+pub const HEIGHTS: u64 = 500;
+
+/// Why Hashtable may have other blocks than the log or Graphstore, and what to do.
+pub const OTHER_BLOCKS: &str = "it is of another log, or another server goes on with this one; stop this server if that is so; else name another Redis (`--redis`), or move Hashtable aside, and run `webwallet rebuild hashtable`";
+
 /// What the stores say of themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stores {
@@ -73,6 +80,13 @@ pub(crate) fn beginning_lost() -> String {
     "the log has files, but no checkpoint, and Graphstore knows of no block: restore the file `checkpoint` of the log, or the Graphstore that belongs to it, and run `webwallet fsck`; a log that is to begin anew needs a data directory and a key of its own".to_owned()
 }
 
+/// Why nothing may be sealed where Graphstore has no intent that can be followed.
+pub(crate) fn intent_lost(height: u64, why: impl std::fmt::Display) -> String {
+    format!(
+        "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
+    )
+}
+
 /// Why nothing may be sealed where Hashtable has this block, and neither the log nor
 /// Graphstore has.
 pub(crate) fn blocks_lost(height: u64) -> String {
@@ -84,9 +98,7 @@ pub(crate) fn blocks_lost(height: u64) -> String {
 /// Why nothing may be sealed where Hashtable has another block of this height than the log or
 /// Graphstore: two servers would sign two checkpoints of one size.
 pub(crate) fn other_block(height: u64) -> String {
-    format!(
-        "Hashtable has another block {height} than this server: it is of another log, or another server goes on with this one; stop this server if that is so; else name a Redis of its own (`--redis`), or move Hashtable aside, and run `webwallet rebuild hashtable`"
-    )
+    format!("Hashtable has another block {height} than this server: {OTHER_BLOCKS}")
 }
 
 /// Why nothing may be sealed where Hashtable has another record of a number than

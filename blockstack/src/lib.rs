@@ -38,6 +38,7 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 pub use folder::Folder;
+pub use guard::{HEIGHTS, OTHER_BLOCKS};
 pub use key::{KeyError, LogKey, Randomness};
 pub use log::LogError;
 pub use sealing::Seal;

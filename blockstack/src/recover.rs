@@ -17,7 +17,7 @@ use webwallet_ledger::{Hash, document};
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Last, Parts};
-use crate::guard::{self, Stores};
+use crate::guard::{self, HEIGHTS, Stores};
 use crate::log::{Edge, Log, LogError};
 use crate::remote;
 use crate::replay::{Blocks, follow};
@@ -26,9 +26,6 @@ use crate::store::Store;
 
 /// Intents asked for at a time; each may be of 4,096 records.
 const INTENTS: u32 = 16;
-
-/// Heights asked for at a time.
-const HEIGHTS: u64 = 500;
 
 /// A log of more records is read while payments clear already; it takes some
 /// 50 us a record that no snapshot holds.
@@ -64,14 +61,14 @@ fn failed(error: LogError) -> Stop {
 
 /// The same of an intent.
 fn unfit(height: u64, why: impl std::fmt::Display) -> Stop {
-    Stop::ReadOnly(format!(
-        "Graphstore's intent of block {height} cannot be followed: {why}; run `webwallet rebuild graphstore`"
-    ))
+    Stop::ReadOnly(guard::intent_lost(height, why))
 }
 
-/// The height of an intent, and the name of its block. One that cannot be read is nobody's.
-fn named(intent: &Intent) -> (u64, Hash) {
-    (intent.height, document::name(&intent.block).unwrap_or(Hash([0; 32])))
+/// The height of an intent, and the name of its block. The log may not be taken up yet: what
+/// is sealed is to be served, also where this cannot be read.
+fn named(intent: &Intent) -> Result<(u64, Hash), Stop> {
+    let unfit = |why| Stop::Apart(guard::intent_lost(intent.height, why));
+    Ok((intent.height, document::name(&intent.block).map_err(unfit)?))
 }
 
 fn intended(intent: &Intent) -> Result<Block, Stop> {
@@ -334,11 +331,9 @@ impl<S: Store> Sealing<S> {
         };
         let newest = {
             let published = published.map(|last| (last.height, last.hash));
-            let last = last.as_ref().map(named);
-            if last.map(|(height, _)| height) > published.map(|(height, _)| height) {
-                last
-            } else {
-                published
+            match last.as_ref().filter(|last| published.is_none_or(|(at, _)| last.height > at)) {
+                Some(last) => Some(named(last)?),
+                None => published,
             }
         };
         let stores = Stores {
@@ -432,7 +427,7 @@ impl<S: Store> Sealing<S> {
     /// Graphstore's last intent: its height, and the name of its block.
     pub(crate) async fn newest_intent(&self) -> Result<Option<(u64, Hash)>, Stop> {
         let Some(height) = self.intended_height().await? else { return Ok(None) };
-        Ok(self.intents(height, 1).await?.first().map(named))
+        self.intents(height, 1).await?.first().map(named).transpose()
     }
 
     /// Height of Graphstore's last intent.

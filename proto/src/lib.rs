@@ -88,6 +88,18 @@ pub mod graphstore {
 pub mod blockstack {
     use crate::{MESSAGE_BYTES_MAX, link::Link};
 
+    /// Why nothing clears over a log that has not been compared with the stores: one of them
+    /// may have been put back. It ends by itself.
+    pub const NOT_COMPARED: &str =
+        "the log has not been compared with the stores yet; it is as soon as both answer";
+
+    impl v1::StatusReply {
+        /// Why nothing may clear over this log, if nothing may.
+        pub fn held(&self) -> Option<&str> {
+            self.read_only.as_deref().or((!self.compared).then_some(NOT_COMPARED))
+        }
+    }
+
     /// `webwallet.blockstack.v1`, as generated.
     #[allow(missing_docs, unused_qualifications, clippy::all)]
     pub mod v1 {

@@ -75,15 +75,10 @@ impl BalanceOf {
 
 fn units(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let Units { units, next } = serde_json::from_str(found).context("the answer cannot be read")?;
-    if units.is_empty() {
-        return Ok(output::line("no accounts")?);
-    }
     let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
         vec![labels.of(&counter).to_owned(), net, min, max]
     });
-    output::line(output::table(&["unit", "net", "min", "max"], &rows.collect::<Vec<_>>()))?;
-    more(next.as_deref());
-    Ok(())
+    list(&["unit", "net", "min", "max"], rows, "no accounts", next)
 }
 
 /// `webwallet history`
@@ -131,22 +126,27 @@ impl History {
 fn outputs(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let Outputs { outputs, next } =
         serde_json::from_str(found).context("the answer cannot be read")?;
-    if outputs.is_empty() {
-        return Ok(output::line("no outputs in this unit")?);
-    }
     let rows = outputs.iter().map(|placed| {
         let mut cells = row(&placed.content, labels).split_off(2);
         cells.push(placed.pointer.clone());
         cells
     });
-    output::line(output::table(&["net", "min", "max", "pointer"], &rows.collect::<Vec<_>>()))?;
-    more(next.as_deref());
-    Ok(())
+    list(&["net", "min", "max", "pointer"], rows, "no outputs in this unit", next)
 }
 
-/// Says how to go on.
-pub fn more(next: Option<&str>) {
+/// Prints a part of a list, or that `nothing` is in it, and says how to go on.
+pub fn list(
+    head: &[&str],
+    rows: impl ExactSizeIterator<Item = Vec<String>>,
+    nothing: &str,
+    next: Option<String>,
+) -> anyhow::Result<()> {
+    if rows.len() == 0 {
+        return Ok(output::line(nothing)?);
+    }
+    output::line(output::table(head, rows))?;
     if let Some(next) = next {
         output::complain(format_args!("more with --cursor {next}"));
     }
+    Ok(())
 }

@@ -8,14 +8,12 @@
 //! which the IOUs that need them bring along.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use rand::RngExt as _;
 use serde_json::json;
+use webwallet_blockstack::LogKey;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{KeyError, LogKey};
 use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_ledger::block::Block;
@@ -73,7 +71,7 @@ impl Backup {
             self.dir.display()
         );
         for _ in 0..TRIES_MAX {
-            let log = LogFolder::open(&config.data.join("log"))
+            let log = LogFolder::open(&data::log(&config.data))
                 .context("there is no log to be copied: the first block makes it")?;
             // Else it was rotated since the checkpoint was read.
             if let Some(key) = key_of(&log, &engine::log_key(config), &config.domain)? {
@@ -81,10 +79,10 @@ impl Backup {
                 // At any moment it has the key that signed its log, whatever ends this: each
                 // key is in its place before another is written beside it.
                 settle_key(&to, &config.domain)?;
-                key.copy_beside(&to.log_key(), log.note())?;
-                let files = log.copy_to(&to.log())?;
+                key.copy_beside(&data::log_key(to.path()), log.note())?;
+                let files = log.copy_to(&data::log(to.path()))?;
                 settle_key(&to, &config.domain)?;
-                key.copy_to(&to.log_key())?;
+                key.copy_to(&data::log_key(to.path()))?;
                 return Ok((files, log.last()?));
             }
         }
@@ -132,11 +130,11 @@ pub async fn restore(
     documents: &impl Documents,
 ) -> anyhow::Result<(Block, u64)> {
     let domain = &config.domain;
-    let backup = LogFolder::open(&dir.join("log")).context("the backup cannot be read")?;
+    let backup = LogFolder::open(&data::log(dir)).context("the backup cannot be read")?;
     let last = backup.last().context("the backup cannot be read")?;
-    let saved = key_of(&backup, &dir.join("log-key"), domain)?
+    let saved = key_of(&backup, &data::log_key(dir), domain)?
         .with_context(|| format!("{} has not the key that signed its log", dir.display()))?;
-    let (checkpoint, place) = (data.log().join("checkpoint"), engine::log_key(config));
+    let (checkpoint, place) = (data::log(data.path()).join("checkpoint"), engine::log_key(config));
     // One that is the backup's was put there by an attempt before.
     let began = place.exists() && key_of(&backup, &place, domain)?.is_some();
     for (taken, file) in [(checkpoint.exists(), &checkpoint), (place.exists() && !began, &place)] {
@@ -153,7 +151,7 @@ pub async fn restore(
     let number = rebuild::graphstore(graph, documents, Some(&backup), domain).await?;
     rebuild::hashtable(documents, graph, Some(&backup), domain).await?;
     // The checkpoint comes last: a server that finds none over these stores refuses to begin.
-    backup.copy_to(&data.log())?;
+    backup.copy_to(&data::log(data.path()))?;
     Ok((last, number))
 }
 
@@ -161,18 +159,14 @@ pub async fn restore(
 /// before ended early, or this one is about to be whole.
 fn settle_key(backup: &Data, domain: &str) -> anyhow::Result<()> {
     let Some(log) = engine::published(backup)? else { return Ok(()) };
-    match read_key(&backup.log_key(), domain)? {
+    match engine::read_log_key(&data::log_key(backup.path()), domain)? {
         Some(mut key) => Ok(key.settle_for(log.note())?),
         None => Ok(()),
     }
 }
 
-fn read_key(file: &Path, domain: &str) -> Result<Option<LogKey>, KeyError> {
-    LogKey::read(file, domain, Arc::new(|| rand::rng().random()))
-}
-
 /// The key in a file, if it is there and signed this log.
 fn key_of(log: &LogFolder, file: &Path, domain: &str) -> anyhow::Result<Option<LogKey>> {
-    let key = read_key(file, domain)?;
+    let key = engine::read_log_key(file, domain)?;
     Ok(key.filter(|key| key.has_signed(log.note())))
 }

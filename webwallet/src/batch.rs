@@ -14,7 +14,7 @@ use crate::client::{Server, Stream, Url};
 use crate::key::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{output, pay, transaction};
+use crate::{output, post, transaction};
 
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
@@ -112,10 +112,7 @@ impl Batch {
         let answers = server.batch(requests, self.stop).with_context(|| open(first))?;
         let mut answers = match answers {
             Stream::Open(answers) => answers,
-            Stream::Problem(problem) => {
-                problem.print(json, labels)?;
-                return Ok(Outcome::Refused);
-            }
+            Stream::Problem(problem) => return problem.print(json, labels),
         };
         let (mut outcome, requests) = (Outcome::Done, split(requests));
         let (mut answered, mut refused) = (0, false);
@@ -161,7 +158,7 @@ impl Batch {
         ensure!(line.index == answered, "the answers are not in order: {}", open(index));
         if let Some(record) = line.data {
             let request = requests.get(line.index as usize).copied().unwrap_or_default();
-            pay::check_record(record.get(), request).with_context(|| open(index))?;
+            post::check_record(record.get(), request).with_context(|| open(index))?;
         }
         if json {
             let rest = text.split_once(',').map_or("", |(_, rest)| rest);

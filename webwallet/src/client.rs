@@ -213,10 +213,7 @@ impl Server {
         page: impl FnOnce(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         match self.get(path)? {
-            Answer::Problem(problem) => {
-                problem.print(json, labels)?;
-                return Ok(Outcome::Refused);
-            }
+            Answer::Problem(problem) => return problem.print(json, labels),
             Answer::Done { body, .. } if json => output::line(body)?,
             Answer::Done { body, .. } => page(data(&body)?.get())?,
         }

@@ -9,7 +9,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::output::Outcome;
 use crate::{
     account, backup, batch, bench, config, conflict, demo, doctor, document, events, explain,
-    health, iou, key, lock, log, manual, operator, pay, receipt, serve, swap, transaction, unit,
+    health, iou, key, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
+    unit,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -60,7 +61,7 @@ enum Command {
     #[command(subcommand)]
     Swap(swap::Command),
     /// Post signed IOUs as one request
-    Post(pay::Post),
+    Post(post::Post),
     /// Post many requests, each on its own
     Batch(batch::Batch),
     /// What an address holds

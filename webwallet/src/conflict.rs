@@ -36,7 +36,7 @@ struct Conflict<'a> {
     cleared: &'a RawValue,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Verdict {
     valid: bool,
     /// The IOUs that are in both.
@@ -65,13 +65,7 @@ impl VerifyConflict {
                 number: Some(record.number.to_string()),
                 reason: None,
             },
-            Err(reason) => Verdict {
-                valid: false,
-                ious: Vec::new(),
-                transaction: None,
-                number: None,
-                reason: Some(reason),
-            },
+            Err(reason) => Verdict { reason: Some(reason), ..Verdict::default() },
         };
         let outcome = if verdict.valid { Outcome::Done } else { Outcome::Refused };
         if json {

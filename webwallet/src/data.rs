@@ -140,20 +140,20 @@ impl Data {
         self.dir.join("hashtable")
     }
 
-    /// The folder of the log: checkpoint and tiles, and nothing else.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    /// The file of the log key.
-    pub fn log_key(&self) -> PathBuf {
-        self.dir.join("log-key")
-    }
-
     /// The folder of what Blockstack makes from the log.
     pub fn state(&self) -> PathBuf {
         self.dir.join("state")
     }
+}
+
+/// The log in a data directory or a backup: checkpoint and tiles, and nothing else.
+pub fn log(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+/// The file of the log key in one, if no other is named.
+pub fn log_key(dir: &Path) -> PathBuf {
+    dir.join("log-key")
 }
 
 /// That a server of this domain may use this directory, or make it.
@@ -208,10 +208,8 @@ fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
     }
     let found: Version =
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
-    if found.domain != domain {
-        let (dir, wanted) = (dir.to_owned(), domain.to_owned());
-        return Err(Refused::OtherDomain { dir, found: found.domain, wanted }.into());
-    }
+    let (dir, found, wanted) = (dir.to_owned(), found.domain, domain.to_owned());
+    ensure!(found == wanted, Refused::OtherDomain { dir, found, wanted });
     Ok(())
 }
 

@@ -74,7 +74,6 @@ impl Demo {
         let server = runtime.block_on(serve::Server::start(&config))?;
         let keys = Keys::at(&dir);
         let mut stage = Stage {
-            url: format!("http://{}", server.listen),
             api: Server::at(&format!("http://{}", server.listen)),
             domain: config.domain,
             expiry: clock::now()?.plus_days(30),
@@ -96,7 +95,6 @@ impl Demo {
 
 /// The demo while it is played.
 struct Stage {
-    url: String,
     api: Server,
     domain: String,
     expiry: Time,
@@ -110,7 +108,7 @@ struct Stage {
 impl Stage {
     fn play(&mut self) -> anyhow::Result<()> {
         self.tell(
-            &format!("A server for the domain {} runs at {}", self.domain, self.url),
+            &format!("A server for the domain {} runs at {}", self.domain, self.api.url()),
             None,
             &[],
         )?;
@@ -166,7 +164,7 @@ impl Stage {
     fn post(&mut self, title: &str, file: &Path) -> anyhow::Result<()> {
         let curl = format!(
             "curl -s {}/transaction -H 'content-type: application/json' -d {}",
-            self.url,
+            self.api.url(),
             output::word(&format!("@{}", file.display()))
         );
         let lines = match self.api.post(&std::fs::read(file)?)? {
@@ -208,7 +206,7 @@ impl Stage {
         }
         ensure!(sum.is_zero(), "the balances do not sum to zero");
         lines.push(format!("{:6} {sum:>4}", "sum"));
-        let curl = format!("curl -s {}/address/{}", self.url, self.keys.address("bob")?);
+        let curl = format!("curl -s {}/address/{}", self.api.url(), self.keys.address("bob")?);
         self.tell("Balances in alice's unit", Some(&curl), &lines)
     }
 
@@ -227,7 +225,7 @@ impl Stage {
         let Outputs { outputs } = serde_json::from_str(&self.get(&path)?)?;
         let lines =
             outputs.iter().map(|o| format!("{:>4} after {}", o.content.balance.net, o.pointer));
-        let curl = format!("curl -s {}", output::word(&format!("{}{path}", self.url)));
+        let curl = format!("curl -s {}", output::word(&format!("{}{path}", self.api.url())));
         self.tell(
             "bob's history in alice's unit, newest first",
             Some(&curl),
@@ -260,7 +258,7 @@ impl Stage {
             format!("block {} {}", data.height, hash.value),
             format!("{} records, and the state of all accounts: {}", data.records, data.state),
         ];
-        let curl = format!("curl -s {}{path}", self.url);
+        let curl = format!("curl -s {}{path}", self.api.url());
         self.tell(
             "What has cleared is sealed into a block, under a signed head",
             Some(&curl),
@@ -284,7 +282,7 @@ impl Stage {
                 text.len()
             ),
         ];
-        let curl = format!("curl -s {}{path} -o receipt-2.tlog-proof", self.url);
+        let curl = format!("curl -s {}{path} -o receipt-2.tlog-proof", self.api.url());
         self.tell(
             "bob keeps the receipt of his payment: a proof, not a promise",
             Some(&curl),
@@ -302,13 +300,13 @@ impl Stage {
             max_age_ms: None,
             now: clock::now()?,
         };
-        let report = audit.run(&Source::open(&self.url)?, &mut |_| ())?;
+        let report = audit.run(&Source::open(self.api.url())?, &mut |_| ())?;
         ensure!(report.is_accepted(), "the audit found {:?}", report.findings);
         let lines = [format!(
             "accepted: {} blocks, {} records; every signature and every balance came out the same",
             report.blocks, report.records
         )];
-        let command = format!("webwallet-audit {} --key {}", self.url, audit.key);
+        let command = format!("webwallet-audit {} --key {}", self.api.url(), audit.key);
         self.tell(
             "A stranger audits the whole server, with nothing but its key",
             Some(&command),
@@ -377,7 +375,7 @@ impl Stage {
                 format!("Kept in {dir}. Start this server again, and every curl line above works:"),
                 format!("   {me} serve --listen 127.0.0.1:{port} --data {dir}/data"),
                 "Then, in another terminal:".to_owned(),
-                format!("   export WEBWALLET_HOME={dir} WEBWALLET_URL={}", self.url),
+                format!("   export WEBWALLET_HOME={dir} WEBWALLET_URL={}", self.api.url()),
                 format!("   {me} pay --from carol --to alice --amount 4 --unit alice"),
                 format!("   {me} balance carol"),
             ]

@@ -136,11 +136,7 @@ impl Doctor {
         if config.role.clears() && config.neo4j.is_some() {
             report.tell("neo4j", runtime.block_on(neo4j(&config)))?;
         }
-        for (part, address) in [
-            ("hashtable", &config.hashtable),
-            ("graphstore", &config.graphstore),
-            ("blockstack", &config.blockstack),
-        ] {
+        for (part, address) in config.services() {
             if address.is_some() {
                 report.tell(part, runtime.block_on(service(&config, part, address)))?;
             }
@@ -263,7 +259,7 @@ fn directory(config: &Config) -> Found {
 /// Whether the clock stands after what has been sealed.
 fn time(config: &Config) -> anyhow::Result<String> {
     let now = engine::clock_of(config)().map_err(|why| anyhow::anyhow!(why))?;
-    let log = config.data.join("log");
+    let log = data::log(&config.data);
     if config.role.seals() && log.join("checkpoint").exists() {
         let last = LogFolder::open(&log).and_then(|log| log.last());
         let last = last.context("the log cannot be read; `webwallet fsck` says more")?.header.time;
@@ -326,8 +322,7 @@ async fn service(config: &Config, part: &str, address: &Option<String>) -> anyho
             _ => {
                 let mut client = blockstack::client(link);
                 let status = client.status(blockstack::v1::StatusRequest {}).await?.into_inner();
-                let waits = || (!status.compared).then(|| "it waits for both stores".to_owned());
-                status.read_only.or_else(waits)
+                status.held().map(str::to_owned)
             }
         };
         held.map_or(Ok(()), |why| Err(Status::failed_precondition(why)))

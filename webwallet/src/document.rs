@@ -54,10 +54,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
         }
     };
     match answer {
-        Answer::Problem(problem) => {
-            problem.print(json, &Labels::default())?;
-            Ok(Outcome::Refused)
-        }
+        Answer::Problem(problem) => problem.print(json, &Labels::default()),
         Answer::Done { body, .. } => {
             output::line(if json { &body } else { data(&body)?.get() })?;
             Ok(Outcome::Done)

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::FutureExt as _;
 use rand::RngExt as _;
 use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{Folder, LogKey, Seal};
+use webwallet_blockstack::{Folder, KeyError, LogKey, Randomness, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
 use webwallet_hashtable::{Redis, RedisSettings, Store as Documents};
@@ -24,7 +24,7 @@ use webwallet_proto::link::Link;
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, Sealing};
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::safety;
 
 /// Who asks, if the address does not say: Neo4j's own first user.
@@ -146,19 +146,15 @@ pub async fn nothing_is_left_behind(
         && data.graphstore().exists()
     {
         let (left, number) = (graphstore(data)?.head().await?.number, neo4j.head().await?.number);
-        if left > number {
-            let folder = data.graphstore();
-            return Err(Refused::LeftBehind { folder, left, engine: "Neo4j", number, cure }.into());
-        }
+        let (folder, engine) = (data.graphstore(), "Neo4j");
+        ensure!(left <= number, Refused::LeftBehind { folder, left, engine, number, cure });
     }
     if let Some(redis) = redis
         && data.hashtable().exists()
     {
         let (left, number) = (hashtable(data)?.highest().await?, redis.highest().await?);
-        if left > number {
-            let folder = data.hashtable();
-            return Err(Refused::LeftBehind { folder, left, engine: "Redis", number, cure }.into());
-        }
+        let (folder, engine) = (data.hashtable(), "Redis");
+        ensure!(left <= number, Refused::LeftBehind { folder, left, engine, number, cure });
     }
     Ok(())
 }
@@ -194,12 +190,10 @@ pub struct LogParts {
 
 /// The log of a data directory, with its key.
 pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
-    let folder = Folder::open(&data.log()).map_err(|why| refused_log(data, why))?;
+    let folder = Folder::open(&data::log(data.path())).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
-    // Of the system, as every secret of ours.
-    let randomness = Arc::new(|| rand::rng().random());
-    let key = LogKey::create_or_read(&file, &config.domain, randomness);
+    let key = LogKey::create_or_read(&file, &config.domain, randomness());
     let key = key.map_err(|why| refused_log(data, why))?;
     safety::warn_of_readers([file.as_path()]);
     let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
@@ -218,14 +212,27 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
 /// # Errors
 /// Its checkpoint cannot be read.
 pub fn published(data: &Data) -> anyhow::Result<Option<LogFolder>> {
-    let folder = data.log();
+    let folder = data::log(data.path());
     let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
     log.with_context(|| format!("the log {} cannot be read", folder.display()))
 }
 
+/// The log key in a file, if one is there.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_log_key(file: &Path, domain: &str) -> Result<Option<LogKey>, KeyError> {
+    LogKey::read(file, domain, randomness())
+}
+
+/// Of the system, as every secret of ours.
+fn randomness() -> Randomness {
+    Arc::new(|| rand::rng().random())
+}
+
 /// The file of the log key.
 pub fn log_key(config: &Config) -> PathBuf {
-    config.log_key.clone().unwrap_or_else(|| config.data.join("log-key"))
+    config.log_key.clone().unwrap_or_else(|| data::log_key(&config.data))
 }
 
 /// That the log key is there, if it is named. Who names a key has one: a new one in its
@@ -239,7 +246,7 @@ pub fn named_key(config: &Config) -> anyhow::Result<()> {
 
 /// Why the log of a data directory is not used.
 pub fn refused_log(data: &Data, why: impl Display) -> Refused {
-    refused("log", "in", data.log().display(), why)
+    refused("log", "in", data::log(data.path()).display(), why)
 }
 
 /// Where time comes from.
@@ -291,9 +298,8 @@ fn password(file: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read the password in {}", file.display()))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() || line.contains(['\n', '\r']) {
-        return Err(Refused::Password(file.to_owned()).into());
-    }
+    let is_one = !line.is_empty() && !line.contains(['\n', '\r']);
+    ensure!(is_one, Refused::Password(file.to_owned()));
     Ok(line.to_owned())
 }
 

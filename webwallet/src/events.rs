@@ -55,8 +55,7 @@ impl Events {
                 match server.get_as(&format!("/events?after={after}"), "application/x-ndjson")? {
                     Answer::Done { body, .. } => body,
                     Answer::Problem(problem) => {
-                        problem.print(printer.json, &printer.labels)?;
-                        return Ok(Outcome::Refused);
+                        return problem.print(printer.json, &printer.labels);
                     }
                 };
             let before = after;
@@ -83,8 +82,7 @@ impl Events {
                 }
                 Ok(Stream::Problem(problem)) if reached && problem.may_succeed_later() => {}
                 Ok(Stream::Problem(problem)) => {
-                    problem.print(printer.json, &printer.labels)?;
-                    return Ok(Outcome::Refused);
+                    return problem.print(printer.json, &printer.labels);
                 }
                 Err(error) if !reached => return Err(error),
                 Err(error) => output::complain(format_args!("{error:#}; asking again")),

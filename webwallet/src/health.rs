@@ -11,7 +11,6 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
-use webwallet_proto::link::Link;
 use webwallet_proto::tls::Tls;
 use webwallet_proto::{blockstack, graphstore, hashtable, serve};
 
@@ -59,13 +58,14 @@ impl Health {
 /// # Errors
 /// It is not there, is something else, or says why it is not ready.
 pub fn ready(config: &Config, url: &str) -> anyhow::Result<()> {
-    let Ours { tls, .. } = Ours::read(config)?;
-    match config.role {
-        Role::All | Role::Gateway => rest(url, &tls),
-        Role::Hashtable => grpc(url, &tls, hashtable::v1::hashtable_server::SERVICE_NAME),
-        Role::Graphstore => grpc(url, &tls, graphstore::v1::graphstore_server::SERVICE_NAME),
-        Role::Blockstack => grpc(url, &tls, blockstack::v1::blockstack_server::SERVICE_NAME),
-    }
+    let ours = Ours::read(config)?;
+    let service = match config.role {
+        Role::All | Role::Gateway => return rest(url, &ours.tls),
+        Role::Hashtable => hashtable::v1::hashtable_server::SERVICE_NAME,
+        Role::Graphstore => graphstore::v1::graphstore_server::SERVICE_NAME,
+        Role::Blockstack => blockstack::v1::blockstack_server::SERVICE_NAME,
+    };
+    grpc(url, &ours, service)
 }
 
 /// Where a server with these settings is found on its own machine.
@@ -95,14 +95,10 @@ fn rest(url: &str, tls: &Tls) -> anyhow::Result<()> {
     }
 }
 
-fn grpc(url: &str, tls: &Tls, service: &str) -> anyhow::Result<()> {
+fn grpc(url: &str, ours: &Ours, service: &str) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let link = match url.starts_with("https://") {
-            true => Link::remote_tls(url, tls, PATIENCE)?,
-            false => Link::remote(url, PATIENCE)?,
-        };
-        let serving = serve::is_serving(link, service).await;
+        let serving = serve::is_serving(ours.link_without_token(url, PATIENCE)?, service).await;
         let serving = serving.map_err(|status| anyhow::anyhow!("{}", status.message()));
         ensure!(serving.context("no answer")?, "its store does not answer; its log says why");
         Ok(())

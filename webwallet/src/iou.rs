@@ -71,8 +71,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
                     Ok(Outcome::Done)
                 }
                 Err(rejection) => {
-                    Problem::from_rejection(&rejection)?.print(json, &Labels::default())?;
-                    Ok(Outcome::Refused)
+                    Problem::from_rejection(&rejection)?.print(json, &Labels::default())
                 }
             }
         }

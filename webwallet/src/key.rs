@@ -399,7 +399,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
                     keys.home.display()
                 ));
             } else if !json {
-                output::line(output::table(&["name", "address"], &rows))?;
+                output::line(output::table(&["name", "address"], rows))?;
             }
             Ok(())
         }

@@ -18,9 +18,9 @@ use crate::client::{Answer, Server, Url, data};
 use crate::key::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
-use crate::pay::{self, EXPIRY_DAYS};
+use crate::pay::EXPIRY_DAYS;
 use crate::problem::Problem;
-use crate::{clock, file};
+use crate::{clock, file, post};
 
 /// `webwallet release`
 #[derive(Args)]
@@ -82,10 +82,7 @@ impl Use {
         let server = self.url.server()?;
         let lock = match find(&server, output)? {
             Ok(lock) => lock,
-            Err(problem) => {
-                problem.print(json, &labels)?;
-                return Ok(Outcome::Refused);
-            }
+            Err(problem) => return problem.print(json, &labels),
         };
         let holder = keys.holder(&self.with)?;
         let (source, target) = match back {
@@ -103,8 +100,7 @@ impl Use {
         if !back && now >= end {
             let detail = "the lock is its source's again; nothing was sent";
             let rejection = Rejection::new(Code::LockClosed, "/data/solver/output", detail);
-            Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
+            return Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels);
         }
         // Nor does one of another lock, and whoever sees it can open that one.
         if hashee.as_deref().is_some_and(|text| lock.locker.puzzle != Some(puzzle_of(text))) {
@@ -117,8 +113,7 @@ impl Use {
                 None => "this lock asks for no preimage; nothing was sent".to_owned(),
             };
             let rejection = Rejection::new(Code::LockUnsolved, "/data/solver/hashee", detail);
-            Problem::from_rejection(&rejection)?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
+            return Problem::from_rejection(&rejection)?.print(json, &labels);
         }
         let draft = Draft {
             domain: server.domain()?,
@@ -142,7 +137,7 @@ impl Use {
             file::write_new(file, &signed)?;
             return Ok(Outcome::Done);
         }
-        pay::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
+        post::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
     }
 }
 

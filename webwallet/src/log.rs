@@ -99,7 +99,7 @@ impl Checkpoint {
                 }
                 Ok(Outcome::Done)
             }
-            other => refused(other, json),
+            Answer::Problem(problem) => problem.print(json, &Labels::default()),
         }
     }
 }
@@ -107,46 +107,47 @@ impl Checkpoint {
 impl Seal {
     /// Has the server seal everything that has cleared.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let answer = self.admin.post(if self.stack { "/seal?stack=true" } else { "/seal" })?;
-        let Answer::Done { body, .. } = answer else { return refused(answer, json) };
-        let sealed: Value = serde_json::from_str(data(&body)?.get())?;
-        let text = |name: &str| sealed[name].as_str().unwrap_or_default().to_owned();
-        output::line(match json {
-            true => sealed.to_string(),
-            false => harmless(&format!(
+        let path = if self.stack { "/seal?stack=true" } else { "/seal" };
+        self.admin.post(path, json, |sealed| {
+            format!(
                 "sealed up to block {}: {} new, with {} records",
-                text("height"),
-                text("blocks"),
-                text("records")
-            ))
-            .into_owned(),
-        })?;
-        Ok(Outcome::Done)
+                sealed("height"),
+                sealed("blocks"),
+                sealed("records")
+            )
+        })
     }
 }
 
 impl RotateLogKey {
     /// Has the server make a new log key.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let answer = self.admin.post("/log-key")?;
-        let Answer::Done { body, .. } = answer else { return refused(answer, json) };
-        let rotated: Value = serde_json::from_str(data(&body)?.get())?;
-        output::line(match json {
-            true => rotated.to_string(),
-            false => format!(
-                "from block {} on the log is signed by\n{}",
-                harmless(rotated["height"].as_str().unwrap_or_default()),
-                harmless(rotated["key"].as_str().unwrap_or_default())
-            ),
-        })?;
-        Ok(Outcome::Done)
+        self.admin.post("/log-key", json, |rotated| {
+            let (height, key) = (rotated("height"), rotated("key"));
+            format!("from block {height} on the log is signed by\n{key}")
+        })
     }
 }
 
 impl Admin {
-    fn post(&self, path: &str) -> anyhow::Result<Answer> {
+    /// Gives a command and prints the `data` of its answer: as it is, or for people what
+    /// `sentence` makes of its members.
+    fn post(
+        &self,
+        path: &str,
+        json: bool,
+        sentence: impl FnOnce(&dyn Fn(&str) -> String) -> String,
+    ) -> anyhow::Result<Outcome> {
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
-        self.ca.server(&self.admin)?.command(path, token.map(Token::reveal).as_deref())
+        let server = self.ca.server(&self.admin)?;
+        let body = match server.command(path, token.map(Token::reveal).as_deref())? {
+            Answer::Problem(problem) => return problem.print(json, &Labels::default()),
+            Answer::Done { body, .. } => body,
+        };
+        let done: Value = serde_json::from_str(data(&body)?.get())?;
+        let member = |name: &str| harmless(done[name].as_str().unwrap_or_default()).into_owned();
+        output::line(if json { done.to_string() } else { sentence(&member) })?;
+        Ok(Outcome::Done)
     }
 }
 
@@ -176,12 +177,4 @@ fn document(found: &str) -> anyhow::Result<()> {
         lines.push(line(name, value.as_str().unwrap_or_default()));
     }
     Ok(output::line(lines.join("\n"))?)
-}
-
-fn refused(answer: Answer, json: bool) -> anyhow::Result<Outcome> {
-    match answer {
-        Answer::Problem(problem) => problem.print(json, &Labels::default())?,
-        Answer::Done { body, .. } => output::line(&body)?,
-    }
-    Ok(Outcome::Refused)
 }

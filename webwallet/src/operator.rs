@@ -67,21 +67,21 @@ enum Lost {
 impl Fsck {
     /// Looks at both stores and tells what is wrong.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        with_stores(&self.flags, Work::Fsck { json })
+        with_stores(&self.flags, Work::Fsck, json)
     }
 }
 
 impl Rebuild {
     /// Makes one store anew.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        with_stores(&self.flags, Work::Rebuild { lost: self.store, json })
+        with_stores(&self.flags, Work::Rebuild(self.store), json)
     }
 }
 
 impl Restore {
     /// Makes a server out of a backup.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        with_stores(&self.flags, Work::Restore { backup: &self.dir, json })
+        with_stores(&self.flags, Work::Restore(&self.dir), json)
     }
 }
 
@@ -130,9 +130,10 @@ impl Migrate {
 /// What is to be done once the stores are open.
 #[derive(Clone, Copy)]
 enum Work<'a> {
-    Fsck { json: bool },
-    Rebuild { lost: Lost, json: bool },
-    Restore { backup: &'a Path, json: bool },
+    Fsck,
+    Rebuild(Lost),
+    /// From the backup in this folder.
+    Restore(&'a Path),
 }
 
 /// The stores that the settings name, whatever their engines.
@@ -177,38 +178,38 @@ impl Stores {
 /// That the settings are those of a server with its own stores.
 fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
     safety::check(config)?;
-    let services = [&config.hashtable, &config.graphstore, &config.blockstack];
     ensure!(
-        config.role == Role::All && services.iter().all(|service| service.is_none()),
+        config.role == Role::All && config.services().iter().all(|(_, uri)| uri.is_none()),
         "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
     );
     Ok(())
 }
 
 /// Opens the stores and works.
-fn with_stores(flags: &Flags, work: Work) -> anyhow::Result<Outcome> {
+fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
     let _logs = logs::start(&config.log)?;
     Runtime::new()?.block_on(async {
         stores_are_meant(&config)?;
         // Before a new directory is made for it.
         match work {
-            Work::Restore { backup, .. } => {
+            Work::Restore(backup) => {
                 data::belongs(backup, &config.domain)?;
                 backup::is_free(&config).await?;
             }
-            Work::Fsck { .. } | Work::Rebuild { .. } => {
-                data::belongs(&config.data, &config.domain)?;
-            }
+            Work::Fsck | Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
         }
-        let mut stores = Stores::open(&config, matches!(work, Work::Fsck { .. })).await?;
+        let mut stores = Stores::open(&config, matches!(work, Work::Fsck)).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
         let (config, data) = (&config, stores.data.as_ref());
         match (neo4j, redis) {
-            (Some(graph), Some(documents)) => work.on(config, data, graph, documents).await,
-            (Some(graph), None) => work.on(config, data, graph, stores.hashtable()?).await,
-            (None, Some(documents)) => work.on(config, data, stores.graphstore()?, documents).await,
-            (None, None) => work.on(config, data, stores.graphstore()?, stores.hashtable()?).await,
+            (Some(graph), Some(kept)) => work.on(config, data, graph, kept, json).await,
+            (Some(graph), None) => work.on(config, data, graph, stores.hashtable()?, json).await,
+            (None, Some(kept)) => work.on(config, data, stores.graphstore()?, kept, json).await,
+            (None, None) => {
+                let (graph, kept) = (stores.graphstore()?, stores.hashtable()?);
+                work.on(config, data, graph, kept, json).await
+            }
         }
     })
 }
@@ -220,10 +221,11 @@ impl Work<'_> {
         data: Option<&Data>,
         graph: impl Graph,
         documents: impl Documents,
+        json: bool,
     ) -> anyhow::Result<Outcome> {
         match self {
-            Work::Fsck { json } => look(config, &graph, &documents, json).await,
-            Work::Rebuild { lost, json } => {
+            Work::Fsck => look(config, &graph, &documents, json).await,
+            Work::Rebuild(lost) => {
                 let data = data.context("no data directory")?;
                 // What it is made of must be all there is.
                 let neo4j = config.neo4j.is_some() && lost != Lost::Graphstore;
@@ -238,7 +240,7 @@ impl Work<'_> {
                 })?;
                 Ok(Outcome::Done)
             }
-            Work::Restore { backup, json } => {
+            Work::Restore(backup) => {
                 let data = data.context("no data directory")?;
                 let (last, records) =
                     backup::restore(backup, config, data, &graph, &documents).await?;
@@ -274,8 +276,7 @@ async fn look(
         };
         Ok(output::line(line)?)
     };
-    let log = fsck::OnDisk { folder: config.data.join("log"), key: engine::log_key(config) };
-    let summary = fsck::check(graph, documents, &log, &config.domain, tell).await?;
+    let summary = fsck::check(config, graph, documents, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
         false => format!(
@@ -308,7 +309,7 @@ impl Lost {
             Lost::Graphstore => {
                 let log = log()?;
                 // Its blocks would be forgotten, and others signed in their place.
-                if let Some(why) = LogFolder::beginning_lost(&data.log())?
+                if let Some(why) = LogFolder::beginning_lost(&data::log(data.path()))?
                     && !rebuild::has_blocks(&documents, domain).await?
                 {
                     bail!(why);

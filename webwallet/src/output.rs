@@ -61,11 +61,11 @@ pub fn path(file: &Path) -> String {
 
 /// Columns padded to the widest cell; a cell that starts with a digit or a
 /// sign is aligned to the right, as amounts are. Cells may be somebody else's text.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let plain = |row: &Vec<String>| -> Vec<String> {
+pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let plain = |row: Vec<String>| -> Vec<String> {
         row.iter().map(|cell| harmless(cell).into_owned()).collect()
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
+    let rows: Vec<Vec<String>> = rows.into_iter().map(plain).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|title| title.chars().count())).max().unwrap_or_default()
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn amounts_are_aligned_to_the_right() {
         let rows = [vec!["bob".into(), "-6".into()], vec!["carol".into(), "1200".into()]];
-        assert_eq!(table(&["who", "net"], &rows), "who     net\nbob      -6\ncarol  1200");
-        assert_eq!(table(&["who", "net"], &[]), "who  net");
+        assert_eq!(table(&["who", "net"], rows), "who     net\nbob      -6\ncarol  1200");
+        assert_eq!(table(&["who", "net"], []), "who  net");
     }
 }

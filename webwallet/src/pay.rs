@@ -1,31 +1,22 @@
-//! Paying: an IOU is drafted and signed here, kept, and then posted.
-//!
-//! An IOU has random bits in it, so paying again is paying twice, while
-//! posting the same IOU again is safe for ever. Therefore what was signed is
-//! written to the outbox of the home directory before it is sent, and removed
-//! only when it is cleared or never will be; `webwallet post FILE` sends it again.
+//! Paying: an IOU is drafted and signed here, and then kept and posted.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use faster_hex::hex_string;
-use serde_json::Value;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
-use webwallet_ledger::request::{Request, body_of};
 use webwallet_ledger::time::Time;
-use webwallet_ledger::{Amount, Record};
 
-use crate::client::{Answer, Server, Url, data};
+use crate::client::{Server, Url};
 use crate::key::{Holder, Home, Keys, Labels, random_bytes};
 use crate::output::Outcome;
+use crate::post::{checked, clear, rehearse};
 use crate::problem::Problem;
-use crate::{clock, config, file, iou, output, transaction};
+use crate::{clock, config, file, outbox, output};
 
 /// Days an IOU may be cleared for when nothing else is said.
 pub const EXPIRY_DAYS: i64 = 365;
@@ -128,21 +119,6 @@ impl Pay {
     }
 }
 
-/// `webwallet post`
-#[derive(Args)]
-pub struct Post {
-    /// Files with IOUs or a request; all IOUs together are one request. `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Ask what would become of it, and pay nothing
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    home: Home,
-    #[command(flatten)]
-    url: Url,
-}
-
 impl Payment {
     /// Pays in the unit of somebody, or in the payer's own.
     pub fn run(&self, unit: Option<&str>, json: bool) -> anyhow::Result<Outcome> {
@@ -154,8 +130,7 @@ impl Payment {
         if !self.offline
             && let Some(rejection) = over(&draft, clock::now()?)
         {
-            Problem::from_rejection(&rejection)?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
+            return Problem::from_rejection(&rejection)?.print(json, &labels);
         }
         let holder = keys.holder(&self.from)?;
         let signed = match &holder {
@@ -172,7 +147,7 @@ impl Payment {
                 self.write(&signed)
             }
             (Err(rejection), _) => {
-                Problem::from_rejection(&rejection)?.print(json, &labels)?;
+                let refused = Problem::from_rejection(&rejection)?.print(json, &labels)?;
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
@@ -180,7 +155,7 @@ impl Payment {
                         "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
                     );
                 }
-                Ok(Outcome::Refused)
+                Ok(refused)
             }
             (Ok(_), _) if self.offline => self.write(&signed),
             (Ok(request), _) if self.dry_run => {
@@ -191,7 +166,7 @@ impl Payment {
             }
             (Ok(_), _) => {
                 if !self.once_more {
-                    nothing_open(&keys, &draft, &server)?;
+                    outbox::nothing_open(&keys, &draft, &server)?;
                 }
                 clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json)
             }
@@ -212,7 +187,7 @@ impl Payment {
             symbol: unit.map_or_else(|| Ok(source), |unit| keys.address(unit))?,
             source,
             amount: self.amount.clone(),
-            random: random()?,
+            random: hex_string(&random_bytes::<16>()?),
             expiry: match &self.expiry {
                 Some(expiry) => clock::parse(expiry)?,
                 None => clock::now()?.plus_days(EXPIRY_DAYS),
@@ -237,27 +212,6 @@ impl Payment {
     }
 }
 
-impl Post {
-    /// Posts what stands in the files as one request.
-    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let mut inputs = Vec::new();
-        for file in &self.files {
-            let text = file::read(file)?;
-            let found = iou::split(&text)
-                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
-            inputs.extend(found.into_iter().map(|iou| iou.get().to_owned()));
-        }
-        ensure!(!inputs.is_empty(), "there is no IOU in what was given");
-        // The text goes out as it came: the server judges what was signed.
-        let request = body_of(inputs.iter().map(String::as_bytes));
-        let keys = self.home.keys()?;
-        if self.dry_run {
-            return rehearse(&self.url.server()?, &request, json, &keys.labels());
-        }
-        send(&self.url.server()?, &request, &self.files, &keys, json)
-    }
-}
-
 /// Why nobody could ever have what is drafted: a time of it is over.
 fn over(draft: &Draft, now: Time) -> Option<Rejection> {
     if now > draft.expiry {
@@ -268,284 +222,6 @@ fn over(draft: &Draft, now: Time) -> Option<Rejection> {
     let detail = "the lock would be over before it is made; nothing was signed";
     let rejection = Rejection::new(Code::LockClosed, "/data/locker/timers/expiry", detail);
     (now >= end).then(|| rejection.measured(end, now))
-}
-
-/// That no IOU like this one waits in the outbox: paying anew would pay twice if
-/// that one has cleared, or still will.
-pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<()> {
-    let entries = match fs::read_dir(keys.outbox()) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).context("cannot list the outbox"),
-    };
-    for entry in entries {
-        let file = entry?.path();
-        // What a crash has left half written was never sent.
-        if file.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let Some(open) = kept(&file).with_context(|| {
-            format!(
-                "nobody can tell whether this was paid before: {} is in the outbox and no IOU; look at it and move it away, or pay all the same: --once-more",
-                file.display()
-            )
-        })?
-        else {
-            continue;
-        };
-        if !is_like(&open, draft)? {
-            continue;
-        }
-        let posting = posting(&[file], keys, server);
-        // No server has cleared that one yet, whatever it has answered.
-        if let Some(active) = draft.active
-            && active > clock::now()?
-        {
-            bail!(
-                "the same payment was signed before, and waits: it clears from {active} on; to pay it once more: --once-more; to post it then (it is never paid twice): {posting}"
-            );
-        }
-        bail!(
-            "the same payment was signed before, and nobody knows what became of it; to pay it once more: --once-more; to ask (it is never paid twice): {posting}"
-        );
-    }
-    Ok(())
-}
-
-/// An IOU in the outbox; none if somebody has posted it meanwhile.
-fn kept(file: &Path) -> anyhow::Result<Option<Value>> {
-    let there = match fs::metadata(file) {
-        Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    // Whoever opens a pipe waits, perhaps for ever.
-    ensure!(there.is_file(), "it is no regular file");
-    let iou: Value = serde_json::from_slice(&file::read(file)?)?;
-    ensure!(iou["data"].is_object(), "it has no data");
-    Ok(Some(iou))
-}
-
-/// Whether an IOU pays the same. One that has expired may have cleared before.
-fn is_like(iou: &Value, draft: &Draft) -> anyhow::Result<bool> {
-    let draft: Value = serde_json::from_slice(&draft.unsigned())?;
-    let (kept, new) = (&iou["data"], &draft["data"]);
-    let equal = |key: &str| kept[key] == new[key];
-    // `7` and `7.0` are the same money.
-    let amount = |data: &Value, key: &str| data[key].as_str().map(Amount::parse_signed);
-    // Each offer of a swap has a hash and times of its own.
-    Ok(["domain", "source", "target", "symbol", "active", "solver"].into_iter().all(equal)
-        && ["amount", "credit"].into_iter().all(|key| amount(kept, key) == amount(new, key))
-        && (equal("locker") || locks_for_a_swap(kept) && locks_for_a_swap(new)))
-}
-
-/// Whether an IOU of this data locks for a swap: then its random is the hash of the lock.
-fn locks_for_a_swap(data: &Value) -> bool {
-    data["locker"]["puzzle"].is_string() && data["locker"]["puzzle"] == data["random"]
-}
-
-fn is_in(file: &Path, folder: &Path) -> bool {
-    match (file.canonicalize(), folder.canonicalize()) {
-        (Ok(file), Ok(folder)) => file.parent() == Some(&folder),
-        _ => false,
-    }
-}
-
-/// Checks what was signed as a server will, says what it is, keeps it and posts it.
-pub fn clear(
-    server: &Server,
-    keys: &Keys,
-    draft: &Draft,
-    signed: &[u8],
-    sentence: &str,
-    json: bool,
-) -> anyhow::Result<Outcome> {
-    let labels = keys.labels();
-    let request = match checked(draft, signed) {
-        Ok(request) => request,
-        Err(rejection) => {
-            Problem::from_rejection(&rejection)?.print(json, &labels)?;
-            return Ok(Outcome::Refused);
-        }
-    };
-    if !json {
-        output::line(format!("signing  {sentence}"))?;
-    }
-    let file = keys.outgoing(&draft.hash());
-    // What has the same name was signed and kept before, and nobody knows what became of it.
-    if !file.exists() {
-        file::keep(&file, signed)?;
-    }
-    send(server, &request.to_bytes(), &[file], keys, json)
-}
-
-/// What the server will say first of what was signed.
-pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
-    let request = Request::from_inputs(&[signed], &draft.domain);
-    let request = request.map_err(|refusal| refusal.rejection)?;
-    iou::verified(&request).map(|()| request)
-}
-
-/// The command that posts what is kept in files, as a shell reads it.
-fn posting(files: &[PathBuf], keys: &Keys, server: &Server) -> String {
-    let files = files.iter().map(|file| match file.as_os_str() == "-" {
-        true => "-".to_owned(),
-        false => output::path(file),
-    });
-    let files: Vec<String> = files.collect();
-    format!("webwallet post {} {}{}", files.join(" "), server.flags(), keys.flag())
-}
-
-/// Posts a request from these files and prints what became of it. Those in the outbox are
-/// removed once that is certain, and all are pointed at while it is not.
-pub fn send(
-    server: &Server,
-    request: &[u8],
-    files: &[PathBuf],
-    keys: &Keys,
-    json: bool,
-) -> anyhow::Result<Outcome> {
-    let labels = &keys.labels();
-    let outbox = keys.outbox();
-    let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
-    let again = || match kept.is_empty() {
-        false => format!(
-            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
-            posting(files, keys, server)
-        ),
-        true => {
-            "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
-                .to_owned()
-        }
-    };
-    // On a line of its own: it is there to be run.
-    let unknown = |error: anyhow::Error| {
-        output::complain(again());
-        error
-    };
-    let answer = server.post(request).map_err(unknown)?;
-    let outcome = match answer {
-        Answer::Problem(problem) if problem.is_unknown_outcome() => {
-            problem.print(json, labels)?;
-            output::complain(again());
-            return Ok(Outcome::Refused);
-        }
-        Answer::Problem(problem) if !problem.is_final() => {
-            problem.print(json, labels)?;
-            if !kept.is_empty() {
-                output::complain(match problem.code == Code::WrongDomain.as_str() {
-                    true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
-                    false => format!(
-                        "it is kept; to post it again later: {}",
-                        posting(files, keys, server)
-                    ),
-                });
-            }
-            return Ok(Outcome::Refused);
-        }
-        Answer::Problem(problem) => {
-            problem.print(json, labels)?;
-            // What was refused is all of them together: others of them may clear.
-            if files.len() > 1 && !kept.is_empty() {
-                output::complain("they are kept: post each on its own");
-                return Ok(Outcome::Refused);
-            }
-            if problem.may_change()
-                && let Some(warning) = stays_good(request)
-            {
-                output::complain(warning);
-            }
-            Outcome::Refused
-        }
-        Answer::Done { body, replayed, .. } => {
-            let record = data(&body).map_err(unknown)?;
-            check_record(record.get(), request).map_err(unknown)?;
-            let printed = if json {
-                output::line(record.get())
-            } else {
-                let first = if replayed { "cleared before  " } else { "cleared  " };
-                let cleared = transaction::sentence(record.get(), labels).map_err(unknown)?;
-                output::line(format!("{first}{cleared}"))
-            };
-            printed.context("it has cleared, and only saying so has failed")?;
-            Outcome::Done
-        }
-    };
-    for file in kept {
-        forget(file)?;
-    }
-    Ok(outcome)
-}
-
-/// Removes an IOU from the outbox, of which it is certain what became.
-pub fn forget(file: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(file) {
-        // Somebody else has posted it as well, and had the same answer.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.with_context(|| format!("cannot remove {}", file.display())),
-    }
-}
-
-/// Until when what was refused stays good, and what ends that sooner: each IOU of a request
-/// may clear without the others.
-fn stays_good(request: &[u8]) -> Option<String> {
-    let request: Value = serde_json::from_slice(request).ok()?;
-    let ious = request["data"]["inputs"].as_array()?;
-    let expiry = ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max()?;
-    // That of a swap's IOUs follows from its terms.
-    let sooner = match ious.iter().any(|iou| locks_for_a_swap(&iou["data"])) {
-        true => "",
-        false => "; --expiry TIME ends that sooner",
-    };
-    Some(format!(
-        "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it{sooner}"
-    ))
-}
-
-/// That a record is of this request: its name is that of its data, its IOUs are
-/// exactly those that were sent, and they were written for its domain. Whoever
-/// believed another would take for cleared what is not, and pay again.
-pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
-    let is_of = || {
-        let record = Record::parse(record.as_bytes()).ok()?;
-        let request = Request::parse(request, record.domain()).ok()?;
-        // A repeat in another order is answered with the record of the first.
-        let (mut sent, mut cleared) = (request.ious(), record.inputs);
-        sent.sort();
-        cleared.sort();
-        (sent == cleared).then_some(())
-    };
-    is_of().context("what the server answered is not the record of this payment")
-}
-
-/// What makes an IOU another than all others.
-pub fn random() -> anyhow::Result<String> {
-    Ok(hex_string(&random_bytes::<16>()?))
-}
-
-/// Prints what a request would leave.
-fn rehearse(
-    server: &Server,
-    request: &[u8],
-    json: bool,
-    labels: &Labels,
-) -> anyhow::Result<Outcome> {
-    match server.rehearse(request)? {
-        Answer::Problem(problem) => {
-            problem.print(json, labels)?;
-            Ok(Outcome::Refused)
-        }
-        Answer::Done { body, replayed, .. } => {
-            let outputs = data(&body)?;
-            if json {
-                output::line(outputs.get())?;
-            } else {
-                let first = if replayed { "cleared before  " } else { "would clear  " };
-                output::line(format!("{first}{}", transaction::left(outputs.get(), labels)?))?;
-            }
-            Ok(Outcome::Done)
-        }
-    }
 }
 
 /// What is about to be signed, in one line, or two if it locks.
@@ -576,70 +252,4 @@ pub fn sentence(draft: &Draft, labels: &Labels) -> String {
         agreed.unwrap_or_default(),
         name(&draft.source)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use webwallet_ledger::Pointer;
-    use webwallet_ledger::hash::Hash;
-    use webwallet_ledger::lock::Solver;
-    use webwallet_ledger::signature::public_of;
-
-    use super::*;
-
-    fn draft() -> Draft {
-        let [source, target] = [[1; 32], [2; 32]].map(|key| Address::of_public(&public_of(&key)));
-        Draft {
-            domain: "localhost".to_owned(),
-            source,
-            target,
-            symbol: source,
-            amount: "0".to_owned(),
-            random: "one of many".to_owned(),
-            expiry: Time::from_unix_ms(1_000_000),
-            active: None,
-            credit: None,
-            locker: None,
-            solver: None,
-        }
-    }
-
-    fn swapping(hash: Hash, until: i64) -> Draft {
-        let until = Time::from_unix_ms(until);
-        let locker = Locker { active: None, expiry: until, puzzle: Some(hash), script: None };
-        Draft { random: hash.to_string(), expiry: until, locker: Some(locker), ..draft() }
-    }
-
-    /// What is taken for another payment is paid twice; what is taken for the same one
-    /// stands in the way of money that its owner never had.
-    #[test]
-    fn an_iou_is_like_another_that_does_the_same() {
-        let hash = Hash::sha3(b"");
-        let solver = Solver { output: Pointer { record: hash, index: 1 }, hashee: None };
-        let plain_lock = Draft { random: "another".to_owned(), ..swapping(hash, 7_000) };
-        let granted = |credit: &str| Draft { credit: Some(credit.to_owned()), ..draft() };
-        let same = [
-            (draft(), Draft { amount: "0.0".to_owned(), random: "another".to_owned(), ..draft() }),
-            (draft(), Draft { expiry: Time::from_unix_ms(7), ..draft() }),
-            (granted("-5"), granted("-5.0")),
-            // Offered once more, a swap has another hash, and ends later.
-            (swapping(hash, 7_000), swapping(Hash::sha3(b"another"), 8_000)),
-            (plain_lock.clone(), Draft { random: "a third".to_owned(), ..plain_lock.clone() }),
-        ];
-        let other = [
-            (Draft { solver: Some(solver), ..draft() }, granted("-5")),
-            (draft(), granted("-5")),
-            (granted("5"), granted("-5")),
-            (draft(), Draft { active: Some(Time::from_unix_ms(7)), ..draft() }),
-            (draft(), swapping(hash, 7_000)),
-            (plain_lock, Draft { random: "a third".to_owned(), ..swapping(hash, 8_000) }),
-        ];
-        let cases = same.map(|(kept, new)| (kept, new, true));
-        for (kept, new, expected) in
-            cases.into_iter().chain(other.map(|(kept, new)| (kept, new, false)))
-        {
-            let iou = serde_json::from_slice(&kept.unsigned()).expect("JSON");
-            assert_eq!(is_like(&iou, &new).expect("a draft"), expected, "{kept:?} {new:?}");
-        }
-    }
 }

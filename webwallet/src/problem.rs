@@ -1,15 +1,13 @@
 //! A refusal as the wallet commands print it: from a server's problem+json,
 //! or from a rule that was asked here, without a server.
 
-use std::io;
-
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::key::Labels;
-use crate::output::{self, harmless};
+use crate::output::{self, Outcome, harmless};
 
 /// What an answer says about a refusal; members we do not know are printed
 /// with `--json` and otherwise left alone.
@@ -125,10 +123,12 @@ impl Problem {
         harmless(&format!("{} ({text})", self.code)).into_owned()
     }
 
-    /// On standard output: the document itself, or for people.
-    pub fn print(&self, json: bool, labels: &Labels) -> io::Result<()> {
+    /// On standard output: the document itself, or for people. So a command ends that was
+    /// refused.
+    pub fn print(&self, json: bool, labels: &Labels) -> anyhow::Result<Outcome> {
         if json {
-            return output::line(&self.body);
+            output::line(&self.body)?;
+            return Ok(Outcome::Refused);
         }
         let mut lines = vec![format!("refused: {}", self.code)];
         if !self.title.is_empty() {
@@ -158,6 +158,7 @@ impl Problem {
         lines.push(format!("more: webwallet explain {}", self.code));
         // A server writes what it likes into any of them.
         let lines: Vec<_> = lines.iter().map(|line| harmless(line)).collect();
-        output::line(lines.join("\n  "))
+        output::line(lines.join("\n  "))?;
+        Ok(Outcome::Refused)
     }
 }

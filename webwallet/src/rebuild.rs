@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
+use webwallet_blockstack::{HEIGHTS, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};
@@ -23,11 +24,6 @@ use crate::refill::Leaves;
 
 /// Documents put, and records committed, at a time.
 const PIECE: usize = 500;
-/// Heights that are looked at beyond the last known block.
-const HEIGHTS: u64 = 500;
-/// What an operator can do whose Hashtable has other blocks.
-const OTHER_LOG: &str =
-    ": it holds those of another one; name another Redis (--redis), or move Hashtable aside";
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -87,7 +83,8 @@ pub async fn migrate(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<u64> {
-    let (number, (height, sealed)) = (graph.head().await?.number, end(log)?);
+    let number = graph.head().await?.number;
+    let (height, sealed) = last(log)?.map_or((0, 0), |b| (b.header.height + 1, b.header.cleared));
     for held in [new_graph.head().await?.number, new_documents.highest().await?] {
         ensure!(held <= number, "records up to {held} are there already, and here only {number}");
     }
@@ -103,10 +100,9 @@ pub async fn migrate(
     Ok(number)
 }
 
-/// The height after the last block of a log, and the last record.
-fn end(log: Option<&LogFolder>) -> anyhow::Result<(u64, u64)> {
-    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
-    Ok(last.map_or((0, 0), |block| (block.header.height + 1, block.header.cleared)))
+/// The last block of a log.
+fn last(log: Option<&LogFolder>) -> anyhow::Result<Option<Block>> {
+    log.map(LogFolder::last).transpose().context("the log cannot be read")
 }
 
 /// Brings the blocks from a height on over that are intended and not published yet: else
@@ -134,7 +130,7 @@ async fn put(documents: &impl Documents, piece: &mut Vec<Document>) -> anyhow::R
     let kept = documents.get(&names).await?;
     ensure!(
         kept.iter().map(Option::as_ref).eq(bytes.iter().map(Some)),
-        "Hashtable has other blocks than this log{OTHER_LOG}"
+        "Hashtable has other blocks than this log: {OTHER_BLOCKS}"
     );
     Ok(())
 }
@@ -196,13 +192,12 @@ async fn is_of_this_log(
     log: Option<&LogFolder>,
     domain: &str,
 ) -> anyhow::Result<()> {
-    let last = log.map(LogFolder::last).transpose().context("the log cannot be read")?;
-    if let Some(last) = last
+    if let Some(last) = last(log)?
         && let Some(entry) = entry(documents, domain, last.header.height).await?
     {
         ensure!(
             entry.block == last.hash,
-            "Hashtable has another block {} than this log{OTHER_LOG}",
+            "Hashtable has another block {} than this log: {OTHER_BLOCKS}",
             last.header.height
         );
     }

@@ -10,12 +10,12 @@ use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
 use webwallet_ledger::note::VerifierKey;
-use webwallet_ledger::receipt::Receipt;
+use webwallet_ledger::receipt::{Receipt, Verified};
 
 use crate::client::{Answer, Url};
 use crate::key::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
-use crate::transaction::segment;
+use crate::transaction::{self, segment};
 use crate::{file, log};
 
 /// How often a record that is not sealed yet is asked for again.
@@ -50,9 +50,7 @@ impl ReceiptOf {
         let receipt = loop {
             match server.get_as(&path, form)? {
                 Answer::Problem(problem) => {
-                    let labels = self.home.keys()?.labels();
-                    problem.print(json, &labels)?;
-                    return Ok(Outcome::Refused);
+                    return problem.print(json, &self.home.keys()?.labels());
                 }
                 Answer::Done { body, later: false, .. } => break body,
                 Answer::Done { .. } if Instant::now() < until => thread::sleep(AGAIN),
@@ -70,9 +68,7 @@ impl ReceiptOf {
         }
         Ok(Outcome::Done)
     }
-}
 
-impl ReceiptOf {
     /// That an answer is a receipt, and of the record asked for. Whether the log's key
     /// signed it is for [`Verify`] to say, with a key that is from somebody else.
     fn check(&self, receipt: &str) -> anyhow::Result<()> {
@@ -98,7 +94,7 @@ pub struct Verify {
 }
 
 /// What a receipt proves.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Verdict<'a> {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,19 +126,14 @@ impl Verify {
         let receipt = Receipt::read(&file::read(&self.file)?);
         match receipt.and_then(|receipt| receipt.verify(std::slice::from_ref(&key))) {
             Err(why) => {
-                let reason = why.to_string();
-                let verdict = Verdict {
-                    valid: false,
-                    number: None,
-                    hash: None,
-                    time: None,
-                    checkpoint: None,
-                    reason: Some(reason),
-                };
-                match json {
-                    true => output::line(serde_json::to_vec(&verdict)?)?,
-                    false => output::line(format!("not valid: {}", harmless(&why.to_string())))?,
-                }
+                let why = why.to_string();
+                output::line(match json {
+                    false => format!("not valid: {}", harmless(&why)),
+                    true => {
+                        let verdict = Verdict { reason: Some(why), ..Verdict::default() };
+                        serde_json::to_string(&verdict)?
+                    }
+                })?;
                 Ok(Outcome::Refused)
             }
             Ok(proven) => {
@@ -153,12 +144,8 @@ impl Verify {
     }
 }
 
-fn print(
-    proven: &webwallet_ledger::receipt::Verified,
-    json: bool,
-    labels: &Labels,
-) -> anyhow::Result<()> {
-    let webwallet_ledger::receipt::Verified { record, checkpoint } = proven;
+fn print(proven: &Verified, json: bool, labels: &Labels) -> anyhow::Result<()> {
+    let Verified { record, checkpoint } = proven;
     if json {
         let verdict = Verdict {
             valid: true,
@@ -169,14 +156,14 @@ fn print(
                 origin: &checkpoint.origin,
                 size: checkpoint.size.to_string(),
             }),
-            reason: None,
+            ..Verdict::default()
         };
         return Ok(output::line(serde_json::to_vec(&verdict)?)?);
     }
     let text = String::from_utf8_lossy(&record.bytes);
     output::line(format!(
         "valid: {}\n  in the log of {}, under its signed head of {} leaves",
-        crate::transaction::sentence(&text, labels)?,
+        transaction::sentence(&text, labels)?,
         harmless(&checkpoint.origin),
         checkpoint.size
     ))?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use webwallet_blockstack::HEIGHTS;
 use webwallet_hashtable::redis::Doubt;
 use webwallet_hashtable::{Document, Error, Redis, Store as _};
 use webwallet_ledger::Hash;
@@ -28,8 +29,6 @@ use webwallet_proto::link::Link;
 
 /// Records of one call and one put.
 const RECORDS: u32 = 1_000;
-/// Heights that are looked at together.
-const HEIGHTS: u64 = 500;
 /// After the first failure and, doubling, the next ones: whoever is away comes back
 /// soon, but what only an operator mends is not tried again every second.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -146,14 +145,11 @@ impl Sources {
     async fn refill_blocks(&mut self, redis: &Redis, doubt: &mut Doubt) -> anyhow::Result<u64> {
         let Some(log) = &mut self.blockstack else { return Ok(0) };
         let status = log.status(log::StatusRequest {}).await?.into_inner();
-        let mut end = match (status.height, status.read_only) {
-            (height, None) if status.compared => height.map_or(0, |height| height + 1),
-            // It may be another log than the one whose blocks Redis had.
-            (_, why) => bail!(
-                "the log does not say which blocks it has: {}",
-                why.as_deref().unwrap_or("it has not been compared with the stores yet")
-            ),
-        };
+        // It may be another log than the one whose blocks Redis had.
+        if let Some(why) = status.held() {
+            bail!("the log does not say which blocks it has: {why}");
+        }
+        let mut end = status.height.map_or(0, |height| height + 1);
         let mut refilled = 0;
         while end > 0 {
             let from = end.saturating_sub(HEIGHTS);

@@ -116,11 +116,7 @@ fn listeners(config: &Config) -> Result<(), Unsafe> {
 }
 
 fn links(config: &Config) -> Result<(), Unsafe> {
-    for (service, uri) in [
-        ("hashtable", &config.hashtable),
-        ("graphstore", &config.graphstore),
-        ("blockstack", &config.blockstack),
-    ] {
+    for (service, uri) in config.services() {
         let Some(uri) = uri else { continue };
         match (uri.starts_with("https://"), &config.tls_ca_file) {
             (true, None) => {

@@ -6,19 +6,16 @@
 //! themselves cannot tell in which deployment they run.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use anyhow::Context as _;
 use axum::Router;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +26,7 @@ use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
 use webwallet_blockstack::{Blockstack, Folder};
 use webwallet_hashtable::Redis;
 use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
-use webwallet_proto::link::Link;
+use webwallet_proto::link::{BadAddress, Link};
 use webwallet_proto::serve::Services;
 use webwallet_proto::tls::Tls;
 use webwallet_proto::token::{Guarded, Token};
@@ -39,6 +36,7 @@ use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
+use crate::signals::Signals;
 use crate::{counts, descriptors, engine, logs, output, refill};
 
 /// How long a service may take to answer a gateway.
@@ -80,55 +78,6 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     // Nobody waits for what is still being opened or read.
     runtime.shutdown_background();
     outcome
-}
-
-/// What ends a server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// None where it is ignored.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())?, hangup })
-    }
-
-    async fn first(&mut self) {
-        let Signals { terminate, interrupt, hangup } = self;
-        let hangup = async {
-            match hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup => {}
-        }
-    }
-
-    /// One that means it: a terminal that is closed hangs up twice.
-    async fn second(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Whether whoever started this has it ignore SIGHUP, as `nohup` does; to listen to it would
-/// undo that.
-fn ignores_hangup() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is number 1, the lowest bit (proc_pid_status(5)).
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Exit 1 for what this program will not do, 2 for what it could not.
@@ -198,46 +147,60 @@ impl Server {
             }
             admin => admin,
         };
+        server.begin(config, ours, listener, admin, access).await?;
+        tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
+        Ok(server)
+    }
+
+    /// The services of a role, over its engines or over links to the others.
+    async fn begin(
+        &mut self,
+        config: &Config,
+        ours: Ours,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        access: Access,
+    ) -> anyhow::Result<()> {
         match config.role {
             Role::All => {
                 let (redis, neo4j) = (engine::redis(config).await?, engine::neo4j(config).await?);
-                if let Some(data) = &server.data {
+                if let Some(data) = &self.data {
                     let (neo4j, redis) = (neo4j.as_ref(), redis.as_ref());
                     engine::nothing_is_left_behind(data, neo4j, redis).await?;
                 }
                 let hashtable = match redis.clone() {
-                    None => embedded(webwallet_hashtable::server(server.hashtable()?)),
+                    None => embedded(webwallet_hashtable::server(self.hashtable()?)),
                     Some(redis) => embedded(webwallet_hashtable::server(redis)),
                 };
                 let kept = hashtable.clone();
                 let graphstore = match neo4j {
-                    None => embedded(engine::clearing(server.graphstore()?, config, kept).await?),
+                    None => embedded(engine::clearing(self.graphstore()?, config, kept).await?),
                     Some(neo4j) => embedded(engine::clearing(neo4j, config, kept).await?),
                 };
-                let sealing = server.blockstack(config, &graphstore, &hashtable).await?;
+                let sealing = self.blockstack(config, &graphstore, &hashtable).await?;
                 let sealing = embedded(sealing);
                 if let Some(redis) = redis {
-                    server.refill(redis, graphstore.clone(), Some(sealing.clone()));
+                    self.refill(redis, graphstore.clone(), Some(sealing.clone()));
                 }
                 let links = [graphstore, hashtable, sealing];
-                server.gateway(config, ours, listener, admin, access, links)?;
+                self.gateway(config, ours, listener, admin, access, links)?;
             }
             Role::Gateway => {
                 let services = [&config.graphstore, &config.hashtable, &config.blockstack];
                 let [graphstore, hashtable, blockstack] = services.map(|uri| ours.link(uri));
                 let links = [graphstore?, hashtable?, blockstack?];
-                server.gateway(config, ours, listener, admin, access, links)?;
+                self.gateway(config, ours, listener, admin, access, links)?;
             }
             Role::Blockstack => {
                 let (graphstore, hashtable) =
                     (ours.link(&config.graphstore)?, ours.link(&config.hashtable)?);
-                let service = server.blockstack(config, &graphstore, &hashtable).await?;
-                server.grpc(config, ours, listener, service, blockstack_works).await;
+                let service = self.blockstack(config, &graphstore, &hashtable).await?;
+                self.grpc(config, ours, listener, service, blockstack_works).await;
             }
             Role::Hashtable => match engine::redis(config).await? {
                 None => {
-                    let service = webwallet_hashtable::server(server.hashtable()?);
-                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                    let service = webwallet_hashtable::server(self.hashtable()?);
+                    self.grpc(config, ours, listener, service, hashtable_works).await;
                 }
                 Some(redis) => {
                     if config.graphstore.is_none() {
@@ -248,28 +211,27 @@ impl Server {
                         let graphstore = ours.link(&config.graphstore)?;
                         let blockstack = config.blockstack.is_some();
                         let blockstack = blockstack.then(|| ours.link(&config.blockstack));
-                        server.refill(redis.clone(), graphstore, blockstack.transpose()?);
+                        self.refill(redis.clone(), graphstore, blockstack.transpose()?);
                     }
                     let service = webwallet_hashtable::server(redis);
-                    server.grpc(config, ours, listener, service, hashtable_works).await;
+                    self.grpc(config, ours, listener, service, hashtable_works).await;
                 }
             },
             Role::Graphstore => {
                 let kept = ours.link(&config.hashtable)?;
                 match engine::neo4j(config).await? {
                     None => {
-                        let service = engine::clearing(server.graphstore()?, config, kept).await?;
-                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                        let service = engine::clearing(self.graphstore()?, config, kept).await?;
+                        self.grpc(config, ours, listener, service, graphstore_works).await;
                     }
                     Some(neo4j) => {
                         let service = engine::clearing(neo4j, config, kept).await?;
-                        server.grpc(config, ours, listener, service, graphstore_works).await;
+                        self.grpc(config, ours, listener, service, graphstore_works).await;
                     }
                 }
             }
         }
-        tracing::info!(role = config.role.name(), listen = %server.listen, domain = server.domain, "serving");
-        Ok(server)
+        Ok(())
     }
 
     fn hashtable(&self) -> anyhow::Result<webwallet_hashtable::Embedded> {
@@ -473,15 +435,23 @@ impl Ours {
     /// # Errors
     /// `uri` is no address of one.
     pub fn link(&self, uri: &Option<String>) -> anyhow::Result<Link> {
-        let uri = uri.as_deref().unwrap_or_default();
-        let link = match uri.starts_with("https://") {
-            true => Link::remote_tls(uri, &self.tls, DEADLINE)?,
-            false => Link::remote(uri, DEADLINE)?,
-        };
+        let link = self.link_without_token(uri.as_deref().unwrap_or_default(), DEADLINE)?;
         Ok(match &self.token {
             Some(token) => link.with_token(token),
             None => link,
         })
+    }
+
+    /// The same to whoever is only asked whether it serves: an address that was mistyped is
+    /// not told our token.
+    ///
+    /// # Errors
+    /// `uri` is no address of a service.
+    pub fn link_without_token(&self, uri: &str, deadline: Duration) -> Result<Link, BadAddress> {
+        match uri.starts_with("https://") {
+            true => Link::remote_tls(uri, &self.tls, deadline),
+            false => Link::remote(uri, deadline),
+        }
     }
 }
 

@@ -163,16 +163,10 @@ fn page(record: &str, labels: &Labels) -> anyhow::Result<String> {
             credit.clone().unwrap_or_default(),
         ]
     });
-    text.push_str(&output::table(
-        &["from", "to", "amount", "unit", "credit"],
-        &moves.collect::<Vec<_>>(),
-    ));
+    text.push_str(&output::table(&["from", "to", "amount", "unit", "credit"], moves));
     text.push_str("\n\n");
     let after = record.data.outputs.iter().map(|output| row(output, labels));
-    text.push_str(&output::table(
-        &["account", "unit", "net", "min", "max"],
-        &after.collect::<Vec<_>>(),
-    ));
+    text.push_str(&output::table(&["account", "unit", "net", "min", "max"], after));
     Ok(text)
 }
 

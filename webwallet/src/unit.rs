@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::account::{Page, more};
+use crate::account::{Page, list};
 use crate::client::Url;
 use crate::key::{Home, Labels};
 use crate::output::{self, Outcome};
@@ -69,22 +69,15 @@ fn unit_line(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let Unit { unit, supply, locked, accounts, credit } =
         serde_json::from_str(found).context("the answer cannot be read")?;
     let row = vec![labels.of(&unit).to_owned(), supply, locked, accounts, credit];
-    output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], &[row]))?;
+    output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], [row]))?;
     Ok(())
 }
 
 fn holders(found: &str, labels: &Labels) -> anyhow::Result<()> {
     let Holders { holders, next } =
         serde_json::from_str(found).context("the answer cannot be read")?;
-    if holders.is_empty() {
-        output::line("no accounts")?;
-        return Ok(());
-    }
-    let row = |Holder { address, balance: Balance { net, min, max } }| {
+    let rows = holders.into_iter().map(|Holder { address, balance: Balance { net, min, max } }| {
         vec![labels.of(&address).to_owned(), net, min, max]
-    };
-    let rows: Vec<_> = holders.into_iter().map(row).collect();
-    output::line(output::table(&["address", "net", "min", "max"], &rows))?;
-    more(next.as_deref());
-    Ok(())
+    });
+    list(&["address", "net", "min", "max"], rows, "no accounts", next)
 }

@@ -220,6 +220,10 @@ async fn a_height_that_hashtable_has_another_block_of_is_not_signed() {
     };
     // The next process has the block as an intent.
     said("has another block 2").await;
+    // Where it cannot be read, nothing is wrong with Hashtable.
+    let whole = stores.lock().intents.last_mut().map(|intent| std::mem::take(&mut intent.block));
+    said("Graphstore's intent of block 2 cannot be followed").await;
+    stores.lock().intents.last_mut().expect("an intent").block = whole.expect("a block");
     // Blocks beyond are lost ones only where those before are of this log.
     other(4);
     said("has another block 2").await;

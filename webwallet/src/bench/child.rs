@@ -32,13 +32,9 @@ struct FirstLine {
 }
 
 impl Server {
-    /// Starts `webwallet` with these arguments and waits for its first line.
-    pub fn start(arguments: &[&str], log: &Path, cpu: Cpu) -> anyhow::Result<Server> {
-        Server::start_with(arguments, &[], log, cpu)
-    }
-
-    /// The same with files that are named by variables.
-    pub fn start_with(
+    /// Starts `webwallet` with these arguments, and files that are named by variables, and
+    /// waits for its first line.
+    pub fn start(
         arguments: &[&str],
         files: &[(&str, &Path)],
         log: &Path,

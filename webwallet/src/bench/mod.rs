@@ -31,7 +31,7 @@ use self::calibrate::Calibration;
 use self::child::Server;
 use self::engines::Engines;
 use self::load::{Pace, Tally, WHOLE_COUNT};
-use self::machine::{Cpus, Machine, resident_mib};
+use self::machine::{Cpu, Cpus, Machine, resident_mib};
 use self::report::{Counted, Figure, Goal, Report, Run, progress};
 use self::signers::{Pairs, Signers, Terms};
 use crate::client::{self, Answer};
@@ -165,21 +165,22 @@ impl Measurement {
             })
         })?;
         progress("starting the server");
-        let server = start(&dir.path().join("data"), &cpus, &[])?;
+        let server = start(&dir.path().join("data"), DOMAIN, &[], &[], cpus.server)?;
         std::thread::sleep(Duration::from_secs(1));
         let idle_mib = resident_mib(server.id())?;
         let expiry = clock::now()?.plus_days(365);
         let terms = Terms { domain: DOMAIN.to_owned(), expiry, listen: server.listen, headers: "" };
 
         let met = signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
-        let first = load(&cpus, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
+        let first = load(cpus.load, &server, 16, &met, Pace::Closed, WHOLE_COUNT)?;
         let single = signers.posts(1000, 1, Pairs::Spread, &terms)?;
-        let second = load(&cpus, &server, 64, &single, Pace::Closed, WHOLE_COUNT)?;
+        let second = load(cpus.load, &server, 64, &single, Pace::Closed, WHOLE_COUNT)?;
 
         progress("calibrating H");
         let bytes = second.sample.len().to_string();
         let fixed = Server::start(
             &["bench-fixed", "--bytes", &bytes],
+            &[],
             &dir.path().join("fixed.log"),
             cpus.server,
         )?;
@@ -227,22 +228,24 @@ impl Measurement {
         }
     }
 
-    /// Signs what is needed for a rate, sends it, and counts.
+    /// Signs what is needed for a rate, sends it, and counts: what is reported of it, and all
+    /// that came of it.
     fn send(
         &mut self,
+        name: &'static str,
         clients: usize,
         ious: usize,
         pairs: Pairs,
         rate: f64,
         pace: Pace,
-    ) -> anyhow::Result<Tally> {
+    ) -> anyhow::Result<(Run, Tally)> {
         let count = (rate * self.time.as_secs_f64()).ceil() as usize;
         progress(&format!("{clients} clients, {ious} IOUs a request: signing {}", count * ious));
         let posts = self.signers.posts(count, ious, pairs, &self.terms)?;
         progress(&format!("{clients} clients, {ious} IOUs a request: sending"));
-        let tally = load(&self.cpus, &self.server, clients, &posts, pace, self.time)?;
+        let tally = load(self.cpus.load, &self.server, clients, &posts, pace, self.time)?;
         self.count(&tally);
-        Ok(tally)
+        Ok((Run::of(name, clients, ious, &tally), tally))
     }
 
     /// All runs that have a goal, and one that has percentiles.
@@ -251,48 +254,30 @@ impl Measurement {
         let single = self.calibration.single();
         let batch = 1.0 / (1.0 / h + 1.0 / z);
 
-        let spread = self.send(64, 1, Pairs::Spread, single, Pace::Closed)?;
-        self.runs.push(Run::of("spread", 64, 1, &spread).with_goal(
-            spread.rate() / single,
-            Goal::AtLeast,
-            0.50,
-        ));
+        let (run, spread) = self.send("spread", 64, 1, Pairs::Spread, single, Pace::Closed)?;
+        self.runs.push(run.with_goal(spread.rate() / single, Goal::AtLeast, 0.50));
 
-        let hot = self.send(64, 1, Pairs::Hot, single, Pace::Closed)?;
-        let ratio = hot.rate() / spread.rate();
-        self.runs.push(Run::of("one hot issuer (of spread)", 64, 1, &hot).with_goal(
-            ratio,
-            Goal::AtLeast,
-            0.8,
-        ));
+        let name = "one hot issuer (of spread)";
+        let (run, hot) = self.send(name, 64, 1, Pairs::Hot, single, Pace::Closed)?;
+        self.runs.push(run.with_goal(hot.rate() / spread.rate(), Goal::AtLeast, 0.8));
 
-        let crowd = self.send(256, 1, Pairs::Spread, batch, Pace::Closed)?;
-        self.runs.push(Run::of("crowd", 256, 1, &crowd).with_goal(
-            crowd.rate() / batch,
-            Goal::AtLeast,
-            0.30,
-        ));
+        let (run, crowd) = self.send("crowd", 256, 1, Pairs::Spread, batch, Pace::Closed)?;
+        self.runs.push(run.with_goal(crowd.rate() / batch, Goal::AtLeast, 0.30));
 
-        let many = self.send(64, 32, Pairs::Spread, z / 32.0, Pace::Closed)?;
-        self.runs.push(Run::of("many at once", 64, 32, &many).with_goal(
-            many.rate() * 32.0 / z,
-            Goal::AtLeast,
-            0.33,
-        ));
+        let (run, many) =
+            self.send("many at once", 64, 32, Pairs::Spread, z / 32.0, Pace::Closed)?;
+        self.runs.push(run.with_goal(many.rate() * 32.0 / z, Goal::AtLeast, 0.33));
 
-        let alone = self.send(1, 1, Pairs::Spread, 2000.0, Pace::Closed)?;
+        let name = "idle (p50 of 2 F + 0.7 ms)";
+        let (run, alone) = self.send(name, 1, 1, Pairs::Spread, 2000.0, Pace::Closed)?;
         let limit_ms = 2.0 * fdatasync_p50_us / 1000.0 + IDLE_OVERHEAD_MS;
         let ratio = alone.percentile_ms(50.0) / limit_ms;
-        self.runs.push(Run::of("idle (p50 of 2 F + 0.7 ms)", 1, 1, &alone).with_goal(
-            ratio,
-            Goal::AtMost,
-            1.0,
-        ));
+        self.runs.push(run.with_goal(ratio, Goal::AtMost, 1.0));
 
         // Half of what it can do: how long people wait on an ordinary day.
-        let rate = spread.rate() / 2.0;
-        let steady = self.send(64, 1, Pairs::Spread, rate, Pace::PerSecond(rate))?;
-        self.runs.push(Run::of("steady, half of spread", 64, 1, &steady));
+        let (rate, name) = (spread.rate() / 2.0, "steady, half of spread");
+        let (run, _) = self.send(name, 64, 1, Pairs::Spread, rate, Pace::PerSecond(rate))?;
+        self.runs.push(run);
         Ok(())
     }
 
@@ -302,7 +287,7 @@ impl Measurement {
             progress(&format!("making a million records: {}", self.created));
             let count = MILLION_PART.min(usize::try_from(MILLION - self.created)?);
             let posts = self.signers.posts(count, 1, Pairs::Spread, &self.terms)?;
-            let tally = load(&self.cpus, &self.server, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
+            let tally = load(self.cpus.load, &self.server, 256, &posts, Pace::Closed, WHOLE_COUNT)?;
             self.count(&tally);
             ensure!(tally.created() > 0, "the server clears nothing any more");
         }
@@ -333,7 +318,8 @@ impl Measurement {
         ));
         progress("starting again");
         self.server.stop()?;
-        let server = start(&self.dir.path().join("data"), &self.cpus, &[])?;
+        let data = self.dir.path().join("data");
+        let server = start(&data, DOMAIN, &[], &[], self.cpus.server)?;
         let ready_ms = server.started_in.as_secs_f64() * 1000.0;
         self.figures.push(if self.created >= MILLION {
             Figure::at_most("ready with a million records", ready_ms, "ms", READY_MS_MAX)
@@ -365,25 +351,31 @@ impl Measurement {
 
 /// Starts a server on a folder of this measurement; its first line comes when it
 /// is ready.
-fn start(data: &Path, cpus: &Cpus, more: &[&str]) -> anyhow::Result<Server> {
+fn start(
+    data: &Path,
+    domain: &str,
+    more: &[&str],
+    files: &[(&str, &Path)],
+    cpu: Cpu,
+) -> anyhow::Result<Server> {
     let log = data.with_extension("log");
     let data = data.to_str().context("the folder's name is not text")?;
     let loopback = "127.0.0.1:0";
     let arguments = [
-        "serve", "--listen", loopback, "--admin", loopback, "--domain", DOMAIN, "--data", data,
+        "serve", "--listen", loopback, "--admin", loopback, "--domain", domain, "--data", data,
         "--log", "warn",
     ];
-    Server::start(&[&arguments[..], more].concat(), &log, cpus.server)
+    Server::start(&[&arguments[..], more].concat(), files, &log, cpu)
 }
 
 fn load(
-    cpus: &Cpus,
+    cpu: Cpu,
     server: &Server,
     clients: usize,
     posts: &[Vec<u8>],
     pace: Pace,
     time_max: Duration,
 ) -> anyhow::Result<Tally> {
-    let (listen, process, cpu) = (server.listen, server.id(), cpus.load);
+    let (listen, process) = (server.listen, server.id());
     load::Run { listen, process, clients, posts, again: false, pace, time_max, cpu }.measure()
 }

@@ -161,7 +161,7 @@ fn table(figures: &[Figure]) -> String {
             verdict(figure.met).to_owned(),
         ]
     });
-    output::table(&["figure", "value", "unit", "goal", ""], &rows.collect::<Vec<_>>())
+    output::table(&["figure", "value", "unit", "goal", ""], rows)
 }
 
 fn verdict(met: Option<bool>) -> &'static str {
@@ -284,7 +284,7 @@ impl Report {
             "goal",
             "",
         ];
-        let runs = output::table(&head, &runs.collect::<Vec<_>>());
+        let runs = output::table(&head, runs);
         let profile = self.runs.iter().filter(|run| run.met == Some(false)).map(Run::profile);
         let profile = profile.collect::<String>();
         let figures = table(&self.figures);

@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 use super::load::{Pace, Tally, WHOLE_COUNT};
 use super::report::{Figure, Goal, Run, progress};
 use super::signers::{Pairs, Terms};
-use super::{Measurement, SIGNERS, load, start};
+use super::{DOMAIN, Measurement, SIGNERS, load, start};
 
 /// Part of the rate without sealing that must be left with it.
 const RATE_LEFT: f64 = 0.75;
@@ -34,31 +34,28 @@ const PREFER: &str = "prefer: wait=8\r\n";
 impl Measurement {
     /// All of it.
     pub fn sealed(&mut self) -> anyhow::Result<()> {
-        let unsealed = start(&self.dir.path().join("unsealed"), &self.cpus, &["--seal", "manual"])?;
+        let (data, manual) = (self.dir.path().join("unsealed"), ["--seal", "manual"]);
+        let unsealed = start(&data, DOMAIN, &manual, &[], self.cpus.server)?;
         let (listen, domain) = (unsealed.listen, self.terms.domain.clone());
         let terms = Terms { listen, domain, expiry: self.terms.expiry, headers: "" };
         let met = self.signers.posts(SIGNERS / 20, 20, Pairs::EachOnce, &terms)?;
-        load(&self.cpus, &unsealed, 16, &met, Pace::Closed, WHOLE_COUNT)?;
+        load(self.cpus.load, &unsealed, 16, &met, Pace::Closed, WHOLE_COUNT)?;
 
         let rate = self.calibration.single();
         let count = (rate * self.time.as_secs_f64()).ceil() as usize;
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            with.push(self.send(64, 1, Pairs::Spread, rate, Pace::Closed)?);
+            let name = "sealing (of not sealing)";
+            with.push(self.send(name, 64, 1, Pairs::Spread, rate, Pace::Closed)?);
             let posts = self.signers.posts(count, 1, Pairs::Spread, &terms)?;
-            without.push(load(&self.cpus, &unsealed, 64, &posts, Pace::Closed, self.time)?);
+            without.push(load(self.cpus.load, &unsealed, 64, &posts, Pace::Closed, self.time)?);
         }
         let statuses = without.iter().flat_map(|tally| tally.statuses.keys());
         ensure!(statuses.into_iter().all(|status| *status == 201), "a payment was refused");
-        let rate = |runs: &[Tally]| runs.iter().map(Tally::rate).sum::<f64>();
-        let left = rate(&with) / rate(&without);
-        let sealing = with.iter().map(|tally| {
-            Run::of("sealing (of not sealing)", 64, 1, tally).with_goal(
-                left,
-                Goal::AtLeast,
-                RATE_LEFT,
-            )
-        });
+        let sealing: f64 = with.iter().map(|(_, tally)| tally.rate()).sum();
+        let left = sealing / without.iter().map(Tally::rate).sum::<f64>();
+        let sealing =
+            with.into_iter().map(|(run, _)| run.with_goal(left, Goal::AtLeast, RATE_LEFT));
         self.runs.extend(sealing);
         self.runs.extend(without.iter().map(|tally| Run::of("not sealing", 64, 1, tally)));
         unsealed.stop()?;
@@ -76,13 +73,13 @@ impl Measurement {
             Pairs::Spread,
             &terms,
         )?;
-        let (cpus, server, time) = (&self.cpus, &self.server, self.time);
+        let (cpu, server, time) = (self.cpus.load, &self.server, self.time);
         let (crowd, waited) = thread::scope(|scope| {
-            let crowd = scope.spawn(|| load(cpus, server, 64, &posts, Pace::Closed, time));
+            let crowd = scope.spawn(|| load(cpu, server, 64, &posts, Pace::Closed, time));
             // The first waiters would find the server not yet at work.
             thread::sleep(Duration::from_millis(200));
             let pace = Pace::PerSecond(WAITING_PER_SECOND as f64);
-            let waited = load(cpus, server, WAITING, &waiting, pace, time);
+            let waited = load(cpu, server, WAITING, &waiting, pace, time);
             (crowd.join(), waited)
         });
         let (crowd, waited) = (crowd.ok().context("the load panicked")??, waited?);

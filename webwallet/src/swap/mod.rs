@@ -28,7 +28,7 @@ use crate::client::{Ca, Server, Url};
 use crate::key::{Holder, Home, Keys, Labels, random_bytes};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{clock, file, lock, output, pay};
+use crate::{clock, file, lock, outbox, output, pay, post};
 
 /// Hours that the first lock is open when nothing else is said.
 const HOURS: i64 = 48;
@@ -145,11 +145,11 @@ impl Offer {
         let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
         let party = Party { terms, keys, holder, ca: self.url.ca().clone(), json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
-        if let Err(rejection) = pay::checked(&draft, &signed) {
+        if let Err(rejection) = post::checked(&draft, &signed) {
             return party.refused(&rejection);
         }
         if !self.once_more {
-            pay::nothing_open(&party.keys, &draft, &self.url.server()?)?;
+            outbox::nothing_open(&party.keys, &draft, &self.url.server()?)?;
         }
         // Before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
@@ -286,7 +286,7 @@ impl Party {
             second.until,
             first.until
         );
-        pay::clear(&first.server(&self.ca)?, &self.keys, draft, signed, &sentence, self.json)
+        post::clear(&first.server(&self.ca)?, &self.keys, draft, signed, &sentence, self.json)
     }
 
     fn accept(&self) -> anyhow::Result<Outcome> {
@@ -309,7 +309,7 @@ impl Party {
             labels.of(first.source.as_str()),
             second.until,
         );
-        pay::clear(&second.server(&self.ca)?, &self.keys, &draft, &signed, &sentence, self.json)
+        post::clear(&second.server(&self.ca)?, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {
@@ -321,7 +321,7 @@ impl Party {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
             Found::Taken(hashee) => {
-                Status::new(leg, "taken").print(self.json, &self.keys.labels())?;
+                Status { leg, state: "taken" }.print(self.json, &self.keys.labels())?;
                 self.forget(leg, &server, hashee)?;
                 return Ok(Outcome::Done);
             }
@@ -344,14 +344,14 @@ impl Party {
         }
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
-        pay::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     /// Removes from the outbox what has taken a lock, where its answer was lost.
     fn forget(&self, leg: &Leg, server: &Server, hashee: String) -> anyhow::Result<()> {
         let hash = self.terms.hash;
         let Some(pointer) = leg.made(server, hash)? else { return Ok(()) };
-        pay::forget(&self.keys.outgoing(&leg.taking(hash, pointer, hashee).hash()))
+        outbox::forget(&self.keys.outgoing(&leg.taking(hash, pointer, hashee).hash()))
     }
 
     fn claiming(&self, draft: &Draft, leg: &Leg) -> anyhow::Result<String> {
@@ -379,7 +379,7 @@ impl Party {
         let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
         let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;
         let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
-        pay::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     fn signed(&self, draft: Draft) -> anyhow::Result<(Draft, Vec<u8>)> {
@@ -414,8 +414,7 @@ impl Party {
     }
 
     fn refused(&self, rejection: &Rejection) -> anyhow::Result<Outcome> {
-        Problem::from_rejection(rejection)?.print(self.json, &self.keys.labels())?;
-        Ok(Outcome::Refused)
+        Problem::from_rejection(rejection)?.print(self.json, &self.keys.labels())
     }
 }
 
@@ -428,10 +427,6 @@ struct Status<'a> {
 }
 
 impl Status<'_> {
-    fn new<'a>(leg: &'a Leg, state: &'static str) -> Status<'a> {
-        Status { leg, state }
-    }
-
     fn line(&self, labels: &Labels) -> String {
         let Leg { source, target, until, .. } = self.leg;
         let (source, target) = (labels.of(source.as_str()), labels.of(target.as_str()));
@@ -440,11 +435,7 @@ impl Status<'_> {
     }
 
     fn print(&self, json: bool, labels: &Labels) -> anyhow::Result<()> {
-        match json {
-            true => output::line(serde_json::to_vec(self)?)?,
-            false => output::line(self.line(labels))?,
-        }
-        Ok(())
+        Ok(output::line(if json { serde_json::to_string(self)? } else { self.line(labels) })?)
     }
 }
 
@@ -463,7 +454,7 @@ impl Show {
                 Found::Taken(_) => "taken",
                 Found::Nothing => "none",
             };
-            Ok(Status::new(leg, state))
+            Ok(Status { leg, state })
         };
         let (first, second) = (status(&terms.first)?, status(&terms.second)?);
         if json {

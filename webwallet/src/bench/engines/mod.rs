@@ -22,10 +22,11 @@ use webwallet_proto::graphstore::v1::{ClearRequest, clear_reply};
 
 use self::zipf::{HOLDERS, Payment, Town};
 use super::child::Server;
-use super::load::{self, Pace, Tally, WHOLE_COUNT};
+use super::load::{Pace, Tally, WHOLE_COUNT};
 use super::machine::{Cpu, Machine};
 use super::report::{EnginesReport, Figure, progress};
 use super::signers::{Pairs, Signers, Terms};
+use super::{load, start};
 use crate::config::Config;
 use crate::{clock, engine};
 
@@ -115,26 +116,7 @@ impl Engines<'_> {
     async fn rest(&self, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
         let url = |url: &Option<String>| url.clone().unwrap_or_default();
         let (redis, neo4j) = (url(&self.config.redis), url(&self.config.neo4j));
-        let data = self.folder.join("data");
-        let data = data.to_str().context("the folder's name is not text")?;
-        let loopback = "127.0.0.1:0";
-        let arguments = [
-            "serve",
-            "--listen",
-            loopback,
-            "--admin",
-            loopback,
-            "--domain",
-            &self.config.domain,
-            "--data",
-            data,
-            "--redis",
-            &redis,
-            "--neo4j",
-            &neo4j,
-            "--log",
-            "warn",
-        ];
+        let more = ["--redis", &redis, "--neo4j", &neo4j];
         let passwords = [
             ("WEBWALLET_REDIS_PASSWORD_FILE", &self.config.redis_password_file),
             ("WEBWALLET_NEO4J_PASSWORD_FILE", &self.config.neo4j_password_file),
@@ -143,9 +125,9 @@ impl Engines<'_> {
             passwords.into_iter().filter_map(|(name, file)| Some((name, file.as_deref()?)));
         let passwords: Vec<_> = passwords.collect();
         progress("starting the server");
-        let log = self.folder.join("server.log");
+        let (data, domain) = (self.folder.join("data"), &self.config.domain);
         let alone = tokio::task::block_in_place(|| {
-            self.alone(Server::start_with(&arguments, &passwords, &log, Cpu::any())?)
+            self.alone(start(&data, domain, &more, &passwords, Cpu::any())?)
         })?;
         ensure!(alone.statuses.len() == 1 && alone.created() > 0, "{:?}", alone.statuses);
         let p50 = alone.percentile_ms(50.0);
@@ -159,9 +141,7 @@ impl Engines<'_> {
         let (domain, expiry) = (self.config.domain.clone(), clock::now()?.plus_days(365));
         let terms = Terms { domain, expiry, listen: server.listen, headers: "" };
         let send = |clients: usize, posts: &[Vec<u8>], time_max| {
-            let (listen, process, cpu) = (server.listen, server.id(), Cpu::any());
-            let (again, pace) = (false, Pace::Closed);
-            load::Run { listen, process, clients, posts, again, pace, time_max, cpu }.measure()
+            load(Cpu::any(), &server, clients, posts, Pace::Closed, time_max)
         };
         let seconds = usize::try_from(self.time.as_secs())?;
         let met = signers.posts(SIGNERS, 1, Pairs::EachOnce, &terms)?;

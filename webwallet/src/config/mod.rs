@@ -5,26 +5,20 @@
 //! be silently the default one. Passwords and tokens are named by file only,
 //! so a configuration holds no secret and may be shown to anybody.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod layers;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
-use figment::providers::{Format as _, Toml};
-use figment::value::{Dict, Map, Tag, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::Figment;
 use serde::{Deserialize, Serialize};
 use webwallet_api_gateway::Limits;
 use webwallet_ledger::limits::DOMAIN_BYTES_MAX;
 
-use crate::output::{self, Outcome};
-use crate::safety;
-
-/// Variables of other commands, which `serve` passes over.
-const OTHER_VARIABLES: [&str; 4] = ["ca", "config", "home", "url"];
-const PREFIX: &str = "WEBWALLET_";
+use self::layers::layers;
+pub use self::layers::show;
 
 /// Which part of the server this process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
@@ -155,44 +149,34 @@ pub struct Flags {
     config: Option<PathBuf>,
     /// Which part of the server to run [default: all]
     #[arg(long, value_enum)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
     /// Address to serve on; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<SocketAddr>,
     /// Address for metrics and administration [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
     /// For --role hashtable, graphstore and blockstack: address for metrics [default: none]
     #[arg(long, value_name = "ADDRESS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<SocketAddr>,
     /// Domain that IOUs must name [default: localhost]
     #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
     /// Data directory [default: ./webwallet-data]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
     /// For --role graphstore, blockstack and gateway: the Hashtable, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     hashtable: Option<String>,
     /// For --role blockstack and gateway, or hashtable on a Redis: the Graphstore, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     graphstore: Option<String>,
     /// For --role gateway, or hashtable on a Redis: the Blockstack, http(s)://HOST:PORT
     #[arg(long, value_name = "URI")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     blockstack: Option<String>,
     /// Keep the documents in this Redis, redis://HOST:PORT; rediss:// is TLS, and SSL_CERT_FILE
     /// names a CA of your own
     #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<String>,
     /// For experiments: take a Redis that may lose documents
     #[arg(long)]
@@ -200,123 +184,28 @@ pub struct Flags {
     allow_lossy_redis: bool,
     /// Clear in this Neo4j, bolt://HOST:PORT
     #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     neo4j: Option<String>,
     /// Certificate of this process, PEM: it then serves TLS
     #[arg(long = "tls-cert", value_name = "FILE", requires = "tls_key_file")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_cert_file: Option<PathBuf>,
     /// Key of that certificate, PEM
     #[arg(long = "tls-key", value_name = "FILE", requires = "tls_cert_file")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_key_file: Option<PathBuf>,
     /// CA of our services, PEM: gRPC takes only its certificates
     #[arg(long = "tls-ca", value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_ca_file: Option<PathBuf>,
     /// For tests, on loopback only: read the time (RFC 3339) from a file at every use
     #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     test_clock: Option<PathBuf>,
     /// For tests, on loopback only: `manual` makes blocks by `webwallet seal` alone
     #[arg(long, value_enum)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     seal: Option<Sealing>,
     /// For tests, on loopback only: sign the log with the key in this file
     #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     log_key: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or MODULE=LEVEL,... [default: info]
     #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
-}
-
-/// One layer of settings, with a name that people understand.
-struct Layer {
-    name: &'static str,
-    values: Dict,
-}
-
-impl Layer {
-    fn of(name: &'static str, values: &impl Serialize) -> figment::error::Result<Layer> {
-        let values = Value::serialize(values)?.into_dict().unwrap_or_default();
-        Ok(Layer { name, values })
-    }
-
-    /// `WEBWALLET_DATA=...`, and `WEBWALLET_LIMITS_CONNECTIONS_MAX=...` for the
-    /// keys of a table. Variables for tests and other commands are passed over.
-    fn variables(
-        variables: impl Iterator<Item = (String, String)>,
-        known: &Dict,
-    ) -> anyhow::Result<Layer> {
-        let tables =
-            known.iter().filter_map(|(key, value)| value.as_dict().map(|table| (key, table)));
-        let tables = tables.collect::<Vec<_>>();
-        let mut values = Dict::new();
-        for (variable, text) in variables {
-            let Some(key) = variable.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
-                continue;
-            };
-            let inner = tables.iter().find_map(|(table, keys)| {
-                let inner = key.strip_prefix(table.as_str())?.strip_prefix('_')?;
-                keys.contains_key(inner).then(|| ((*table).clone(), inner.to_owned()))
-            });
-            if let Some((table, inner)) = inner {
-                let number = text.parse::<u64>();
-                let Ok(number) = number else {
-                    bail!("the variable {variable} is `{text}`, not a whole number")
-                };
-                let entry = values.entry(table).or_insert_with(|| Value::from(Dict::new()));
-                if let Value::Dict(_, table) = entry {
-                    table.insert(inner, Value::from(number));
-                }
-            } else if known.get(&key).is_some_and(|value| value.to_num().is_some()) {
-                let Ok(number) = text.parse::<u64>() else {
-                    bail!("the variable {variable} is `{text}`, not a whole number")
-                };
-                values.insert(key, Value::from(number));
-            } else if known.get(&key).is_some_and(|value| value.to_bool().is_some()) {
-                let Ok(yes) = text.parse::<bool>() else {
-                    bail!("the variable {variable} is `{text}`, not true or false")
-                };
-                values.insert(key, Value::from(yes));
-            } else if known.get(&key).is_some_and(|value| value.as_dict().is_none()) {
-                values.insert(key, Value::from(text));
-            } else if !is_of_others(&key) {
-                bail!(
-                    "there is no setting for the variable {variable}; `webwallet config show` lists all"
-                );
-            }
-        }
-        Ok(Layer { name: "environment", values })
-    }
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
-    }
-
-    fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
-        Ok(Profile::Default.collect(self.values.clone()))
-    }
-}
-
-/// All layers, lowest first.
-fn layers(
-    flags: &Flags,
-    variables: impl Iterator<Item = (String, String)>,
-) -> anyhow::Result<Figment> {
-    let defaults = Layer::of("default", &Config::default())?;
-    let variables = Layer::variables(variables, &defaults.values)?;
-    let mut figment = Figment::from(defaults);
-    if let Some(file) = &flags.config {
-        // To figment a file that is not there is an empty one.
-        fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
-        figment = figment.merge(Toml::file_exact(file));
-    }
-    Ok(figment.merge(variables).merge(Layer::of("flag", flags)?))
 }
 
 /// Is it a domain that IOUs may name?
@@ -329,23 +218,22 @@ pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The settings, if they make sense together.
 fn extract(figment: &Figment) -> anyhow::Result<Config> {
     let config: Config = figment.extract()?;
     check_domain(&config.domain)?;
-    let (gateway, blockstack) = (config.role == Role::Gateway, config.role == Role::Blockstack);
-    // A Redis is given back what it lost, from what Graphstore and the log have.
-    let asks = config.role == Role::Hashtable && config.redis.is_some();
-    let (keeps, clears) = (config.role.keeps(), config.role.clears());
+    let role = config.role;
     // Graphstore asks it for its newest record, which an older copy that was put back lacks.
-    let compares = config.role == Role::Graphstore;
-    for (name, uri, needed) in [
-        ("hashtable", &config.hashtable, gateway || blockstack || compares),
-        ("graphstore", &config.graphstore, gateway || blockstack),
-        ("blockstack", &config.blockstack, gateway),
-    ] {
+    let hashtable = matches!(role, Role::Graphstore | Role::Blockstack | Role::Gateway);
+    let graphstore = matches!(role, Role::Blockstack | Role::Gateway);
+    let blockstack = role == Role::Gateway;
+    // A Redis is given back what it lost, from what Graphstore and the log have.
+    let asks = role == Role::Hashtable && config.redis.is_some();
+    let needed = [hashtable, graphstore, blockstack];
+    for ((name, uri), needed) in config.services().into_iter().zip(needed) {
         match uri {
             None if needed => {
-                bail!("role {} needs {name}: --{name} http://HOST:PORT", config.role.name())
+                bail!("role {} needs {name}: --{name} http://HOST:PORT", role.name())
             }
             Some(uri) if uri.contains('@') => {
                 bail!("{name} must not hold a password; name a file with WEBWALLET_TOKEN_FILE")
@@ -354,23 +242,23 @@ fn extract(figment: &Figment) -> anyhow::Result<Config> {
         }
     }
     for (name, given, used) in [
-        ("hashtable", config.hashtable.is_some(), gateway || blockstack || compares),
-        ("graphstore", config.graphstore.is_some(), gateway || blockstack || asks),
-        ("blockstack", config.blockstack.is_some(), gateway || asks),
-        ("metrics", config.metrics.is_some(), !config.role.is_gateway()),
-        ("test_clock", config.test_clock.is_some(), clears),
-        ("seal", config.seal == Sealing::Manual, config.role.seals()),
-        ("log_key", config.log_key.is_some(), config.role.seals()),
-        ("redis", config.redis.is_some(), keeps),
+        ("hashtable", config.hashtable.is_some(), hashtable),
+        ("graphstore", config.graphstore.is_some(), graphstore || asks),
+        ("blockstack", config.blockstack.is_some(), blockstack || asks),
+        ("metrics", config.metrics.is_some(), !role.is_gateway()),
+        ("test_clock", config.test_clock.is_some(), role.clears()),
+        ("seal", config.seal == Sealing::Manual, role.seals()),
+        ("log_key", config.log_key.is_some(), role.seals()),
+        ("redis", config.redis.is_some(), role.keeps()),
         ("redis_password_file", config.redis_password_file.is_some(), config.redis.is_some()),
         ("allow_lossy_redis", config.allow_lossy_redis, config.redis.is_some()),
-        ("neo4j", config.neo4j.is_some(), clears),
+        ("neo4j", config.neo4j.is_some(), role.clears()),
         ("neo4j_password_file", config.neo4j_password_file.is_some(), config.neo4j.is_some()),
     ] {
         ensure!(
             used || !given,
             "{name} is set, and has no use in role {} with the other settings; see webwallet serve --help",
-            config.role.name()
+            role.name()
         );
     }
     let (cert, key) = (config.tls_cert_file.is_some(), config.tls_key_file.is_some());
@@ -403,6 +291,15 @@ impl Config {
             &self.tls_key_file,
         ];
         files.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Our services, and where in other processes they are.
+    pub fn services(&self) -> [(&'static str, &Option<String>); 3] {
+        [
+            ("hashtable", &self.hashtable),
+            ("graphstore", &self.graphstore),
+            ("blockstack", &self.blockstack),
+        ]
     }
 
     /// Whether something of this role stands in the data directory.
@@ -451,101 +348,24 @@ impl Role {
     }
 }
 
-fn is_of_others(key: &str) -> bool {
-    // What our tests are told begins so, and one setting does as well.
-    let of_tests = key.starts_with("test_") && key != "test_clock";
-    // Kubernetes tells every container so where a Service of the name `webwallet` is.
-    let of_service = ["port", "service_host", "service_port"].contains(&key)
-        || ["port_", "service_port_"].iter().any(|begin| key.starts_with(begin));
-    of_tests || of_service || OTHER_VARIABLES.contains(&key)
-}
-
-/// Our variables: those whose text cannot be read are not passed over.
-fn variables() -> anyhow::Result<impl Iterator<Item = (String, String)>> {
-    let ours = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok().filter(|name| {
-            let key = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase);
-            key.is_some_and(|key| !is_of_others(&key))
-        })?;
-        Some(match value.into_string() {
-            Ok(value) => Ok((name, value)),
-            Err(value) => Err(anyhow::anyhow!("{name} is not UTF-8: {}", value.display())),
-        })
-    });
-    Ok(ours.collect::<anyhow::Result<Vec<_>>>()?.into_iter())
-}
-
 /// The settings as `serve` uses them.
 ///
 /// # Errors
 /// A file that cannot be read, an unknown key, or a value that makes no sense.
 pub fn load(flags: &Flags) -> anyhow::Result<Config> {
-    extract(&layers(flags, variables()?)?)
-}
-
-/// Runs `webwallet config show`.
-pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
-    #[derive(Serialize)]
-    struct Setting {
-        value: serde_json::Value,
-        from: String,
-    }
-    let text = |value: &serde_json::Value| match value.is_null() {
-        true => "(not set)".to_owned(),
-        false => value.to_string(),
-    };
-    let figment = layers(flags, variables()?)?;
-    safety::passwords(&extract(&figment)?)?;
-    let mut settings = BTreeMap::new();
-    let all = figment.data()?.remove(&Profile::Default).unwrap_or_default();
-    flatten("", &all, &mut |key, value| {
-        let setting =
-            Setting { value: serde_json::to_value(value)?, from: source(&figment, value.tag()) };
-        settings.insert(key, setting);
-        Ok(())
-    })?;
-    if json {
-        output::line(serde_json::to_vec(&settings)?)?;
-    } else {
-        let rows = settings
-            .into_iter()
-            .map(|(key, setting)| vec![key, text(&setting.value), setting.from]);
-        output::line(output::table(&["setting", "value", "from"], &rows.collect::<Vec<_>>()))?;
-    }
-    Ok(Outcome::Done)
-}
-
-fn flatten(
-    prefix: &str,
-    values: &Dict,
-    visit: &mut impl FnMut(String, &Value) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    for (key, value) in values {
-        match value.as_dict() {
-            Some(table) => flatten(&format!("{prefix}{key}."), table, visit)?,
-            None => visit(format!("{prefix}{key}"), value)?,
-        }
-    }
-    Ok(())
-}
-
-fn source(figment: &Figment, tag: Tag) -> String {
-    match figment.get_metadata(tag) {
-        Some(Metadata { source: Some(source), .. }) => source.to_string(),
-        Some(metadata) => metadata.name.to_string(),
-        None => "default".to_owned(),
-    }
+    extract(&layers(flags, std::env::vars_os())?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::fs;
+
+    use super::layers::source;
     use super::*;
 
-    fn vars(list: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        list.iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect::<Vec<_>>()
-            .into_iter()
+    fn vars(list: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        list.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -587,7 +407,7 @@ mod tests {
     /// Who opens a server to the world copies this.
     #[test]
     fn the_configuration_in_the_book_is_one() {
-        let book = include_str!("../../deploy/README.md");
+        let book = include_str!("../../../deploy/README.md");
         let example = book.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
         let (_dir, path) = file(example.expect("an example"));
         let flags = Flags { config: Some(path), ..Flags::default() };

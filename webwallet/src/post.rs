@@ -1,0 +1,218 @@
+//! Posting: what was signed goes to a server, and what became of it is said.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde_json::Value;
+use webwallet_ledger::Record;
+use webwallet_ledger::draft::Draft;
+use webwallet_ledger::rejection::{Code, Rejection};
+use webwallet_ledger::request::{Request, body_of};
+
+use crate::client::{Answer, Server, Url, data};
+use crate::key::{Home, Keys, Labels};
+use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
+use crate::output::Outcome;
+use crate::problem::Problem;
+use crate::{file, iou, output, transaction};
+
+/// `webwallet post`
+#[derive(Args)]
+pub struct Post {
+    /// Files with IOUs or a request; all IOUs together are one request. `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Ask what would become of it, and pay nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    home: Home,
+    #[command(flatten)]
+    url: Url,
+}
+
+impl Post {
+    /// Posts what stands in the files as one request.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        let mut inputs = Vec::new();
+        for file in &self.files {
+            let text = file::read(file)?;
+            let found = iou::split(&text)
+                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+            inputs.extend(found.into_iter().map(|iou| iou.get().to_owned()));
+        }
+        ensure!(!inputs.is_empty(), "there is no IOU in what was given");
+        // The text goes out as it came: the server judges what was signed.
+        let request = body_of(inputs.iter().map(String::as_bytes));
+        let keys = self.home.keys()?;
+        if self.dry_run {
+            return rehearse(&self.url.server()?, &request, json, &keys.labels());
+        }
+        send(&self.url.server()?, &request, &self.files, &keys, json)
+    }
+}
+
+/// Checks what was signed as a server will, says what it is, keeps it and posts it.
+pub fn clear(
+    server: &Server,
+    keys: &Keys,
+    draft: &Draft,
+    signed: &[u8],
+    sentence: &str,
+    json: bool,
+) -> anyhow::Result<Outcome> {
+    let labels = keys.labels();
+    let request = match checked(draft, signed) {
+        Ok(request) => request,
+        Err(rejection) => return Problem::from_rejection(&rejection)?.print(json, &labels),
+    };
+    if !json {
+        output::line(format!("signing  {sentence}"))?;
+    }
+    let file = keys.outgoing(&draft.hash());
+    // What has the same name was signed and kept before, and nobody knows what became of it.
+    if !file.exists() {
+        file::keep(&file, signed)?;
+    }
+    send(server, &request.to_bytes(), &[file], keys, json)
+}
+
+/// What the server will say first of what was signed.
+pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
+    let request = Request::from_inputs(&[signed], &draft.domain);
+    let request = request.map_err(|refusal| refusal.rejection)?;
+    iou::verified(&request).map(|()| request)
+}
+
+/// Posts a request from these files and prints what became of it. Those in the outbox are
+/// removed once that is certain, and all are pointed at while it is not.
+pub fn send(
+    server: &Server,
+    request: &[u8],
+    files: &[PathBuf],
+    keys: &Keys,
+    json: bool,
+) -> anyhow::Result<Outcome> {
+    let labels = &keys.labels();
+    let outbox = keys.outbox();
+    let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
+    let again = || match kept.is_empty() {
+        false => format!(
+            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
+            posting(files, keys, server)
+        ),
+        true => {
+            "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
+                .to_owned()
+        }
+    };
+    // On a line of its own: it is there to be run.
+    let unknown = |error: anyhow::Error| {
+        output::complain(again());
+        error
+    };
+    let answer = server.post(request).map_err(unknown)?;
+    let outcome = match answer {
+        Answer::Problem(problem) if !problem.is_final() => {
+            let refused = problem.print(json, labels)?;
+            if problem.is_unknown_outcome() {
+                output::complain(again());
+            } else if !kept.is_empty() {
+                output::complain(match problem.code == Code::WrongDomain.as_str() {
+                    true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
+                    false => format!(
+                        "it is kept; to post it again later: {}",
+                        posting(files, keys, server)
+                    ),
+                });
+            }
+            return Ok(refused);
+        }
+        Answer::Problem(problem) => {
+            let refused = problem.print(json, labels)?;
+            // What was refused is all of them together: others of them may clear.
+            if files.len() > 1 && !kept.is_empty() {
+                output::complain("they are kept: post each on its own");
+                return Ok(refused);
+            }
+            if problem.may_change()
+                && let Some(warning) = stays_good(request)
+            {
+                output::complain(warning);
+            }
+            refused
+        }
+        Answer::Done { body, replayed, .. } => {
+            let record = data(&body).map_err(unknown)?;
+            check_record(record.get(), request).map_err(unknown)?;
+            let printed = if json {
+                output::line(record.get())
+            } else {
+                let first = if replayed { "cleared before  " } else { "cleared  " };
+                let cleared = transaction::sentence(record.get(), labels).map_err(unknown)?;
+                output::line(format!("{first}{cleared}"))
+            };
+            printed.context("it has cleared, and only saying so has failed")?;
+            Outcome::Done
+        }
+    };
+    for file in kept {
+        forget(file)?;
+    }
+    Ok(outcome)
+}
+
+/// Until when what was refused stays good, and what ends that sooner: each IOU of a request
+/// may clear without the others.
+fn stays_good(request: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(request).ok()?;
+    let ious = request["data"]["inputs"].as_array()?;
+    let expiry = ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max()?;
+    // That of a swap's IOUs follows from its terms.
+    let sooner = match ious.iter().any(|iou| locks_for_a_swap(&iou["data"])) {
+        true => "",
+        false => "; --expiry TIME ends that sooner",
+    };
+    Some(format!(
+        "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it{sooner}"
+    ))
+}
+
+/// That a record is of this request: its name is that of its data, its IOUs are
+/// exactly those that were sent, and they were written for its domain. Whoever
+/// believed another would take for cleared what is not, and pay again.
+pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
+    let is_of = || {
+        let record = Record::parse(record.as_bytes()).ok()?;
+        let request = Request::parse(request, record.domain()).ok()?;
+        // A repeat in another order is answered with the record of the first.
+        let (mut sent, mut cleared) = (request.ious(), record.inputs);
+        sent.sort();
+        cleared.sort();
+        (sent == cleared).then_some(())
+    };
+    is_of().context("what the server answered is not the record of this payment")
+}
+
+/// Prints what a request would leave.
+pub fn rehearse(
+    server: &Server,
+    request: &[u8],
+    json: bool,
+    labels: &Labels,
+) -> anyhow::Result<Outcome> {
+    match server.rehearse(request)? {
+        Answer::Problem(problem) => problem.print(json, labels),
+        Answer::Done { body, replayed, .. } => {
+            let outputs = data(&body)?;
+            if json {
+                output::line(outputs.get())?;
+            } else {
+                let first = if replayed { "cleared before  " } else { "would clear  " };
+                output::line(format!("{first}{}", transaction::left(outputs.get(), labels)?))?;
+            }
+            Ok(Outcome::Done)
+        }
+    }
+}
