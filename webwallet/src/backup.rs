@@ -21,7 +21,7 @@ use webwallet_ledger::block::Block;
 use crate::config::{self, Config, Flags};
 use crate::data::{self, Data};
 use crate::output::{self, Outcome};
-use crate::{engine, logs, rebuild, safety, serve};
+use crate::{engine, logs, rebuild, safety};
 
 /// How often it begins again because the log key was rotated meanwhile.
 const TRIES_MAX: usize = 3;
@@ -40,25 +40,20 @@ impl Backup {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
         let _logs = logs::start(&config.log)?;
-        match self.copy(&config) {
-            Ok((files, last)) => {
-                let (block, records, time) =
-                    (last.header.height, last.header.cleared, last.header.time);
-                output::line(match json {
-                    true => json!({
-                        "backup": self.dir, "files": files.to_string(), "block": block.to_string(),
-                        "records": records.to_string(), "time": time.to_string(),
-                    })
-                    .to_string(),
-                    false => format!(
-                        "{} has all up to record {records} and block {block}, of {time}; {files} files were new",
-                        self.dir.display()
-                    ),
-                })?;
-                Ok(Outcome::Done)
-            }
-            Err(why) => serve::refused(why),
-        }
+        let (files, last) = self.copy(&config)?;
+        let (block, records, time) = (last.header.height, last.header.cleared, last.header.time);
+        output::line(match json {
+            true => json!({
+                "backup": self.dir, "files": files.to_string(), "block": block.to_string(),
+                "records": records.to_string(), "time": time.to_string(),
+            })
+            .to_string(),
+            false => format!(
+                "{} has all up to record {records} and block {block}, of {time}; {files} files were new",
+                self.dir.display()
+            ),
+        })?;
+        Ok(Outcome::Done)
     }
 
     /// How many files were written, and the block that the backup ends with.
@@ -66,7 +61,7 @@ impl Backup {
         data::belongs(&config.data, &config.domain)?;
         let to = Data::open(&self.dir, &config.domain)?;
         ensure!(
-            !to.graphstore().exists() && !to.hashtable().exists(),
+            !data::has_stores(to.path()),
             "{} is the data directory of a server: name another folder",
             self.dir.display()
         );

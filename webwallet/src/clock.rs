@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use webwallet_ledger::time::Time;
@@ -46,8 +46,9 @@ pub fn read(path: &Path) -> anyhow::Result<Time> {
 /// Any RFC 3339 time, cut to the millisecond: people may leave out what a
 /// document may not.
 pub fn parse(text: &str) -> anyhow::Result<Time> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339).with_context(|| {
-        format!("`{text}` is not an RFC 3339 time such as 2027-01-31T12:00:00Z")
+    // Its reason gives itself as its cause, once more or twice.
+    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|why| {
+        anyhow!("`{text}` is not an RFC 3339 time such as 2027-01-31T12:00:00Z: {why}")
     })?;
     // Within years 0 to 9999, so it always fits.
     let ms = i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000))?;

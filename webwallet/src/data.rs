@@ -146,6 +146,11 @@ impl Data {
     }
 }
 
+/// Whether a server has embedded stores there. A backup has none, and gets none.
+pub fn has_stores(dir: &Path) -> bool {
+    ["graphstore", "hashtable"].iter().any(|store| dir.join(store).exists())
+}
+
 /// The log in a data directory or a backup: checkpoint and tiles, and nothing else.
 pub fn log(dir: &Path) -> PathBuf {
     dir.join("log")
@@ -185,7 +190,7 @@ pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
     let version = dir.join("version");
     ensure!(
         version.exists(),
-        "there is no data directory of a server, nor a backup of one, at {}; `--data` names the directory",
+        "there is no data directory of a server, nor a backup of one, at {}: name its folder (`--data`, or the DIR of `restore`)",
         dir.display()
     );
     check(dir, &version, domain)

@@ -189,7 +189,7 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
-        data: Inputs<'a>,
+        data: &'a RawValue,
     }
     #[derive(Deserialize)]
     struct Inputs<'a> {
@@ -199,17 +199,27 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
     let mut ious = Vec::new();
     for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
         let document = document.context("not JSON")?;
-        if let Ok(vectors) = serde_json::from_str::<Vectors<'_>>(document.get()) {
-            ious.extend(vectors.cases.into_iter().map(|case| case.iou));
-        } else if let Ok(body) = serde_json::from_str::<Body<'_>>(document.get()) {
-            ious.extend(body.data.inputs);
-        } else if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(document.get()) {
-            ious.extend(list);
+        let found: Vec<&RawValue> = if let Some(vectors) = object::<Vectors<'_>>(document) {
+            vectors.cases.into_iter().map(|case| case.iou).collect()
+        } else if let Some(body) = object::<Body<'_>>(document)
+            && let Some(body) = object::<Inputs<'_>>(body.data)
+        {
+            body.inputs
         } else {
-            ious.push(document);
+            serde_json::from_str(document.get()).unwrap_or_else(|_| vec![document])
+        };
+        match found.is_empty() {
+            // Of what has none something is said, too: verdicts stand in the order of lines.
+            true => ious.push(document),
+            false => ious.extend(found),
         }
     }
     Ok(ious)
+}
+
+/// An object of this form, if it is one: an array is none, whatever serde reads it as.
+fn object<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
+    json.get().starts_with('{').then(|| serde_json::from_str(json.get()).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -235,6 +245,11 @@ mod tests {
             assert!(!found.is_empty() && found.iter().all(|iou| iou.get() == one), "{text}");
         }
         assert!(split(b"").expect("read").is_empty());
+        // An IOU that is none is not passed over.
+        for none in [r#"{"data":{"inputs":[]}}"#, r#"{"cases":[]}"#, "[]", r#"{"data":[[]]}"#] {
+            let found = split(none.as_bytes()).expect("read");
+            assert_eq!(found.iter().map(|iou| iou.get()).collect::<Vec<_>>(), [none]);
+        }
         assert!(split(b"{").is_err());
     }
 

@@ -224,7 +224,7 @@ impl Keys {
             ensure!(
                 !file::is_open_to_others(&there),
                 "other users may read it; repair with: chmod 600 {}",
-                file.display()
+                output::path(&file)
             );
             let bytes = file::read(&file)?;
             if let Some(multisig) = Multisig::read(name, &bytes)? {

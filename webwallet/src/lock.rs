@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::Pointer;
 use webwallet_ledger::draft::{Draft, add_signature};
+use webwallet_ledger::limits::EXPIRY_DAYS_MAX;
 use webwallet_ledger::lock::{Lock, Solver, puzzle_of};
 use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
@@ -103,14 +104,15 @@ impl Use {
             return Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels);
         }
         // Nor does one of another lock, and whoever sees it can open that one.
-        if hashee.as_deref().is_some_and(|text| lock.locker.puzzle != Some(puzzle_of(text))) {
-            let detail = match lock.locker.puzzle {
-                Some(puzzle) => {
-                    format!(
-                        "this lock is opened by the preimage of {puzzle}, and this is another; nothing was sent"
-                    )
-                }
-                None => "this lock asks for no preimage; nothing was sent".to_owned(),
+        if !back && hashee.as_deref().map(puzzle_of) != lock.locker.puzzle {
+            let detail = match (lock.locker.puzzle, &hashee) {
+                (Some(puzzle), None) => format!(
+                    "this lock is opened by the preimage of {puzzle}: show it with `--preimage`; nothing was sent"
+                ),
+                (Some(puzzle), Some(_)) => format!(
+                    "this lock is opened by the preimage of {puzzle}, and this is another; nothing was sent"
+                ),
+                (None, _) => "this lock asks for no preimage; nothing was sent".to_owned(),
             };
             let rejection = Rejection::new(Code::LockUnsolved, "/data/solver/hashee", detail);
             return Problem::from_rejection(&rejection)?.print(json, &labels);
@@ -123,8 +125,7 @@ impl Use {
             amount: "0".to_owned(),
             // Whoever comes too early, or hears no answer, signs the same again, which clears once.
             random: output.to_string(),
-            // Later than that nobody needs it.
-            expiry: if back { expiry_of_refund(end, now) } else { end },
+            expiry: if back { expiry_of_refund(end, now) } else { expiry_of_release(end, now) },
             active: None,
             credit: None,
             locker: None,
@@ -139,6 +140,17 @@ impl Use {
         }
         post::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
     }
+}
+
+/// The end of the lock, since later nobody needs it; of one that is further away than an IOU
+/// may expire, whole decades earlier, so that it stays the same.
+fn expiry_of_release(end: Time, now: Time) -> Time {
+    const DECADE_DAYS: i64 = 3_650;
+    let mut expiry = end;
+    while expiry > now.plus_days(EXPIRY_DAYS_MAX) {
+        expiry = expiry.plus_days(-DECADE_DAYS);
+    }
+    expiry
 }
 
 /// A year or more after the end of the lock, in whole years, so that it stays the same; and a
@@ -219,6 +231,18 @@ pub fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is locked for longer than an IOU may live could be taken by nobody.
+    #[test]
+    fn a_release_expires_with_its_lock_or_within_what_a_server_takes() {
+        let now = Time::from_unix_ms(1_800_000_000_000);
+        let days = |days| expiry_of_release(now.plus_days(days), now);
+        for (locked, expected) in
+            [(1, 1), (3_660, 3_660), (3_661, 11), (7_310, 3_660), (7_311, 11), (900_000, 2_100)]
+        {
+            assert_eq!(days(locked), now.plus_days(expected), "{locked}");
+        }
+    }
 
     /// A refund that differs each time it is tried leaves one more IOU behind each time.
     #[test]

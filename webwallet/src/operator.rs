@@ -197,7 +197,16 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 data::belongs(backup, &config.domain)?;
                 backup::is_free(&config).await?;
             }
-            Work::Fsck | Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
+            Work::Fsck => {
+                data::belongs(&config.data, &config.domain)?;
+                // To open one that is not there would make it.
+                ensure!(
+                    config.redis.is_some() || config.neo4j.is_some() || data::has_stores(&config.data),
+                    "{0} has neither a Graphstore nor a Hashtable, as a backup of a server: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
+                    output::path(&config.data)
+                );
+            }
+            Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
         }
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck)).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());

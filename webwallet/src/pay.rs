@@ -219,9 +219,10 @@ fn over(draft: &Draft, now: Time) -> Option<Rejection> {
         return Some(rejection.measured(draft.expiry, now));
     }
     let end = draft.locker.as_ref()?.expiry;
+    let made = draft.active.map_or(now, |active| active.max(now));
     let detail = "the lock would be over before it is made; nothing was signed";
     let rejection = Rejection::new(Code::LockClosed, "/data/locker/timers/expiry", detail);
-    (now >= end).then(|| rejection.measured(end, now))
+    (made >= end).then(|| rejection.measured(end, made))
 }
 
 /// What is about to be signed, in one line, or two if it locks.

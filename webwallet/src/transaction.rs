@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::client::Url;
 use crate::key::{Home, Labels};
@@ -86,7 +85,17 @@ pub struct Output {
     /// The account after the record, or what is locked.
     pub balance: Balance,
     /// Of a locked output: the conditions.
-    locker: Option<IgnoredAny>,
+    locker: Option<Locker>,
+}
+
+#[derive(Deserialize)]
+struct Locker {
+    timers: Timers,
+}
+
+#[derive(Deserialize)]
+struct Timers {
+    expiry: String,
 }
 
 impl Output {
@@ -117,8 +126,12 @@ fn parse(record: &str) -> anyhow::Result<Record> {
 
 /// A record in one line, fit for a terminal.
 pub fn sentence(record: &str, labels: &Labels) -> anyhow::Result<String> {
-    let RecordData { number, time, outputs } = parse(record)?.data;
-    let text = format!("record {number} at {time}, {}", balances(&outputs, labels));
+    let Record { data, hash, .. } = parse(record)?;
+    let RecordData { number, time, outputs } = data;
+    let mut text = format!("record {number} at {time}, {}", balances(&outputs, labels));
+    for (pointer, ..) in locks(&outputs, &hash.value) {
+        text.push_str(&format!("; lock {pointer}"));
+    }
     Ok(harmless(&text).into_owned())
 }
 
@@ -140,6 +153,17 @@ fn balances(outputs: &[Output], labels: &Labels) -> String {
         lines.push(format!("and {} more", outputs.len() - lines.len()));
     }
     lines.join(", ")
+}
+
+/// What is locked, under the pointers that `release` and `refund` ask for.
+fn locks<'a>(
+    outputs: &'a [Output],
+    record: &'a str,
+) -> impl Iterator<Item = (String, &'a Output, &'a Timers)> {
+    outputs.iter().enumerate().filter_map(move |(index, output)| {
+        let timers = &output.locker.as_ref()?.timers;
+        Some((format!("{record}::{index}"), output, timers))
+    })
 }
 
 /// A record on a page.
@@ -165,8 +189,17 @@ fn page(record: &str, labels: &Labels) -> anyhow::Result<String> {
     });
     text.push_str(&output::table(&["from", "to", "amount", "unit", "credit"], moves));
     text.push_str("\n\n");
-    let after = record.data.outputs.iter().map(|output| row(output, labels));
+    let outputs = &record.data.outputs;
+    let after = outputs.iter().map(|output| row(output, labels));
     text.push_str(&output::table(&["account", "unit", "net", "min", "max"], after));
+    let mut locks = locks(outputs, &record.hash.value).peekable();
+    if locks.peek().is_some() {
+        let locks = locks.map(|(pointer, output, timers)| {
+            vec![pointer, labels.of(&output.address).to_owned(), timers.expiry.clone()]
+        });
+        text.push_str("\n\n");
+        text.push_str(&output::table(&["lock", "for", "until"], locks));
+    }
     Ok(text)
 }
 

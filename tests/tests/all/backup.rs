@@ -2,11 +2,13 @@
 //! history, is found out on the worst day of an operator.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::process::{Answer, Process, agent, get};
+use webwallet_tests::party::DOMAIN;
+use webwallet_tests::process::{Answer, Process, agent, binary, get};
 use webwallet_tests::world::{Engines, redis_emptied};
 
 use crate::proofs::{copy, live, operate, seal, text, verdict};
@@ -120,6 +122,14 @@ fn what_is_there_is_never_written_over() {
     refused(&stores, &["backup", place(&data)], "data directory of a server");
     refused(&stores, &["backup", place(stores.folder())], "not a data directory");
     refused(&stores, &["restore", place(stores.folder())], "no data directory");
+    // To look at the backup as at a server would leave stores in it, and no later one goes in.
+    let mut fsck = Command::new(binary());
+    fsck.args(["fsck", "--domain", DOMAIN, "--data", place(&backup)]);
+    let looked = fsck.output().expect("it runs");
+    let said = String::from_utf8_lossy(&looked.stderr);
+    assert_eq!(looked.status.code(), Some(2), "{said}");
+    assert!(said.contains("webwallet-audit") && said.contains("webwallet restore"), "{said}");
+    assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
     // Another log's backup, with another key and as many leaves.
     let other = Deployment::embedded();
     let server = other.serve(&["--seal", "manual"]);

@@ -376,7 +376,13 @@ fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
             screen.starts_with("refused: lock_unsolved") && screen.contains("nothing was sent");
         assert!(is_local, "{lock} {preimage}: {screen}");
     }
+    let screen = swap.screen("bob", &["release", &hashed, "--with", "bob"]);
+    assert!(screen.contains("--preimage") && screen.contains("nothing was sent"), "{screen}");
     assert!(release(&hashed, &PREIMAGE.to_uppercase()).contains("cleared  "));
+    // What to release is on the page of its record.
+    let record = plain.split("::").next().expect("a hash");
+    let page = swap.screen("bob", &["transaction", record]);
+    assert!(page.lines().any(|line| line.starts_with(&plain) && line.contains(LONG)), "{page}");
 }
 
 /// Terms that say more than is there, or leave no time, are not accepted.
