@@ -9,12 +9,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{self, State};
 use axum::response::Response;
 use bytes::Bytes;
-use futures::stream::{Stream, StreamExt as _, unfold};
+use futures::stream::{self, Stream, StreamExt as _, unfold};
+use http::header;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -71,6 +73,10 @@ pub(crate) async fn post_batch(
     };
     media::check_batch(request.headers())?;
     gateway.prover().permit().await?;
+    let request = match request.headers().contains_key(header::EXPECT) {
+        true => begun(request, gateway.limits().body_read_timeout()).await,
+        false => request,
+    };
     let stopped = Arc::new(AtomicBool::new(false));
     let items = unfold(Reading::new(&gateway, request, stopped.clone()), Reading::next);
     let verifying = gateway.clone();
@@ -81,6 +87,16 @@ pub(crate) async fn post_batch(
     };
     let lines = lines.enumerate().map(|(index, line)| line.map(|line| line.numbered(index)));
     Ok(answer::lasting(Form::Lines, lines))
+}
+
+/// The same, as soon as some of its body has come. A client that asks first is let send when
+/// the body is read, and no more once the answer has begun (RFC 9110, section 10.1.1).
+async fn begun(request: extract::Request, within: Duration) -> extract::Request {
+    let (parts, body) = request.into_parts();
+    let mut pieces = body.into_data_stream();
+    let first = timeout(within, pieces.next()).await.ok().flatten();
+    let body = Body::from_stream(stream::iter(first).chain(pieces));
+    extract::Request::from_parts(parts, body)
 }
 
 /// A request of the body, or why it or the rest of the body is none.

@@ -25,6 +25,10 @@ fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return refused("a body is not read in compressed form");
     }
+    let mut transfers = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if !transfers.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return refused("Transfer-Encoding is chunked, or there is none");
+    }
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else {
         return Ok(());

@@ -20,8 +20,10 @@ use crate::stores;
 
 /// How long Blockstack may take to say how it is.
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is asked whether requests may clear.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether requests may clear, and how long it may take over that:
+/// nobody waits for it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much longer than the time to wait it may take over a receipt.
 const RECEIPT_WITHIN: Duration = Duration::from_millis(500);
@@ -63,7 +65,8 @@ impl Prover {
 
     /// Where the log stands.
     pub(crate) async fn status(&self) -> Result<wire::StatusReply, Problem> {
-        status(self.client(), &self.known).await
+        let reply = status(self.client(), &self.known, STATUS_WITHIN).await;
+        reply.map_err(|status| failed("Blockstack.Status", &status))
     }
 
     /// Whether requests may clear. Not while the stores disagree: a number given
@@ -215,21 +218,27 @@ impl Prover {
 
 /// Asks Blockstack again and again, so that no request waits for one that is silent.
 async fn look(client: BlockstackClient<Link>, known: Weak<watch::Sender<Known>>) {
+    let mut answers = true;
     while let Some(known) = known.upgrade() {
-        // What it says, or that it says nothing, is in `known` then.
-        let _ = status(client.clone(), &known).await;
+        let reply = status(client.clone(), &known, LOOK_WITHIN).await;
         drop(known);
-        tokio::time::sleep(STATUS_EVERY).await;
+        if let (Err(status), true) = (&reply, answers) {
+            stores::complain("Blockstack.Status", status);
+        }
+        answers = reply.is_ok();
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
+/// Asks how it is. What it says, or that it says nothing, is in `known` then.
 async fn status(
     mut client: BlockstackClient<Link>,
     known: &watch::Sender<Known>,
-) -> Result<wire::StatusReply, Problem> {
+    within: Duration,
+) -> Result<wire::StatusReply, tonic::Status> {
     let mut call = Call::new(wire::StatusRequest {});
-    call.set_timeout(STATUS_WITHIN);
-    let reply = answered(client.status(call).await, "Blockstack.Status");
+    call.set_timeout(within);
+    let reply = client.status(call).await.map(tonic::Response::into_inner);
     known.send_modify(|known| {
         known.asked = true;
         if let Ok(reply) = &reply {
@@ -255,13 +264,16 @@ fn answered<T>(
 }
 
 /// A call that got no answer: the question had no sense, nothing is sealed at
-/// present, or Blockstack failed.
+/// present, too many ask, or Blockstack failed.
 fn failed(call: &'static str, status: &tonic::Status) -> Problem {
     match status.code() {
         Status::InvalidArgument => {
             return Problem::new(Other::ParameterInvalid, status.message());
         }
         Status::FailedPrecondition => return Problem::new(Other::ReadOnly, status.message()),
+        Status::ResourceExhausted => {
+            return Problem::new(Other::Overloaded, "the log has as much work as it takes on");
+        }
         _ => {}
     }
     stores::complain(call, status);

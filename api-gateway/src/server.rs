@@ -22,7 +22,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Version, header};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -247,7 +248,7 @@ async fn decide(
     mut request: Request<Body>,
 ) -> Result<Response, Infallible> {
     if !names_its_host(&request) {
-        let detail = "a request has one Host header (RFC 9112, section 3.2)";
+        let detail = "a request has one Host header, which names a host (RFC 9112, section 3.2)";
         return Ok(refused(&request, Rejection::new(Code::Malformed, "", detail).into()));
     }
     let Admission { admitted, wait } = client.admit(Instant::now());
@@ -272,8 +273,10 @@ async fn decide(
 /// Whether what stands between the client and us, and we, agree on which server is
 /// meant. HTTP/2 has the authority instead, which hyper sees to.
 fn names_its_host(request: &Request<Body>) -> bool {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    request.version() != Version::HTTP_11 || hosts == 1
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_one = |host: &HeaderValue| Authority::try_from(host.as_bytes()).is_ok();
+    request.version() != Version::HTTP_11
+        || hosts.next().is_some_and(is_one) && hosts.next().is_none()
 }
 
 /// The refusal of a request that the router, which knows how to answer HEAD, does not see.

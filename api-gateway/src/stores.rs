@@ -257,48 +257,80 @@ impl Stores {
     /// Records after a number, in order and without gaps, with their bytes: at
     /// most so many, none where there are none yet.
     pub(crate) async fn history(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
-        let call = graph::ClearedRequest { after, limit };
+        let call = soon(graph::ClearedRequest { after, limit });
         let mut found = Vec::new();
         let ended = match self.graphstore.clone().cleared(call).await {
             Ok(stream) => taken(stream.into_inner(), after, &mut found).await,
             Err(status) => Err(status),
         };
-        match ended {
-            _ if !found.is_empty() => Ok(found),
-            Ok(()) => Ok(found),
-            // Its bytes were dropped, because they are sealed.
-            Err(status) if status.code() == Status::OutOfRange => self.kept(after, limit).await,
-            Err(status) => Err(failed("Graphstore.Cleared", &status)),
+        let Err(status) = ended else { return Ok(found) };
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        // Its bytes were dropped, because they are sealed; or it is away.
+        let dropped = status.code() == Status::OutOfRange;
+        let problem = (!dropped).then(|| failed("Graphstore.Cleared", &status));
+        let kept = self.kept(after, limit).await;
+        match problem {
+            _ if !kept.is_empty() => Ok(kept),
+            Some(problem) => Err(problem),
+            None => {
+                let next = self.record(Key::Number(after.saturating_add(1))).await?;
+                Ok(Vec::from_iter(next))
+            }
         }
     }
 
     /// The record of a number.
     pub(crate) async fn numbered(&self, number: u64) -> Result<Option<Cleared>, Problem> {
         let Some(before) = number.checked_sub(1) else { return Ok(None) };
-        Ok(self.kept(before, 1).await?.pop())
+        match self.kept(before, 1).await.pop() {
+            None => self.record(Key::Number(number)).await,
+            found => Ok(found),
+        }
     }
 
-    /// [`Stores::history`] from Hashtable; what that has not is in Graphstore or in the log.
-    async fn kept(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
+    /// [`Stores::history`] from Hashtable; and from the log, should Hashtable be away or have
+    /// lost it.
+    async fn kept(&self, after: u64, limit: u32) -> Vec<Cleared> {
         let mut found = Vec::new();
         let call = soon(table::NumberedRequest { after, limit });
-        match self.hashtable.clone().numbered(call).await {
+        let ended = match self.hashtable.clone().numbered(call).await {
             Ok(stream) => {
                 let records = stream.into_inner().map_ok(|document| graph::Record {
                     number: document.number,
                     hash: document.hash,
                     body: document.body,
                 });
-                if let Err(status) = taken(records, after, &mut found).await {
-                    complain("Hashtable.Numbered", &status);
+                taken(records, after, &mut found).await
+            }
+            Err(status) => Err(status),
+        };
+        let Err(status) = ended else { return found };
+        complain("Hashtable.Numbered", &status);
+        let (mut bytes, first) = (0, after.saturating_add(1));
+        if found.is_empty() {
+            for number in first..first.saturating_add(limit.into()) {
+                let Ok(Some(sealed)) = self.sealed(number).await else { break };
+                bytes += sealed.body.len();
+                found.push(sealed);
+                if bytes >= HISTORY_BYTES {
+                    break;
                 }
             }
-            Err(status) => complain("Hashtable.Numbered", &status),
         }
-        if found.is_empty() {
-            found.extend(self.record(Key::Number(after.saturating_add(1))).await?);
-        }
-        Ok(found)
+        found
+    }
+
+    /// A record from the log.
+    async fn sealed(&self, number: u64) -> Result<Option<Cleared>, Problem> {
+        let call = soon(log::ReceiptRequest { number, wait_ms: 0 });
+        let reply = answered(self.blockstack.clone().receipt(call).await, "Blockstack.Receipt")?;
+        let receipt = reply.receipt.map(|receipt| {
+            let (hash, body) = (receipt.hash, receipt.record);
+            cleared(graph::Record { number, hash, body })
+        });
+        receipt.transpose()
     }
 
     async fn found(
@@ -328,12 +360,8 @@ impl Stores {
         if let Ok(Some(body)) = kept {
             return Ok(Cleared { body, ..record });
         }
-        let call = log::ReceiptRequest { number: record.number, wait_ms: 0 };
-        let reply = self.blockstack.clone().receipt(call).await;
-        match (answered(reply, "Blockstack.Receipt")?.receipt, kept) {
-            (Some(receipt), _) if receipt.hash[..] == record.hash.0 => {
-                Ok(Cleared { body: receipt.record, ..record })
-            }
+        match (self.sealed(record.number).await?, kept) {
+            (Some(sealed), _) if sealed.hash == record.hash => Ok(sealed),
             (_, Err(problem)) => Err(problem),
             _ => Err(unreadable(&format!("record {} is in no store", record.number))),
         }

@@ -66,7 +66,12 @@ impl Remote {
     /// Graphstore's record of a number, perhaps without its bytes.
     pub(crate) async fn record(&self, number: u64) -> Result<Option<graphstore::Record>, Status> {
         let asked = RecordRequest { key: Some(record_request::Key::Number(number)) };
-        Ok(self.graphstore.clone().record(asked).await?.into_inner().record)
+        match self.graphstore.clone().record(asked).await {
+            Ok(reply) => Ok(reply.into_inner().record),
+            // It was put back, and does not say whether there was one.
+            Err(status) if status.code() == Code::FailedPrecondition => Ok(None),
+            Err(status) => Err(status),
+        }
     }
 
     async fn cleared(&self, after: u64, limit: u64) -> Result<Records, Status> {

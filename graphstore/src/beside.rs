@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tonic::Status;
+use tonic::{Code, Status};
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::hashtable::v1::{NumberedRequest, StatusRequest};
 use webwallet_proto::link::Link;
@@ -74,6 +74,17 @@ impl Beside {
             Held::Unknown => Err(Status::unavailable("Hashtable has not been asked yet")),
             Held::Bad(why) => Err(Status::failed_precondition(why.clone())),
         }
+    }
+
+    /// Whether this store can tell what is so now, and what is not there: an older copy cannot.
+    ///
+    /// # Errors
+    /// `FAILED_PRECONDITION`.
+    pub(crate) fn is_current(&self) -> Result<(), Status> {
+        self.is_this_history().or_else(|why| match why.code() {
+            Code::FailedPrecondition => Err(why),
+            _ => Ok(()),
+        })
     }
 }
 

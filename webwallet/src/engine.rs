@@ -73,6 +73,8 @@ pub fn hashtable(data: &Data) -> anyhow::Result<webwallet_hashtable::Embedded> {
 /// The store of Hashtable on a Redis.
 pub async fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
     let Some(url) = &config.redis else { return Ok(None) };
+    // What goes wrong there is told with its address.
+    safety::passwords(config)?;
     let settings = RedisSettings {
         url: url.to_owned(),
         password: config.redis_password_file.as_deref().map(password).transpose()?,
@@ -121,6 +123,7 @@ pub async fn cleared_on_neo4j(config: &Config) -> anyhow::Result<u64> {
 /// Where that Neo4j is, and who logs in.
 pub fn neo4j_settings(config: &Config) -> anyhow::Result<Option<Settings>> {
     let Some(url) = &config.neo4j else { return Ok(None) };
+    safety::passwords(config)?;
     let password = config.neo4j_password_file.as_deref().map(password).transpose()?;
     let (url, user) = without_user(url);
     let user = user.unwrap_or_else(|| NEO4J_USER.to_owned());
