@@ -12,7 +12,7 @@ interface Decimal {
 
 /** Whether a text is a decimal, with `-` before it or not, of however many digits. */
 export function isDecimal (text: string): boolean {
-  return typeof text === 'string' && DECIMAL.test(text)
+  return DECIMAL.test(text)
 }
 
 /** Whether a text may stand as `amount` in an IOU: no sign, no exponent, at most 60 digits before and 40 after the point. */

@@ -31,7 +31,7 @@ export function parse (json: string): Json {
   const value = JSON.parse(json) as Json
   // It is JSON; so these are all its strings and all that opens, closes and separates.
   const open: Array<Set<string> | null> = []
-  const tokens = json.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}[\]]|-?\d[-+.\deE]*/g)
+  const tokens = json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]|-?\d[-+.\deE]*/g)
   for (const [token, string, colon] of tokens) {
     if (token === '{') open.push(new Set())
     else if (token === '[') open.push(null)

@@ -206,5 +206,5 @@ function json ({ text }: Answer): { [name: string]: unknown } {
 }
 
 function unlike (how: string, cause?: unknown): Error {
-  return new Error(`this is no WebWallet server: ${how}`, { cause })
+  return new Error(`this is no WebWallet server: ${how}`, cause === undefined ? {} : { cause })
 }

@@ -116,6 +116,9 @@ test('what this client finds wrong, the server refuses by the same word', async 
     changed({ public: bob.publicKey }),
     changed({ string: signature!.string.replace(/^../, (byte) => byte === '00' ? '01' : '00') }),
     await countersigned(iou, bob),
+    await countersigned(await forged({ ...iou.data, amount: 10 }), alice),
+    await countersigned(await forged({ ...iou.data, random: 'r'.repeat(101) }), alice),
+    { ...iou, meta: { ...iou.meta, more: 'x' } as Iou['meta'] },
     { ...iou, meta: { ...iou.meta, scripts: [{ ...rsa, meta: {}, hash: await hashOf(rsa.data) }] } }
   ]
   for (const bad of bads) {
