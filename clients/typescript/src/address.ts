@@ -3,7 +3,7 @@
 import { base58, type Bytes, concat, same, unbase58, unhex, utf8 } from './bytes.js'
 import { ripemd160, sha256 } from './hash.js'
 import { canonical } from './json.js'
-import type { Puzzle } from './types.js'
+import type { PuzzleData } from './types.js'
 
 /** First byte of every address before base58: what makes them start with `w`. */
 const PREFIX = 0x87
@@ -13,9 +13,9 @@ export async function addressOfPublic (publicKey: string): Promise<string> {
   return addressOf(unhex(publicKey))
 }
 
-/** The address of a puzzle: who solves it pays from there. */
-export async function addressOfPuzzle (puzzle: Puzzle): Promise<string> {
-  return addressOf(utf8(canonical(puzzle.data)))
+/** The address of the data of a puzzle, whether or not anybody can solve it. */
+export async function addressOfData (data: PuzzleData): Promise<string> {
+  return addressOf(utf8(canonical(data)))
 }
 
 async function addressOf (bytes: Bytes): Promise<string> {
@@ -26,6 +26,7 @@ async function addressOf (bytes: Bytes): Promise<string> {
 /** Whether a text is an address: alphabet, length, prefix and checksum. */
 export async function isAddress (text: string): Promise<boolean> {
   let bytes: Bytes
+  if (typeof text !== 'string') return false
   try {
     bytes = unbase58(text)
   } catch {

@@ -10,9 +10,15 @@ interface Decimal {
   scale: number
 }
 
+/** Whether a text is a decimal, with `-` before it or not, of however many digits. */
+export function isDecimal (text: string): boolean {
+  return DECIMAL.test(text)
+}
+
 /** Whether a text may stand as `amount` in an IOU: no sign, no exponent, at most 60 digits before and 40 after the point. */
 export function isAmount (text: string): boolean {
-  const [, sign, whole, fraction] = DECIMAL.exec(text) ?? []
+  // A number would be read as the text it prints as, and hashed as the number it is.
+  const [, sign, whole, fraction] = (typeof text === 'string' ? DECIMAL.exec(text) : null) ?? []
   return sign === '' && whole!.length <= WHOLE_DIGITS_MAX && (fraction ?? '').length <= FRACTION_DIGITS_MAX
 }
 

@@ -9,11 +9,14 @@ export function hex (bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
+/** Whether a text is hex in any case, and not empty. */
+export function isHex (text: string): boolean {
+  return text.length > 0 && text.length % 2 === 0 && !/[^0-9a-fA-F]/.test(text)
+}
+
 /** The bytes of hex in any case. Throws on anything else, and on an empty text. */
 export function unhex (text: string): Bytes {
-  if (text.length === 0 || text.length % 2 !== 0 || /[^0-9a-fA-F]/.test(text)) {
-    throw new Error('expected pairs of hex digits')
-  }
+  if (!isHex(text)) throw new Error('expected pairs of hex digits')
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16))
 }
 

@@ -1,31 +1,32 @@
 // IOUs: writing them, signing them by one party after the other, and judging those of others.
 
-import { addressOfPublic, addressOfPuzzle, isAddress } from './address.js'
-import { isAmount } from './amount.js'
-import { type Bytes, hex, unhex, utf8 } from './bytes.js'
-import { sha256, sha3 } from './hash.js'
-import { canonical } from './json.js'
+import { addressOfData, addressOfPublic, isAddress } from './address.js'
+import { type Bytes, hex, unhex } from './bytes.js'
+import { digest, hashOf, isNamed } from './document.js'
+import { demand, faultOf, IOU, IOU_DATA, nameOf, PUZZLE } from './form.js'
 import type { Key } from './key.js'
+import { addressOfPuzzle, identityOf } from './puzzle.js'
 import { SCHEMES, verify } from './signature.js'
-import type { HashOf, Iou, IouData, ProblemCode, Puzzle, PuzzleData, Signature } from './types.js'
+import type { HashOf, Iou, IouData, ProblemCode, Puzzle, Signature } from './types.js'
 
 const LINKER = 'sha256:ripemd160'
 const YEAR_MS = 365 * 86_400_000
-const CUSTOM_KEYS_MAX = 10
 
 /** What an IOU says, with what can be left to this client: `random` (128 random bits) and `expiry` (in 365 days). */
 export type Draft = Omit<IouData, 'random' | 'expiry'> & Partial<Pick<IouData, 'random' | 'expiry'>>
 
-/** An IOU that nobody has signed yet. Throws on what a server would refuse as malformed, as far as money is concerned. */
+/** An IOU that nobody has signed yet. Throws on what every server would refuse: form, amounts, times, addresses. */
 export async function write (draft: Draft): Promise<Iou> {
-  if (!isAmount(draft.amount)) throw new Error(`${JSON.stringify(draft.amount)} is not an amount`)
-  for (const address of [draft.source, draft.target, draft.symbol]) {
-    if (!await isAddress(address)) throw new Error(`${JSON.stringify(address)} is not an address`)
-  }
+  // What is `undefined` was not given: it must not take the place of what is filled in.
+  const given = Object.entries(draft).filter(([, value]) => value !== undefined)
   const data = {
     random: hex(crypto.getRandomValues(new Uint8Array(16))),
     expiry: new Date(Date.now() + YEAR_MS).toISOString(),
-    ...draft
+    ...Object.fromEntries(given) as Draft
+  }
+  demand(IOU_DATA, data, 'data')
+  for (const address of [data.source, data.target, data.symbol]) {
+    if (!await isAddress(address)) throw new Error(`${JSON.stringify(address)} is not an address`)
   }
   return { data, hash: await hashOf(data), meta: { signatures: [] } }
 }
@@ -33,15 +34,22 @@ export async function write (draft: Draft): Promise<Iou> {
 /** The IOU with this key's signature added: for the key's own address, or for a puzzle that the key is one of.
  * It takes the place of what the key has signed there before.
  *
- * Throws where `hash.value` is not the hash of `data`: a signature is over the hash, and nobody should sign what was not shown. */
+ * Throws where `hash.value` is not the hash of `data`: a signature is over the hash, and nobody should sign what was not
+ * shown. And where this one would spoil the IOU: servers refuse an IOU with a signature of somebody who has none to give. */
 export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
+  demand(IOU, iou, 'iou')
+  if (puzzle !== undefined) demand(PUZZLE, puzzle, 'puzzle')
   for (const document of puzzle === undefined ? [iou] : [iou, puzzle]) {
     if (!await isNamed(document)) throw new Error('hash.value is not the hash of data')
   }
+  const own = { scheme: 'eddsa-ed25519', public: key.publicKey } as const
+  if (puzzle !== undefined && identityOf(own, puzzle) === undefined) throw new Error('the puzzle does not name this key')
+  if (puzzle === undefined && key.address !== iou.data.source) {
+    throw new Error('this key is not that of the source; where it is one of several, the puzzle must be given')
+  }
   const signature: Signature = {
-    scheme: 'eddsa-ed25519',
+    ...own,
     signer: puzzle === undefined ? key.address : await addressOfPuzzle(puzzle),
-    public: key.publicKey,
     string: await key.sign(unhex(iou.hash.value)),
     linker: LINKER,
     ...(puzzle === undefined ? {} : { script: puzzle.hash.value })
@@ -51,42 +59,19 @@ export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
   const others = iou.meta.signatures.filter((other) =>
     other.signer !== signature.signer || other.public.toLowerCase() !== signature.public)
   const meta = { ...iou.meta, signatures: [...others, signature] }
-  return { ...iou, meta: scripts.length > 0 ? { ...meta, scripts } : meta }
+  const signed = { ...iou, meta: scripts.length > 0 ? { ...meta, scripts } : meta }
+  // It may have been full.
+  demand(IOU, signed, 'iou')
+  return signed
 }
 
-/** A puzzle: an address that several keys hold together. Identities without `weight` weigh 1. */
-export async function puzzle (threshold: number, identities: PuzzleData['identities']): Promise<Puzzle> {
-  const data = { conditions: { multisig: { threshold } }, identities }
-  return { data, hash: await hashOf(data), meta: {} }
-}
-
-async function hashOf (data: unknown): Promise<HashOf> {
-  return { steps: 'stringify:data', types: 'sha3-256', value: hex(sha3(utf8(canonical(data)))) }
-}
-
-/** The hash of a document's `data` by its `types`; null for one outside the closed list. */
-async function digest (types: string, data: unknown): Promise<string | null> {
-  const bytes = utf8(canonical(data))
-  switch (types) {
-    case 'sha3-256': return hex(sha3(bytes))
-    case 'sha256': return hex(await sha256(bytes))
-    case 'sha256:sha256': return hex(await sha256(await sha256(bytes)))
-    default: return null
-  }
-}
-
-/** Whether a document bears its name by right. */
-async function isNamed ({ hash, data }: { hash: HashOf, data: unknown }): Promise<boolean> {
-  return hash.steps === 'stringify:data' && await digest(hash.types, data) === hash.value
-}
-
-/** Why custom data, hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order;
- * null if they are. `malformed` and `too_large` are said of custom data and its name alone: nothing else is asked for its shape.
+/** Why form, hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order; null if
+ * they are. Whatever is given: it is JSON of a stranger, most likely.
  *
  * Not judged, because only a server can: its domain, its time, balances and locks. */
 export async function flaw (iou: Iou): Promise<ProblemCode | null> {
-  const shape = flawOfCustom(iou)
-  if (shape !== null) return shape
+  const fault = faultOf(IOU, iou, 'iou')
+  if (fault !== undefined) return fault.code
   const documents: Array<{ hash: HashOf, data: unknown }> = [iou, ...(iou.meta.scripts ?? []), ...customOf(iou)]
   for (const { hash } of documents) {
     if (hash.steps !== 'stringify:data' || await digest(hash.types, null) === null) return 'unsupported_hash'
@@ -108,23 +93,6 @@ export async function flaw (iou: Iou): Promise<ProblemCode | null> {
   return await flawOfSignatures(iou)
 }
 
-/** What is wrong with custom data before its hash is asked. Its name in `data` may come without it, not it without its name. */
-function flawOfCustom ({ data: { custom: name }, meta: { custom } }: Iou): ProblemCode | null {
-  const isHash = (text: string) => /^[0-9a-f]{64}$/.test(text)
-  if (name !== undefined && !isHash(name)) return 'malformed'
-  if (custom === undefined) return null
-  const { data, hash } = custom
-  if (name === undefined || (hash !== undefined && !isHash(hash.value))) return 'malformed'
-  if (!isOfTexts(data) || typeof data === 'string' || Array.isArray(data)) return 'malformed'
-  return Object.keys(data).length > CUSTOM_KEYS_MAX ? 'too_large' : null
-}
-
-/** Whether a value is a text, or a list or object of such values: numbers stand in puzzles alone. */
-function isOfTexts (value: unknown): boolean {
-  if (typeof value === 'string') return true
-  return typeof value === 'object' && value !== null && Object.values(value).every(isOfTexts)
-}
-
 /** Custom data under its name in `data`, and under the one it states itself: both must be right. */
 function customOf ({ data: { custom: name }, meta: { custom } }: Iou): Array<{ hash: HashOf, data: unknown }> {
   if (custom === undefined || name === undefined) return []
@@ -135,17 +103,11 @@ function customOf ({ data: { custom: name }, meta: { custom } }: Iou): Array<{ h
 async function addressOfSigner (signature: Signature, iou: Iou): Promise<string | null> {
   if (signature.script === undefined) return await addressOfPublic(signature.public)
   const script = scriptOf(signature, iou)
-  return script === undefined ? null : await addressOfPuzzle(script)
+  return script === undefined ? null : await addressOfData(script.data)
 }
 
 function scriptOf ({ script }: Signature, iou: Iou): Puzzle | undefined {
   return iou.meta.scripts?.find(({ hash }) => hash.value === script?.toLowerCase())
-}
-
-/** The identity of a puzzle that a signature is by. A key is its bytes, in whichever case their hex is written. */
-function identityOf (signature: Signature, { data }: Puzzle): PuzzleData['identities'][number] | undefined {
-  return data.identities.find((identity) =>
-    identity.scheme === signature.scheme && identity.public.toLowerCase() === signature.public.toLowerCase())
 }
 
 async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
@@ -154,8 +116,8 @@ async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
   if (bySource.length === 0) return 'signature_missing'
   const seen = new Set<string>()
   for (const signature of signatures) {
-    const { scheme, signer } = signature
-    const name = [signer, scheme, signature.public.toLowerCase()].join()
+    const { signer } = signature
+    const name = `${signer} ${nameOf(signature)}`
     const script = scriptOf(signature, iou)
     const isEntitled = script === undefined
       ? signer === iou.data.source

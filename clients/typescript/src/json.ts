@@ -25,16 +25,18 @@ function text (value: string): string {
   return JSON.stringify(value)
 }
 
-/** Reads JSON, and refuses what `JSON.parse` would lose silently: all but the last of members with one name. */
+/** Reads JSON, and refuses what `JSON.parse` would lose silently: all but the last of members with one name, and how a
+ * number was written, where that is not its one spelling. */
 export function parse (json: string): Json {
   const value = JSON.parse(json) as Json
   // It is JSON; so these are all its strings and all that opens, closes and separates.
   const open: Array<Set<string> | null> = []
-  const tokens = json.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}[\]]/g)
+  const tokens = json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]|-?\d[-+.\deE]*/g)
   for (const [token, string, colon] of tokens) {
     if (token === '{') open.push(new Set())
     else if (token === '[') open.push(null)
     else if (token === '}' || token === ']') open.pop()
+    else if (string === undefined && String(Number(token)) !== token) throw new Error(`${token} is not spelled as it would be`)
     else if (string !== undefined && colon !== undefined) {
       const name = JSON.parse(string) as string
       const names = open.at(-1)

@@ -1,8 +1,14 @@
 // A server, by its URL: what is posted to it, what is read from it, and its refusals.
 
+import { isObject } from './form.js'
+import { parse } from './json.js'
+import { isRecordOf, readRecord } from './record.js'
 import type {
   Balance, ClearedIou, Holder, Holding, Iou, PlacedOutput, Problem, ProblemCode, Record, ServerCard, Unit
 } from './types.js'
+
+/** Bytes of an answer: far above a list of 1,000 entries, and far below memory. */
+const ANSWER_BYTES_MAX = 64 * 2 ** 20
 
 /** A request that cleared. */
 export interface Cleared {
@@ -31,7 +37,16 @@ export class Refusal extends Error {
   get retry (): string { return this.problem.retry }
 }
 
-/** A server. Every method throws a `Refusal` for a refusal, and what `fetch` throws where no answer came.
+/** What an answer is kept as. */
+interface Answer {
+  status: number
+  replayed: boolean
+  text: string
+}
+
+/** A server. Every method throws a `Refusal` for a refusal, what `fetch` throws where no answer came, and an `Error` for an
+ * answer that no server gives: it may be another's, in its place. Redirects are not followed: what is sent on may arrive as
+ * something else.
  *
  * In a browser, page and server must share one origin (a proxy that puts both under one name): servers answer no CORS
  * preflight, and browsers show their answers to no page of another origin. */
@@ -39,38 +54,44 @@ export class Server {
   constructor (
     /** Such as `https://wallet.example.com`. */
     readonly url: string,
-    private readonly fetch: typeof globalThis.fetch = globalThis.fetch
+    private readonly fetch: typeof globalThis.fetch = globalThis.fetch,
+    /** How long the whole of an answer is waited for. */
+    private readonly timeoutMs = 30_000
   ) {}
 
   /** Who it is: its domain, its keys, its limits. */
   async card (): Promise<ServerCard> {
-    return await (await this.request('/.well-known/webwallet')).json() as ServerCard
+    return json(await this.request('/.well-known/webwallet')) as unknown as ServerCard
   }
 
   /** Clears IOUs, all or none. Sending them again is safe for ever: the answer is the same record.
    *
-   * With `waitSeconds`, 1 to 8, it waits for the receipt. */
+   * With `waitSeconds`, 1 to 8, it waits for the receipt. Throws where the answer is not the record of these IOUs, whether
+   * or not they have cleared. */
   async clear (inputs: Iou[], waitSeconds?: number): Promise<Cleared> {
     const headers: { [name: string]: string } = { 'content-type': 'application/json' }
     if (waitSeconds !== undefined) headers['prefer'] = `wait=${waitSeconds}`
     const body = JSON.stringify({ data: { inputs } })
-    const response = await this.request('/transaction', { method: 'POST', headers, body })
-    const { data, receipt } = await response.json() as { data: Record, receipt?: string }
-    const replayed = response.headers.get('idempotent-replayed') === 'true'
-    return { record: data, replayed, ...(receipt === undefined ? {} : { receipt }) }
+    const answer = await this.request('/transaction', { method: 'POST', headers, body })
+    const { data, receipt } = json(answer)
+    // Whoever believed another would take for cleared what is not.
+    const record = await readRecord(data).catch(() => null)
+    if (record === null || !await isRecordOf(record, inputs)) throw unlike('what it answered is not the record of these IOUs')
+    return { record, replayed: answer.replayed, ...(typeof receipt === 'string' ? { receipt } : {}) }
   }
 
   /** A record, by its hash or its number. */
   async record (name: string): Promise<Record> {
-    return await this.data(`/transaction/${encodeURIComponent(name)}`)
+    const record = await readRecord(await this.data(`/transaction/${encodeURIComponent(name)}`))
+    if (![record.hash.value, record.data.number].includes(name)) throw unlike(`what it answered is not record ${name}`)
+    return record
   }
 
   /** The receipt of a record as a `.tlog-proof` file; null while it is not sealed. */
   async receipt (name: string): Promise<string | null> {
     const path = `/transaction/${encodeURIComponent(name)}/receipt`
-    const response = await this.request(path, { headers: { accept: 'text/plain' } })
-    const text = await response.text()
-    return response.status === 200 ? text : null
+    const { status, text } = await this.request(path, { headers: { accept: 'text/plain' } })
+    return status === 200 ? text : null
   }
 
   /** An IOU that cleared, and its record. */
@@ -80,7 +101,7 @@ export class Server {
 
   /** What an address holds in a unit; null if it never touched it. */
   async balance (address: string, unit: string): Promise<Balance | null> {
-    for await (const holding of this.holdings(address, unit)) return holding.balance
+    for await (const { counter, balance } of this.holdings(address, unit)) if (counter === unit) return balance
     return null
   }
 
@@ -114,26 +135,76 @@ export class Server {
   private async * pages<Name extends string, Element> (
     path: string, name: Name, parameters: { [name: string]: string | undefined }
   ): AsyncGenerator<Element> {
+    const seen = new Set<string>()
     for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
       const given = Object.entries({ ...parameters, cursor }).filter(([, value]) => value !== undefined)
       const query = new URLSearchParams(given as Array<[string, string]>).toString()
       const page = await this.data<{ next?: string } & { [name in Name]: Element[] }>(`${path}?${query}`)
+      if (!Array.isArray(page[name])) throw unlike(`it answered no list of ${name}`)
       yield * page[name]
       cursor = page.next
+      // Each page is of something, and goes on behind the one before: else it would be read for ever.
+      if (cursor !== undefined && (page[name].length === 0 || seen.has(cursor))) throw unlike(`its list of ${name} does not go on`)
+      if (cursor !== undefined) seen.add(cursor)
     }
   }
 
   private async data<Data> (path: string): Promise<Data> {
-    return (await (await this.request(path)).json() as { data: Data }).data
+    const { data } = json(await this.request(path))
+    if (!isObject(data)) throw unlike('its answer has no data')
+    return data as Data
   }
 
-  private async request (path: string, init?: RequestInit): Promise<Response> {
+  private async request (path: string, init?: RequestInit): Promise<Answer> {
+    const url = this.url.replace(/\/$/, '') + path
     // Called as a function of its own: browsers refuse their `fetch` as a method of something else.
     const fetch = this.fetch
-    const response = await fetch(this.url.replace(/\/$/, '') + path, init)
-    if (response.ok) return response
+    const response = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(this.timeoutMs) })
+    // Browsers show of a redirect that it is one, and nothing else.
+    if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
+      await response.body?.cancel()
+      throw new Error(`${url} has moved to ${response.headers.get('location') ?? 'another place'}: give that address`)
+    }
+    const answer = {
+      status: response.status, replayed: response.headers.get('idempotent-replayed') === 'true', text: await read(response)
+    }
+    if (response.ok) return answer
     const kind = response.headers.get('content-type') ?? ''
-    if (!kind.startsWith('application/problem+json')) throw new Error(`${response.status} from ${response.url}`)
-    throw new Refusal(await response.json() as Problem)
+    const problem = kind.startsWith('application/problem+json') ? json(answer) : {}
+    if (typeof problem['code'] !== 'string') throw unlike(`it answered ${response.status} to ${url}`)
+    throw new Refusal(problem as Problem)
   }
+}
+
+/** The body, which may not be larger than any answer is. */
+async function read (response: Response): Promise<string> {
+  const reader = response.body?.getReader()
+  // What is not as it was sent is not to be believed: no byte is replaced.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  let [text, bytes] = ['', 0]
+  for (;;) {
+    const { done, value } = await reader?.read() ?? { done: true }
+    if (value === undefined || done) return text + decoder.decode()
+    text += decoder.decode(value, { stream: true })
+    bytes += value.length
+    if (bytes > ANSWER_BYTES_MAX) {
+      await reader?.cancel()
+      throw unlike('its answer is larger than 64 MiB')
+    }
+  }
+}
+
+function json ({ text }: Answer): { [name: string]: unknown } {
+  let value: unknown
+  try {
+    value = parse(text)
+  } catch (cause) {
+    throw unlike(`its answer is no JSON, and begins with ${JSON.stringify(text.slice(0, 40))}`, cause)
+  }
+  if (!isObject(value)) throw unlike('its answer is no object')
+  return value
+}
+
+function unlike (how: string, cause?: unknown): Error {
+  return new Error(`this is no WebWallet server: ${how}`, cause === undefined ? {} : { cause })
 }

@@ -10,6 +10,12 @@ import { add, affineX, decodeEcdsa, decodeEd25519, GENERATOR, invert, isOfPrimeO
 export const SCHEMES = ['eddsa-ed25519', 'ecdsa-ed25519'] as const
 export type Scheme = typeof SCHEMES[number]
 
+/** Whether bytes are a public key: one that the rule lets sign. */
+export function isKey (scheme: Scheme, publicKey: Bytes): boolean {
+  const point = scheme === 'eddsa-ed25519' ? decodeEd25519(publicKey) : decodeEcdsa(publicKey)
+  return point !== null && isOfPrimeOrder(point)
+}
+
 /** Whether `signature` is this key's over the 32 bytes of a hash. */
 export async function verify (scheme: Scheme, publicKey: Bytes, hash: Bytes, signature: Bytes): Promise<boolean> {
   return scheme === 'eddsa-ed25519'

@@ -42,6 +42,11 @@ test('a member that is there twice is refused at any depth, and only there', () 
   assert.throws(() => parse('{"a":1'))
 })
 
+test('a number in another spelling is refused, which would be lost too', () => {
+  for (const lost of ['2.0', '[2e0]', '{"a":-0}', '9007199254740993', '1E2']) assert.throws(() => parse(lost), /not spelled/, lost)
+  for (const kept of ['2', '[1,-2]', '{"1.0":"2.0","a":"\\\\"}', '0.5']) assert.deepEqual(parse(kept), JSON.parse(kept))
+})
+
 test('addresses are those of the vectors', async () => {
   interface Case { public?: string, address: string, valid: boolean }
   const { cases } = vectors<{ cases: Case[] }>('addresses.json')

@@ -4,10 +4,12 @@ import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 
 import { base64, hex, unbase64, utf8 } from '../src/bytes.js'
+import { hashOf } from '../src/document.js'
 import { sha256 } from '../src/hash.js'
 import {
   addressOfPuzzle, canonical, flaw, type Iou, Key, openCheckpoint, puzzle, Refusal, Server, sign, verifyReceipt, write
 } from '../src/index.js'
+import { countersigned, forged } from './forged.js'
 
 const server = new Server(process.env['WEBWALLET_URL'] ?? '')
 let [domain, logKey] = ['', '']
@@ -104,6 +106,8 @@ test('what this client finds wrong, the server refuses by the same word', async 
   const iou = await pay(alice, bob, alice, '1')
   const [signature] = iou.meta.signatures
   const changed = (change: object): Iou => ({ ...iou, meta: { signatures: [{ ...signature!, ...change }] } })
+  const identities = [{ scheme: 'rsa' as 'eddsa-ed25519', public: bob.publicKey }]
+  const rsa = { data: { conditions: { multisig: { threshold: 1 } }, identities } }
   const bads: Iou[] = [
     { ...iou, data: { ...iou.data, amount: '2' } },
     { ...iou, hash: { ...iou.hash, types: 'md5' as 'sha256' } },
@@ -111,8 +115,11 @@ test('what this client finds wrong, the server refuses by the same word', async 
     changed({ signer: alice.address.slice(0, -1) + (alice.address.endsWith('1') ? '2' : '1') }),
     changed({ public: bob.publicKey }),
     changed({ string: signature!.string.replace(/^../, (byte) => byte === '00' ? '01' : '00') }),
-    await sign(iou, bob),
-    { ...iou, meta: { ...iou.meta, scripts: [await puzzle(1, [{ scheme: 'rsa' as 'eddsa-ed25519', public: bob.publicKey }])] } }
+    await countersigned(iou, bob),
+    await countersigned(await forged({ ...iou.data, amount: 10 }), alice),
+    await countersigned(await forged({ ...iou.data, random: 'r'.repeat(101) }), alice),
+    { ...iou, meta: { ...iou.meta, more: 'x' } as Iou['meta'] },
+    { ...iou, meta: { ...iou.meta, scripts: [{ ...rsa, meta: {}, hash: await hashOf(rsa.data) }] } }
   ]
   for (const bad of bads) {
     const found = await flaw(bad)
@@ -148,7 +155,7 @@ test('what this client says of custom data, the server says', async () => {
   const seen = []
   for (const [custom, carried] of rows) {
     const draft = { domain, source: alice.address, target: bob.address, symbol: alice.address, amount: '1' }
-    const signed = await sign(await write({ ...draft, ...(custom === undefined ? {} : { custom }) }), alice)
+    const signed = await countersigned(await forged({ ...(await write(draft)).data, custom }), alice)
     const iou = carried === undefined ? signed : { ...signed, meta: { ...signed.meta, custom: carried } } as Iou
     const found = await flaw(iou)
     const code = found === null ? null : (await refused(server.clear([iou]))).code

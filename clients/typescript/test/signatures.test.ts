@@ -3,25 +3,34 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { addressOfData } from '../src/address.js'
 import { base64, type Bytes, concat, hex, unbase64, unhex, utf8 } from '../src/bytes.js'
 import { add, decodeEcdsa, GENERATOR, invert, isNeutral, isOfPrimeOrder, L, multiply, type Point } from '../src/curve.js'
+import { hashOf } from '../src/document.js'
 import { sha256, sha3 } from '../src/hash.js'
 import {
   addressOfPuzzle, canonical, flaw, type Iou, Key, openCheckpoint, type Puzzle, puzzle, sign, verify, write
 } from '../src/index.js'
 import { isConsistent, isIncluded } from '../src/merkle.js'
+import { countersigned, forged } from './forged.js'
 import { vectors, vectorsBelow } from './vectors.js'
 
 test('hash, address and signatures of every IOU of the vectors are judged as there', async () => {
   const { cases } = vectors<{ cases: Array<{ name: string, iou: Iou, strict: boolean | string }> }>('iou-signatures.json')
   let sound = 0
   for (const { name, iou, strict } of cases) {
-    const found = await flaw(iou).catch((error: unknown) => error)
+    const found = await flaw(iou)
+    // Its form is wrong, and its signature is right.
+    const isOdd = name === 'ecdsa-all-fields'
     // "legacy-only" is refused: elliptic forgot a shift there.
-    assert.equal(found === null, strict === true, `${name}: ${String(found)}`)
+    assert.equal(found === null, strict === true && !isOdd, `${name}: ${String(found)}`)
+    if (isOdd) {
+      const { scheme, public: key, string } = iou.meta.signatures[0]!
+      assert.deepEqual([found, await verify(scheme, unhex(key), unhex(iou.hash.value), unhex(string))], ['malformed', true])
+    }
     if (found === null) sound++
   }
-  assert.deepEqual([cases.length, sound], [58, 22])
+  assert.deepEqual([cases.length, sound], [58, 21])
 })
 
 test('the twelve signatures that divide libraries are refused', async () => {
@@ -85,8 +94,8 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   const signed = await sign(draft, alice)
   assert.equal(await flaw(signed), null)
   assert.equal(await flaw(draft), 'signature_missing')
-  assert.equal(await flaw(await sign(draft, bob)), 'signature_missing')
-  assert.equal(await flaw(await sign(signed, bob)), 'signature_invalid')
+  assert.equal(await flaw(await countersigned(draft, bob)), 'signature_missing')
+  assert.equal(await flaw(await countersigned(signed, bob)), 'signature_invalid')
   // A key signs once, however often it is asked to; and never what was not shown.
   assert.equal(await flaw(await sign(signed, alice)), null)
   assert.equal(await flaw({ ...signed, meta: { signatures: [...signed.meta.signatures, ...signed.meta.signatures] } }), 'signature_invalid')
@@ -106,19 +115,21 @@ test('what is wrong with an IOU is named as a server names it', async () => {
   const half = await sign(shared, alice, both)
   assert.equal(await flaw(half), 'puzzle_unsolved')
   assert.equal(await flaw(await sign(half, bob, both)), null)
-  await assert.rejects(sign(shared, bob, { ...both, data: { ...both.data, identities: [] } }), /not the hash of data/)
-  assert.equal(await flaw(await sign(half, carol, both)), 'signature_invalid')
+  await assert.rejects(sign(shared, bob, { ...both, data: { ...both.data, identities: identities.toReversed() } }), /not the hash of data/)
+  assert.equal(await flaw(await countersigned(half, carol, both)), 'signature_invalid')
 
   // Every puzzle is judged, also one that nobody has signed for.
-  const foreign = await puzzle(1, [...identities, { scheme: 'rsa' as 'eddsa-ed25519', public: carol.publicKey }])
+  const strange = { ...both.data, identities: [...identities, { scheme: 'rsa' as 'eddsa-ed25519', public: carol.publicKey }] }
+  const foreign = { data: strange, hash: await hashOf(strange), meta: {} }
   const beside = (puzzle: object, change: object = {}): Iou =>
     ({ ...signed, meta: { scripts: [both, puzzle] as Puzzle[], signatures: [{ ...signature!, ...change }] } })
-  assert.equal(await flaw(beside(both)), null)
+  const either = await puzzle(1, identities)
+  assert.equal(await flaw(beside(either)), null)
   assert.equal(await flaw(beside(foreign)), 'unsupported_scheme')
   assert.equal(await flaw(beside(foreign, { signer: 'nobody' })), 'unsupported_scheme')
-  assert.equal(await flaw(beside({ ...foreign, hash: both.hash })), 'hash_mismatch')
-  const theirs = await write({ ...data, source: await addressOfPuzzle(foreign), target: carol.address })
-  assert.equal(await flaw(await sign(theirs, alice, foreign)), 'unsupported_scheme')
+  assert.equal(await flaw(beside({ ...foreign, hash: either.hash })), 'hash_mismatch')
+  const theirs = await write({ ...data, source: await addressOfData(strange), target: carol.address })
+  assert.equal(await flaw(await countersigned(theirs, alice, foreign)), 'unsupported_scheme')
 
   // A puzzle may be somebody else's, and hex is of any case there.
   const upper = await puzzle(2, identities.map((identity) => ({ ...identity, public: identity.public.toUpperCase() })))
@@ -128,9 +139,6 @@ test('what is wrong with an IOU is named as a server names it', async () => {
     assert.equal(await flaw(first), one)
     assert.equal(await flaw(await sign(first, bob, shouted)), two)
   }
-
-  await assert.rejects(write({ ...data, amount: '1e3' }))
-  await assert.rejects(write({ ...data, target: bob.address + 'x' }))
 })
 
 test('custom data must be of its name in the IOU, by the functions it says', async () => {
@@ -170,7 +178,7 @@ test('custom data must be of its name in the IOU, by the functions it says', asy
   ]
   const data = { domain: 'example.net', source: alice.address, target: bob.address, amount: '1', symbol: alice.address }
   for (const [expected, custom, carried] of rows) {
-    const signed = await sign(await write({ ...data, ...(custom === undefined ? {} : { custom }) }), alice)
+    const signed = await countersigned(await forged({ ...(await write(data)).data, custom }), alice)
     const iou = carried === undefined ? signed : { ...signed, meta: { ...signed.meta, custom: carried } } as Iou
     assert.equal(await flaw(iou), expected, JSON.stringify([custom, carried]))
     // Signatures come after all of it.
