@@ -263,21 +263,19 @@ impl Stores {
             Ok(stream) => taken(stream.into_inner(), after, &mut found).await,
             Err(status) => Err(status),
         };
-        let Err(status) = ended else { return Ok(found) };
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        // Its bytes were dropped, because they are sealed; or it is away.
-        let dropped = status.code() == Status::OutOfRange;
-        let problem = (!dropped).then(|| failed("Graphstore.Cleared", &status));
-        let kept = self.kept(after, limit).await;
-        match problem {
-            _ if !kept.is_empty() => Ok(kept),
-            Some(problem) => Err(problem),
-            None => {
+        match ended {
+            _ if !found.is_empty() => Ok(found),
+            Ok(()) => Ok(found),
+            // Its bytes were dropped, because they are sealed.
+            Err(status) if status.code() == Status::OutOfRange => {
+                let kept = self.kept(after, limit).await;
+                if !kept.is_empty() {
+                    return Ok(kept);
+                }
                 let next = self.record(Key::Number(after.saturating_add(1))).await?;
                 Ok(Vec::from_iter(next))
             }
+            Err(status) => Err(failed("Graphstore.Cleared", &status)),
         }
     }
 

@@ -65,6 +65,7 @@ async fn forms_are_negotiated_before_anything_is_done() {
         ("content-type", "application/xml", "media_type"),
         ("content-type", "text/plain;charset=latin1", "media_type"),
         ("content-encoding", "gzip", "media_type"),
+        ("transfer-encoding", "gzip, chunked", "media_type"),
     ] {
         assert_eq!(send(header, value, 1).await.code(), code, "{header}: {value}");
     }

@@ -52,6 +52,14 @@ async fn the_log_is_served_as_its_format_wants_it() {
     }
 }
 
+/// A crowd of questions is no fault of a machine, which would wake its operator.
+#[tokio::test]
+async fn a_log_that_is_asked_too_much_says_so() {
+    let server = Deployment::new();
+    server.stores.fail("blockstack", tonic::Code::ResourceExhausted);
+    assert_eq!(server.get("/transaction/1/receipt").await.code(), "overloaded");
+}
+
 #[tokio::test]
 async fn a_record_that_is_not_sealed_yet_says_so() {
     let server = Deployment::new();

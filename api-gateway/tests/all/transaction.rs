@@ -290,9 +290,10 @@ async fn a_record_is_read_from_whichever_store_has_it() {
     *server.stores.silent.lock().expect("lock") = Some("get");
     assert_eq!(read(&by_hash).await, cleared.body);
     *server.stores.silent.lock().expect("lock") = None;
-    let hash = server.stores.documents.lock().expect("lock").keys().next().expect("it").clone();
-    let receipt =
-        Receipt { number: 1, hash: hash.into(), text: "it".to_owned(), ..Receipt::default() };
+    let kept = server.stores.documents.lock().expect("lock").clone();
+    let (hash, record) = kept.into_iter().next().expect("one");
+    let (hash, text) = (hash.into(), "it".to_owned());
+    let receipt = Receipt { number: 1, hash, record, text, ..Receipt::default() };
     *server.stores.sealed.lock().expect("lock") = vec![receipt];
     for call in ["record", "numbered", "get"] {
         server.stores.fail(call, tonic::Code::Unavailable);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use http::{Request, StatusCode, Version};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use webwallet_api_gateway::Limits;
@@ -61,6 +61,31 @@ async fn a_body_that_is_far_too_large_is_not_waited_for() {
     let chunk = [b"8000\r\n".to_vec(), vec![b' '; 0x8000], b"\r\n".to_vec()].concat();
     let endless = async { while stream.write_all(&chunk).await.is_ok() {} };
     timeout(PATIENCE, endless).await.expect("the server closes the connection");
+}
+
+/// A client that asks before it sends, as those of Java and Node may, would wait for leave for
+/// ever, and its payments would not clear.
+#[tokio::test]
+async fn whoever_asks_first_is_let_send() {
+    let server = listen(Limits::default()).await;
+    for (n, path, expected) in [(1, "/transaction", "201"), (2, "/batch", "200")] {
+        let body = issue(person(1), person(2), "10", n);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut leave = [0; 25];
+        let asked = timeout(PATIENCE, stream.read_exact(&mut leave)).await;
+        asked.expect("an answer").expect("leave");
+        assert_eq!(&leave, b"HTTP/1.1 100 Continue\r\n\r\n", "{path}");
+        stream.write_all(&body).await.expect("sent");
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {answer}");
+        assert!(answer.contains(&format!("\"number\":\"{n}\"")), "{path}: {answer}");
+    }
 }
 
 /// A client that still sends when it is refused has to read why; a closed connection tells it nothing, and it sends the

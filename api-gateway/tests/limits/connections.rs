@@ -202,6 +202,7 @@ async fn nonsense_on_a_socket_does_no_harm() {
         (b"GET / HTTP/9.9\r\n\r\n", Some(400)),
         (b"GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", Some(400)),
         (b"GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", Some(400)),
+        (b"GET /livez HTTP/1.1\r\nhost: x, y\r\nconnection: close\r\n\r\n", Some(400)),
         (b"POST /transaction HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", Some(400)),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Some(400)),
         (b"POST /transaction HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", Some(400)),

@@ -70,6 +70,16 @@ fn what_would_stop_a_server_is_found_before_it_is_started() {
     // Ports that nobody listens on, and one that is no engine.
     wrong(&stores, &anywhere(&["--redis", "redis://127.0.0.1:1"]), "redis", "does not answer");
     wrong(&stores, &anywhere(&["--neo4j", "bolt://127.0.0.1:1"]), "neo4j", "does not answer");
+    // Everybody who reads what is said there would read the password, too.
+    for (part, address) in
+        [("redis", "redis://:S3CRET@127.0.0.1:1"), ("neo4j", "bolt://neo4j:S3CRET@127.0.0.1:1")]
+    {
+        let flag = format!("--{part}");
+        let more = [&ANYWHERE[..], &[&flag, address]].concat();
+        wrong(&stores, &more, part, "must not hold a password");
+        let (_, lines) = doctor(&stores, &more);
+        assert!(!format!("{lines:?}").contains("S3CRET"), "{lines:?}");
+    }
     wrong(&stores, &["--seal", "manual", "--listen", "0.0.0.0:0"], "settings", "loopback");
     let kept = ["--role", "graphstore", "--hashtable", "http://127.0.0.1:1"];
     wrong(&stores, &anywhere(&kept), "hashtable", "http://127.0.0.1:1");

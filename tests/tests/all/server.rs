@@ -111,6 +111,24 @@ fn a_graphstore_that_was_put_back_decides_nothing() {
     let ready = get(&agent, &url, "/readyz");
     let why = ready.json()["detail"].to_string();
     assert!(ready.status == 503 && why.contains("graphstore clears nothing"), "{why}");
+    // What this copy does not know is not said to be absent, nor what it knows to be so now.
+    let iou = second.json()["data"]["data"]["inputs"][0]["hash"].clone();
+    let (iou, alice) = (iou.as_str().expect("a hash"), party("alice").address);
+    for path in [
+        "/transaction/3".to_owned(),
+        format!("/transaction/{}", "0".repeat(64)),
+        format!("/iou/{iou}"),
+        "/events?after=1".to_owned(),
+        format!("/address/{alice}"),
+        format!("/address/{alice}/outputs/unspent?counter={alice}"),
+        format!("/address/{alice}/outputs?counter={alice}"),
+        format!("/unit/{alice}"),
+        format!("/unit/{alice}/holders"),
+    ] {
+        let answer = get(&agent, &url, &path);
+        assert_eq!((answer.status, answer.code()), (503, "read_only".to_owned()), "{path}");
+    }
+    assert_eq!(get(&agent, &url, "/transaction/2").body, second.body);
     let batch = post_to(&agent, &url, "/batch", &body("four")).expect("an answer");
     assert_eq!(batch.json()["problem"]["status"], 503, "{batch:?}");
     assert_eq!(records(&at), 1, "nothing was given a number that record 2 has");
