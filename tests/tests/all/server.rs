@@ -121,7 +121,7 @@ fn a_graphstore_that_was_put_back_decides_nothing() {
         "/events?after=1".to_owned(),
         format!("/address/{alice}"),
         format!("/address/{alice}/outputs/unspent?counter={alice}"),
-        format!("/address/{alice}/outputs?counter={alice}"),
+        format!("/address/{alice}/outputs/history?counter={alice}"),
         format!("/unit/{alice}"),
         format!("/unit/{alice}/holders"),
     ] {
