@@ -16,7 +16,7 @@ use axum::extract::{self, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt as _, unfold};
-use http::header;
+use http::{Version, header};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -73,7 +73,9 @@ pub(crate) async fn post_batch(
     };
     media::check_batch(request.headers())?;
     gateway.prover().permit().await?;
-    let request = match request.headers().contains_key(header::EXPECT) {
+    let asks =
+        request.version() == Version::HTTP_11 && request.headers().contains_key(header::EXPECT);
+    let request = match asks {
         true => begun(request, gateway.limits().body_read_timeout()).await,
         false => request,
     };

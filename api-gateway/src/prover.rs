@@ -85,7 +85,7 @@ impl Prover {
     }
 
     /// A store has met a second history: nothing clears until Blockstack, which may be
-    /// away, says that it has compared the stores.
+    /// away, has answered again.
     pub(crate) fn distrust(&self, why: &str) {
         self.known.send_modify(|known| known.read_only = Some(why.to_owned()));
     }

@@ -257,7 +257,7 @@ impl Stores {
     /// Records after a number, in order and without gaps, with their bytes: at
     /// most so many, none where there are none yet.
     pub(crate) async fn history(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
-        let call = soon(graph::ClearedRequest { after, limit });
+        let call = graph::ClearedRequest { after, limit };
         let mut found = Vec::new();
         let ended = match self.graphstore.clone().cleared(call).await {
             Ok(stream) => taken(stream.into_inner(), after, &mut found).await,
@@ -268,12 +268,14 @@ impl Stores {
             Ok(()) => Ok(found),
             // Its bytes were dropped, because they are sealed.
             Err(status) if status.code() == Status::OutOfRange => {
-                let kept = self.kept(after, limit).await;
-                if !kept.is_empty() {
-                    return Ok(kept);
+                let mut kept = self.kept(after, limit).await;
+                if kept.is_empty() {
+                    kept = self.proven(after, limit).await?;
                 }
-                let next = self.record(Key::Number(after.saturating_add(1))).await?;
-                Ok(Vec::from_iter(next))
+                if kept.is_empty() {
+                    kept.extend(self.record(Key::Number(after.saturating_add(1))).await?);
+                }
+                Ok(kept)
             }
             Err(status) => Err(failed("Graphstore.Cleared", &status)),
         }
@@ -282,14 +284,17 @@ impl Stores {
     /// The record of a number.
     pub(crate) async fn numbered(&self, number: u64) -> Result<Option<Cleared>, Problem> {
         let Some(before) = number.checked_sub(1) else { return Ok(None) };
-        match self.kept(before, 1).await.pop() {
-            None => self.record(Key::Number(number)).await,
-            found => Ok(found),
+        if let Some(found) = self.kept(before, 1).await.pop() {
+            return Ok(Some(found));
+        }
+        match self.record(Key::Number(number)).await {
+            // Once it is sealed it is in the log, whoever else is away.
+            Err(problem) => self.sealed(number).await.ok().flatten().map(Some).ok_or(problem),
+            found => found,
         }
     }
 
-    /// [`Stores::history`] from Hashtable; and from the log, should Hashtable be away or have
-    /// lost it.
+    /// [`Stores::history`] from Hashtable, as far as that has it.
     async fn kept(&self, after: u64, limit: u32) -> Vec<Cleared> {
         let mut found = Vec::new();
         let call = soon(table::NumberedRequest { after, limit });
@@ -304,20 +309,25 @@ impl Stores {
             }
             Err(status) => Err(status),
         };
-        let Err(status) = ended else { return found };
-        complain("Hashtable.Numbered", &status);
-        let (mut bytes, first) = (0, after.saturating_add(1));
-        if found.is_empty() {
-            for number in first..first.saturating_add(limit.into()) {
-                let Ok(Some(sealed)) = self.sealed(number).await else { break };
-                bytes += sealed.body.len();
-                found.push(sealed);
-                if bytes >= HISTORY_BYTES {
-                    break;
-                }
-            }
+        if let Err(status) = ended {
+            complain("Hashtable.Numbered", &status);
         }
         found
+    }
+
+    /// The same from the log.
+    async fn proven(&self, after: u64, limit: u32) -> Result<Vec<Cleared>, Problem> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let first = after.saturating_add(1);
+        for number in first..first.saturating_add(limit.into()) {
+            let Some(sealed) = self.sealed(number).await? else { break };
+            bytes += sealed.body.len();
+            found.push(sealed);
+            if bytes >= HISTORY_BYTES {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// A record from the log.
@@ -348,20 +358,21 @@ impl Stores {
     }
 
     /// A record with its bytes: those that Graphstore has dropped, because they
-    /// are sealed, are in Hashtable; and in the log, should Hashtable be away or
-    /// have lost them.
+    /// are sealed, are in the log; and in Hashtable, should Blockstack be away.
     async fn whole(&self, record: Cleared) -> Result<Cleared, Problem> {
         if !record.body.is_empty() {
             return Ok(record);
         }
-        let kept = self.document(&record.hash).await;
-        if let Ok(Some(body)) = kept {
-            return Ok(Cleared { body, ..record });
+        // Whoever asks for it by its hash has asked Hashtable before.
+        let sealed = self.sealed(record.number).await;
+        if let Ok(Some(sealed)) = sealed
+            && sealed.hash == record.hash
+        {
+            return Ok(sealed);
         }
-        match (self.sealed(record.number).await?, kept) {
-            (Some(sealed), _) if sealed.hash == record.hash => Ok(sealed),
-            (_, Err(problem)) => Err(problem),
-            _ => Err(unreadable(&format!("record {} is in no store", record.number))),
+        match self.document(&record.hash).await? {
+            Some(body) => Ok(Cleared { body, ..record }),
+            None => Err(unreadable(&format!("record {} is in no store", record.number))),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tonic::{Code, Status};
+use tonic::Status;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::hashtable::v1::{NumberedRequest, StatusRequest};
 use webwallet_proto::link::Link;
@@ -66,6 +66,9 @@ impl Beside {
         Beside(held)
     }
 
+    /// Whether requests may be decided here, and it can be told what is so now and what is
+    /// not there: an older copy cannot.
+    ///
     /// # Errors
     /// `UNAVAILABLE` while it is not known, `FAILED_PRECONDITION` where it is not.
     pub(crate) fn is_this_history(&self) -> Result<(), Status> {
@@ -74,17 +77,6 @@ impl Beside {
             Held::Unknown => Err(Status::unavailable("Hashtable has not been asked yet")),
             Held::Bad(why) => Err(Status::failed_precondition(why.clone())),
         }
-    }
-
-    /// Whether this store can tell what is so now, and what is not there: an older copy cannot.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION`.
-    pub(crate) fn is_current(&self) -> Result<(), Status> {
-        self.is_this_history().or_else(|why| match why.code() {
-            Code::FailedPrecondition => Err(why),
-            _ => Ok(()),
-        })
     }
 }
 

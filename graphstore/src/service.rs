@@ -93,7 +93,7 @@ impl<S: Store> Graphstore<S> {
     /// A record, or that there is none, which an older copy cannot tell.
     fn found(&self, record: Option<Record>) -> Result<Response<RecordReply>, Status> {
         if record.is_none() {
-            self.beside.is_current()?;
+            self.beside.is_this_history()?;
         }
         Ok(Response::new(RecordReply { record }))
     }
@@ -366,7 +366,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     }
 
     async fn newest(&self, call: Call<NewestRequest>) -> Result<Response<NewestReply>, Status> {
-        self.beside.is_current()?;
+        self.beside.is_this_history()?;
         let NewestRequest { after, wait_ms } = *call.get_ref();
         let wait = Duration::from_millis(u64::from(wait_ms.min(WAIT_MS_MAX)));
         Ok(Response::new(NewestReply { number: self.writer.newest(after, wait).await }))
@@ -376,7 +376,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         &self,
         call: Call<AccountsRequest>,
     ) -> Result<Response<AccountsReply>, Status> {
-        self.beside.is_current()?;
+        self.beside.is_this_history()?;
         let asked = call.get_ref();
         let holder = address(&asked.address)?;
         let accounts = if asked.unit.is_empty() {
@@ -404,7 +404,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     }
 
     async fn unit(&self, call: Call<UnitRequest>) -> Result<Response<UnitReply>, Status> {
-        self.beside.is_current()?;
+        self.beside.is_this_history()?;
         let unit = self.store.unit(address(&call.get_ref().unit)?).await.map_err(failure)?;
         Ok(Response::new(UnitReply {
             supply: unit.supply.to_string(),
@@ -415,7 +415,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     }
 
     async fn holders(&self, call: Call<HoldersRequest>) -> Result<Response<HoldersReply>, Status> {
-        self.beside.is_current()?;
+        self.beside.is_this_history()?;
         let HoldersRequest { unit, after, skip, limit } = call.get_ref();
         let after = match after.as_str() {
             "" => None,
@@ -433,7 +433,7 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
     }
 
     async fn outputs(&self, call: Call<OutputsRequest>) -> Result<Response<OutputsReply>, Status> {
-        self.beside.is_current()?;
+        self.beside.is_this_history()?;
         let asked = call.get_ref();
         let account = AccountId { unit: address(&asked.unit)?, address: address(&asked.address)? };
         if asked.unspent {

@@ -160,22 +160,39 @@ pub fn verified(request: &Request) -> Result<(), Rejection> {
 /// The IOUs in a text, and each line of it that is none: that one is broken must not
 /// hide what is to be said of the others.
 fn found(text: &[u8]) -> Vec<Cow<'_, str>> {
-    if let Ok(ious) = split(text) {
-        return ious.into_iter().map(|iou| iou.get().into()).collect();
+    if let Ok(documents) = documents(text) {
+        return named(documents).collect();
     }
     let mut found = Vec::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        match split(line) {
-            Ok(ious) => found.extend(ious.into_iter().map(|iou| Cow::from(iou.get()))),
+        match documents(line) {
+            Ok(documents) => found.extend(named(documents)),
             Err(_) => found.push(String::from_utf8_lossy(line)),
         }
     }
     found
 }
 
+/// What there is to be said of: a document without an IOU is one that is none.
+fn named(documents: Vec<Document<'_>>) -> impl Iterator<Item = Cow<'_, str>> {
+    documents.into_iter().flat_map(|(document, mut ious)| {
+        if ious.is_empty() {
+            ious.push(document);
+        }
+        ious.into_iter().map(|iou| Cow::from(iou.get()))
+    })
+}
+
+/// A JSON document, and the IOUs in it.
+type Document<'a> = (&'a RawValue, Vec<&'a RawValue>);
+
 /// The IOUs in a text, each exactly as it stands there: one IOU, an array of
 /// them, one after another (NDJSON), a request, or a file of test vectors.
 pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
+    Ok(documents(text)?.into_iter().flat_map(|(_, ious)| ious).collect())
+}
+
+fn documents(text: &[u8]) -> anyhow::Result<Vec<Document<'_>>> {
     #[derive(Deserialize)]
     struct Vectors<'a> {
         #[serde(borrow)]
@@ -196,10 +213,10 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
         #[serde(borrow)]
         inputs: Vec<&'a RawValue>,
     }
-    let mut ious = Vec::new();
-    for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
+    let documents = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    let documents = documents.map(|document| {
         let document = document.context("not JSON")?;
-        let found: Vec<&RawValue> = if let Some(vectors) = object::<Vectors<'_>>(document) {
+        let ious = if let Some(vectors) = object::<Vectors<'_>>(document) {
             vectors.cases.into_iter().map(|case| case.iou).collect()
         } else if let Some(body) = object::<Body<'_>>(document)
             && let Some(body) = object::<Inputs<'_>>(body.data)
@@ -208,13 +225,9 @@ pub fn split(text: &[u8]) -> anyhow::Result<Vec<&RawValue>> {
         } else {
             serde_json::from_str(document.get()).unwrap_or_else(|_| vec![document])
         };
-        match found.is_empty() {
-            // Of what has none something is said, too: verdicts stand in the order of lines.
-            true => ious.push(document),
-            false => ious.extend(found),
-        }
-    }
-    Ok(ious)
+        Ok((document, ious))
+    });
+    documents.collect()
 }
 
 /// An object of this form, if it is one: an array is none, whatever serde reads it as.
@@ -245,11 +258,13 @@ mod tests {
             assert!(!found.is_empty() && found.iter().all(|iou| iou.get() == one), "{text}");
         }
         assert!(split(b"").expect("read").is_empty());
-        // An IOU that is none is not passed over.
-        for none in [r#"{"data":{"inputs":[]}}"#, r#"{"cases":[]}"#, "[]", r#"{"data":[[]]}"#] {
-            let found = split(none.as_bytes()).expect("read");
-            assert_eq!(found.iter().map(|iou| iou.get()).collect::<Vec<_>>(), [none]);
+        // What has none is not passed over where something is said of each.
+        for none in [r#"{"data":{"inputs":[]}}"#, r#"{"cases":[]}"#, "[]"] {
+            assert_eq!(split(none.as_bytes()).expect("read").len(), 0);
+            assert_eq!(found(none.as_bytes()), [none]);
         }
+        let array = r#"{"data":[[]]}"#;
+        assert_eq!(found(array.as_bytes()), [array]);
         assert!(split(b"{").is_err());
     }
 

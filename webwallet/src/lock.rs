@@ -158,7 +158,9 @@ fn expiry_of_release(end: Time, now: Time) -> Time {
 fn expiry_of_refund(end: Time, now: Time) -> Time {
     const DAY_MS: i64 = 86_400_000;
     let days = (now.unix_ms() - end.unix_ms()).max(0) / DAY_MS;
-    end.plus_days(EXPIRY_DAYS * (1 + (days + 30) / EXPIRY_DAYS))
+    let expiry = end.plus_days(EXPIRY_DAYS * (1 + (days + 30) / EXPIRY_DAYS));
+    // Far too early: then the lock is what stands in the way, and not this.
+    expiry.min(now.plus_days(EXPIRY_DAYS_MAX))
 }
 
 /// Signs for the one who pays or uses a lock, and for those who must agree.

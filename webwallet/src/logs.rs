@@ -10,12 +10,12 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use tracing::callsite::Identifier;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -31,15 +31,18 @@ const WAITING_MAX: usize = 16_384;
 /// Lines of one place of the code in one second; more are counted.
 const LINES_MAX: u64 = 10;
 const SECOND: Duration = Duration::from_secs(1);
+const LEFT_OUT: &str = "more of the same was left out";
 
 /// Logging, until this ends; that gives a reader a second for what is left.
 pub struct Logging {
     until: Option<WorkerGuard>,
     lost: ErrorCounter,
+    sparing: Sparing,
 }
 
 impl Drop for Logging {
     fn drop(&mut self) {
+        self.sparing.tell(|_| true);
         // A reader that has stalled will not read the rest, and to complain of that to
         // standard output, as the library does, may wait for the same reader.
         if self.lost.dropped_lines() > 0 {
@@ -71,49 +74,57 @@ pub fn start(filter: &str) -> anyhow::Result<Logging> {
         true => layer.with_target(false).compact().boxed(),
         false => layer.json().flatten_event(true).with_current_span(false).boxed(),
     };
+    let sparing = Sparing::default();
     // A second start (the demo inside a test) keeps the first.
-    let _ = registry().with(layer).with(filter).with(Sparing::default()).try_init();
-    Ok(Logging { until: Some(until), lost })
+    let _ = registry().with(layer).with(filter).with(sparing.clone()).try_init();
+    Ok(Logging { until: Some(until), lost, sparing })
 }
 
-/// Leaves out what one place of the code says too often. What somebody asks to be told in
-/// detail is told whole.
-#[derive(Default)]
-struct Sparing(Mutex<HashMap<Identifier, Said>>);
+/// Leaves out what one place of the code says too often, and tells how much that was with the
+/// next line of any place. What somebody asks to be told in detail is told whole.
+#[derive(Clone, Default)]
+struct Sparing(Arc<Mutex<HashMap<Identifier, Said>>>);
 
 /// What one place has said in a second.
 struct Said {
+    place: &'static Metadata<'static>,
     since: Instant,
     lines: u64,
 }
 
 impl Sparing {
-    /// May this place say something now? And how much of what it said before was left out.
-    fn may_say(&self, place: Identifier, now: Instant) -> (bool, u64) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = places.entry(place).or_insert(Said { since: now, lines: 0 });
-        let mut left_out = 0;
-        if now.duration_since(said.since) >= SECOND {
-            left_out = said.lines.saturating_sub(LINES_MAX);
-            *said = Said { since: now, lines: 0 };
+    fn places(&self) -> MutexGuard<'_, HashMap<Identifier, Said>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells what was left out of these places, which begin anew.
+    fn tell(&self, of: impl Fn(&Said) -> bool) {
+        let ended: Vec<_> = self.places().extract_if(|_, said| of(said)).collect();
+        for (_, Said { place, lines, .. }) in ended {
+            let (left_out, file, line) =
+                (lines.saturating_sub(LINES_MAX), place.file(), place.line());
+            match *place.level() {
+                _ if left_out == 0 => {}
+                // Heard wherever the place itself is.
+                Level::ERROR => tracing::error!(left_out, file, line, "{LEFT_OUT}"),
+                _ => tracing::warn!(left_out, file, line, "{LEFT_OUT}"),
+            }
         }
-        said.lines += 1;
-        (said.lines <= LINES_MAX, left_out)
     }
 }
 
 impl<S: Subscriber> Layer<S> for Sparing {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        let place = event.metadata();
+        let (place, now) = (event.metadata(), Instant::now());
         if *place.level() > Level::INFO {
             return true;
         }
-        let (may, left_out) = self.may_say(place.callsite(), Instant::now());
-        if left_out > 0 {
-            let (file, line) = (place.file(), place.line());
-            tracing::warn!(left_out, file, line, "more of the same was left out");
-        }
-        may
+        self.tell(|said| now.duration_since(said.since) >= SECOND);
+        let mut places = self.places();
+        let new = Said { place, since: now, lines: 0 };
+        let said = places.entry(place.callsite()).or_insert(new);
+        said.lines += 1;
+        said.lines <= LINES_MAX
     }
 }
 

@@ -175,6 +175,19 @@ impl Stores {
     }
 }
 
+/// That this is the data directory of a server, and no backup: to open stores there would make
+/// them, and no later backup goes into it.
+fn has_stores(config: &Config, on_engines: bool) -> anyhow::Result<()> {
+    let dir = &config.data;
+    data::belongs(dir, &config.domain)?;
+    ensure!(
+        on_engines || data::has_stores(dir),
+        "{0} has neither a Graphstore nor a Hashtable, as a backup of a server: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
+        output::path(dir)
+    );
+    Ok(())
+}
+
 /// That the settings are those of a server with its own stores.
 fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
     safety::check(config)?;
@@ -198,15 +211,12 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 backup::is_free(&config).await?;
             }
             Work::Fsck => {
-                data::belongs(&config.data, &config.domain)?;
-                // To open one that is not there would make it.
-                ensure!(
-                    config.redis.is_some() || config.neo4j.is_some() || data::has_stores(&config.data),
-                    "{0} has neither a Graphstore nor a Hashtable, as a backup of a server: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
-                    output::path(&config.data)
-                );
+                has_stores(&config, config.redis.is_some() && config.neo4j.is_some())?;
             }
-            Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
+            // One of them may be lost, with the other on an engine.
+            Work::Rebuild(_) => {
+                has_stores(&config, config.redis.is_some() || config.neo4j.is_some())?;
+            }
         }
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck)).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
