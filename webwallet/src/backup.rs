@@ -61,7 +61,7 @@ impl Backup {
         data::belongs(&config.data, &config.domain)?;
         let to = Data::open(&self.dir, &config.domain)?;
         ensure!(
-            !data::has_stores(to.path()),
+            !data::is_server(to.path()),
             "{} is the data directory of a server: name another folder",
             self.dir.display()
         );

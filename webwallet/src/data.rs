@@ -146,9 +146,9 @@ impl Data {
     }
 }
 
-/// Whether a server has embedded stores there. A backup has none, and gets none.
-pub fn has_stores(dir: &Path) -> bool {
-    ["graphstore", "hashtable"].iter().any(|store| dir.join(store).exists())
+/// Whether a server has been at work there: a backup has nothing of what it makes.
+pub fn is_server(dir: &Path) -> bool {
+    ["graphstore", "hashtable", "state"].iter().any(|made| dir.join(made).exists())
 }
 
 /// The log in a data directory or a backup: checkpoint and tiles, and nothing else.

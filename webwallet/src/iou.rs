@@ -78,10 +78,10 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
         Command::Verify { file, at, domain } => {
             let at = at.as_deref().map_or_else(clock::now, clock::parse)?;
             let text = file::read(file)?;
-            let ious = found(&text);
-            ensure!(!ious.is_empty(), "there is no IOU in {}", file.display());
+            let none = split(&text).is_ok_and(|ious| ious.is_empty());
+            ensure!(!none, "there is no IOU in {}", file.display());
             let mut outcome = Outcome::Done;
-            for iou in ious {
+            for iou in found(&text) {
                 let verdict = judge(&iou, domain, at);
                 if !verdict.valid {
                     outcome = Outcome::Refused;

@@ -177,12 +177,12 @@ impl Stores {
 
 /// That this is the data directory of a server, and no backup: to open stores there would make
 /// them, and no later backup goes into it.
-fn has_stores(config: &Config, on_engines: bool) -> anyhow::Result<()> {
+fn is_server(config: &Config, on_engines: bool) -> anyhow::Result<()> {
     let dir = &config.data;
     data::belongs(dir, &config.domain)?;
     ensure!(
-        on_engines || data::has_stores(dir),
-        "{0} has neither a Graphstore nor a Hashtable, as a backup of a server: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
+        on_engines || data::is_server(dir),
+        "{0} has nothing of what a server makes, as a backup has: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
         output::path(dir)
     );
     Ok(())
@@ -210,12 +210,10 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 data::belongs(backup, &config.domain)?;
                 backup::is_free(&config).await?;
             }
-            Work::Fsck => {
-                has_stores(&config, config.redis.is_some() && config.neo4j.is_some())?;
-            }
-            // One of them may be lost, with the other on an engine.
+            Work::Fsck => is_server(&config, config.redis.is_some() && config.neo4j.is_some())?,
+            // One store may be lost, and the other on an engine.
             Work::Rebuild(_) => {
-                has_stores(&config, config.redis.is_some() || config.neo4j.is_some())?;
+                is_server(&config, config.redis.is_some() || config.neo4j.is_some())?;
             }
         }
         let mut stores = Stores::open(&config, matches!(work, Work::Fsck)).await?;
