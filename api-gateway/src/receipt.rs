@@ -8,8 +8,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use webwallet_ledger::Hash;
+use webwallet_ledger::leaf::{Leaf, Outline};
 use webwallet_ledger::receipt::Receipt;
-use webwallet_ledger::{Hash, Record};
 use webwallet_proto::blockstack::v1 as wire;
 
 use crate::answer::{self, Form};
@@ -56,8 +57,8 @@ pub(crate) async fn get_receipt(
     let name = transaction::named(&query::segment(name)?)?;
     let number = match name {
         Name::Hash(hash) => {
-            let body = transaction::by_hash(&gateway, hash).await?;
-            body.and_then(|body| Record::parse(&body).ok()).map(|record| record.number)
+            let record = transaction::by_hash(&gateway, hash).await?;
+            record.and_then(|record| number_of(&record, gateway.domain()))
         }
         Name::Number(number) => Some(number),
         Name::Beyond => None,
@@ -77,6 +78,14 @@ pub(crate) async fn get_receipt(
         }
         (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
         (None, name) => not_sealed(&gateway, number, &name).await,
+    }
+}
+
+/// The number in a record, of which nothing else is read here: it may be of a hundred IOUs.
+fn number_of(record: &[u8], domain: &str) -> Option<u64> {
+    match Leaf::outline(record, domain) {
+        Ok(Outline::Record { number, .. }) => Some(number),
+        _ => None,
     }
 }
 
