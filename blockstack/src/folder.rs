@@ -92,6 +92,11 @@ impl Store for Folder {
         self.read(&tile.path())
     }
 
+    fn has(&self, tile: TileId) -> io::Result<bool> {
+        let found = if_there(fs::metadata(self.dir.join(tile.path())))?;
+        Ok(found.is_some_and(|found| tile.fits(found.len())))
+    }
+
     fn has_any(&self) -> io::Result<bool> {
         let entries = if_there(fs::read_dir(self.dir.join("tile")))?;
         let first = entries.and_then(|mut entries| entries.next()).transpose()?;

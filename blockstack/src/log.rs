@@ -102,6 +102,21 @@ impl<S: Store> Log<S> {
         Leaves { log: self, next: first, bundle: Vec::new().into_iter() }
     }
 
+    /// That every full tile and bundle is there. Most are read only when somebody asks for
+    /// what is in them, and a lost one is to be known before more is signed over it.
+    pub(crate) fn is_whole(&self) -> Result<(), LogError> {
+        for tile in tile::tiles_for(0, self.size).filter(TileId::is_full) {
+            match self.files.has(tile) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(LogError::damaged(tile.path(), "it is missing or cut short"));
+                }
+                Err(error) => return Err(LogError::Io(tile.path(), error)),
+            }
+        }
+        Ok(())
+    }
+
     /// The root of a complete subtree, as proofs ask for it. Tiles that were
     /// read are kept: a proof asks for several nodes of each.
     pub(crate) fn subtrees(&self) -> impl FnMut(u64, u64) -> Result<Node, LogError> {

@@ -159,6 +159,7 @@ impl<S: Store> Sealing<S> {
                 view.read_only = refused.map(str::to_owned);
             });
         }
+        log.is_whole().map_err(failed)?;
         self.follow(&log, &block).map_err(failed)?;
         self.still_needed()?;
         if self.chain.checkpoint() != checkpoint {

@@ -24,6 +24,9 @@ pub trait Store: Send + Sync + 'static {
     /// The bytes of a file; `None` where there is none.
     fn get(&self, tile: TileId) -> io::Result<Option<Vec<u8>>>;
 
+    /// Whether there is a file of this name, as long as one of its width is.
+    fn has(&self, tile: TileId) -> io::Result<bool>;
+
     /// Whether there is any file at all.
     fn has_any(&self) -> io::Result<bool>;
 

@@ -104,6 +104,16 @@ impl TileId {
         TileId { width: TILE_WIDTH, ..self }
     }
 
+    /// Whether a file of so many bytes can be it: hashes are of one length, entries have theirs
+    /// before them.
+    pub fn fits(&self, bytes: u64) -> bool {
+        let width = u64::from(self.width);
+        match self.level {
+            Level::Hashes(_) => bytes == width * 32,
+            Level::Entries => bytes >= width * 2,
+        }
+    }
+
     /// The first leaf under it; `None` if it lies beyond every tree.
     pub fn first_leaf(&self) -> Option<u64> {
         let nodes = self.index.checked_mul(u64::from(TILE_WIDTH))?;

@@ -159,6 +159,34 @@ async fn a_damaged_tile_stops_the_start_and_a_damaged_snapshot_does_not() {
     running.blockstack.stop().await;
 }
 
+/// Most files are read only when somebody asks for a proof out of them: the log would be signed
+/// on for years, and the receipts of what is in a lost one be gone when the others are too.
+#[tokio::test]
+async fn a_file_that_the_start_does_not_read_is_missed_all_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    for _ in 0..3 {
+        stores.pay_often(250);
+        seal(&mut running, false).await.expect("sealed");
+    }
+    running.blockstack.stop().await;
+    for lost in ["tile/entries/000", "tile/0/001"] {
+        let file = dir.path().join("log").join(lost);
+        let bytes = std::fs::read(&file).expect("read");
+        std::fs::remove_file(&file).expect("removed");
+        let running = stores.start(dir.path()).await;
+        let why = running.blockstack.read_only().expect("read-only");
+        assert!(why.contains(lost) && why.contains("`webwallet rebuild log`"), "{why}");
+        running.blockstack.stop().await;
+        std::fs::write(&file, bytes).expect("written");
+    }
+    let running = stores.start(dir.path()).await;
+    assert_eq!(running.blockstack.read_only(), None);
+    running.blockstack.stop().await;
+    check(dir.path(), &stores);
+}
+
 /// An operator who is told of damage rebuilds what is whole, where room is all it needs.
 #[tokio::test]
 async fn a_disk_that_fails_at_a_start_is_no_damage_and_is_waited_for() {

@@ -284,6 +284,9 @@ impl webwallet_blockstack::Store for Store {
             false => self.folder.get(tile),
         }
     }
+    fn has(&self, tile: TileId) -> io::Result<bool> {
+        self.folder.has(tile)
+    }
     fn has_any(&self) -> io::Result<bool> {
         self.folder.has_any()
     }

@@ -38,6 +38,21 @@ fn files_are_there_whole_under_the_paths_they_are_served_by() {
     }
 }
 
+/// A log would be signed on though proofs of what is in it cannot be made any more.
+#[test]
+fn a_file_that_is_gone_or_cut_short_is_not_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let rows =
+        [("tile/0/000", 8_192, true), ("tile/0/000", 8_160, false), ("tile/1/000.p/3", 96, true)];
+    let entries = [("tile/entries/000", 0, false), ("tile/entries/000", 100_000, true)];
+    for (path, bytes, there) in rows.into_iter().chain(entries) {
+        store.put(&[(tile(path), vec![0; bytes])]).expect("stored");
+        assert_eq!(store.has(tile(path)).expect("looked"), there, "{path} of {bytes} bytes");
+    }
+    assert!(!store.has(tile("tile/0/001")).expect("looked"));
+}
+
 #[test]
 fn partial_tiles_go_and_everything_else_stays() {
     let dir = tempfile::tempdir().expect("a folder");
