@@ -147,7 +147,8 @@ fn unknown(key: &str, known: &[&str]) -> String {
         .filter(|_| key.len() <= 40)
         .map(|known| (strsim::osa_distance(key, known), known))
         .min()
-        .filter(|(distance, _)| *distance <= 3);
+        // Of a short key, half is another word.
+        .filter(|(distance, _)| *distance <= 3 && 2 * distance <= key.len());
     match nearest {
         Some((_, near)) => format!("unknown key; did you mean {near:?}?"),
         None if known.is_empty() => "unknown key; this object has none".to_owned(),

@@ -9,7 +9,7 @@ use webwallet_ledger::limits::{
 use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request};
+use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request, Time};
 
 use crate::party::{Ledger, Party, body, draft, now, party, time};
 
@@ -239,6 +239,33 @@ fn limits_hold_at_exactly_their_value() {
     assert_eq!(code(&exact), None);
     exact.push(b' ');
     assert_eq!(code(&exact).expect("refused").code, Code::TooLarge);
+}
+
+/// What stands exactly at a limit is within it: a wallet may count on the page.
+#[test]
+fn what_stands_at_a_limit_is_within_it() {
+    let c = cast();
+    let cleared = |change: &dyn Fn(&mut Draft)| {
+        let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "");
+        change(&mut iou);
+        let outcome = Ledger::default().post(&body(&[iou.sign(&c.alice.secret)]), now());
+        outcome.err().map(|rejection| rejection.code)
+    };
+    assert_eq!(cleared(&|iou| iou.random = "12345678".to_owned()), None);
+    assert_eq!(cleared(&|iou| iou.random = "1234567".to_owned()), Some(Code::Malformed));
+    assert_eq!(cleared(&|iou| iou.random = "x".repeat(100)), None);
+    assert_eq!(cleared(&|iou| iou.random = "x".repeat(101)), Some(Code::TooLarge));
+    let latest = now().plus_days(3_660);
+    assert_eq!(cleared(&|iou| iou.expiry = latest), None);
+    let later = Time::from_unix_ms(latest.unix_ms() + 1);
+    assert_ne!(cleared(&|iou| iou.expiry = later), None);
+    let custom = |keys: usize| {
+        let keys: Vec<_> = (0..keys).map(|i| format!("\"k{i:02}\":\"\"")).collect();
+        let iou = with_custom(&c, &format!("{{{}}}", keys.join(",")));
+        Request::parse(&body(&[iou]), crate::party::DOMAIN).err().map(|r| r.rejection.pointer)
+    };
+    assert_eq!(custom(10), None);
+    assert_eq!(custom(11).as_deref(), Some("/data/inputs/0/meta/custom/data"));
 }
 
 /// Signatures count even where the IOU above them is no IOU otherwise.
