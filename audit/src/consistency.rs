@@ -55,7 +55,11 @@ pub fn consistency(
         Ok(false) => {
             let text = |c: &Checkpoint| format!("size {} {}", c.size, Hash(c.root));
             let expected = format!("a log that extends {}", text(old));
-            Ok(Some(Finding::whole(Code::Rewrite, "root", &expected, &text(new))))
+            let mut actual = text(new);
+            if old.size > new.size {
+                actual.push_str(", which is smaller: is OLD the newer one?");
+            }
+            Ok(Some(Finding::whole(Code::Rewrite, "root", &expected, &actual)))
         }
         Err(Failure::Tile(detail)) => {
             let expected = format!("tiles that give the root {}", Hash(new.root));

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
-use webwallet_audit::{Audit, Source, complain, vectors};
+use webwallet_audit::vectors::{self, Verdict};
+use webwallet_audit::{Audit, Source, complain};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, ReceiptError};
 use webwallet_ledger::time::Time;
@@ -134,9 +135,16 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         Some(Command::Merkle { json }) => {
             let mut text = Vec::new();
             io::stdin().read_to_end(&mut text).context("stdin cannot be read")?;
-            let verdicts = vectors::check(&text).context("these are not test vectors")?;
+            ensure!(!text.trim_ascii().is_empty(), "there are no test vectors on stdin");
+            let verdicts = match vectors::check(&text) {
+                Ok(verdicts) => verdicts,
+                Err(why) => {
+                    report::no_vectors(&why, json)?;
+                    return Ok(false);
+                }
+            };
             report::vectors(&verdicts, json)?;
-            Ok(verdicts.iter().all(|verdict| verdict.valid == verdict.expected))
+            Ok(verdicts.iter().all(Verdict::is_right))
         }
     }
 }

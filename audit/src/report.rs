@@ -150,9 +150,21 @@ pub fn consistency(finding: Option<&Finding>, json: bool) -> serde_json::Result<
     Ok(())
 }
 
+/// That a text holds no test vectors.
+pub fn no_vectors(why: &impl Display, json: bool) -> serde_json::Result<()> {
+    let (mut text, result) = (String::new(), verdict(false));
+    let why = format!("these are no test vectors: {why}");
+    match json {
+        true => document(&mut text, &json!({ "result": result, "why": why }))?,
+        false => tell(&mut text, format_args!("{result}: {why}")),
+    }
+    print(&text);
+    Ok(())
+}
+
 /// Which test vectors come out as they should.
 pub fn vectors(verdicts: &[Verdict], json: bool) -> serde_json::Result<()> {
-    let wrong = verdicts.iter().filter(|v| v.valid != v.expected).count();
+    let wrong = verdicts.iter().filter(|v| !v.is_right()).count();
     let word = |valid: bool| if valid { "valid" } else { "refused" };
     let mut text = String::new();
     if json {
@@ -164,9 +176,7 @@ pub fn vectors(verdicts: &[Verdict], json: bool) -> serde_json::Result<()> {
         });
         document(&mut text, &result)?;
     } else {
-        for Verdict { kind, desc, valid, expected } in
-            verdicts.iter().filter(|v| v.valid != v.expected)
-        {
+        for Verdict { kind, desc, valid, expected } in verdicts.iter().filter(|v| !v.is_right()) {
             let (valid, expected) = (word(*valid), word(*expected));
             tell(&mut text, format_args!("{kind} {desc:?}: {valid}, should be {expected}"));
         }

@@ -100,7 +100,7 @@ impl Source {
             false => Err(SourceError::Missing {
                 place: place.into(),
                 missing: "the directory".into(),
-                hint: String::new(),
+                hint: if directory.exists() { "; it is a file".into() } else { String::new() },
             }),
         }
     }

@@ -50,6 +50,13 @@ pub struct Verdict {
     pub expected: bool,
 }
 
+impl Verdict {
+    /// Did the vector come out as it should?
+    pub fn is_right(&self) -> bool {
+        self.valid == self.expected
+    }
+}
+
 /// Checks all vectors in a text: JSON objects one after the other, or arrays
 /// of them.
 ///

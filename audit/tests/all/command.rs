@@ -355,5 +355,8 @@ fn test_vectors_come_out_as_they_should() {
     assert_eq!(lines(&output).last().expect("a result")["vectors"], "3");
     let output = feed(&one.replace("\"treeSize\":1", "\"treeSize\":2"));
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(feed("{}").status.code(), Some(2));
+    // Of what cannot be read nothing is accepted; and where nothing was given, nothing was asked.
+    for (text, code) in [("{}", 1), ("zz", 1), (" \n", 2)] {
+        assert_eq!(feed(text).status.code(), Some(code), "{text}");
+    }
 }
