@@ -59,6 +59,11 @@ impl Backup {
     /// How many files were written, and the block that the backup ends with.
     fn copy(&self, config: &Config) -> anyhow::Result<(u64, Block)> {
         data::belongs(&config.data, &config.domain)?;
+        ensure!(
+            !is_below(&self.dir, &config.data),
+            "{} is in the data directory of a server: name another folder",
+            self.dir.display()
+        );
         let to = Data::open(&self.dir, &config.domain)?;
         ensure!(
             !data::is_server(to.path()),
@@ -86,6 +91,13 @@ impl Backup {
             engine::log_key(config).display()
         )
     }
+}
+
+/// Is a folder, which may not be there yet, in this one?
+fn is_below(folder: &Path, data: &Path) -> bool {
+    let Ok(whole) = std::path::absolute(folder) else { return false };
+    let above = whole.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
+    above.zip(data.canonicalize().ok()).is_some_and(|(above, data)| above.starts_with(data))
 }
 
 /// `webwallet restore`

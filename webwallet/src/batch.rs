@@ -97,6 +97,7 @@ impl Batch {
             }
             (first, sent) = (count, Vec::new());
         }
+        ensure!(count > 0, "there is no request in what was given");
         Ok(outcome)
     }
 

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use faster_hex::{hex_decode_vec, hex_string};
 use rand::TryRng as _;
@@ -218,7 +218,12 @@ impl Keys {
         check_name(name)?;
         let file = self.file(name);
         let read = || {
-            let there = fs::metadata(&file)?;
+            let there = fs::metadata(&file).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => anyhow!(
+                    "there is none; `webwallet key list` shows yours, `webwallet key new {name}` makes one"
+                ),
+                _ => error.into(),
+            })?;
             // Whoever opens a pipe waits, perhaps for ever.
             ensure!(there.is_file(), "it is no regular file");
             ensure!(
@@ -258,7 +263,7 @@ impl Keys {
         let folder = self.home.join("keys");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot list {}", folder.display()));
             }

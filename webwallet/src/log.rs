@@ -1,6 +1,7 @@
 //! Blocks, stacks and checkpoints, as the server gives them; and the commands by
 //! which an operator seals.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -44,7 +45,7 @@ pub struct Checkpoint {
 /// Where the operator's commands go.
 #[derive(Args)]
 pub struct Admin {
-    /// The server's admin listener
+    /// The server's admin listener: a URL, or ADDRESS:PORT
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     admin: String,
     /// File with the token of that listener
@@ -139,7 +140,11 @@ impl Admin {
         sentence: impl FnOnce(&dyn Fn(&str) -> String) -> String,
     ) -> anyhow::Result<Outcome> {
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
-        let server = self.ca.server(&self.admin)?;
+        // As `serve` is told of it, and says it in its first line.
+        let server = match self.admin.parse::<SocketAddr>() {
+            Ok(address) => self.ca.server(&format!("http://{address}"))?,
+            Err(_) => self.ca.server(&self.admin)?,
+        };
         let body = match server.command(path, token.map(Token::reveal).as_deref())? {
             Answer::Problem(problem) => return problem.print(json, &Labels::default()),
             Answer::Done { body, .. } => body,

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
@@ -25,6 +26,7 @@ pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Resu
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).context("cannot list the outbox"),
     };
+    let new: Value = serde_json::from_slice(&draft.unsigned())?;
     for entry in entries {
         let file = entry?.path();
         // What a crash has left half written was never sent.
@@ -40,7 +42,9 @@ pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Resu
         else {
             continue;
         };
-        if !is_like(&open, draft)? {
+        // What was piped to `post` is kept as one request.
+        let ious = open["data"]["inputs"].as_array().map_or(slice::from_ref(&open), Vec::as_slice);
+        if !ious.iter().any(|iou| is_like(iou, &new)) {
             continue;
         }
         let posting = posting(&[file], keys, server);
@@ -74,16 +78,15 @@ fn kept(file: &Path) -> anyhow::Result<Option<Value>> {
 }
 
 /// Whether an IOU pays the same. One that has expired may have cleared before.
-fn is_like(iou: &Value, draft: &Draft) -> anyhow::Result<bool> {
-    let draft: Value = serde_json::from_slice(&draft.unsigned())?;
-    let (kept, new) = (&iou["data"], &draft["data"]);
+fn is_like(iou: &Value, new: &Value) -> bool {
+    let (kept, new) = (&iou["data"], &new["data"]);
     let equal = |key: &str| kept[key] == new[key];
     // `7` and `7.0` are the same money.
     let amount = |data: &Value, key: &str| data[key].as_str().map(Amount::parse_signed);
     // Each offer of a swap has a hash and times of its own.
-    Ok(["domain", "source", "target", "symbol", "active", "solver"].into_iter().all(equal)
+    ["domain", "source", "target", "symbol", "active", "solver"].into_iter().all(equal)
         && ["amount", "credit"].into_iter().all(|key| amount(kept, key) == amount(new, key))
-        && (equal("locker") || locks_for_a_swap(kept) && locks_for_a_swap(new)))
+        && (equal("locker") || locks_for_a_swap(kept) && locks_for_a_swap(new))
 }
 
 /// Whether an IOU of this data locks for a swap: then its random is the hash of the lock.
@@ -110,11 +113,7 @@ pub fn forget(file: &Path) -> anyhow::Result<()> {
 
 /// The command that posts what is kept in files, as a shell reads it.
 pub fn posting(files: &[PathBuf], keys: &Keys, server: &Server) -> String {
-    let files = files.iter().map(|file| match file.as_os_str() == "-" {
-        true => "-".to_owned(),
-        false => output::path(file),
-    });
-    let files: Vec<String> = files.collect();
+    let files: Vec<String> = files.iter().map(|file| output::path(file)).collect();
     format!("webwallet post {} {}{}", files.join(" "), server.flags(), keys.flag())
 }
 
@@ -177,8 +176,8 @@ mod tests {
         for (kept, new, expected) in
             cases.into_iter().chain(other.map(|(kept, new)| (kept, new, false)))
         {
-            let iou = serde_json::from_slice(&kept.unsigned()).expect("JSON");
-            assert_eq!(is_like(&iou, &new).expect("a draft"), expected, "{kept:?} {new:?}");
+            let value = |draft: &Draft| serde_json::from_slice(&draft.unsigned()).expect("JSON");
+            assert_eq!(is_like(&value(&kept), &value(&new)), expected, "{kept:?} {new:?}");
         }
     }
 }

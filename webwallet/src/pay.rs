@@ -31,7 +31,7 @@ pub struct Payment {
     #[arg(long, value_name = "NAME_OR_ADDRESS")]
     to: String,
     /// How much: a decimal
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     amount: String,
     /// Credit given with it: `-` and a decimal grants, a decimal withdraws
     #[arg(long, value_name = "CREDIT", allow_hyphen_values = true)]

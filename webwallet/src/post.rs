@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
-use webwallet_ledger::Record;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::key::{Home, Keys, Labels};
@@ -35,12 +35,16 @@ pub struct Post {
 impl Post {
     /// Posts what stands in the files as one request.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let mut inputs = Vec::new();
+        let (mut inputs, mut piped) = (Vec::new(), Vec::new());
         for file in &self.files {
             let text = file::read(file)?;
             let found = iou::split(&text)
                 .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
-            inputs.extend(found.into_iter().map(|iou| iou.get().to_owned()));
+            let found: Vec<String> = found.into_iter().map(|iou| iou.get().to_owned()).collect();
+            if file.as_os_str() == "-" {
+                piped.extend_from_slice(&found);
+            }
+            inputs.extend(found);
         }
         ensure!(!inputs.is_empty(), "there is no IOU in what was given");
         // The text goes out as it came: the server judges what was signed.
@@ -49,7 +53,19 @@ impl Post {
         if self.dry_run {
             return rehearse(&self.url.server()?, &request, json, &keys.labels());
         }
-        send(&self.url.server()?, &request, &self.files, &keys, json)
+        let server = self.url.server()?;
+        let mut files = self.files.clone();
+        // What came through a pipe may be nowhere else, and to be sent again it must be somewhere.
+        if !piped.is_empty() {
+            let piped = body_of(piped.iter().map(String::as_bytes));
+            let kept = keys.outgoing(&Hash::sha3(&piped));
+            if !kept.exists() {
+                file::keep(&kept, &piped)?;
+            }
+            files.retain(|file| file.as_os_str() != "-");
+            files.push(kept);
+        }
+        send(&server, &request, &files, &keys, json)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `webwallet receipt` and `webwallet verify`: proofs that need no server any
 //! more once they are in a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,9 +61,12 @@ impl ReceiptOf {
                 }
             }
         };
-        self.check(&receipt).context("the server's answer is not the receipt of this record")?;
+        self.check(receipt.as_bytes())
+            .context("the server's answer is not the receipt of this record")?;
         match &self.output {
-            Some(output) => file::write(output, receipt.as_bytes())?,
+            // What it may take the place of: an older receipt of the same record.
+            Some(output) if self.is_in(output) => file::write(output, receipt.as_bytes())?,
+            Some(output) => file::write_new(output, receipt.as_bytes())?,
             None => output::line(receipt.trim_end_matches('\n'))?,
         }
         Ok(Outcome::Done)
@@ -71,13 +74,18 @@ impl ReceiptOf {
 
     /// That an answer is a receipt, and of the record asked for. Whether the log's key
     /// signed it is for [`Verify`] to say, with a key that is from somebody else.
-    fn check(&self, receipt: &str) -> anyhow::Result<()> {
-        let receipt = Receipt::read(receipt.as_bytes())?;
+    fn check(&self, receipt: &[u8]) -> anyhow::Result<()> {
+        let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
         let record = Record::parse(&receipt.record)?;
         let names = [record.number.to_string(), record.hash.to_string()];
         ensure!(names.contains(&self.key), "it is of record {} {}", record.number, record.hash);
         Ok(())
+    }
+
+    /// Whether a file has a receipt of this record already.
+    fn is_in(&self, file: &Path) -> bool {
+        file.is_file() && file::read(file).is_ok_and(|held| self.check(&held).is_ok())
     }
 }
 

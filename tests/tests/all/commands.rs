@@ -375,6 +375,80 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     assert_eq!(outbox().len(), 2);
 }
 
+/// What comes through a pipe is nowhere else: without its answer, whoever signs anew pays twice.
+#[test]
+fn what_is_piped_is_kept_until_its_answer_is_there() {
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let bob = party("bob").address.to_string();
+    let pay = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1"];
+    let pay = [&pay[..], &["--domain", "example.net"]].concat();
+    let signed = run(&[&pay[..], &["--offline"]].concat(), b"", &variables).stdout;
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = format!("http://{}", closed.local_addr().expect("an address"));
+    drop(closed);
+    let outbox = || -> Vec<PathBuf> {
+        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
+        files.map(|file| file.expect("a file").path()).collect()
+    };
+    for _ in 0..2 {
+        let lost = run(&["post", "-", "--url", &nowhere], &signed, &variables);
+        assert_eq!((lost.status.code(), outbox().len()), (Some(2), 1));
+        let file = outbox().remove(0);
+        let again = format!("webwallet post {} --url {nowhere}", file.display());
+        assert!(text(&lost.stderr).contains(&again), "{}", text(&lost.stderr));
+    }
+    // And it is not signed a second time unasked.
+    let anew = run(&[&pay[..], &["--url", &nowhere]].concat(), b"", &variables);
+    assert!(text(&anew.stderr).contains("--once-more"), "{}", text(&anew.stderr));
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let kept = outbox().remove(0);
+    let posted = run(&["post", "-", "--url", &server.url()], &signed, &variables);
+    assert!(posted.status.success() && !kept.exists(), "{posted:?}");
+    // A broken producer has paid nothing.
+    let none = run(&["batch", "-", "--url", &server.url()], b"\n", &variables);
+    assert_eq!(none.status.code(), Some(2), "{}", text(&none.stdout));
+}
+
+/// A receipt that takes the place of something else may cost a key, or the only other proof.
+#[test]
+fn a_receipt_takes_the_place_of_no_other_file() {
+    let home = tempfile::tempdir().expect("a folder");
+    let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let url = server.url();
+    let bob = party("bob").address.to_string();
+    for amount in ["1", "2"] {
+        let pay = ["issue", "--from", "alice", "--to", &bob, "--amount", amount, "--url", &url];
+        assert!(run(&pay, b"", &variables).status.success());
+    }
+    let code = |record: &str, file: &Path| {
+        let file = file.to_str().expect("UTF-8");
+        run(&["receipt", record, "-o", file, "--url", &url], b"", &variables).status.code()
+    };
+    let (key, proof) = (home.path().join("keys/alice.json"), home.path().join("proof"));
+    let secret = std::fs::read(&key).expect("a key");
+    assert_eq!((code("1", &key), std::fs::read(&key).expect("a key")), (Some(2), secret));
+    assert_eq!(code("1", &proof), Some(0));
+    let first = std::fs::read(&proof).expect("a receipt");
+    assert_eq!((code("2", &proof), std::fs::read(&proof).expect("there")), (Some(2), first));
+    assert_eq!(code("1", &proof), Some(0), "a newer one of the same record");
+    // An operator who copies the address of the first line.
+    let admin = server.line["admin"].as_str().expect("an address");
+    assert!(run(&["seal", "--admin", admin], b"", &[]).status.success());
+    // A backup that grows into itself ends with the disk that it was to outlive.
+    let [inside, of] = [data.path().join("backup"), data.path().to_owned()];
+    let of = ["--data", of.to_str().expect("UTF-8"), "--domain", "example.net"];
+    let inside_of = [&["backup", inside.to_str().expect("UTF-8")], &of[..]].concat();
+    let refused = run(&inside_of, b"", &[]);
+    assert!(text(&refused.stderr).contains("name another folder"), "{refused:?}");
+    assert!(!inside.exists());
+}
+
 /// What cannot be read may be the very payment that is about to be made again.
 #[test]
 fn what_cannot_be_read_in_the_outbox_is_looked_at_before_anything_is_paid() {

@@ -80,8 +80,7 @@ pub struct Bench {
 impl Bench {
     /// Measures and reports.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        std::fs::create_dir_all(&self.data)
-            .with_context(|| format!("cannot make {}", self.data.display()))?;
+        ensure!(self.data.is_dir(), "there is no folder {}: make it first", self.data.display());
         let cpus = Cpus::find();
         let machine = Machine::look(&self.data, cpus.pinned)?;
         if self.neo4j.is_some() {

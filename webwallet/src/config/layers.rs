@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use figment::providers::{Format as _, Toml};
 use figment::util::nest;
 use figment::value::{Dict, Map, Tag, Value};
@@ -53,7 +53,9 @@ pub fn layers(
     let mut figment = Figment::from(defaults);
     if let Some(file) = &flags.config {
         // To figment a file that is not there is an empty one.
-        fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let there =
+            fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+        ensure!(!there.is_dir(), "{} is a folder, not a file of settings", file.display());
         figment = figment.merge(Toml::file_exact(file));
     }
     let mut flags = Layer::of("flag", flags)?;

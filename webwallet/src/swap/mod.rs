@@ -62,13 +62,13 @@ pub struct Offer {
     #[arg(long, value_name = "NAME_OR_ADDRESS")]
     to: String,
     /// What you give: a decimal
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     give: String,
     /// Unit that you give, named by its issuer [default: your own]
     #[arg(long, value_name = "NAME_OR_ADDRESS")]
     unit: Option<String>,
     /// What you get: a decimal
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     take: String,
     /// Unit that you get, named by its issuer [default: the other's own]
     #[arg(long, value_name = "NAME_OR_ADDRESS")]
@@ -197,13 +197,16 @@ impl Offer {
             Some(until) => clock::parse(until)?,
             None => Time::from_unix_ms(now + HOURS * HOUR_MS),
         };
-        let their_until = match &self.their_until {
-            Some(until) => clock::parse(until)?,
-            None => Time::from_unix_ms(now + (until.unix_ms() - now) / 2),
+        let (their_until, flag) = match &self.their_until {
+            Some(until) => (clock::parse(until)?, "--their-until"),
+            None => {
+                let half = Time::from_unix_ms(now + (until.unix_ms() - now) / 2);
+                (half, "--until (half of that time is theirs)")
+            }
         };
         ensure!(
             their_until.unix_ms() >= now + PHASE_MS,
-            "the other's lock must be open for ten minutes at least, and it is to end at {their_until}"
+            "the other's lock must be open for ten minutes at least, and it is to end at {their_until}: name a later {flag}"
         );
         let unit = |unit: &Option<String>, own| match unit {
             Some(unit) => keys.address(unit),
