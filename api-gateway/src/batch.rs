@@ -35,7 +35,8 @@ use crate::query::{self, Query};
 use crate::room::Place;
 use crate::schema;
 use crate::split::{Piece, Splitter};
-use crate::stores::{Cleared, Clearing};
+use crate::stores::clearing::Clearing;
+use crate::stores::record::Cleared;
 use crate::transaction;
 
 /// Requests of one batch that are verified, decided and stored at a time.
