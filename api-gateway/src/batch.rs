@@ -24,7 +24,6 @@ use webwallet_ledger::request::{Refusal, Request, body_too_large};
 use webwallet_ledger::{Code, Rejection};
 use webwallet_proto::graphstore::v1::ClearReply;
 
-use crate::allowance::Held;
 use crate::answer::{self, Form};
 use crate::body;
 use crate::clients::Connected;
@@ -35,7 +34,8 @@ use crate::query::{self, Query};
 use crate::room::Place;
 use crate::schema;
 use crate::split::{Piece, Splitter};
-use crate::stores::{Cleared, Clearing};
+use crate::stores::clearing::Clearing;
+use crate::stores::record::Cleared;
 use crate::transaction;
 
 /// Requests of one batch that are verified, decided and stored at a time.
@@ -240,8 +240,7 @@ fn one_by_one(
 async fn decided(gateway: &Gateway, verified: Verified) -> Line {
     let cleared = match verified? {
         Ok((request, body, _place)) => {
-            // Asked for every line: a batch may outlast what was true at its head.
-            gateway.prover().permit().await?;
+            permit(gateway).await?;
             transaction::decide(gateway, Ok(request), &body, false).await?
         }
         Err(refusal) => transaction::refused(gateway, refusal.into()).await?,
@@ -251,34 +250,14 @@ async fn decided(gateway: &Gateway, verified: Verified) -> Line {
 
 /// Many at once, decided in their order.
 fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = io::Result<Written>> {
-    struct Submitting {
-        gateway: Gateway,
-        verified: VerifiedItems,
-        clearing: Clearing,
-        /// Cancelled when the last request so far is decided, and so all before it.
-        decided: CancellationToken,
-    }
+    let finishing = gateway.clone();
+    let clearing = gateway.stores().clearing();
     let decided = CancellationToken::new();
     decided.cancel();
-    let clearing = gateway.stores().clearing();
-    let finishing = gateway.clone();
     let submitting = Submitting { gateway, verified, clearing, decided };
     let submitted = unfold(submitting, |mut submitting| async {
-        let Submitting { gateway, verified, clearing, decided } = &mut submitting;
-        let submitted = match verified.next().await? {
-            Ok(Ok((request, body, place))) => match held(gateway, &request).await {
-                Ok(Ok(held)) => {
-                    let reply = clearing.clear(request, held);
-                    *decided = CancellationToken::new();
-                    Submitted::Clearing(reply, body, place, decided.clone().drop_guard())
-                }
-                Ok(Err(short)) => Submitted::Refused(short, decided.clone()),
-                Err(problem) => Submitted::Failed(problem),
-            },
-            Ok(Err(refusal)) => Submitted::Refused(refusal.into(), decided.clone()),
-            Err(problem) => Submitted::Failed(problem),
-        };
-        Some((submitted, submitting))
+        let verified = submitting.verified.next().await?;
+        Some((submitting.submit(verified).await, submitting))
     });
     let lines = submitted.map(move |submitted| {
         let gateway = finishing.clone();
@@ -290,23 +269,50 @@ fn in_order(gateway: Gateway, verified: VerifiedItems) -> impl Stream<Item = io:
     lines.buffered(UNDER_WAY)
 }
 
-/// What a request may clear with, in time; asked for every line, since a batch may
-/// outlast what was true at its head.
-async fn held(gateway: &Gateway, request: &Request) -> Result<Result<Held, Refused>, Problem> {
-    gateway.prover().permit().await?;
-    Ok(gateway.allowances().hold(request).await)
+/// A batch whose requests are handed over one after the other.
+struct Submitting {
+    gateway: Gateway,
+    verified: VerifiedItems,
+    clearing: Clearing,
+    /// Cancelled when the last request so far is decided, and so all before it.
+    decided: CancellationToken,
 }
 
+/// What was done with a request, whose answer comes later.
 enum Submitted {
     Clearing(oneshot::Receiver<Result<ClearReply, Problem>>, Bytes, Place, DropGuard),
     /// It may be the repeat of a request before it, once that is decided.
     Refused(Refused, CancellationToken),
-    Failed(Problem),
 }
 
-async fn finished(gateway: &Gateway, submitted: Submitted) -> Line {
-    let (cleared, _place) = match submitted {
-        Submitted::Failed(problem) => return Err(problem),
+impl Submitting {
+    async fn submit(&mut self, verified: Verified) -> Result<Submitted, Problem> {
+        let (request, body, place) = match verified? {
+            Ok(request) => request,
+            Err(refusal) => return Ok(self.refused(refusal.into())),
+        };
+        permit(&self.gateway).await?;
+        let held = match self.gateway.allowances().hold(&request).await {
+            Ok(held) => held,
+            Err(short) => return Ok(self.refused(short)),
+        };
+        let reply = self.clearing.clear(request, held);
+        self.decided = CancellationToken::new();
+        Ok(Submitted::Clearing(reply, body, place, self.decided.clone().drop_guard()))
+    }
+
+    fn refused(&self, refused: Refused) -> Submitted {
+        Submitted::Refused(refused, self.decided.clone())
+    }
+}
+
+/// Asked for every line: a batch may outlast what was true at its head.
+async fn permit(gateway: &Gateway) -> Result<(), Problem> {
+    gateway.prover().permit().await
+}
+
+async fn finished(gateway: &Gateway, submitted: Result<Submitted, Problem>) -> Line {
+    let (cleared, _place) = match submitted? {
         Submitted::Refused(refused, decided) => {
             decided.cancelled().await;
             (transaction::refused(gateway, refused).await?, None)

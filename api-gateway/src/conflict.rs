@@ -10,7 +10,7 @@ use webwallet_ledger::{Code, Rejection, Request};
 
 use crate::gateway::Gateway;
 use crate::problem::{Conflict, Problem};
-use crate::stores::Key;
+use crate::stores::record::Key;
 
 /// The problem of a rejection, with both requests where it is a conflict.
 pub(crate) async fn explained(gateway: &Gateway, rejection: Rejection, sent: &Bytes) -> Problem {

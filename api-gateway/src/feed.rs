@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::problem::Problem;
-use crate::stores::{Cleared, Stores, unreadable};
+use crate::stores::record::Cleared;
+use crate::stores::{Stores, unreadable};
 
 /// Bytes of events at hand, about: some ten thousand payments.
 const RECENT_BYTES: usize = 16 * 1024 * 1024;

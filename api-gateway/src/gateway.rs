@@ -18,7 +18,8 @@ use crate::limits::Limits;
 use crate::problem::{Kind, Other, Problem};
 use crate::prover::Prover;
 use crate::room::{Answers, Room};
-use crate::stores::{Cleared, Stores};
+use crate::stores::Stores;
+use crate::stores::record::Cleared;
 use crate::verifier::{Randomness, Verifier};
 
 /// What a gateway is told by whoever starts it.

@@ -14,7 +14,8 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key, unreadable};
+use crate::stores::record::{Cleared, Key};
+use crate::stores::unreadable;
 
 /// Read an IOU
 ///

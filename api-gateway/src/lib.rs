@@ -13,6 +13,7 @@
 //! says how much.
 
 mod about;
+mod activity;
 mod address;
 pub mod admin;
 mod allowance;

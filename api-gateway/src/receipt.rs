@@ -19,7 +19,7 @@ use crate::media;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::Key;
+use crate::stores::record::Key;
 use crate::transaction::{self, Name};
 
 /// Seconds after which a record that is not sealed yet should be.

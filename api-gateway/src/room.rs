@@ -23,7 +23,7 @@ use webwallet_ledger::limits::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::answer::Lasting;
 use crate::limits::Limits;
 use crate::problem::{Other, Problem};
-use crate::stores::HISTORY_BYTES;
+use crate::stores::record::HISTORY_BYTES;
 
 /// Bytes of a piece in which a large answer goes out, and of what an HTTP/2 stream may
 /// hold before it takes the next one.

@@ -9,22 +9,18 @@
 //! What is no HTTP is answered by hyper itself (400, 414 or 431 without a body)
 //! before any of our code runs.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, StatusCode, Version, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -39,6 +35,7 @@ use tower::ServiceExt as _;
 use webwallet_ledger::{Code, Rejection};
 use webwallet_proto::incoming::accept;
 
+use crate::activity::{Activity, Busy};
 use crate::answer::Lasting;
 use crate::body::Shared;
 use crate::clients::{Admission, Clients, Connected};
@@ -76,6 +73,7 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(connections_max));
     let clients = Clients::new(limits);
     let builder = Arc::new(builder(limits));
+    let limits = Arc::new(limits.clone());
     let open = metrics::gauge!("webwallet_gateway_connections");
     loop {
         // First a place, then the connection: one too many waits with the kernel.
@@ -95,10 +93,7 @@ pub async fn serve(
         let connection = Connection {
             client,
             peer: peer.ip(),
-            header_read_timeout: limits.header_read_timeout(),
-            idle_timeout: limits.idle_timeout(),
-            drain_timeout: limits.drain_timeout(),
-            body_read_timeout: limits.body_read_timeout(),
+            limits: limits.clone(),
             builder: builder.clone(),
             router: router.clone(),
             shutdown: shutdown.clone(),
@@ -157,10 +152,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 struct Connection {
     client: Connected,
     peer: IpAddr,
-    header_read_timeout: Duration,
-    idle_timeout: Duration,
-    drain_timeout: Duration,
-    body_read_timeout: Duration,
+    limits: Arc<Limits>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     shutdown: CancellationToken,
@@ -170,17 +162,19 @@ impl Connection {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         // Whoever says nothing at all has as long as for a request's headers. (hyper's own
         // time for them runs from where it knows that this is HTTP/1.)
-        let first = self.header_read_timeout.min(self.idle_timeout);
-        let activity = Arc::new(Activity::new(first, self.idle_timeout));
+        let idle = self.limits.idle_timeout();
+        let first = self.limits.header_read_timeout().min(idle);
+        let activity = Arc::new(Activity::new(first, idle));
         let client = Arc::new(self.client);
         let router = self.router;
         let service = {
             let activity = activity.clone();
+            let body_read_timeout = self.limits.body_read_timeout();
             service_fn(move |request: Request<Incoming>| {
                 let busy = Busy::new(activity.clone());
                 let client = client.clone();
                 let router = router.clone();
-                let until = TokioInstant::now() + self.body_read_timeout;
+                let until = TokioInstant::now() + body_read_timeout;
                 answer(client, router, request, until, busy)
             })
         };
@@ -212,7 +206,7 @@ impl Connection {
             // Asked to end: what is in flight is answered, then the peer hears
             // that no more is taken. A peer that does not read is cut off.
             connection.as_mut().graceful_shutdown();
-            alarm.as_mut().reset(TokioInstant::now() + self.drain_timeout);
+            alarm.as_mut().reset(TokioInstant::now() + self.limits.drain_timeout());
         }
     }
 }
@@ -285,116 +279,4 @@ fn refused(request: &Request<Body>, problem: Problem) -> Response {
         .increment(1);
     let refusal = problem.render(request.uri().path());
     if request.method() == Method::HEAD { refusal.map(|_| Body::empty()) } else { refusal }
-}
-
-/// When a connection was last of use.
-struct Activity {
-    /// What it may be idle for, before the first request and after one.
-    first: Duration,
-    idle: Duration,
-    begun: AtomicBool,
-    in_flight: AtomicUsize,
-    ended: Mutex<TokioInstant>,
-    /// Since when answers that come as they are made have not been asked to go on, by
-    /// a number of their own.
-    unread: Mutex<HashMap<u64, TokioInstant>>,
-    lasting: AtomicU64,
-}
-
-impl Activity {
-    fn new(first: Duration, idle: Duration) -> Activity {
-        Activity {
-            first,
-            idle,
-            begun: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
-            ended: Mutex::new(TokioInstant::now()),
-            unread: Mutex::default(),
-            lasting: AtomicU64::new(0),
-        }
-    }
-
-    /// When to look again; none if the connection has been idle for too long, or
-    /// its peer does not read one of its answers, which holds what is to go into it.
-    fn idle_until(&self) -> Option<TokioInstant> {
-        let now = TokioInstant::now();
-        let idle = if self.begun.load(Ordering::Acquire) { self.idle } else { self.first };
-        let ended = match self.in_flight.load(Ordering::Acquire) {
-            0 => *self.ended.lock().unwrap_or_else(PoisonError::into_inner),
-            _ => now,
-        };
-        let unread = self.unread().values().min().copied();
-        let until = unread.map_or(ended, |unread| unread.min(ended)) + idle;
-        (until > now).then_some(until)
-    }
-
-    fn unread(&self) -> MutexGuard<'_, HashMap<u64, TokioInstant>> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request in flight; dropped also when its peer goes away.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn new(activity: Arc<Activity>) -> Busy {
-        activity.begun.store(true, Ordering::Release);
-        activity.in_flight.fetch_add(1, Ordering::AcqRel);
-        Busy(activity)
-    }
-
-    /// The same for an answer that comes as it is made.
-    fn until_the_end_of(self, body: Body) -> Lasts {
-        let number = self.0.lasting.fetch_add(1, Ordering::Relaxed);
-        Lasts { busy: self, number, body }
-    }
-}
-
-/// An answer that is in use until its end. Who has been given a piece and does not ask
-/// for the next one does not read; who asks, and there is none, waits for us.
-struct Lasts {
-    busy: Busy,
-    number: u64,
-    body: Body,
-}
-
-impl HttpBody for Lasts {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        let mut unread = self.busy.0.unread();
-        match &polled {
-            Poll::Ready(_) => drop(unread.insert(self.number, TokioInstant::now())),
-            Poll::Pending => drop(unread.remove(&self.number)),
-        }
-        drop(unread);
-        polled
-    }
-
-    /// Never: whoever has taken the last piece shows that by asking for more.
-    fn is_end_stream(&self) -> bool {
-        false
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Lasts {
-    fn drop(&mut self) {
-        self.busy.0.unread().remove(&self.number);
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = TokioInstant::now();
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
 }

@@ -53,6 +53,15 @@ enum Place {
     Behind,
 }
 
+/// What a step through an array came to.
+enum Step {
+    Piece(Piece),
+    /// The next step.
+    On,
+    /// Nothing before more has come.
+    More,
+}
+
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -77,17 +86,13 @@ impl Splitter {
     pub(crate) fn next(&mut self) -> Option<Piece> {
         loop {
             match self.form {
-                Form::Unknown => {
-                    let blanks = self.fresh.iter().take_while(|byte| is_blank(**byte)).count();
-                    let _ = self.fresh.split_to(blanks);
-                    match self.fresh.first()? {
-                        b'[' => {
-                            let _ = self.fresh.split_to(1);
-                            self.form = Form::Array(Place::First);
-                        }
-                        _ => self.form = Form::Lines,
+                Form::Unknown => match self.first()? {
+                    b'[' => {
+                        let _ = self.fresh.split_to(1);
+                        self.form = Form::Array(Place::First);
                     }
-                }
+                    _ => self.form = Form::Lines,
+                },
                 Form::Lines => return self.line(),
                 Form::Array(place) => match self.element(place) {
                     Step::Piece(piece) => return Some(piece),
@@ -101,6 +106,13 @@ impl Splitter {
                 }
             }
         }
+    }
+
+    /// The first byte that is no blank; those before it are thrown away.
+    fn first(&mut self) -> Option<u8> {
+        let blanks = self.fresh.iter().take_while(|byte| is_blank(**byte)).count();
+        let _ = self.fresh.split_to(blanks);
+        self.fresh.first().copied()
     }
 
     fn line(&mut self) -> Option<Piece> {
@@ -154,14 +166,7 @@ impl Splitter {
         if let Place::Inside { depth, text, escape } = place {
             return self.inside(depth, text, escape);
         }
-        let blanks = self.fresh.iter().take_while(|byte| is_blank(**byte)).count();
-        let _ = self.fresh.split_to(blanks);
-        let Some(&byte) = self.fresh.first() else {
-            return match self.ended {
-                true => self.broken("the array has no end"),
-                false => Step::More,
-            };
-        };
+        let Some(byte) = self.first() else { return self.more() };
         self.form = match (place, byte) {
             (Place::First | Place::Behind, b']') => Form::Over,
             (Place::Behind, b',') => Form::Array(Place::Next),
@@ -204,17 +209,16 @@ impl Splitter {
         let part = self.fresh.split();
         self.hold(&part);
         self.form = Form::Array(Place::Inside { depth, text, escape });
+        self.more()
+    }
+
+    /// There has to be more of an array.
+    fn more(&mut self) -> Step {
         match self.ended {
             true => self.broken("the array has no end"),
             false => Step::More,
         }
     }
-}
-
-enum Step {
-    Piece(Piece),
-    On,
-    More,
 }
 
 #[cfg(test)]

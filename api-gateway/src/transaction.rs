@@ -20,7 +20,9 @@ use crate::media;
 use crate::problem::{Problem, Refused};
 use crate::query::{self, Query};
 use crate::schema;
-use crate::stores::{Cleared, Key, Outcome, unreadable};
+use crate::stores::clearing::Outcome;
+use crate::stores::record::{Cleared, Key};
+use crate::stores::unreadable;
 use crate::verifier::Verdict;
 
 /// Tells a repeat from the first time: the record was there before.

@@ -13,14 +13,12 @@ use webwallet_proto::graphstore::v1::{Intent, StatusReply};
 use crate::chain::Entry;
 use crate::guard;
 use crate::remote::{Records, record};
-use crate::sealing::{Sealing, Stop};
+use crate::sealing::{LOOK_EVERY, Sealing, Stop};
 use crate::store::Store;
 
 /// What failed is tried again after this long, then twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often it is looked whether Graphstore still has what it had.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl<S: Store> Sealing<S> {
     /// Takes what has cleared, up to a number, until a block is full.

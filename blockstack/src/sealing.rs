@@ -26,7 +26,6 @@ use webwallet_proto::graphstore::v1::Intent;
 use crate::chain::{Chain, Entry, Last, Parts};
 use crate::key::LogKey;
 use crate::log::Edge;
-use crate::pull::LOOK_EVERY;
 use crate::reader::{Balances, Reader};
 use crate::remote::Remote;
 use crate::store::Store;
@@ -34,6 +33,9 @@ use crate::store::Store;
 /// How often Graphstore is asked for new records. In one process a question
 /// costs some 30 us, so this is nothing while nothing happens.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it is looked whether Graphstore still has what it had; and whether what stands
+/// in the way of sealing still does.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// When blocks are made.
 #[derive(Debug, Clone, Copy)]
