@@ -246,7 +246,7 @@ fn limits_hold_at_exactly_their_value() {
 fn what_stands_at_a_limit_is_within_it() {
     let c = cast();
     let cleared = |change: &dyn Fn(&mut Draft)| {
-        let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "");
+        let mut iou = draft(&c.alice, &c.bob, &c.alice, "1", "limit");
         change(&mut iou);
         let outcome = Ledger::default().post(&body(&[iou.sign(&c.alice.secret)]), now());
         outcome.err().map(|rejection| rejection.code)
