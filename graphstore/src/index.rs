@@ -315,11 +315,19 @@ impl Index {
         let mut recent: BTreeMap<HolderKey, bool> = BTreeMap::new();
         {
             let layers = self.layers();
-            for layer in [&*layers.merging, &layers.newest] {
-                recent.extend(layer.holders.range(range).map(|(key, open)| (*key, *open)));
+            // The newer one first: of one lock the newer word counts, and what lies beyond as
+            // many open ones as are asked for is not among the first of all.
+            for layer in [&layers.newest, &*layers.merging] {
+                let mut left = limit;
+                for (key, open) in layer.holders.range(range) {
+                    if left == 0 {
+                        break;
+                    }
+                    left -= usize::from(*recent.entry(*key).or_insert(*open));
+                }
             }
         }
-        // Both are in order; of one lock the newer word counts. No more is read than is asked for.
+        // Both are in order. No more is read than is asked for.
         let (mut recent, mut found) = (recent.into_iter().peekable(), Vec::new());
         for entry in self.tables.holders_in(range) {
             if found.len() >= limit {

@@ -10,7 +10,7 @@ use crate::graph::Alone;
 use crate::locks::{
     a_lock_is_used_once_whatever_a_writer_believes,
     an_open_lock_is_there_for_both_and_a_used_one_for_nobody,
-    of_racing_batches_exactly_one_uses_a_lock,
+    of_racing_batches_exactly_one_uses_a_lock, open_locks_are_listed_whole_on_pages_of_any_size,
 };
 use crate::payments::{DOMAIN, account, address, batch, pay, time};
 use crate::units::{
@@ -342,6 +342,7 @@ macro_rules! every_case {
             an_intent_is_stored_once_for_its_height
             trimmed_records_stay_decided
             an_open_lock_is_there_for_both_and_a_used_one_for_nobody
+            open_locks_are_listed_whole_on_pages_of_any_size
             a_lock_is_used_once_whatever_a_writer_believes
             of_racing_batches_exactly_one_uses_a_lock
             a_unit_comes_to_what_its_accounts_and_locks_do

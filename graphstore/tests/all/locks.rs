@@ -97,6 +97,36 @@ pub async fn an_open_lock_is_there_for_both_and_a_used_one_for_nobody<E: Engine>
 }
 
 /// Not only the account's output, also the lock itself must be there.
+/// A page too short would hide a lock from the one whose money is in it.
+pub async fn open_locks_are_listed_whole_on_pages_of_any_size<E: Engine>() {
+    let engine = E::start().await;
+    let store = engine.open().await;
+    let first = batch(&store, 1, &[pay("ann", "ben", "ann", "100", "issue")]).await;
+    assert_eq!(store.commit(&first).await.expect("commit"), Committed::Yes);
+    let (mut open, mut number): (Vec<(Pointer, Lock)>, _) = (Vec::new(), 2);
+    for round in 0..6 {
+        let locks: Vec<_> =
+            (0..8).map(|i| lock("ann", "ben", "1", &format!("{round} {i}"))).collect();
+        let made_now = batch(&store, number, &locks).await;
+        assert_eq!(store.commit(&made_now).await.expect("commit"), Committed::Yes);
+        open.extend(made(&made_now));
+        // Of old ones and new ones, every third is used.
+        let (used, left) = open.drain(..).enumerate().partition::<Vec<_>, _>(|(i, _)| i % 3 == 0);
+        let takes = used
+            .iter()
+            .map(|(i, (output, _))| take("ben", *output, "cid", "1", &format!("{round} took {i}")));
+        let takes: Vec<_> = takes.collect();
+        let used_now = batch(&store, number + 8, &takes).await;
+        assert_eq!(store.commit(&used_now).await.expect("commit"), Committed::Yes);
+        number += 8 + takes.len() as u64;
+        open.extend(left.into_iter().map(|(_, lock)| lock));
+        open.sort_by_key(|(pointer, _)| *pointer);
+        for limit in [1, 2, 7, 100] {
+            assert_eq!(of(&store, "ben", limit).await, open, "round {round}, {limit} a page");
+        }
+    }
+}
+
 pub async fn a_lock_is_used_once_whatever_a_writer_believes<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
