@@ -148,16 +148,18 @@ impl<S: Store> Sealing<S> {
         }
     }
 
-    /// Records since the last snapshot, and accounts now.
+    /// Records since the last snapshot, and accounts now. A record counts for as many as it
+    /// touches accounts two by two: one may pay out to forty.
     fn since_snapshot(&self) -> (u64, u64) {
-        (self.chain.cleared() - self.snapshot, self.reader.live().state.accounts())
+        let state = &self.reader.live().state;
+        ((state.changes() - self.snapshot) / 2, state.accounts())
     }
 
     fn snapshot(&mut self) {
         let live = self.reader.live();
         // Regular ones stand further apart than that, also while accounts become more.
         let apart = self.snapshot_records.max(live.state.accounts() / 2) / 2;
-        self.snapshot = self.chain.cleared();
+        self.snapshot = live.state.changes();
         if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
             tracing::warn!(%error, "no snapshot was written; the next start takes longer");
         }

@@ -218,7 +218,7 @@ impl<S: Store> Sealing<S> {
         mut chain: Chain,
         mut state: State,
     ) -> Result<(), LogError> {
-        self.snapshot = chain.cleared();
+        self.snapshot = state.changes();
         follow(log, &mut chain, &mut state, &self.reader.index, &self.ended)?;
         let mut live = self.reader.live();
         (live.number, live.state) = (chain.cleared(), state);

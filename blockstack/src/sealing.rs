@@ -125,7 +125,7 @@ pub(crate) struct Sealing<S> {
     /// When Graphstore still had all that it had had, the last time.
     pub(crate) looked: Instant,
     pub(crate) snapshot_records: u64,
-    /// Last record of the last snapshot.
+    /// What the state had taken in at the last snapshot.
     pub(crate) snapshot: u64,
 }
 

@@ -19,6 +19,26 @@ fn snapshots(dir: &Path) -> Vec<u64> {
     heights
 }
 
+/// Who pays out to many at once has few records and many accounts: without a snapshot, each
+/// start reads all of them again before anything is sealed.
+#[tokio::test]
+async fn what_pays_out_to_many_counts_for_many() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start_with(dir.path(), Seal::Manual, 100_000).await;
+    for _ in 0..220 {
+        stores.pay_out("ann", 40);
+    }
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    assert_eq!(snapshots(dir.path()).len(), 1);
+    // And the next start has nothing to write again.
+    let running = stores.start_with(dir.path(), Seal::Manual, 100_000).await;
+    running.blockstack.stop().await;
+    assert_eq!(snapshots(dir.path()).len(), 1);
+    check(dir.path(), &stores);
+}
+
 /// Else a server of many records is down for as long as it takes to read them
 /// all again; and receipts are refused meanwhile, because their key is unknown.
 #[tokio::test]

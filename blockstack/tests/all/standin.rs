@@ -142,21 +142,15 @@ impl Stores {
     /// Clears a payment in the payer's own unit.
     pub fn pay(&self, from: &str, to: &str, amount: u64) -> u64 {
         let number = self.lock().records.len() as u64 + 1;
-        let draft = Draft {
-            domain: DOMAIN.into(),
-            source: address(from),
-            target: address(to),
-            symbol: address(from),
-            amount: amount.to_string(),
-            random: format!("payment {number}"),
-            expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
-            active: None,
-            credit: None,
-            locker: None,
-            solver: None,
-        };
-        assert!(self.clear(&[draft.sign(&secret(from))]), "it clears");
+        assert!(self.clear(&[iou(from, to, amount, number)]), "it clears");
         number
+    }
+
+    /// One payment to each of so many who never had anything, in one request.
+    pub fn pay_out(&self, from: &str, count: u64) {
+        let number = self.lock().records.len() as u64 + 1;
+        let to = |i| iou(from, &format!("payee {number} {i}"), 1, number);
+        assert!(self.clear(&(0..count).map(to).collect::<Vec<_>>()), "it clears");
     }
 
     /// Clears a request, if it does.
@@ -258,6 +252,23 @@ impl Stores {
 pub struct Running {
     pub blockstack: Blockstack<Store>,
     pub client: BlockstackClient<Link>,
+}
+
+fn iou(from: &str, to: &str, amount: u64, number: u64) -> Vec<u8> {
+    let draft = Draft {
+        domain: DOMAIN.into(),
+        source: address(from),
+        target: address(to),
+        symbol: address(from),
+        amount: amount.to_string(),
+        random: format!("payment {number}"),
+        expiry: "2027-01-01T00:00:00.000Z".parse().expect("a time"),
+        active: None,
+        credit: None,
+        locker: None,
+        solver: None,
+    };
+    draft.sign(&secret(from))
 }
 
 /// The real folder; each file written to it is a write of its own.

@@ -176,6 +176,8 @@ pub struct State {
     locks: u64,
     units: Tree<Line>,
     unbalanced: BTreeMap<Address, Amount>,
+    /// See [`State::changes`].
+    changes: u64,
 }
 
 impl State {
@@ -202,6 +204,7 @@ impl State {
             self.accounts.set(key, value, Kept::Account(held));
         }
         self.apply_locks(record, &mut changed);
+        self.changes += record.outputs.len() as u64;
         for (unit, change) in &changed {
             let moved = moved.entry(*unit).or_insert_with(Amount::zero);
             *moved = moved.plus(&change.locked);
@@ -240,6 +243,11 @@ impl State {
             let locked = &mut changed.entry(lock.account.unit).or_default().locked;
             *locked = locked.plus(&lock.amount);
         }
+    }
+
+    /// Outputs taken in since this was made or read: what it costs to do that again.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     fn held(&self, account: &AccountId) -> Option<&Held> {
