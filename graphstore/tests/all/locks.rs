@@ -96,7 +96,6 @@ pub async fn an_open_lock_is_there_for_both_and_a_used_one_for_nobody<E: Engine>
     check(&engine.open().await).await;
 }
 
-/// Not only the account's output, also the lock itself must be there.
 /// A page too short would hide a lock from the one whose money is in it.
 pub async fn open_locks_are_listed_whole_on_pages_of_any_size<E: Engine>() {
     let engine = E::start().await;
@@ -127,6 +126,7 @@ pub async fn open_locks_are_listed_whole_on_pages_of_any_size<E: Engine>() {
     }
 }
 
+/// Not only the account's output, also the lock itself must be there.
 pub async fn a_lock_is_used_once_whatever_a_writer_believes<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;

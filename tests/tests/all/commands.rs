@@ -42,6 +42,12 @@ fn done(arguments: &[&str]) -> String {
     text(&output.stdout).to_owned()
 }
 
+/// The files in the outbox of a home.
+pub(crate) fn outbox(home: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(home.join("outbox")).expect("the outbox");
+    files.map(|file| file.expect("a file").path()).collect()
+}
+
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))
 }
@@ -195,10 +201,7 @@ fn what_may_clear_later_stays_in_the_outbox() {
     let variables = [("WEBWALLET_HOME", folder), ("WEBWALLET_URL", url.as_str())];
     let bob = party("bob").address.to_string();
     let pay = ["--from", "alice", "--to", bob.as_str(), "--amount", "1", "--json"];
-    let outbox = || -> Vec<PathBuf> {
-        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
-        files.map(|file| file.expect("a file").path()).collect()
-    };
+    let outbox = || outbox(home.path());
     for name in ["alice", "carol"] {
         assert!(run(&["key", "new", name], b"", &variables).status.success());
     }
@@ -303,10 +306,7 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     let variables = [("WEBWALLET_HOME", home.path().to_str().expect("UTF-8"))];
     assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
     let bob = party("bob").address.to_string();
-    let outbox = || -> Vec<PathBuf> {
-        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
-        files.map(|file| file.expect("a file").path()).collect()
-    };
+    let outbox = || outbox(home.path());
     // It takes the request, and is gone.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let nowhere = format!("http://{}", silent.local_addr().expect("an address"));
@@ -388,10 +388,7 @@ fn what_is_piped_is_kept_until_its_answer_is_there() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
     let nowhere = format!("http://{}", closed.local_addr().expect("an address"));
     drop(closed);
-    let outbox = || -> Vec<PathBuf> {
-        let files = std::fs::read_dir(home.path().join("outbox")).expect("the outbox");
-        files.map(|file| file.expect("a file").path()).collect()
-    };
+    let outbox = || outbox(home.path());
     for _ in 0..2 {
         let lost = run(&["post", "-", "--url", &nowhere], &signed, &variables);
         assert_eq!((lost.status.code(), outbox().len()), (Some(2), 1));

@@ -11,6 +11,8 @@ use webwallet_ledger::request::body_of;
 use webwallet_tests::party::{issue, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
+use crate::commands::outbox;
+
 /// A server that answers every request with what the path and the body give.
 fn stranger(
     answer: impl Fn(&str, &[u8]) -> (u16, &'static str, String) + Send + 'static,
@@ -178,10 +180,7 @@ fn what_is_printed_to_ask_again_is_run_as_it_stands() {
         let what = ["issue", "--from", "alice", "--to", &bob, "--domain", "example.net"];
         alice(&[&what[..], &["--amount", amount]].concat())
     };
-    let outbox = || {
-        let files = std::fs::read_dir(home.join("outbox")).expect("the outbox");
-        files.map(|file| file.expect("a file").path()).collect::<Vec<_>>()
-    };
+    let outbox = || outbox(&home);
     let (code, told) = issue("1");
     let printed = told.lines().find_map(|line| line.split_once("never paid twice): "));
     let (_, printed) = printed.unwrap_or_else(|| panic!("{told}"));
