@@ -188,6 +188,8 @@ fn prepare<S: Store>(
         edge: Edge::new(),
         note: None,
         publish_from: 0,
+        publish_size: 0,
+        unwritten: Vec::new(),
         rebuilt: None,
         rehearses: false,
         tries_max: None,

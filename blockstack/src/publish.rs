@@ -10,6 +10,7 @@ use webwallet_ledger::block::{AtHeight, Block};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Sha256, TreeHash as _};
 use webwallet_ledger::note;
+use webwallet_ledger::tile::TileId;
 
 use crate::chain::Parts;
 use crate::guard;
@@ -19,6 +20,9 @@ use crate::sealing::{Sealing, Stop};
 use crate::store::{Published, Store};
 use crate::view::Head;
 
+/// Bytes of blocks that are not published which are written at a time, and a block more: to
+/// sync the files of each by itself takes some 20 ms.
+const WRITE_BYTES: usize = 8 << 20;
 /// Records between the last snapshot and the one of a server's end, at least.
 const SNAPSHOT_AT_END_MIN: u64 = 4_096;
 
@@ -32,8 +36,7 @@ impl<S: Store> Sealing<S> {
         let last = std::iter::once((&block.bytes[..], Sha256::leaf(&block.bytes)));
         let files = self.edge.append(parts.leaves().chain(last));
         let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
-        let store = self.reader.store.clone();
-        self.patiently("writing the log", || failing(store.put(&files))).await?;
+        let full = self.write(files, block.header.height).await?;
         let others = || remote::others(&parts, &block);
         let height = block.header.height;
         let name = AtHeight::name(&self.chain.domain, height);
@@ -51,12 +54,13 @@ impl<S: Store> Sealing<S> {
 
         self.chain.push(&parts, &block);
         self.publish(&block).await?;
-        let full: Vec<_> = files.iter().map(|(tile, _)| *tile).filter(|t| t.is_full()).collect();
         if let Err(error) = self.reader.store.remove_partials(&full) {
             tracing::warn!(%error, "partial tiles that are of no use any more stay");
         }
         // A lost trim is made good by the next one.
-        if let Err(status) = self.remote.trim(block.header.cleared).await {
+        if self.unwritten.is_empty()
+            && let Err(status) = self.remote.trim(block.header.cleared).await
+        {
             tracing::warn!(%status, "sealed records were not trimmed");
         }
         if let Some(newest) = self.chain.keys.last()
@@ -69,6 +73,28 @@ impl<S: Store> Sealing<S> {
             self.snapshot();
         }
         Ok(())
+    }
+
+    /// Writes the files of a block: by itself, or with those after it where it is not
+    /// published. Answers the full ones that are written now.
+    async fn write(
+        &mut self,
+        files: Vec<(TileId, Vec<u8>)>,
+        height: u64,
+    ) -> Result<Vec<TileId>, Stop> {
+        let is_last = height >= self.publish_from;
+        let stays = |tile: TileId| {
+            let end = TileId::at(tile.level, tile.index, self.publish_size);
+            is_last || tile.is_full() || end.is_some_and(|end| !end.is_full())
+        };
+        self.unwritten.extend(files.into_iter().filter(|(tile, _)| stays(*tile)));
+        let bytes: usize = self.unwritten.iter().map(|(_, bytes)| bytes.len()).sum();
+        if !is_last && bytes < WRITE_BYTES {
+            return Ok(Vec::new());
+        }
+        let (store, files) = (self.reader.store.clone(), std::mem::take(&mut self.unwritten));
+        self.patiently("writing the log", || failing(store.put(&files))).await?;
+        Ok(files.into_iter().map(|(tile, _)| tile).filter(TileId::is_full).collect())
     }
 
     async fn publish(&mut self, block: &Block) -> Result<(), Stop> {

@@ -75,6 +75,12 @@ fn intended(intent: &Intent) -> Result<Block, Stop> {
     Block::parse(&intent.block).map_err(|why| unfit(intent.height, why))
 }
 
+/// Leaves of the log up to its end: its document comes after its leaves.
+fn end_of(block: &Block) -> u64 {
+    let Header { first, leaves, .. } = block.header;
+    first.saturating_add(leaves).saturating_add(1)
+}
+
 impl<S: Store> Sealing<S> {
     /// Gets to where the last process stopped, and does what it left undone.
     pub(crate) async fn recover(&mut self) -> Result<(), Stop> {
@@ -414,9 +420,7 @@ impl<S: Store> Sealing<S> {
                 return Ok(end);
             }
             for intent in intents {
-                let Header { first, leaves, .. } = intended(&intent)?.header;
-                // Its document comes after its leaves.
-                end = first.saturating_add(leaves).saturating_add(1);
+                end = end_of(&intended(&intent)?);
                 if end >= published {
                     return Ok(end);
                 }
@@ -427,18 +431,20 @@ impl<S: Store> Sealing<S> {
 
     /// Graphstore's last intent: its height, and the name of its block.
     pub(crate) async fn newest_intent(&self) -> Result<Option<(u64, Hash)>, Stop> {
-        let Some(height) = self.intended_height().await? else { return Ok(None) };
-        self.intents(height, 1).await?.first().map(named).transpose()
+        self.last_intent().await?.as_ref().map(named).transpose()
     }
 
-    /// Height of Graphstore's last intent.
-    async fn intended_height(&self) -> Result<Option<u64>, Stop> {
-        Ok(self.graphstore().await?.intent_height)
+    /// Graphstore's last intent.
+    async fn last_intent(&self) -> Result<Option<Intent>, Stop> {
+        let Some(height) = self.graphstore().await?.intent_height else { return Ok(None) };
+        Ok(self.intents(height, 1).await?.into_iter().next())
     }
 
     /// Writes every block that was intended and not published.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Stop> {
-        self.publish_from = self.intended_height().await?.unwrap_or_default();
+        if let Some(last) = self.last_intent().await? {
+            (self.publish_from, self.publish_size) = (last.height, end_of(&intended(&last)?));
+        }
         loop {
             let intents = self.intents(self.chain.height(), INTENTS).await?;
             if intents.is_empty() {

@@ -21,6 +21,7 @@ use webwallet_ledger::Time;
 use webwallet_ledger::block::{Block, Genesis};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::tile::TileId;
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Entry, Last, Parts};
@@ -110,6 +111,10 @@ pub(crate) struct Sealing<S> {
     /// Blocks before this height are written, but not published: there are later
     /// ones already, and the key that signed these may be gone.
     pub(crate) publish_from: u64,
+    /// Leaves of the log at the end of that block.
+    pub(crate) publish_size: u64,
+    /// Files of blocks before it.
+    pub(crate) unwritten: Vec<(TileId, Vec<u8>)>,
     /// While the log is rebuilt: what was published, and must come out again.
     pub(crate) rebuilt: Option<Checkpoint>,
     /// While that is tried: blocks are made and nothing is written.
@@ -236,7 +241,8 @@ impl<S: Store> Sealing<S> {
     pub(crate) fn forget(&mut self) {
         self.chain = Chain::new(&self.chain.domain);
         (self.edge, self.note) = (Edge::new(), None);
-        (self.publish_from, self.snapshot) = (0, 0);
+        (self.publish_from, self.publish_size, self.snapshot) = (0, 0, 0);
+        self.unwritten.clear();
         self.waiting.clear();
         *self.reader.live() = Balances::default();
     }
