@@ -17,6 +17,7 @@ mod pull;
 mod reader;
 pub mod rebuild;
 mod recover;
+mod refill;
 mod remote;
 mod replay;
 mod sealing;
@@ -48,6 +49,7 @@ pub use store::{Published, Store};
 use chain::Chain;
 use log::Edge;
 use reader::Reader;
+use refill::MARK_BLOCKS;
 use remote::Remote;
 use sealing::{Command, Sealing};
 use snapshot::SNAPSHOT_RECORDS_MIN;
@@ -69,6 +71,9 @@ pub struct Config {
     /// Records between two snapshots, at least. Fewer make starts and old
     /// balances quicker, and cost as much disk as accounts each time.
     pub snapshot_records: u64,
+    /// Blocks after which Hashtable is looked at once more and told that it has all of them:
+    /// a start looks at those after. More make starts longer.
+    pub mark_blocks: u64,
     /// Whether the key was given by the operator, for tests; its status says so.
     pub given_log_key: bool,
 }
@@ -81,6 +86,7 @@ impl Config {
             state,
             seal: Seal::default(),
             snapshot_records: SNAPSHOT_RECORDS_MIN,
+            mark_blocks: MARK_BLOCKS,
             given_log_key: false,
         }
     }
@@ -198,6 +204,7 @@ fn prepare<S: Store>(
         drained: Instant::now(),
         looked: Instant::now(),
         snapshot_records: config.snapshot_records,
+        mark_blocks: config.mark_blocks,
         snapshot: 0,
     })
 }

@@ -68,6 +68,10 @@ impl<S: Store> Sealing<S> {
         {
             tracing::warn!(%error, "the new log key stays beside its place");
         }
+        // What is not written yet is in no file that it could be taken from.
+        if self.chain.height().is_multiple_of(self.mark_blocks) && self.unwritten.is_empty() {
+            self.refill().await?;
+        }
         let (since, accounts) = self.since_snapshot();
         if since >= self.snapshot_records.max(accounts / 2) {
             self.snapshot();

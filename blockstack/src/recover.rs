@@ -20,7 +20,7 @@ use crate::chain::{Chain, Last, Parts};
 use crate::guard::{self, HEIGHTS, Stores};
 use crate::log::{Edge, Log, LogError};
 use crate::remote;
-use crate::replay::{Blocks, follow};
+use crate::replay::follow;
 use crate::sealing::{Sealing, Stop};
 use crate::store::Store;
 
@@ -40,7 +40,7 @@ struct Taken<S> {
 }
 
 /// What an operator is told when the log on disk is not what it says.
-fn damaged(why: impl std::fmt::Display) -> Stop {
+pub(crate) fn damaged(why: impl std::fmt::Display) -> Stop {
     Stop::ReadOnly(format!("the log's files are damaged: {why}; run `webwallet rebuild log`"))
 }
 
@@ -52,7 +52,7 @@ fn unusable(why: impl std::fmt::Display) -> Stop {
 }
 
 /// The same, unless it cannot be read or written at all: that is no damage, and may pass.
-fn failed(error: LogError) -> Stop {
+pub(crate) fn failed(error: LogError) -> Stop {
     match error {
         LogError::Io(..) => Stop::Failed(format!("the log cannot be read or written: {error}")),
         LogError::Missing(_) | LogError::Damaged(..) => damaged(error),
@@ -286,7 +286,7 @@ impl<S: Store> Sealing<S> {
     }
 
     /// What Hashtable has under each of these heights.
-    async fn entries(&self, from: u64, to: u64) -> Result<Vec<Option<Bytes>>, Stop> {
+    pub(crate) async fn entries(&self, from: u64, to: u64) -> Result<Vec<Option<Bytes>>, Stop> {
         let names: Vec<Hash> =
             (from..to).map(|height| AtHeight::name(&self.chain.domain, height)).collect();
         self.patiently("asking which blocks are stored", || self.remote.documents(&names)).await
@@ -353,61 +353,6 @@ impl<S: Store> Sealing<S> {
             stored,
         };
         Ok((stores, newest))
-    }
-
-    /// Gives Hashtable the sealed records that it has not. Its last one says nothing of
-    /// those before: payments clear while it is filled.
-    async fn refill(&self) -> Result<(), Stop> {
-        let sealed = self.chain.cleared();
-        let log = Log::new(self.reader.store.clone(), self.chain.log.size());
-        let (mut after, mut lacks) = (0, false);
-        while after < sealed {
-            self.still_needed()?;
-            let there = self.names(after, sealed - after).await?.len() as u64;
-            if there > 0 {
-                // Up to the first that is missing, or as many as one answer has.
-                after += there;
-                continue;
-            }
-            if !std::mem::replace(&mut lacks, true) {
-                tracing::warn!(from = after + 1, sealed, "Hashtable is filled from the log");
-            }
-            let first = self.reader.first_leaf_of(after + 1).map_err(failed)?;
-            let block = Blocks::new(&log, first, &self.chain.domain).next();
-            let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
-            let (parts, block) = block.map_err(failed)?;
-            let records =
-                || parts.records.iter().map(|entry| remote::record(&entry.record)).collect();
-            self.patiently("filling Hashtable", || self.remote.put(records())).await?;
-            after = block.header.cleared;
-        }
-        self.refill_blocks(&log).await
-    }
-
-    /// The same of blocks: any may be missing, those without records too, and whoever has
-    /// lost the log finds none behind a gap. What is there must be this log's.
-    async fn refill_blocks(&self, log: &Log<S>) -> Result<(), Stop> {
-        let mut from = 0;
-        while from < self.chain.height() {
-            self.still_needed()?;
-            let to = self.chain.height().min(from + HEIGHTS);
-            for (height, entry) in (from..).zip(self.entries(from, to).await?) {
-                let place = self.reader.place(height).map_err(failed)?;
-                match entry {
-                    Some(entry) if remote::is_of(&entry, &place.hash) => continue,
-                    Some(_) => return Err(Stop::Apart(guard::other_block(height))),
-                    None => {}
-                }
-                let first = self.reader.start_of(height).map_err(failed)?.0;
-                let block = Blocks::new(log, first, &self.chain.domain).next();
-                let block = block.ok_or_else(|| damaged(format!("block {height} is missing")))?;
-                let (parts, block) = block.map_err(failed)?;
-                let others = || remote::others(&parts, &block);
-                self.patiently("filling Hashtable", || self.remote.put(others())).await?;
-            }
-            from = to;
-        }
-        Ok(())
     }
 
     /// Where the first intended block ends that reaches the size of a published log;

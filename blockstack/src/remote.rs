@@ -187,6 +187,6 @@ pub(crate) fn is_of(entry: &[u8], block: &Hash) -> bool {
 }
 
 /// A document as Hashtable takes it.
-fn document(name: Hash, body: &[u8], number: u64) -> Document {
+pub(crate) fn document(name: Hash, body: &[u8], number: u64) -> Document {
     Document { hash: name.0.to_vec().into(), body: body.to_vec().into(), number }
 }

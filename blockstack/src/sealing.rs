@@ -130,6 +130,7 @@ pub(crate) struct Sealing<S> {
     /// When Graphstore still had all that it had had, the last time.
     pub(crate) looked: Instant,
     pub(crate) snapshot_records: u64,
+    pub(crate) mark_blocks: u64,
     /// What the state had taken in at the last snapshot.
     pub(crate) snapshot: u64,
 }

@@ -5,6 +5,7 @@ mod crashes;
 mod guard;
 mod history;
 mod reading;
+mod refill;
 mod rebuild;
 mod sealing;
 mod snapshots;

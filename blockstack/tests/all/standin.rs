@@ -68,6 +68,8 @@ pub struct Inner {
     pub intents: Vec<Intent>,
     pub trimmed: u64,
     pub documents: HashMap<Hash, Bytes>,
+    /// Documents that were asked for.
+    pub asked: usize,
     pub numbers: BTreeMap<u64, Hash>,
     pub time: Option<Time>,
     /// What the clock shows.
@@ -220,7 +222,7 @@ impl Stores {
 
     fn parts(&self, dir: &Path, seal: Seal, snapshot_records: u64) -> (Config, Store, LogKey) {
         let mut config = Config::new(DOMAIN, dir.join("state"));
-        (config.seal, config.snapshot_records) = (seal, snapshot_records);
+        (config.seal, config.snapshot_records, config.mark_blocks) = (seal, snapshot_records, 4);
         let folder = Folder::open(&dir.join("log")).expect("the log's folder");
         let next = Mutex::new(0_u8);
         let randomness = Arc::new(move || {
@@ -531,8 +533,9 @@ impl Hashtable for Stores {
         &self,
         call: Call<hashtable::GetRequest>,
     ) -> Result<Response<hashtable::GetReply>, Status> {
-        let inner = self.lock();
+        let mut inner = self.lock();
         alive(&inner)?;
+        inner.asked += call.get_ref().hashes.len();
         let body = |hash: &Bytes| inner.documents.get(&Hash::from_slice(hash)?).cloned();
         let hashes = &call.get_ref().hashes;
         let documents = hashes.iter().map(|hash| hashtable::Found { body: body(hash) }).collect();

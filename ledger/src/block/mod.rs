@@ -9,11 +9,13 @@ mod at_height;
 mod genesis;
 mod keys;
 mod stack;
+mod whole;
 
 pub use at_height::AtHeight;
 pub use genesis::Genesis;
 pub use keys::Keys;
 pub use stack::Stack;
+pub use whole::whole;
 
 use faster_hex::hex_string;
 
