@@ -19,6 +19,8 @@ use crate::store::Store;
 
 /// Blocks after which Hashtable is looked at and told: some 20 ms of work.
 pub(crate) const MARK_BLOCKS: u64 = 1_024;
+/// Documents that are put at a time, at least: each put is synced.
+const PUT_DOCUMENTS_MIN: usize = 500;
 /// Marks asked for at a time; mostly the newest is there.
 const MARKS: u64 = 16;
 
@@ -76,14 +78,22 @@ impl<S: Store> Sealing<S> {
             if !std::mem::replace(&mut lacks, true) {
                 tracing::warn!(from = after + 1, sealed, "Hashtable is filled from the log");
             }
-            let first = self.reader.first_leaf_of(after + 1).map_err(failed)?;
-            let block = Blocks::new(log, first, &self.chain.domain).next();
-            let block = block.ok_or_else(|| damaged(format!("record {} is missing", after + 1)))?;
-            let (parts, block) = block.map_err(failed)?;
-            let records =
-                || parts.records.iter().map(|entry| remote::record(&entry.record)).collect();
-            self.patiently("filling Hashtable", || self.remote.put(records())).await?;
-            after = block.header.cleared;
+            let (lost, mut documents) = (after + 1, Vec::new());
+            let first = self.reader.first_leaf_of(lost).map_err(failed)?;
+            for block in Blocks::new(log, first, &self.chain.domain) {
+                let (parts, block) = block.map_err(failed)?;
+                documents.extend(parts.records.iter().map(|entry| remote::record(&entry.record)));
+                documents.extend(remote::others(&parts, &block));
+                after = block.header.cleared;
+                if documents.len() >= PUT_DOCUMENTS_MIN {
+                    break;
+                }
+            }
+            if after < lost {
+                return Err(damaged(format!("record {lost} is missing")));
+            }
+            let put = || self.remote.put(documents.clone());
+            self.patiently("filling Hashtable", put).await?;
         }
         Ok(())
     }
@@ -94,6 +104,7 @@ impl<S: Store> Sealing<S> {
         while from < self.chain.height() {
             self.still_needed()?;
             let to = self.chain.height().min(from + HEIGHTS);
+            let mut documents = Vec::new();
             for (height, entry) in (from..).zip(self.entries(from, to).await?) {
                 let place = self.reader.place(height).map_err(failed)?;
                 match entry {
@@ -105,9 +116,10 @@ impl<S: Store> Sealing<S> {
                 let block = Blocks::new(log, first, &self.chain.domain).next();
                 let block = block.ok_or_else(|| damaged(format!("block {height} is missing")))?;
                 let (parts, block) = block.map_err(failed)?;
-                let others = || remote::others(&parts, &block);
-                self.patiently("filling Hashtable", || self.remote.put(others())).await?;
+                documents.extend(remote::others(&parts, &block));
             }
+            let put = || self.remote.put(documents.clone());
+            self.patiently("filling Hashtable", put).await?;
             from = to;
         }
         Ok(())
