@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{config, output};

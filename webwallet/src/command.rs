@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::output::Outcome;
 use crate::{
     account, backup, batch, bench, config, conflict, demo, doctor, document, events, explain,
-    health, iou, key, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
+    health, iou, keys, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
     unit,
 };
 
@@ -45,7 +45,7 @@ enum Command {
     Demo(demo::Demo),
     /// Make and show keys
     #[command(subcommand)]
-    Key(key::Command),
+    Key(keys::Command),
     /// Sign a payment and post it
     Pay(pay::Pay),
     /// Pay in your own unit
@@ -142,7 +142,7 @@ impl Cli {
         match &self.command {
             Command::Serve(flags) => serve::run(flags),
             Command::Demo(demo) => demo.run(json),
-            Command::Key(command) => key::run(command, json).map(|()| Outcome::Done),
+            Command::Key(command) => keys::run(command, json).map(|()| Outcome::Done),
             Command::Pay(pay) => pay.run(json),
             Command::Issue(payment) => payment.run(None, json),
             Command::Iou(command) => iou::run(command, json),

@@ -15,7 +15,7 @@ use webwallet_ledger::time::Time;
 use webwallet_ledger::verify::verify;
 use webwallet_ledger::{Nothing, signature};
 
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, file, output};

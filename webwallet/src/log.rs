@@ -11,7 +11,7 @@ use webwallet_ledger::note::Note;
 use webwallet_proto::token::Token;
 
 use crate::client::{Answer, Ca, Url, data};
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
 

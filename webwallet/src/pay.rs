@@ -12,7 +12,8 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
 use crate::client::{Server, Url};
-use crate::key::{Holder, Home, Keys, Labels, random_bytes};
+use crate::home::{Holder, Home, Keys, Labels};
+use crate::key::random_bytes;
 use crate::output::Outcome;
 use crate::post::{checked, clear, rehearse};
 use crate::problem::Problem;
@@ -137,7 +138,7 @@ impl Payment {
             Holder::Key(key) => draft.sign(&key.secret()?),
             // Who signs offline says so, one after the other.
             Holder::Multisig(multisig) if self.offline => multisig.unsigned(&draft),
-            Holder::Multisig(multisig) => multisig.sign(&draft, &keys)?,
+            Holder::Multisig(multisig) => keys.sign(multisig.unsigned(&draft), multisig)?,
         };
         // Nothing nonsensical is kept or sent.
         match (checked(&draft, &signed), &holder) {

@@ -11,7 +11,7 @@ use webwallet_ledger::request::{Request, body_of};
 use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::key::{Home, Keys, Labels};
+use crate::home::{Home, Keys, Labels};
 use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use webwallet_ledger::rejection::{Code, Rejection};
 
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::{self, Outcome, harmless};
 
 /// What an answer says about a refusal; members we do not know are printed
