@@ -299,6 +299,55 @@ fn no_proxy_is_between_a_command_and_its_own_server() {
     assert_eq!(code(&["seal", "--admin", &its_admin]), Some(1));
 }
 
+/// Two addresses stand in the first line of a server; who takes the wrong one is told which is
+/// right, and does not look for a command that seems to be gone.
+#[test]
+fn a_command_for_the_admin_listener_is_told_where_it_belongs() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    for command in ["seal", "rotate-log-key"] {
+        let refused = run(&[command, "--json", "--admin", &server.url()], b"", &[]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert_eq!(json(text(&refused.stdout))["code"], "not_found");
+        let told = text(&refused.stderr);
+        assert!(told.contains("no admin listener") && told.contains("--admin"), "{told}");
+        assert!(told.contains(&server.url()), "{told}");
+    }
+}
+
+/// Who writes an address by heart is told which scheme it has, and not what a library made of
+/// bytes that it did not expect.
+#[test]
+fn an_address_with_the_wrong_scheme_is_told_the_right_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+    let certificate = names.self_signed(&key).expect("a certificate");
+    std::fs::write(place("cert"), certificate.pem()).expect("written");
+    std::fs::write(place("key"), key.serialize_pem()).expect("written");
+    let tls = ["--tls-cert", &place("cert"), "--tls-key", &place("key")];
+    let plain = Process::all(&folder.path().join("plain"), &[]);
+    let secret = Process::all(&folder.path().join("secret"), &tls);
+    let admin = format!("http://{}", plain.line["admin"].as_str().expect("an address"));
+    let https = |url: &str| url.replace("http://", "https://");
+    for (url, admin, scheme) in
+        [(https(&plain.url()), https(&admin), "http://"), (secret.url(), secret.url(), "https://")]
+    {
+        let commands: [&[&str]; 3] = [
+            &["checkpoint", "--url", &url],
+            &["events", "--url", &url],
+            &["seal", "--admin", &admin],
+        ];
+        for command in commands {
+            let failed = run(command, b"", &[]);
+            assert_eq!(failed.status.code(), Some(2), "{command:?}: {failed:?}");
+            let cure = format!("begin the address with {scheme}");
+            assert!(text(&failed.stderr).contains(&cure), "{command:?}: {failed:?}");
+        }
+    }
+}
+
 /// Nobody knows what became of a payment: whoever pays anew may pay twice.
 #[test]
 fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
