@@ -39,14 +39,14 @@ impl Post {
         for file in &self.files {
             let text = file::read(file)?;
             let found = iou::split(&text)
-                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+                .with_context(|| format!("no IOUs can be read from {}", file::name(file)))?;
             let found: Vec<String> = found.into_iter().map(|iou| iou.get().to_owned()).collect();
             if file.as_os_str() == "-" {
                 piped.extend_from_slice(&found);
             }
             inputs.extend(found);
         }
-        ensure!(!inputs.is_empty(), "there is no IOU in what was given");
+        ensure!(!inputs.is_empty(), iou::none_in("what was given"));
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;

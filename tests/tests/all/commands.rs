@@ -458,6 +458,34 @@ fn what_is_piped_is_kept_until_its_answer_is_there() {
     assert_eq!(none.status.code(), Some(2), "{}", text(&none.stdout));
 }
 
+/// A refusal for each line of a request that was only written over many says nothing of what is
+/// wrong; nor does one of a key that is right in what it stands in.
+#[test]
+fn a_batch_of_something_else_is_told_what_it_is() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let url = server.url();
+    let (alice, bob) = (party("alice"), party("bob"));
+    let iou = draft(&alice, &bob, &alice, "1", "one").sign(&alice.secret);
+    let request: Value = json(text(&body_of([iou.as_slice()])));
+    let pretty = serde_json::to_vec_pretty(&request).expect("JSON");
+    let refused = run(&["batch", "-", "--url", &url], &pretty, &[]);
+    assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""), "{refused:?}");
+    let told = text(&refused.stderr);
+    assert!(told.contains("one whole request") && told.contains("jq -c"), "{told}");
+    let refused = run(&["batch", "-", "--url", &url], &iou, &[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(text(&refused.stdout).contains("this is an IOU"), "{refused:?}");
+    // What is wrong in a request is named by its place.
+    let wrong = text(&body_of([iou.as_slice()])).replace("\"amount\":", "\"amuont\":");
+    let refused = run(&["batch", "-", "--url", &url], wrong.as_bytes(), &[]);
+    assert!(text(&refused.stdout).contains(") at /data/inputs/0/data/amuont"), "{refused:?}");
+    // An array may be written as one likes.
+    let pretty = serde_json::to_vec_pretty(&[&request]).expect("JSON");
+    let cleared = run(&["batch", "-", "--url", &url], &pretty, &[]);
+    assert_eq!(cleared.status.code(), Some(0), "{cleared:?}");
+}
+
 /// A receipt that takes the place of something else may cost a key, or the only other proof.
 #[test]
 fn a_receipt_takes_the_place_of_no_other_file() {
@@ -549,6 +577,8 @@ fn what_was_refused_is_refused_without_a_reader_too() {
     for nothing in ["", "[]", r#"{"data":{"inputs":[]}}"#] {
         let output = run(&["iou", "verify", "-"], nothing.as_bytes(), &[]);
         assert_eq!(output.status.code(), Some(2), "{nothing}: {}", text(&output.stdout));
+        let told = text(&output.stderr);
+        assert!(told.contains("no IOU in standard input") && told.contains("--offline"), "{told}");
     }
 }
 
