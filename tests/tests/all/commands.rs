@@ -715,8 +715,15 @@ fn a_start_that_is_refused_binds_no_data_directory() {
     let data = folder.path().join("data");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
     let serve = [&serve[..], &[data.to_str().expect("UTF-8"), "--domain", "exmaple.net"]].concat();
-    let engines = [["--redis", "redis://127.0.0.1:1"], ["--neo4j", "bolt://127.0.0.1:1"]];
-    for wrong in engines.into_iter().chain([["--log-key", "/nowhere/log-key"]]) {
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "noon").expect("written");
+    for wrong in [
+        ["--redis", "redis://127.0.0.1:1"],
+        ["--neo4j", "bolt://127.0.0.1:1"],
+        ["--log-key", "/nowhere/log-key"],
+        ["--test-clock", "/nowhere/clock"],
+        ["--test-clock", clock.to_str().expect("UTF-8")],
+    ] {
         let output = run(&[&serve[..], &wrong].concat(), b"", &[]);
         assert_eq!(output.status.code(), Some(1), "{wrong:?}: {}", text(&output.stderr));
     }
