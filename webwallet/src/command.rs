@@ -49,7 +49,7 @@ enum Command {
     /// Sign a payment and post it
     Pay(pay::Pay),
     /// Pay in your own unit
-    Issue(pay::Payment),
+    Issue(pay::Issue),
     /// Sign and check IOUs in files
     #[command(subcommand)]
     Iou(iou::Command),
@@ -144,7 +144,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(json),
             Command::Key(command) => keys::run(command, json).map(|()| Outcome::Done),
             Command::Pay(pay) => pay.run(json),
-            Command::Issue(payment) => payment.run(None, json),
+            Command::Issue(issue) => issue.run(json),
             Command::Iou(command) => iou::run(command, json),
             Command::Release(release) => release.run(json),
             Command::Refund(refund) => refund.run(json),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clap::builder::UnknownArgumentValueParser;
 use faster_hex::hex_string;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
@@ -117,6 +118,30 @@ impl Pay {
     /// Pays, in any unit.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         self.payment.run(self.unit.as_deref(), json)
+    }
+}
+
+/// `webwallet issue`
+#[derive(Args)]
+pub struct Issue {
+    #[command(flatten)]
+    payment: Payment,
+    /// Never taken: whoever asks for it would be sent to `--until`, which is near by its letters
+    /// only.
+    #[arg(
+        long = "unit",
+        hide = true,
+        value_parser = UnknownArgumentValueParser::suggest(
+            "`issue` pays in your own unit; to pay in another: webwallet pay --unit"
+        )
+    )]
+    _unit: Option<String>,
+}
+
+impl Issue {
+    /// Pays, in the payer's own unit.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        self.payment.run(None, json)
     }
 }
 

@@ -259,6 +259,11 @@ fn what_is_over_is_not_signed_and_what_is_signed_is_not_replaced() {
         assert_eq!(json(text(&refused.stdout))["code"], code);
         assert!(!home.path().join("outbox").exists(), "{flag}");
     }
+    // Whose unit it is does not become until when it is locked.
+    let refused = issue(&["--unit", "bob"]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(told.contains("webwallet pay --unit") && !told.contains("'--until'"), "{told}");
     let file = home.path().join("iou.json");
     let offline = ["--offline", "-o", file.to_str().expect("UTF-8")];
     assert_eq!(issue(&offline).status.code(), Some(0));
