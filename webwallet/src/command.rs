@@ -36,6 +36,9 @@ const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet co
     variable, such as WEBWALLET_DOMAIN or WEBWALLET_LIMITS_CONNECTIONS_MAX. Tokens are read from the \
     files that WEBWALLET_TOKEN_FILE (gRPC) and WEBWALLET_ADMIN_TOKEN_FILE (metrics) name.";
 
+const STORES_HELP: &str =
+    "Give it the settings that the server has: the same flags, variables or file as to `serve`.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server, whole or one role of it
@@ -96,14 +99,18 @@ enum Command {
     /// Operator: is this machine, with these settings, fit to serve?
     Doctor(doctor::Doctor),
     /// Operator: are the stores whole, and do they say the same?
+    #[command(after_help = STORES_HELP)]
     Fsck(operator::Fsck),
     /// Operator: make a lost store anew out of the other two
+    #[command(after_help = STORES_HELP)]
     Rebuild(operator::Rebuild),
     /// Operator: copy the log and its key to a folder, beside the running server
+    #[command(after_help = STORES_HELP)]
     Backup(backup::Backup),
     /// Operator: make a server out of a backup
     Restore(backup::Restore),
     /// Operator: bring all records from the data directory to Redis and Neo4j, or back
+    #[command(after_help = STORES_HELP)]
     Migrate(operator::Migrate),
     /// Whether the server of these settings is ready
     Health(health::Health),

@@ -703,7 +703,9 @@ fn stores_that_nobody_uses_are_neither_made_nor_sound() {
     let data = nowhere.to_str().expect("UTF-8");
     let service = ["--role", "blockstack", "--graphstore", "http://127.0.0.1:1", "--hashtable"];
     let service = [&service[..], &["http://127.0.0.1:1"]].concat();
-    for (more, why) in [(&[][..], "no data directory"), (&service, "the stores themselves")] {
+    for (more, why) in
+        [(&[][..], "the settings of that server"), (&service, "the stores themselves")]
+    {
         for command in [&["fsck"][..], &["rebuild", "log"], &["rebuild", "graphstore"]] {
             let output = run(&[command, &["--data", data], more].concat(), b"", &[]);
             assert_eq!(output.status.code(), Some(2), "{command:?}: {}", text(&output.stdout));
