@@ -15,7 +15,7 @@ use crate::home::{Home, Keys, Labels};
 use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{file, iou, output, transaction};
+use crate::{file, interrupt, iou, output, transaction};
 
 /// `webwallet post`
 #[derive(Args)]
@@ -128,7 +128,10 @@ pub fn send(
         output::complain(again());
         error
     };
+    // Where that fails, only these words are lost.
+    let asking = interrupt::says(again()).ok();
     let answer = server.post(request).map_err(unknown)?;
+    drop(asking);
     let outcome = match answer {
         Answer::Problem(problem) if !problem.is_final() => {
             let refused = problem.print(json, labels)?;

@@ -429,6 +429,39 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     assert_eq!(outbox().len(), 2);
 }
 
+/// Who has lost patience does not know that the payment may still clear, and pays once more.
+#[test]
+fn a_payment_that_is_ended_before_its_answer_says_where_it_is_kept() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let bob = party("bob").address.to_string();
+    for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().to_str().expect("UTF-8");
+        assert!(run(&["key", "new", "alice", "--home", folder], b"", &[]).status.success());
+        // It takes the request, and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", silent.local_addr().expect("an address"));
+        let pay = ["issue", "--from", "alice", "--to", &bob, "--amount", "1", "--home", folder];
+        // Whoever runs this in the background may have SIGINT ignored.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(binary());
+        command.args([&pay[..], &["--url", &url, "--domain", "example.net"]].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let paying = command.spawn().expect("it starts");
+        let (mut asked, _) = silent.accept().expect("a connection");
+        assert!(asked.read(&mut [0; 65_536]).expect("a request") > 0);
+        let sent = Command::new("kill").args([signal, &paying.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        let ended = paying.wait_with_output().expect("it ends");
+        // So that a loop of a shell ends with it.
+        assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
+        let file = outbox(home.path()).remove(0);
+        let again = format!("webwallet post {} --url {url}", file.display());
+        let told = text(&ended.stderr);
+        assert!(told.contains(&again) && told.lines().count() == 1, "{signal}: {told}");
+    }
+}
+
 /// What comes through a pipe is nowhere else: without its answer, whoever signs anew pays twice.
 #[test]
 fn what_is_piped_is_kept_until_its_answer_is_there() {
