@@ -137,7 +137,7 @@ others! {
     ReadOnly "read_only" "read-only" 503 "same" Some(30);
         "The server takes no requests to clear at present."
         cause: "Its stores do not agree on what has cleared, or its log cannot be sealed: a number given now might have been given before."
-        cure: "Its operator must act; the detail names the store and the command. Then send the same bytes again."
+        cure: "Its operator must act; the detail names the store and the command, which is given the settings of the server. Then send the same bytes again."
         example: "Graphstore was restored from an older backup than the log: /readyz names the store and the command that helps."
 }
 

@@ -252,7 +252,7 @@ async fn status(
 fn document(hash: &[u8], body: Bytes) -> Result<Document, Problem> {
     match Hash::from_slice(hash) {
         Some(hash) => Ok(Document { hash, body }),
-        None => Err(failed("Blockstack", &tonic::Status::internal("a hash is not 32 bytes"))),
+        None => Err(stores::unreadable(&"the hash of a block or stack is not 32 bytes")),
     }
 }
 
@@ -277,5 +277,11 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
         _ => {}
     }
     stores::complain(call, status);
-    Problem::new(Other::Unavailable, "the log did not answer")
+    let detail = match status.code() {
+        Status::DataLoss => {
+            "a file of the log is damaged or gone; its operator finds which in its messages"
+        }
+        _ => "the log did not answer",
+    };
+    Problem::new(Other::Unavailable, detail)
 }

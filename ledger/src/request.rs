@@ -50,7 +50,14 @@ impl Request {
                 let at = root.key("data");
                 Object::new(data, &at, &["inputs"])?.required("inputs", &at)
             });
-        let inputs = inputs.map_err(unread)?;
+        let inputs = inputs.map_err(|rejection| {
+            unread(match is_iou(&value) {
+                true => root.malformed(
+                    "this is an IOU; a request holds it: {\"data\":{\"inputs\":[IOU,...]}}",
+                ),
+                false => rejection,
+            })
+        })?;
         let (data_at, mut reading) = (root.key("data"), Reading::default());
         let at = data_at.key("inputs");
         let inputs = array(inputs, &at).map_err(unread)?;
@@ -114,6 +121,16 @@ impl Request {
     pub fn signatures(&self) -> usize {
         self.inputs.iter().map(Iou::signatures).sum()
     }
+}
+
+/// Whether this is an IOU where a request belongs: then its keys are not what is wrong.
+fn is_iou(value: &json::Value<'_>) -> bool {
+    member(value, "data").is_some_and(|data| member(data, "source").is_some())
+}
+
+fn member<'v, 'a>(value: &'v json::Value<'a>, key: &str) -> Option<&'v json::Value<'a>> {
+    let json::Value::Object(members) = value else { return None };
+    members.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
 }
 
 /// The body of a request with these IOUs.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::client::Url;
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::{self, Outcome};
 use crate::transaction::{Balance, Output, row, segment};
 

@@ -56,20 +56,19 @@ impl Backup {
         Ok(Outcome::Done)
     }
 
+    /// That it is no folder of a server.
+    fn is_apart(&self, apart: bool) -> anyhow::Result<()> {
+        let dir = self.dir.display();
+        ensure!(apart, "{dir} is a server's data directory, or in one: name another folder");
+        Ok(())
+    }
+
     /// How many files were written, and the block that the backup ends with.
     fn copy(&self, config: &Config) -> anyhow::Result<(u64, Block)> {
         data::belongs(&config.data, &config.domain)?;
-        ensure!(
-            !is_below(&self.dir, &config.data),
-            "{} is in the data directory of a server: name another folder",
-            self.dir.display()
-        );
+        self.is_apart(!is_below(&self.dir, &config.data))?;
         let to = Data::open(&self.dir, &config.domain)?;
-        ensure!(
-            !data::is_server(to.path()),
-            "{} is the data directory of a server: name another folder",
-            self.dir.display()
-        );
+        self.is_apart(!data::is_server(to.path()))?;
         for _ in 0..TRIES_MAX {
             let log = LogFolder::open(&data::log(&config.data))
                 .context("there is no log to be copied: the first block makes it")?;

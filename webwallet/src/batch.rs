@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::{Server, Stream, Url};
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{output, post, transaction};
+use crate::{file, output, post, transaction};
 
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
@@ -63,6 +63,12 @@ fn split(sent: &[u8]) -> Vec<&[u8]> {
     sent.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect()
 }
 
+/// Whether an object begins in a line and does not end there.
+fn goes_on(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"{")
+        && serde_json::from_slice::<&RawValue>(line).is_err_and(|error| error.is_eof())
+}
+
 impl Batch {
     /// Posts the requests of a file and prints what became of each.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
@@ -71,15 +77,21 @@ impl Batch {
         let lines: Box<dyn BufRead> = match self.file.to_str() {
             Some("-") => Box::new(io::stdin().lock()),
             _ => {
-                let file = File::open(&self.file);
+                let opened = File::open(&self.file);
                 let what = || format!("cannot read {}", self.file.display());
-                Box::new(BufReader::new(file.with_context(what)?))
+                Box::new(BufReader::new(opened.with_context(what)?))
             }
         };
         let (mut outcome, mut first, mut count, mut sent) = (Outcome::Done, 0, 0, Vec::new());
         let mut lines = lines.split(b'\n').peekable();
         while let Some(line) = lines.next() {
             let line = line.context("the requests cannot be read")?;
+            // Else each line of what is written over many would be refused on its own.
+            ensure!(
+                count > 0 || !goes_on(&line),
+                "the first request in {} goes on after its line: each line must be one whole request, as `jq -c .` writes them",
+                file::name(&self.file)
+            );
             if !line.trim_ascii().is_empty() {
                 sent.extend_from_slice(&line);
                 sent.push(b'\n');

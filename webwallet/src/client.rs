@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{config, output};
@@ -337,9 +337,28 @@ fn renamed(url: &str, user: &str) -> String {
     format!("{scheme}://{user}{}", &rest[host..])
 }
 
+/// What came; or why nothing did, and which scheme the address should begin with where that is
+/// the reason.
+fn came(
+    response: Result<http::Response<ureq::Body>, ureq::Error>,
+) -> anyhow::Result<http::Response<ureq::Body>> {
+    response.map_err(|error| {
+        // Which of its errors these are, only their words tell.
+        let said = error.to_string();
+        let cure = if said.contains("InvalidContentType") {
+            "what answers there does not speak TLS: begin the address with http://"
+        } else if said.contains("invalid HTTP version") {
+            "what answers there speaks no HTTP, so perhaps TLS: begin the address with https://"
+        } else {
+            return error.into();
+        };
+        anyhow::Error::new(error).context(cure)
+    })
+}
+
 /// An answer that is read while it comes.
 fn stream(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Stream> {
-    let response = response?;
+    let response = came(response)?;
     if response.status() == 200 {
         return Ok(Stream::Open(Box::new(BufReader::new(response.into_body().into_reader()))));
     }
@@ -350,7 +369,7 @@ fn stream(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::
 }
 
 fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Answer> {
-    let mut response = response?;
+    let mut response = came(response)?;
     let status = response.status();
     let header = |name: &str| {
         response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::output::Outcome;
 use crate::{
     account, backup, batch, bench, config, conflict, demo, doctor, document, events, explain,
-    health, iou, key, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
+    health, iou, keys, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
     unit,
 };
 
@@ -36,6 +36,9 @@ const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet co
     variable, such as WEBWALLET_DOMAIN or WEBWALLET_LIMITS_CONNECTIONS_MAX. Tokens are read from the \
     files that WEBWALLET_TOKEN_FILE (gRPC) and WEBWALLET_ADMIN_TOKEN_FILE (metrics) name.";
 
+const STORES_HELP: &str =
+    "Give it the settings that the server has: the same flags, variables or file as to `serve`.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server, whole or one role of it
@@ -45,11 +48,11 @@ enum Command {
     Demo(demo::Demo),
     /// Make and show keys
     #[command(subcommand)]
-    Key(key::Command),
+    Key(keys::Command),
     /// Sign a payment and post it
     Pay(pay::Pay),
     /// Pay in your own unit
-    Issue(pay::Payment),
+    Issue(pay::Issue),
     /// Sign and check IOUs in files
     #[command(subcommand)]
     Iou(iou::Command),
@@ -96,14 +99,18 @@ enum Command {
     /// Operator: is this machine, with these settings, fit to serve?
     Doctor(doctor::Doctor),
     /// Operator: are the stores whole, and do they say the same?
+    #[command(after_help = STORES_HELP)]
     Fsck(operator::Fsck),
     /// Operator: make a lost store anew out of the other two
+    #[command(after_help = STORES_HELP)]
     Rebuild(operator::Rebuild),
     /// Operator: copy the log and its key to a folder, beside the running server
+    #[command(after_help = STORES_HELP)]
     Backup(backup::Backup),
     /// Operator: make a server out of a backup
     Restore(backup::Restore),
     /// Operator: bring all records from the data directory to Redis and Neo4j, or back
+    #[command(after_help = STORES_HELP)]
     Migrate(operator::Migrate),
     /// Whether the server of these settings is ready
     Health(health::Health),
@@ -142,9 +149,9 @@ impl Cli {
         match &self.command {
             Command::Serve(flags) => serve::run(flags),
             Command::Demo(demo) => demo.run(json),
-            Command::Key(command) => key::run(command, json).map(|()| Outcome::Done),
+            Command::Key(command) => keys::run(command, json).map(|()| Outcome::Done),
             Command::Pay(pay) => pay.run(json),
-            Command::Issue(payment) => payment.run(None, json),
+            Command::Issue(issue) => issue.run(json),
             Command::Iou(command) => iou::run(command, json),
             Command::Release(release) => release.run(json),
             Command::Refund(refund) => refund.run(json),

@@ -52,7 +52,9 @@ pub enum Refused {
         found: u32,
     },
     /// Records of another domain are in it.
-    #[error("{dir} belongs to the domain {found}, not to {wanted}")]
+    #[error(
+        "{dir} belongs to the domain {found}, not to {wanted}; its own is named by --domain {found}"
+    )]
     OtherDomain {
         /// The directory.
         dir: PathBuf,
@@ -190,7 +192,7 @@ pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
     let version = dir.join("version");
     ensure!(
         version.exists(),
-        "there is no data directory of a server, nor a backup of one, at {}: name its folder (`--data`, or the DIR of `restore`)",
+        "there is no data directory of a server, nor a backup of one, at {}: give the settings of that server as to `serve` (`--data` and the others), or the DIR of `restore`",
         dir.display()
     );
     check(dir, &version, domain)

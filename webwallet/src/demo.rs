@@ -26,7 +26,8 @@ use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, data};
 use crate::config::Config;
-use crate::key::{Keys, Labels, Scheme};
+use crate::home::{Keys, Labels};
+use crate::key::Scheme;
 use crate::output::Outcome;
 use crate::{clock, interrupt, logs, output, serve, transaction};
 

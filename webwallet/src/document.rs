@@ -9,7 +9,7 @@ use webwallet_ledger::Supplied;
 
 use crate::client::{Answer, Url, data};
 use crate::file;
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::{self, Outcome};
 use crate::transaction::segment;
 

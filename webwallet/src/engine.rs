@@ -61,6 +61,9 @@ pub enum Refused {
     /// The key that the log was meant to be signed with.
     #[error("the log key {0} is not there; without --log-key the data directory has one")]
     NoKey(PathBuf),
+    /// What the clock of a test shows.
+    #[error("{0}; write the time into it before the start")]
+    NoTime(String),
 }
 
 /// The store of Hashtable in the data directory.
@@ -245,6 +248,13 @@ pub fn named_key(config: &Config) -> anyhow::Result<()> {
         Some(file) if !file.exists() => Err(Refused::NoKey(file.to_owned()).into()),
         _ => Ok(()),
     }
+}
+
+/// That the test clock shows a time, if there is one. Else a server that is up would do nothing.
+pub fn named_clock(config: &Config) -> anyhow::Result<()> {
+    let Some(file) = &config.test_clock else { return Ok(()) };
+    clock::read(file).map_err(|why| Refused::NoTime(format!("{why:#}")))?;
+    Ok(())
 }
 
 /// Why the log of a data directory is not used.

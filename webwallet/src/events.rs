@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::{Answer, Server, Stream, Url};
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::{output, transaction};
 

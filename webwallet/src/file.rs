@@ -1,6 +1,7 @@
 //! Files of a person: read as far as they can be right, and written whole or not
 //! at all.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -12,6 +13,14 @@ use tempfile::{Builder, NamedTempFile, PersistError};
 /// Whether others on this machine may read it, or write or run it.
 pub fn is_open_to_others(there: &Metadata) -> bool {
     there.permissions().mode() & 0o077 != 0
+}
+
+/// What a file is called; `-` is standard input.
+pub fn name(file: &Path) -> Cow<'_, str> {
+    match file == Path::new("-") {
+        true => "standard input".into(),
+        false => file.to_string_lossy(),
+    }
 }
 
 /// Larger than any file that makes sense here: a request has at most 128 KiB.
@@ -31,7 +40,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         ensure!(bytes.len() as u64 <= BYTES_MAX, "it has more than {BYTES_MAX} bytes");
         Ok(bytes)
     };
-    read().with_context(|| format!("cannot read {}", file.display()))
+    read().with_context(|| format!("cannot read {}", name(file)))
 }
 
 /// Writes a file, over one that is there only once all of the new one is on disk:

@@ -1,29 +1,26 @@
-//! What is left behind when somebody ends a command before its end.
+//! What is still done when somebody ends a command before its end.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io, process, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
+
+use crate::output;
+use crate::signals::Unignored;
+
+/// Whether the two are listened for already, and what is said when one comes.
+static LAST_WORDS: Mutex<(bool, Option<String>)> = Mutex::new((false, None));
 
 /// Ends this process on SIGINT or SIGTERM from now on, as they do by themselves; and
 /// before, ends the processes that it has started and takes this folder away.
 pub fn leaves_nothing(folder: &Path) -> io::Result<()> {
     let folder = folder.to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _here = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-        let status = runtime.block_on(async {
-            // What a shell says of a process that a signal has ended.
-            tokio::select! {
-                _ = interrupt.recv() => 130,
-                _ = terminate.recv() => 143,
-            }
-        });
+    before_the_end(move || {
         for child in children() {
             let _ = kill_process(child, Signal::KILL);
         }
@@ -36,6 +33,52 @@ pub fn leaves_nothing(folder: &Path) -> io::Result<()> {
                 _ => break,
             }
         }
+    })
+}
+
+/// While this lives, these words are said before SIGINT or SIGTERM ends this process.
+pub struct Saying(());
+
+/// Has something said if one of them comes. Only the last of several is said.
+pub fn says(words: String) -> io::Result<Saying> {
+    let mut last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !last.0 {
+        before_the_end(|| {
+            let last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(words) = &last.1 {
+                output::complain(words);
+            }
+        })?;
+    }
+    *last = (true, Some(words));
+    Ok(Saying(()))
+}
+
+impl Drop for Saying {
+    fn drop(&mut self) {
+        LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+    }
+}
+
+/// Does this when one of the two comes, and then lets it end the process.
+fn before_the_end(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _here = runtime.enter();
+        (Unignored::new(SignalKind::interrupt())?, Unignored::new(SignalKind::terminate())?)
+    };
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        let (name, status) = runtime.block_on(async {
+            tokio::select! {
+                () = interrupt.came() => ("INT", 130),
+                () = terminate.came() => ("TERM", 143),
+            }
+        });
+        work();
+        // A shell ends its loop only with a command that the signal itself has ended, and another
+        // program in the place of this one does not listen to it any more.
+        let _ = Command::new("sh").args(["-c", "kill -s \"$0\" $$", name]).exec();
+        // What a shell says of such a command.
         process::exit(status)
     })?;
     Ok(())

@@ -15,7 +15,7 @@ use webwallet_ledger::time::Time;
 use webwallet_ledger::verify::verify;
 use webwallet_ledger::{Nothing, signature};
 
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, file, output};
@@ -65,7 +65,9 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Sign { file, with, home } => {
             let secret = home.keys()?.find(with)?.secret()?;
-            match add_signature(&file::read(file)?, &secret) {
+            let text = file::read(file)?;
+            ensure!(!text.trim_ascii().is_empty(), none_in(&file::name(file)));
+            match add_signature(&text, &secret) {
                 Ok(signed) => {
                     output::line(signed)?;
                     Ok(Outcome::Done)
@@ -79,7 +81,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             let at = at.as_deref().map_or_else(clock::now, clock::parse)?;
             let text = file::read(file)?;
             let none = split(&text).is_ok_and(|ious| ious.is_empty());
-            ensure!(!none, "there is no IOU in {}", file.display());
+            ensure!(!none, none_in(&file::name(file)));
             let mut outcome = Outcome::Done;
             for iou in found(&text) {
                 let verdict = judge(&iou, domain, at);
@@ -100,6 +102,13 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             Ok(outcome)
         }
     }
+}
+
+/// That something holds no IOU, and where to have one from.
+pub fn none_in(what: &str) -> String {
+    format!(
+        "there is no IOU in {what}: `webwallet pay ... --offline` prints one; several stand in an array, one a line, or in a request"
+    )
 }
 
 /// The first code a server of this domain would refuse with at this time,

@@ -1,65 +1,20 @@
-//! The keys of a person: one JSON file each, in the folder `keys` of the home
-//! directory, readable by its owner alone.
+//! A key of a person, as it is kept: see `home.rs` for where.
 //!
 //! A key is a secret, so its type has no `Debug` and what is shown of it is
 //! another type, [`Shown`]. Keys never leave this machine: servers know
 //! addresses and signatures only.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail, ensure};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
 use faster_hex::{hex_decode_vec, hex_string};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use webwallet_ledger::address::Address;
-use webwallet_ledger::hash::Hash;
 use webwallet_ledger::signature::{self, public_of};
-
-use crate::multisig::{Make, Multisig};
-use crate::{file, output};
-
-/// Where keys are kept.
-#[derive(Args, Clone)]
-pub struct Home {
-    /// Folder with your keys [default: ~/.webwallet]
-    #[arg(long, env = "WEBWALLET_HOME", hide_env_values = true, value_name = "DIR")]
-    home: Option<PathBuf>,
-}
-
-/// `webwallet key ...`
-#[derive(Subcommand)]
-pub enum Command {
-    /// Make a key and name it
-    New {
-        /// Lower-case letters, digits, `.`, `-`, `_`
-        name: String,
-        /// Signature scheme
-        #[arg(long, value_enum, default_value_t)]
-        scheme: Scheme,
-        #[command(flatten)]
-        home: Home,
-    },
-    /// Name an address that several keys hold together, by the weight of those who sign
-    Multisig(Make),
-    /// List your keys
-    List {
-        #[command(flatten)]
-        home: Home,
-    },
-    /// Show the address and public key of one key
-    Show {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        home: Home,
-    },
-}
 
 /// What our tools sign with.
 #[derive(Clone, Copy, Default, ValueEnum, Serialize, Deserialize)]
@@ -96,37 +51,31 @@ pub struct Shown {
     pub(crate) puzzle: Option<Box<RawValue>>,
 }
 
-/// What is kept under a name.
-pub enum Holder {
-    /// A key.
-    Key(Key),
-    /// What several keys hold together.
-    Multisig(Multisig),
-}
-
-/// The keys in one home directory.
-pub struct Keys {
-    home: PathBuf,
-}
-
-fn usual_home() -> Option<PathBuf> {
-    Some(std::env::home_dir()?.join(".webwallet"))
-}
-
-impl Home {
-    /// Opens it; nothing is made before something is written.
-    pub fn keys(&self) -> anyhow::Result<Keys> {
-        let home = match &self.home {
-            Some(home) => home.clone(),
-            None => usual_home().context(
-                "there is no home directory; name one with --home DIR or WEBWALLET_HOME",
-            )?,
-        };
-        Ok(Keys { home })
-    }
-}
-
 impl Key {
+    /// A new key, from the system's randomness.
+    pub fn new(name: &str, scheme: Scheme) -> anyhow::Result<Key> {
+        let secret = random_bytes()?;
+        let public = public_of(&secret);
+        Ok(Key {
+            name: name.to_owned(),
+            address: Address::of_public(&public).to_string(),
+            public: hex_string(&public),
+            scheme,
+            secret: hex_string(&secret),
+        })
+    }
+
+    /// The key of this name in a file.
+    pub fn read(name: &str, bytes: &[u8]) -> anyhow::Result<Key> {
+        let key: Key = serde_json::from_slice(bytes)?;
+        let public = public_of(&key.secret()?);
+        let fits = key.name == name
+            && key.public == hex_string(&public)
+            && key.address == Address::of_public(&public).as_str();
+        ensure!(fits, "its name, address, public key and secret do not belong together");
+        Ok(key)
+    }
+
     /// The address it signs for.
     pub fn address(&self) -> anyhow::Result<Address> {
         Ok(self.address.parse()?)
@@ -143,7 +92,8 @@ impl Key {
         hex_decode_vec(self.public.as_bytes()).context("its public key is not hex")
     }
 
-    fn shown(self, file: PathBuf) -> Shown {
+    /// What anyone may know of it.
+    pub fn shown(self, file: PathBuf) -> Shown {
         Shown {
             name: self.name,
             address: self.address,
@@ -155,337 +105,9 @@ impl Key {
     }
 }
 
-impl Holder {
-    /// The address it pays from.
-    pub fn address(&self) -> anyhow::Result<Address> {
-        match self {
-            Holder::Key(key) => key.address(),
-            Holder::Multisig(multisig) => Ok(multisig.puzzle.address()),
-        }
-    }
-
-    fn shown(self, file: PathBuf) -> anyhow::Result<Shown> {
-        match self {
-            Holder::Key(key) => Ok(key.shown(file)),
-            Holder::Multisig(multisig) => multisig.shown(file),
-        }
-    }
-}
-
-impl Keys {
-    /// The keys in a directory.
-    pub fn at(home: &Path) -> Keys {
-        Keys { home: home.to_owned() }
-    }
-
-    /// Makes a key from the system's randomness and keeps it under a new name.
-    pub fn create(&self, name: &str, scheme: Scheme) -> anyhow::Result<Shown> {
-        check_name(name)?;
-        let secret = random_bytes()?;
-        let public = public_of(&secret);
-        let key = Key {
-            name: name.to_owned(),
-            address: Address::of_public(&public).to_string(),
-            public: hex_string(&public),
-            scheme,
-            secret: hex_string(&secret),
-        };
-        let file = self.name(name, &serde_json::to_vec_pretty(&key)?)?;
-        Ok(key.shown(file))
-    }
-
-    /// Keeps something under a new name.
-    pub fn name(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
-        check_name(name)?;
-        let file = self.file(name);
-        ensure!(!file.exists(), "there is a key {name} already: {}", file.display());
-        file::keep(&file, bytes)?;
-        Ok(file)
-    }
-
-    /// The key with a name.
-    pub fn find(&self, name: &str) -> anyhow::Result<Key> {
-        match self.holder(name)? {
-            Holder::Key(key) => Ok(key),
-            Holder::Multisig(_) => {
-                bail!("{name} is held by several together; name one of its members")
-            }
-        }
-    }
-
-    /// The key with a name, or what several hold together under it.
-    pub fn holder(&self, name: &str) -> anyhow::Result<Holder> {
-        check_name(name)?;
-        let file = self.file(name);
-        let read = || {
-            let there = fs::metadata(&file).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => anyhow!(
-                    "there is none; `webwallet key list` shows yours, `webwallet key new {name}` makes one"
-                ),
-                _ => error.into(),
-            })?;
-            // Whoever opens a pipe waits, perhaps for ever.
-            ensure!(there.is_file(), "it is no regular file");
-            ensure!(
-                !file::is_open_to_others(&there),
-                "other users may read it; repair with: chmod 600 {}",
-                output::path(&file)
-            );
-            let bytes = file::read(&file)?;
-            if let Some(multisig) = Multisig::read(name, &bytes)? {
-                return Ok(Holder::Multisig(multisig));
-            }
-            let key: Key = serde_json::from_slice(&bytes)?;
-            let public = public_of(&key.secret()?);
-            let fits = key.name == name
-                && key.public == hex_string(&public)
-                && key.address == Address::of_public(&public).as_str();
-            ensure!(fits, "its name, address, public key and secret do not belong together");
-            Ok(Holder::Key(key))
-        };
-        read().with_context(|| format!("cannot use the key {name} ({})", file.display()))
-    }
-
-    /// All that can be used, in the order of their names; of the others it is said why not.
-    pub fn holders(&self) -> anyhow::Result<Vec<(String, Holder)>> {
-        let usable = |name: String| match self.holder(&name) {
-            Ok(holder) => Some((name, holder)),
-            Err(why) => {
-                output::complain(format_args!("{why:#}"));
-                None
-            }
-        };
-        Ok(self.names()?.into_iter().filter_map(usable).collect())
-    }
-
-    /// All names, sorted.
-    fn names(&self) -> anyhow::Result<Vec<String>> {
-        let folder = self.home.join("keys");
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot list {}", folder.display()));
-            }
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let file = entry?.file_name();
-            let name = file.to_str().and_then(|file| file.strip_suffix(".json"));
-            names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// The address meant by a name or an address.
-    pub fn address(&self, text: &str) -> anyhow::Result<Address> {
-        match text.parse() {
-            Ok(address) => Ok(address),
-            Err(why) if !self.file(text).exists() => {
-                bail!("`{text}` is neither one of your keys nor an address ({why})")
-            }
-            Err(_) => self.holder(text)?.address(),
-        }
-    }
-
-    /// Names of addresses, for people: our own keys by name, others in full.
-    /// Keys that cannot be read are left out; this is for display only.
-    pub fn labels(&self) -> Labels {
-        let names = self.names().unwrap_or_default();
-        let known = names.into_iter().filter_map(|name| {
-            let address = self.holder(&name).and_then(|holder| holder.address()).ok()?;
-            Some((address.to_string(), name))
-        });
-        Labels(known.collect())
-    }
-
-    /// The flag that names them again, for a shell; none where it is the usual place.
-    pub fn flag(&self) -> String {
-        match usual_home().as_ref() == Some(&self.home) {
-            true => String::new(),
-            false => format!(" --home {}", output::path(&self.home)),
-        }
-    }
-
-    /// Where a signed IOU is kept while nobody knows whether it was cleared.
-    pub fn outbox(&self) -> PathBuf {
-        self.home.join("outbox")
-    }
-
-    /// The file of one of them.
-    pub fn outgoing(&self, iou: &Hash) -> PathBuf {
-        self.outbox().join(format!("{iou}.json"))
-    }
-
-    /// Where the preimage of a swap is kept.
-    pub fn swap(&self, hash: &Hash) -> PathBuf {
-        self.home.join("swaps").join(format!("{hash}.json"))
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.home.join("keys").join(format!("{name}.json"))
-    }
-}
-
-/// Address to name.
-#[derive(Default)]
-pub struct Labels(BTreeMap<String, String>);
-
-impl Labels {
-    /// The name of an address, or the address itself.
-    pub fn of<'a>(&'a self, address: &'a str) -> &'a str {
-        self.0.get(address).map_or(address, String::as_str)
-    }
-}
-
 /// Bytes that nobody can guess, from the system.
 pub fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes).context("the system gave no random bytes")?;
     Ok(bytes)
-}
-
-/// A name becomes a file name, so it is held to what is safe everywhere; and
-/// it must not look like an address.
-fn check_name(name: &str) -> anyhow::Result<()> {
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let good = name.len() <= 64
-        && name.bytes().next().is_some_and(letter)
-        && name.bytes().all(|b| letter(b) || matches!(b, b'.' | b'-' | b'_'));
-    ensure!(
-        good,
-        "`{name}` is no name of a key: 1 to 64 lower-case letters, digits, `.`, `-`, `_`, the first a letter or digit"
-    );
-    ensure!(name.parse::<Address>().is_err(), "`{name}` is an address");
-    Ok(())
-}
-
-/// Runs `webwallet key ...`.
-pub fn run(command: &Command, json: bool) -> anyhow::Result<()> {
-    let show = |shown: &Shown| -> anyhow::Result<()> {
-        if json {
-            output::line(serde_json::to_vec(shown)?)?;
-        } else {
-            let what = match &shown.puzzle {
-                None => format!("public   {}", shown.public),
-                Some(puzzle) => format!("puzzle   {puzzle}"),
-            };
-            output::line(format!(
-                "{}\n  address  {}\n  {what}\n  file     {}",
-                shown.name,
-                shown.address,
-                shown.file.display()
-            ))?;
-        }
-        Ok(())
-    };
-    match command {
-        Command::New { name, scheme, home } => show(&home.keys()?.create(name, *scheme)?),
-        Command::Multisig(make) => show(&make.run()?),
-        Command::Show { name, home } => {
-            let keys = home.keys()?;
-            show(&keys.holder(name)?.shown(keys.file(name))?)
-        }
-        Command::List { home } => {
-            let keys = home.keys()?;
-            let mut rows = Vec::new();
-            for (name, holder) in keys.holders()? {
-                let shown = holder.shown(keys.file(&name))?;
-                if json {
-                    show(&shown)?;
-                } else {
-                    rows.push(vec![shown.name, shown.address]);
-                }
-            }
-            if rows.is_empty() && !json {
-                output::complain(format_args!(
-                    "no keys in {}; make one with: webwallet key new NAME",
-                    keys.home.display()
-                ));
-            } else if !json {
-                output::line(output::table(&["name", "address"], rows))?;
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).expect("there").permissions().mode() & 0o777
-    }
-
-    /// A key that others on the machine may read is not theirs alone.
-    #[test]
-    fn a_key_is_for_its_owner_alone() {
-        let home = tempfile::tempdir().expect("temporary directory");
-        let keys = Keys::at(&home.path().join("new"));
-        let shown = keys.create("alice", Scheme::EddsaEd25519).expect("made");
-        assert_eq!(mode(&shown.file), 0o600);
-        assert_eq!(mode(&home.path().join("new/keys")), 0o700);
-        let again = keys.find("alice").expect("found");
-        assert_eq!(again.address, shown.address);
-
-        fs::set_permissions(&shown.file, fs::Permissions::from_mode(0o640)).expect("changed");
-        let refused = keys.find("alice").err().map(|error| format!("{error:#}"));
-        assert!(refused.is_some_and(|text| text.contains("chmod 600")));
-    }
-
-    /// Overwriting a key would burn what its address holds.
-    #[test]
-    fn a_name_is_given_once() {
-        let home = tempfile::tempdir().expect("temporary directory");
-        let keys = Keys::at(home.path());
-        let first = keys.create("alice", Scheme::EddsaEd25519).expect("made");
-        assert!(keys.create("alice", Scheme::EddsaEd25519).is_err());
-        assert_eq!(keys.find("alice").expect("found").address, first.address);
-        keys.create("bob", Scheme::EddsaEd25519).expect("made");
-        assert_eq!(keys.names().expect("names"), ["alice", "bob"]);
-        assert_eq!(keys.address("alice").expect("address").as_str(), first.address);
-        assert_eq!(keys.address(&first.address).expect("address").as_str(), first.address);
-        assert!(keys.address("carol").is_err());
-        assert_eq!(keys.labels().of(&first.address), "alice");
-    }
-
-    /// A name is part of a path.
-    #[test]
-    fn names_stay_inside_their_folder() {
-        for name in [
-            "",
-            ".",
-            "..",
-            ".hidden",
-            "a/b",
-            "../alice",
-            "Alice",
-            "a b",
-            "-x",
-            "a\0",
-            &"a".repeat(65),
-        ] {
-            assert!(check_name(name).is_err(), "{name:?}");
-        }
-        for name in ["a", "0", "alice.work-2_x", &"a".repeat(64)] {
-            assert!(check_name(name).is_ok(), "{name:?}");
-        }
-    }
-
-    /// A damaged file must not sign for another address.
-    #[test]
-    fn a_key_file_that_contradicts_itself_is_refused() {
-        let home = tempfile::tempdir().expect("temporary directory");
-        let keys = Keys::at(home.path());
-        let alice = keys.create("alice", Scheme::EddsaEd25519).expect("made");
-        let bob = keys.create("bob", Scheme::EddsaEd25519).expect("made");
-        let text =
-            fs::read_to_string(&alice.file).expect("read").replace(&alice.address, &bob.address);
-        fs::write(&alice.file, text).expect("written");
-        assert!(keys.find("alice").is_err());
-    }
 }

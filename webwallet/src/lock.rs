@@ -16,7 +16,7 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, Url, data};
-use crate::key::{Holder, Home, Keys, Labels};
+use crate::home::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::EXPIRY_DAYS;
@@ -132,7 +132,7 @@ impl Use {
             solver: Some(Solver { output, hashee }),
         };
         let script = lock.locker.script.filter(|_| !back);
-        let script = script.map(|script| Multisig::named(&script, &keys)).transpose()?.flatten();
+        let script = script.map(|script| keys.multisig(&script)).transpose()?.flatten();
         let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
         if let Some(file) = &self.offline {
             file::write_new(file, &signed)?;
@@ -183,10 +183,10 @@ pub fn sign(
     };
     match holder {
         Holder::Key(key) => iou = add_signature(&iou, &key.secret()?)?,
-        Holder::Multisig(ours) => iou = ours.sign_also(iou, keys)?,
+        Holder::Multisig(ours) => iou = keys.sign(iou, ours)?,
     }
     match script {
-        Some(script) => script.sign_also(iou, keys),
+        Some(script) => keys.sign(iou, script),
         None => Ok(iou),
     }
 }

@@ -11,7 +11,7 @@ use webwallet_ledger::note::Note;
 use webwallet_proto::token::Token;
 
 use crate::client::{Answer, Ca, Url, data};
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
 
@@ -146,7 +146,16 @@ impl Admin {
             Err(_) => self.ca.server(&self.admin)?,
         };
         let body = match server.command(path, token.map(Token::reveal).as_deref())? {
-            Answer::Problem(problem) => return problem.print(json, &Labels::default()),
+            Answer::Problem(problem) => {
+                let refused = problem.print(json, &Labels::default())?;
+                if problem.code == "not_found" {
+                    output::complain(format_args!(
+                        "{} is no admin listener, but the public one or that of another role: name the admin one with --admin; `serve` shows it as \"admin\" in its first line",
+                        server.url()
+                    ));
+                }
+                return Ok(refused);
+            }
             Answer::Done { body, .. } => body,
         };
         let done: Value = serde_json::from_str(data(&body)?.get())?;

@@ -15,7 +15,7 @@ use webwallet_ledger::Amount;
 use webwallet_ledger::draft::Draft;
 
 use crate::client::Server;
-use crate::key::Keys;
+use crate::home::Keys;
 use crate::{clock, file, output};
 
 /// That no IOU like this one waits in the outbox: paying anew would pay twice if

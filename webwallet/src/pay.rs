@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clap::builder::UnknownArgumentValueParser;
 use faster_hex::hex_string;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
@@ -12,7 +13,8 @@ use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
 use crate::client::{Server, Url};
-use crate::key::{Holder, Home, Keys, Labels, random_bytes};
+use crate::home::{Holder, Home, Keys, Labels};
+use crate::key::random_bytes;
 use crate::output::Outcome;
 use crate::post::{checked, clear, rehearse};
 use crate::problem::Problem;
@@ -119,6 +121,30 @@ impl Pay {
     }
 }
 
+/// `webwallet issue`
+#[derive(Args)]
+pub struct Issue {
+    #[command(flatten)]
+    payment: Payment,
+    /// Never taken: whoever asks for it would be sent to `--until`, which is near by its letters
+    /// only.
+    #[arg(
+        long = "unit",
+        hide = true,
+        value_parser = UnknownArgumentValueParser::suggest(
+            "`issue` pays in your own unit; to pay in another: webwallet pay --unit"
+        )
+    )]
+    _unit: Option<String>,
+}
+
+impl Issue {
+    /// Pays, in the payer's own unit.
+    pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
+        self.payment.run(None, json)
+    }
+}
+
 impl Payment {
     /// Pays in the unit of somebody, or in the payer's own.
     pub fn run(&self, unit: Option<&str>, json: bool) -> anyhow::Result<Outcome> {
@@ -137,7 +163,7 @@ impl Payment {
             Holder::Key(key) => draft.sign(&key.secret()?),
             // Who signs offline says so, one after the other.
             Holder::Multisig(multisig) if self.offline => multisig.unsigned(&draft),
-            Holder::Multisig(multisig) => multisig.sign(&draft, &keys)?,
+            Holder::Multisig(multisig) => keys.sign(multisig.unsigned(&draft), multisig)?,
         };
         // Nothing nonsensical is kept or sent.
         match (checked(&draft, &signed), &holder) {

@@ -11,11 +11,11 @@ use webwallet_ledger::request::{Request, body_of};
 use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
-use crate::key::{Home, Keys, Labels};
+use crate::home::{Home, Keys, Labels};
 use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{file, iou, output, transaction};
+use crate::{file, interrupt, iou, output, transaction};
 
 /// `webwallet post`
 #[derive(Args)]
@@ -39,14 +39,14 @@ impl Post {
         for file in &self.files {
             let text = file::read(file)?;
             let found = iou::split(&text)
-                .with_context(|| format!("no IOUs can be read from {}", file.display()))?;
+                .with_context(|| format!("no IOUs can be read from {}", file::name(file)))?;
             let found: Vec<String> = found.into_iter().map(|iou| iou.get().to_owned()).collect();
             if file.as_os_str() == "-" {
                 piped.extend_from_slice(&found);
             }
             inputs.extend(found);
         }
-        ensure!(!inputs.is_empty(), "there is no IOU in what was given");
+        ensure!(!inputs.is_empty(), iou::none_in("what was given"));
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;
@@ -128,7 +128,10 @@ pub fn send(
         output::complain(again());
         error
     };
+    // Where that fails, only these words are lost.
+    let asking = interrupt::says(again()).ok();
     let answer = server.post(request).map_err(unknown)?;
+    drop(asking);
     let outcome = match answer {
         Answer::Problem(problem) if !problem.is_final() => {
             let refused = problem.print(json, labels)?;

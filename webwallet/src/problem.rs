@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use webwallet_ledger::rejection::{Code, Rejection};
 
-use crate::key::Labels;
+use crate::home::Labels;
 use crate::output::{self, Outcome, harmless};
 
 /// What an answer says about a refusal; members we do not know are printed
@@ -120,7 +120,8 @@ impl Problem {
     /// In one sentence, fit for a terminal.
     pub fn sentence(&self) -> String {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
-        harmless(&format!("{} ({text})", self.code)).into_owned()
+        let at = if self.pointer.is_empty() { "" } else { " at " };
+        harmless(&format!("{} ({text}){at}{}", self.code, self.pointer)).into_owned()
     }
 
     /// On standard output: the document itself, or for people. So a command ends that was

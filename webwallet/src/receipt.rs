@@ -13,7 +13,7 @@ use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, Verified};
 
 use crate::client::{Answer, Url};
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::{self, segment};
 use crate::{file, log};

@@ -137,6 +137,7 @@ impl Server {
         };
         // Refused before an engine or the directory is bound to a domain.
         engine::named_key(config)?;
+        engine::named_clock(config)?;
         // Before the services: they look up what they count when they start.
         let access = Access { metrics: counts::record()?, token: admin_token.map(Token::reveal) };
         let admin = match admin {

@@ -1,39 +1,31 @@
-//! The signals that end a server: SIGTERM, SIGINT, and SIGHUP where it is not ignored.
+//! The signals that end a process: SIGTERM, SIGINT and SIGHUP.
 
 use std::future::pending;
 use std::{fs, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Those that are listened to.
+/// Those that a server listens to: SIGHUP where it is not ignored.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// None where it is ignored.
-    hangup: Option<Signal>,
+    hangup: Unignored,
 }
 
 impl Signals {
     /// From now on none of them does what it does by itself.
     pub fn new() -> io::Result<Signals> {
-        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
+        let hangup = Unignored::new(SignalKind::hangup())?;
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     /// Waits for the first one.
     pub async fn first(&mut self) {
-        let Signals { terminate, interrupt, hangup } = self;
-        let hangup = async {
-            match hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = self.hangup.came() => {}
         }
     }
 
@@ -46,12 +38,30 @@ impl Signals {
     }
 }
 
-/// Whether whoever started this has it ignore SIGHUP, as `nohup` does; to listen to it would
-/// undo that.
-fn ignores_hangup() -> bool {
+/// A signal that is listened to where whoever started this does not have it ignored, as `nohup`
+/// does with SIGHUP, and a script with SIGINT of what it leaves in the background: to listen
+/// would undo that.
+pub struct Unignored(Option<Signal>);
+
+impl Unignored {
+    /// From now on it does not do what it does by itself.
+    pub fn new(kind: SignalKind) -> io::Result<Unignored> {
+        Ok(Unignored((!is_ignored(kind)).then(|| signal(kind)).transpose()?))
+    }
+
+    /// Waits for it; for ever, where it is ignored.
+    pub async fn came(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => pending().await,
+        }
+    }
+}
+
+fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is number 1, the lowest bit (proc_pid_status(5)).
+    // Signal 1 is the lowest bit (proc_pid_status(5)).
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 == 1)
+    ignored.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::client::Url;
-use crate::key::{Home, Labels};
+use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
 
 /// `webwallet transaction`

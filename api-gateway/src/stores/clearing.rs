@@ -80,7 +80,10 @@ impl Stores {
         };
         // Who goes away before the answer is counted all the same.
         let reply = match apart {
-            true => tokio::spawn(decided).await.unwrap_or_else(|error| Err(unreadable(&error)))?,
+            true => tokio::spawn(decided).await.unwrap_or_else(|ended| {
+                // It may have cleared before.
+                Err(failed("Graphstore.Clear", &tonic::Status::unknown(ended.to_string())))
+            })?,
             false => decided.await?,
         };
         self.outcome(reply).await

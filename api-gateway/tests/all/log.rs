@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::json;
 use webwallet_api_gateway::{Limits, schema};
+use webwallet_proto::blockstack::v1::Block;
 
 use crate::standin::{self, Deployment, documented, issue, person};
 
@@ -58,6 +59,25 @@ async fn a_log_that_is_asked_too_much_says_so() {
     let server = Deployment::new();
     server.stores.fail("blockstack", tonic::Code::ResourceExhausted);
     assert_eq!(server.get("/transaction/1/receipt").await.code(), "overloaded");
+}
+
+/// Told that the log did not answer, its operator looks at the network, and not at a disk that
+/// loses files or at two processes of which one is older.
+#[tokio::test]
+async fn what_the_log_answered_is_not_said_to_be_silence() {
+    let server = Deployment::new();
+    let detail = async |path: &str| {
+        let answer = server.get(path).await;
+        assert_eq!(answer.code(), "unavailable", "{path}");
+        answer.json()["detail"].as_str().expect("a text").to_owned()
+    };
+    let block = Some(Block { height: 1, hash: "short".into(), body: "{}".into() });
+    *server.stores.block.lock().expect("lock") = block;
+    assert!(detail("/block/1").await.contains("cannot be read"));
+    server.stores.fail("blockstack", tonic::Code::DataLoss);
+    assert!(detail("/checkpoint").await.contains("damaged"));
+    server.stores.fail("blockstack", tonic::Code::Unavailable);
+    assert!(detail("/checkpoint").await.contains("did not answer"));
 }
 
 #[tokio::test]

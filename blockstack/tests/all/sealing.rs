@@ -112,6 +112,32 @@ async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     assert_eq!(blocks.last().expect("a block").header.records, 0, "an empty one after a while");
 }
 
+/// A log that stands still looks like one that is lost, and one that grows for nothing takes the
+/// disk of everybody who keeps a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_log_grows_by_itself_and_no_sooner_after_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let quiet = Duration::from_millis(600);
+    let seal = Seal::Interval { records: Duration::ZERO, quiet };
+    let mut running = stores.start_with(dir.path(), seal, 20).await;
+    until(&mut running, &|now| now.height == Some(1)).await;
+    // Counted from the empty block, the next one would now come in half the time. A machine that
+    // is slow only makes all of it later.
+    tokio::time::sleep(quiet / 2).await;
+    let paid = std::time::Instant::now();
+    stores.pay_often(1);
+    until(&mut running, &|now| now.number == 1).await;
+    let height = status(&mut running).await.height;
+    until(&mut running, &|now| now.height > height).await;
+    let waited = paid.elapsed();
+    assert!(waited >= quiet, "{waited:?}");
+    running.blockstack.stop().await;
+    let records = check(dir.path(), &stores);
+    let records: Vec<u64> = records.iter().map(|block| block.header.records).collect();
+    assert_eq!((records[..2].to_vec(), records.iter().sum()), (vec![0, 0], 1), "{records:?}");
+}
+
 #[tokio::test]
 async fn blocks_have_no_more_records_than_they_may() {
     let dir = tempfile::tempdir().expect("a folder");

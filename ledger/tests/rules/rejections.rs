@@ -512,6 +512,10 @@ fn shapes_that_are_refused_as_malformed() {
     ] {
         assert_eq!(refused(&c, &request).code, Code::Malformed, "{what}");
     }
+    // Alone it has no key that is wrong: it is the request around it that is missing.
+    let alone = refused(&c, &issued(&c, |_| {}));
+    assert_eq!((alone.code, alone.pointer.as_str()), (Code::Malformed, ""));
+    assert!(alone.detail.starts_with("this is an IOU"), "{}", alone.detail);
 }
 
 /// A client that was told to come again with an IOU that never clears would go on until

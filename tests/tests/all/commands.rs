@@ -259,6 +259,11 @@ fn what_is_over_is_not_signed_and_what_is_signed_is_not_replaced() {
         assert_eq!(json(text(&refused.stdout))["code"], code);
         assert!(!home.path().join("outbox").exists(), "{flag}");
     }
+    // Whose unit it is does not become until when it is locked.
+    let refused = issue(&["--unit", "bob"]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(told.contains("webwallet pay --unit") && !told.contains("'--until'"), "{told}");
     let file = home.path().join("iou.json");
     let offline = ["--offline", "-o", file.to_str().expect("UTF-8")];
     assert_eq!(issue(&offline).status.code(), Some(0));
@@ -297,6 +302,55 @@ fn no_proxy_is_between_a_command_and_its_own_server() {
     assert_eq!(code(&["health", "--url", &elsewhere]), Some(0));
     // It is the server that answers: its operator must call it by a name of its own.
     assert_eq!(code(&["seal", "--admin", &its_admin]), Some(1));
+}
+
+/// Two addresses stand in the first line of a server; who takes the wrong one is told which is
+/// right, and does not look for a command that seems to be gone.
+#[test]
+fn a_command_for_the_admin_listener_is_told_where_it_belongs() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    for command in ["seal", "rotate-log-key"] {
+        let refused = run(&[command, "--json", "--admin", &server.url()], b"", &[]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert_eq!(json(text(&refused.stdout))["code"], "not_found");
+        let told = text(&refused.stderr);
+        assert!(told.contains("no admin listener") && told.contains("--admin"), "{told}");
+        assert!(told.contains(&server.url()), "{told}");
+    }
+}
+
+/// Who writes an address by heart is told which scheme it has, and not what a library made of
+/// bytes that it did not expect.
+#[test]
+fn an_address_with_the_wrong_scheme_is_told_the_right_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+    let certificate = names.self_signed(&key).expect("a certificate");
+    std::fs::write(place("cert"), certificate.pem()).expect("written");
+    std::fs::write(place("key"), key.serialize_pem()).expect("written");
+    let tls = ["--tls-cert", &place("cert"), "--tls-key", &place("key")];
+    let plain = Process::all(&folder.path().join("plain"), &[]);
+    let secret = Process::all(&folder.path().join("secret"), &tls);
+    let admin = format!("http://{}", plain.line["admin"].as_str().expect("an address"));
+    let https = |url: &str| url.replace("http://", "https://");
+    for (url, admin, scheme) in
+        [(https(&plain.url()), https(&admin), "http://"), (secret.url(), secret.url(), "https://")]
+    {
+        let commands: [&[&str]; 3] = [
+            &["checkpoint", "--url", &url],
+            &["events", "--url", &url],
+            &["seal", "--admin", &admin],
+        ];
+        for command in commands {
+            let failed = run(command, b"", &[]);
+            assert_eq!(failed.status.code(), Some(2), "{command:?}: {failed:?}");
+            let cure = format!("begin the address with {scheme}");
+            assert!(text(&failed.stderr).contains(&cure), "{command:?}: {failed:?}");
+        }
+    }
 }
 
 /// Nobody knows what became of a payment: whoever pays anew may pay twice.
@@ -375,6 +429,39 @@ fn a_payment_whose_fate_is_unknown_is_asked_for_and_not_paid_anew() {
     assert_eq!(outbox().len(), 2);
 }
 
+/// Who has lost patience does not know that the payment may still clear, and pays once more.
+#[test]
+fn a_payment_that_is_ended_before_its_answer_says_where_it_is_kept() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let bob = party("bob").address.to_string();
+    for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().to_str().expect("UTF-8");
+        assert!(run(&["key", "new", "alice", "--home", folder], b"", &[]).status.success());
+        // It takes the request, and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", silent.local_addr().expect("an address"));
+        let pay = ["issue", "--from", "alice", "--to", &bob, "--amount", "1", "--home", folder];
+        // Whoever runs this in the background may have SIGINT ignored.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(binary());
+        command.args([&pay[..], &["--url", &url, "--domain", "example.net"]].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let paying = command.spawn().expect("it starts");
+        let (mut asked, _) = silent.accept().expect("a connection");
+        assert!(asked.read(&mut [0; 65_536]).expect("a request") > 0);
+        let sent = Command::new("kill").args([signal, &paying.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        let ended = paying.wait_with_output().expect("it ends");
+        // So that a loop of a shell ends with it.
+        assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
+        let file = outbox(home.path()).remove(0);
+        let again = format!("webwallet post {} --url {url}", file.display());
+        let told = text(&ended.stderr);
+        assert!(told.contains(&again) && told.lines().count() == 1, "{signal}: {told}");
+    }
+}
+
 /// What comes through a pipe is nowhere else: without its answer, whoever signs anew pays twice.
 #[test]
 fn what_is_piped_is_kept_until_its_answer_is_there() {
@@ -407,6 +494,34 @@ fn what_is_piped_is_kept_until_its_answer_is_there() {
     // A broken producer has paid nothing.
     let none = run(&["batch", "-", "--url", &server.url()], b"\n", &variables);
     assert_eq!(none.status.code(), Some(2), "{}", text(&none.stdout));
+}
+
+/// A refusal for each line of a request that was only written over many says nothing of what is
+/// wrong; nor does one of a key that is right in what it stands in.
+#[test]
+fn a_batch_of_something_else_is_told_what_it_is() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let url = server.url();
+    let (alice, bob) = (party("alice"), party("bob"));
+    let iou = draft(&alice, &bob, &alice, "1", "one").sign(&alice.secret);
+    let request: Value = json(text(&body_of([iou.as_slice()])));
+    let pretty = serde_json::to_vec_pretty(&request).expect("JSON");
+    let refused = run(&["batch", "-", "--url", &url], &pretty, &[]);
+    assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""), "{refused:?}");
+    let told = text(&refused.stderr);
+    assert!(told.contains("one whole request") && told.contains("jq -c"), "{told}");
+    let refused = run(&["batch", "-", "--url", &url], &iou, &[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(text(&refused.stdout).contains("this is an IOU"), "{refused:?}");
+    // What is wrong in a request is named by its place.
+    let wrong = text(&body_of([iou.as_slice()])).replace("\"amount\":", "\"amuont\":");
+    let refused = run(&["batch", "-", "--url", &url], wrong.as_bytes(), &[]);
+    assert!(text(&refused.stdout).contains(") at /data/inputs/0/data/amuont"), "{refused:?}");
+    // An array may be written as one likes.
+    let pretty = serde_json::to_vec_pretty(&[&request]).expect("JSON");
+    let cleared = run(&["batch", "-", "--url", &url], &pretty, &[]);
+    assert_eq!(cleared.status.code(), Some(0), "{cleared:?}");
 }
 
 /// A receipt that takes the place of something else may cost a key, or the only other proof.
@@ -500,6 +615,8 @@ fn what_was_refused_is_refused_without_a_reader_too() {
     for nothing in ["", "[]", r#"{"data":{"inputs":[]}}"#] {
         let output = run(&["iou", "verify", "-"], nothing.as_bytes(), &[]);
         assert_eq!(output.status.code(), Some(2), "{nothing}: {}", text(&output.stdout));
+        let told = text(&output.stderr);
+        assert!(told.contains("no IOU in standard input") && told.contains("--offline"), "{told}");
     }
 }
 
@@ -619,7 +736,9 @@ fn stores_that_nobody_uses_are_neither_made_nor_sound() {
     let data = nowhere.to_str().expect("UTF-8");
     let service = ["--role", "blockstack", "--graphstore", "http://127.0.0.1:1", "--hashtable"];
     let service = [&service[..], &["http://127.0.0.1:1"]].concat();
-    for (more, why) in [(&[][..], "no data directory"), (&service, "the stores themselves")] {
+    for (more, why) in
+        [(&[][..], "the settings of that server"), (&service, "the stores themselves")]
+    {
         for command in [&["fsck"][..], &["rebuild", "log"], &["rebuild", "graphstore"]] {
             let output = run(&[command, &["--data", data], more].concat(), b"", &[]);
             assert_eq!(output.status.code(), Some(2), "{command:?}: {}", text(&output.stdout));
@@ -636,8 +755,15 @@ fn a_start_that_is_refused_binds_no_data_directory() {
     let data = folder.path().join("data");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
     let serve = [&serve[..], &[data.to_str().expect("UTF-8"), "--domain", "exmaple.net"]].concat();
-    let engines = [["--redis", "redis://127.0.0.1:1"], ["--neo4j", "bolt://127.0.0.1:1"]];
-    for wrong in engines.into_iter().chain([["--log-key", "/nowhere/log-key"]]) {
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "noon").expect("written");
+    for wrong in [
+        ["--redis", "redis://127.0.0.1:1"],
+        ["--neo4j", "bolt://127.0.0.1:1"],
+        ["--log-key", "/nowhere/log-key"],
+        ["--test-clock", "/nowhere/clock"],
+        ["--test-clock", clock.to_str().expect("UTF-8")],
+    ] {
         let output = run(&[&serve[..], &wrong].concat(), b"", &[]);
         assert_eq!(output.status.code(), Some(1), "{wrong:?}: {}", text(&output.stderr));
     }

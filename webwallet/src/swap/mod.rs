@@ -25,7 +25,8 @@ use webwallet_ledger::time::Time;
 
 use self::terms::{Found, Leg, PHASE_MS, Terms};
 use crate::client::{Ca, Server, Url};
-use crate::key::{Holder, Home, Keys, Labels, random_bytes};
+use crate::home::{Holder, Home, Keys, Labels};
+use crate::key::random_bytes;
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{clock, file, lock, outbox, output, pay, post};

@@ -81,7 +81,8 @@ impl Blockstack for Shared {
         &self,
         _: tonic::Request<log::BlockRequest>,
     ) -> Result<Response<log::BlockReply>, Status> {
-        Ok(Response::new(log::BlockReply::default()))
+        let block = self.0.block.lock().expect("lock").clone();
+        Ok(Response::new(log::BlockReply { block }))
     }
 
     type BlockRecordsStream = tonic::codegen::tokio_stream::Empty<Result<log::Record, Status>>;

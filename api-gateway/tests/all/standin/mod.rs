@@ -59,6 +59,8 @@ pub struct Stores {
     pub put_delay_ms: Mutex<u64>,
     /// What the log has sealed.
     pub sealed: Mutex<Vec<log::Receipt>>,
+    /// The block that it has.
+    pub block: Mutex<Option<log::Block>>,
     /// Why nothing may clear.
     pub read_only: Mutex<Option<String>>,
     /// The last block that Graphstore knows of; the log shows block 0.
