@@ -38,7 +38,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
 /// after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
 /// number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
-/// nothing twice. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
+/// nothing twice. A number that no record has yet is refused: it is of another history. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
 /// an empty page or a stream comes the refusal, and streams end.
 #[utoipa::path(
     get,
@@ -83,6 +83,9 @@ pub(crate) async fn get_events(
         None => after,
     };
     gateway.prover().permit().await?;
+    if let Some(after) = after {
+        has_been(&gateway, after).await?;
+    }
     let reader = gateway.feed().follow(after).await?;
     Ok(stream(gateway, reader))
 }
@@ -92,8 +95,7 @@ async fn page(gateway: Gateway, after: u64, limit: u32) -> Result<Response, Prob
     let first = piece(&gateway, after, limit).await?;
     if first.is_empty() {
         gateway.prover().permit().await?;
-        // It fails where there may be more than this Graphstore knows.
-        gateway.stores().newest(after, Duration::ZERO).await?;
+        has_been(&gateway, after).await?;
     }
     let rest = move |(first, after, left): (Option<Vec<Event>>, u64, u32)| {
         let gateway = gateway.clone();
@@ -120,6 +122,19 @@ async fn page(gateway: Gateway, after: u64, limit: u32) -> Result<Response, Prob
         }
     };
     Ok(answer::lasting(Form::Lines, unfold((Some(first), after, limit), rest)))
+}
+
+/// That there has been a record of this number. Else its reader follows a history that is not
+/// this one, and would never be told that what comes up to there is missing.
+async fn has_been(gateway: &Gateway, after: u64) -> Result<(), Problem> {
+    // It fails where there may be more than this Graphstore knows.
+    let newest = gateway.stores().newest(after, Duration::ZERO).await?;
+    match after <= newest {
+        true => Ok(()),
+        false => Err(query::invalid(format!(
+            "nothing has the number {after} here, the newest record is {newest}: that number is of another server, or this one was put back to an older state; look with GET /transaction/HASH which of your records are here, and go on after the last of them"
+        ))),
+    }
 }
 
 async fn piece(gateway: &Gateway, after: u64, left: u32) -> Result<Vec<Event>, Problem> {

@@ -59,7 +59,7 @@ impl Backup {
     /// That it is no folder of a server.
     fn is_apart(&self, apart: bool) -> anyhow::Result<()> {
         let dir = self.dir.display();
-        ensure!(apart, "{dir} is a server's data directory, or in one: name another folder");
+        ensure!(apart, "{dir} is, or is in, the data directory of a server: name another folder");
         Ok(())
     }
 
@@ -143,7 +143,10 @@ pub async fn restore(
     let (checkpoint, place) = (data::log(data.path()).join("checkpoint"), engine::log_key(config));
     // One that is the backup's was put there by an attempt before.
     let began = place.exists() && key_of(&backup, &place, domain)?.is_some();
-    for (taken, file) in [(checkpoint.exists(), &checkpoint), (place.exists() && !began, &place)] {
+    // It may have ended with all done but the last words.
+    let done = began && engine::published(data)?.is_some_and(|log| log.note() == backup.note());
+    let taken = [(checkpoint.exists() && !done, &checkpoint), (place.exists() && !began, &place)];
+    for (taken, file) in taken {
         ensure!(
             !taken,
             "{} is there already: restore into a data directory of its own",

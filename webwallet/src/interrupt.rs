@@ -1,13 +1,13 @@
 //! What is still done when somebody ends a command before its end.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io, process, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::emulate_default_handler;
 use tokio::signal::unix::SignalKind;
 
 use crate::output;
@@ -68,18 +68,17 @@ fn before_the_end(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         (Unignored::new(SignalKind::interrupt())?, Unignored::new(SignalKind::terminate())?)
     };
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-        let (name, status) = runtime.block_on(async {
+        let signal = runtime.block_on(async {
             tokio::select! {
-                () = interrupt.came() => ("INT", 130),
-                () = terminate.came() => ("TERM", 143),
+                () = interrupt.came() => SIGINT,
+                () = terminate.came() => SIGTERM,
             }
         });
         work();
-        // A shell ends its loop only with a command that the signal itself has ended, and another
-        // program in the place of this one does not listen to it any more.
-        let _ = Command::new("sh").args(["-c", "kill -s \"$0\" $$", name]).exec();
+        // A shell ends its loop only with a command that the signal itself has ended.
+        let _ = emulate_default_handler(signal);
         // What a shell says of such a command.
-        process::exit(status)
+        process::exit(128 + signal)
     })?;
     Ok(())
 }

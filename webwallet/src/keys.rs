@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use faster_hex::hex_decode_vec;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::puzzle::{Identity, Puzzle};
-use webwallet_ledger::signature::Scheme as Signs;
+use webwallet_ledger::signature::{Scheme as Signs, is_key};
 
 use crate::home::{Holder, Home, Keys};
 use crate::key::{Key, Scheme, Shown};
@@ -90,10 +90,18 @@ fn identity(text: &str, keys: &Keys) -> anyhow::Result<Identity> {
         }
     };
     let identity = |scheme, public| Identity { scheme, public, weight };
-    match (member.len(), hex_decode_vec(member.as_bytes())) {
-        (64, Ok(public)) => return Ok(identity(Signs::EddsaEd25519, public)),
-        (66 | 130, Ok(public)) => return Ok(identity(Signs::EcdsaEd25519, public)),
-        _ => {}
+    let typed = match (member.len(), hex_decode_vec(member.as_bytes())) {
+        (64, Ok(public)) => Some((Signs::EddsaEd25519, public)),
+        (66 | 130, Ok(public)) => Some((Signs::EcdsaEd25519, public)),
+        _ => None,
+    };
+    if let Some((scheme, public)) = typed {
+        // What is paid to the address would wait for that signature for ever.
+        ensure!(
+            is_key(scheme, &public),
+            "`{member}` is no public key that anybody could sign with: ask its owner for it once more (webwallet key show NAME)"
+        );
+        return Ok(identity(scheme, public));
     }
     let public = match member.parse() {
         Ok(address) => of_address(&address, keys)?.public(),

@@ -102,8 +102,15 @@ async fn pages_follow_one_another_without_a_gap() {
         &ask(&server, "/events?after=0&limit=101", &[("accept", "application/x-ndjson")]).await,
     );
     assert_eq!(all, (1..=101).collect::<Vec<_>>());
-    for after in ["150", "151", "18446744073709551615"] {
-        assert_eq!(numbers(&server.get(&format!("/events?after={after}")).await), [] as [u64; 0]);
+    assert_eq!(numbers(&server.get("/events?after=150").await), [] as [u64; 0]);
+    // Whoever has seen more than there is would never be told what comes up to there.
+    for after in ["151", "18446744073709551615"] {
+        let refused = server.get(&format!("/events?after={after}")).await;
+        assert_eq!(refused.code(), "parameter_invalid", "{after}");
+        let last = [("accept", "text/event-stream"), ("last-event-id", after)];
+        let refused = ask(&server, "/events", &last).await;
+        assert_eq!(refused.code(), "parameter_invalid", "{after}");
+        assert!(refused.json()["detail"].as_str().is_some_and(|why| why.contains("is 150")));
     }
     for wrong in ["after=-1", "after=x", "limit=0", "limit=1001", "skip=1"] {
         assert_eq!(

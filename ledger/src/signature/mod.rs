@@ -161,6 +161,12 @@ impl Keys {
     }
 }
 
+/// Whether anybody could sign with this public key: what is no point of the curve, or one that
+/// either rule refuses, can be typed and copied like any other, and nothing is ever signed by it.
+pub fn is_key(scheme: Scheme, public: &[u8]) -> bool {
+    scheme.has_public_len(public.len()) && good_point(scheme, public).is_some()
+}
+
 /// The point a public key stands for; `None` if the key is no good.
 fn good_point(scheme: Scheme, public: &[u8]) -> Option<EdwardsPoint> {
     let point = match scheme {

@@ -118,7 +118,9 @@ fn what_is_there_is_never_written_over() {
     };
     // The server itself, another domain, somebody's folder.
     let data = stores.data();
-    refused(&stores, &["restore", place(&backup)], "restore into a data directory of its own");
+    let other = Deployment::embedded();
+    assert_eq!(sealed(&other).terminate(), Some(0));
+    refused(&other, &["restore", place(&backup)], "restore into a data directory of its own");
     refused(&stores, &["backup", place(&data)], "data directory of a server");
     refused(&stores, &["backup", place(stores.folder())], "not a data directory");
     refused(&stores, &["restore", place(stores.folder())], "no data directory");
@@ -166,9 +168,17 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
     std::fs::remove_file(empty.data().join("log/checkpoint")).expect("as if it had been ended");
     assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
+    // Also from one that has done all, and was ended before it said so.
+    assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
     assert_eq!(command(&empty, &["fsck"]).0, Some(0));
     std::fs::remove_file(damaged.join("log-key")).expect("removed");
     refused(&Deployment::embedded(), &["restore", place(&damaged)], "has not the key");
+    // A server that has gone on since.
+    let server = empty.serve(&["--seal", "manual"]);
+    live(&server.url(), 3, 1);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    refused(&empty, &["restore", place(&backup)], "restore into a data directory of its own");
 }
 
 /// A server that outgrew its own files takes all that has cleared along, also what is in no

@@ -77,6 +77,15 @@ fn a_board_pays_when_enough_of_it_has_signed() {
     let address = made["address"].as_str().expect("an address");
     let never = ann.run(&["key", "multisig", "x", "--threshold", "9", "--member", "ann"]);
     assert_eq!(never.status.code(), Some(2));
+    // A mistyped key is a key like any other to look at: what is paid there would be lost.
+    // What is no key looks like one, and what is paid to it would wait for ever.
+    for member in ["f".repeat(64), "0".repeat(64), "2".repeat(66)] {
+        let made = ["key", "multisig", "x", "--threshold", "1", "--member", "ann", "--member"];
+        let refused = ann.run(&[&made[..], &[&member]].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("is no public key that anybody could sign with"), "{said}");
+    }
     let taken = ann.run(&["key", "multisig", "board", "--threshold", "1", "--member", "ann"]);
     assert_eq!(taken.status.code(), Some(2));
 
