@@ -34,9 +34,9 @@ use crate::{clock, file, lock, outbox, output, pay, post};
 /// Hours that the first lock is open when nothing else is said.
 const HOURS: i64 = 48;
 const HOUR_MS: i64 = 3_600_000;
-/// A preimage is shown only while so much is left. Shown too late it takes
-/// nothing, and opens the lock of whoever showed it all the same.
-const SHOW_MS: i64 = 60_000;
+/// So far from this machine's clock the time of either server may be when something is locked.
+/// One that is behind and one that is ahead leave six of the ten minutes of [`PHASE_MS`].
+const APART_MS: i64 = 120_000;
 
 /// `webwallet swap ...`
 #[derive(Subcommand)]
@@ -152,6 +152,7 @@ impl Offer {
         if !self.once_more {
             outbox::nothing_open(&party.keys, &draft, &self.url.server()?)?;
         }
+        party.in_step()?;
         // Before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
         let mut terms = self.create(&party.keys)?;
@@ -280,6 +281,27 @@ impl Party {
         Ok(self.holder.address()? == self.terms.first.source)
     }
 
+    /// That both servers tell the time as this machine does. Each ends its lock by its own: by
+    /// one that is wrong, a lock ends before the other can be taken.
+    fn in_step(&self) -> anyhow::Result<()> {
+        for leg in [&self.terms.first, &self.terms.second] {
+            let server = leg.server(&self.ca)?;
+            let before = clock::now()?;
+            let theirs = clock::of(&server, &leg.domain)?;
+            let ours = clock::now()?;
+            // It said so at some time between the two.
+            let behind = before.unix_ms() - theirs.unix_ms();
+            let ahead = theirs.unix_ms() - ours.unix_ms();
+            ensure!(
+                behind.max(ahead) <= APART_MS,
+                "by {} it is {theirs}, by this machine's clock {ours}, and for a swap the two must agree to within two minutes; nothing was sent. Set this machine's clock if it is wrong; if it is right, tell whoever runs {}, and swap when its time is",
+                leg.domain,
+                leg.domain
+            );
+        }
+        Ok(())
+    }
+
     fn offer(&self, draft: &Draft, signed: &[u8]) -> anyhow::Result<Outcome> {
         let (labels, Terms { first, second, .. }) = (self.keys.labels(), &self.terms);
         let sentence = format!(
@@ -296,13 +318,14 @@ impl Party {
     fn accept(&self) -> anyhow::Result<Outcome> {
         let (labels, Terms { hash, first, second }) = (self.keys.labels(), &self.terms);
         ensure!(!self.offers()?, "who offers does not accept: this is for the other to do");
-        let now = clock::now()?;
-        if now >= second.until {
-            return self.too_late(second, now);
-        }
-        if !matches!(first.find(&first.server(&self.ca)?, *hash)?, Found::Open(_)) {
+        if first.open(&first.server(&self.ca)?, *hash)?.is_none() {
             return self.missing(first);
         }
+        let server = second.server(&self.ca)?;
+        if let Some(rejection) = lock::too_late(&server, &second.domain, second.until, false)? {
+            return self.refused(&rejection);
+        }
+        self.in_step()?;
         let (draft, signed) = self.signed(second.locking(*hash))?;
         let sentence = format!(
             "{}\nfor      {}, from when {} shows the preimage, before {}\nat worst {} takes yours in time and you come later than that: then you have nothing for it;\n         who does not take yours has no right to it from {} on, and you have it back",
@@ -313,7 +336,7 @@ impl Party {
             labels.of(first.source.as_str()),
             second.until,
         );
-        post::clear(&second.server(&self.ca)?, &self.keys, &draft, &signed, &sentence, self.json)
+        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {
@@ -341,10 +364,9 @@ impl Party {
             let detail = "the other has not shown the preimage yet: it can be claimed from then on";
             return self.refused(&Rejection::new(Code::LockUnsolved, "", detail));
         };
-        let now = clock::now()?;
-        let left = if offers { SHOW_MS } else { 1 };
-        if now.unix_ms() + left > leg.until.unix_ms() {
-            return self.too_late(leg, now);
+        // Who offers shows the preimage first; the other shows what is known already.
+        if let Some(rejection) = lock::too_late(&server, &leg.domain, leg.until, offers)? {
+            return self.refused(&rejection);
         }
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
@@ -410,11 +432,6 @@ impl Party {
             leg.source, leg.target, leg.domain
         );
         self.refused(&Rejection::new(Code::LockNotFound, "", detail))
-    }
-
-    fn too_late(&self, leg: &Leg, now: Time) -> anyhow::Result<Outcome> {
-        let detail = "too little time is left; nothing was sent";
-        self.refused(&Rejection::new(Code::LockClosed, "", detail).measured(leg.until, now))
     }
 
     fn refused(&self, rejection: &Rejection) -> anyhow::Result<Outcome> {

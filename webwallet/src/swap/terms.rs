@@ -7,8 +7,6 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
@@ -23,7 +21,7 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Ca, Server, data};
+use crate::client::{Answer, Ca, Server, data, patiently};
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
 use crate::{config, file};
@@ -31,9 +29,6 @@ use crate::{config, file};
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
 pub const PHASE_MS: i64 = 600_000;
-/// How often a busy server is asked, and the wait before each time but the first.
-const TRIES: u32 = 60;
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The terms of a swap, as both have them.
 #[derive(Serialize, Deserialize)]
@@ -223,7 +218,7 @@ impl Leg {
     }
 
     /// The lock, if nobody has used it.
-    fn open(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
+    pub fn open(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
         let (lock, mut open) = (self.lock(hash)?, None);
         self.each_output(server, "unspent", |output| {
             if Lock::parse(output.content.get().as_bytes()).as_ref() == Ok(&lock) {
@@ -346,22 +341,14 @@ fn get<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<T> {
     known(server, path)?.with_context(|| format!("{} has no {path}", server.url()))
 }
 
-/// The same; none where the server has nothing there. A server that is busy is asked
-/// again: what is at stake in a swap is worth a minute.
+/// The same; none where the server has nothing there.
 fn known<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<Option<T>> {
-    let mut tries = TRIES;
-    loop {
-        tries -= 1;
-        match server.get(path)? {
-            Answer::Done { body, .. } => {
-                let answer = serde_json::from_str(data(&body)?.get());
-                return answer.map(Some).context("the answer cannot be read");
-            }
-            Answer::Problem(problem) if problem.code == "not_found" => return Ok(None),
-            Answer::Problem(problem) if problem.may_succeed_later() && tries > 0 => {
-                thread::sleep(AGAIN);
-            }
-            Answer::Problem(problem) => bail!("{}", problem.sentence()),
+    match patiently(|| server.get(path))? {
+        Answer::Done { body, .. } => {
+            let answer = serde_json::from_str(data(&body)?.get());
+            answer.map(Some).context("the answer cannot be read")
         }
+        Answer::Problem(problem) if problem.code == "not_found" => Ok(None),
+        Answer::Problem(problem) => bail!("{}", problem.sentence()),
     }
 }
