@@ -511,6 +511,39 @@ fn nothing_is_locked_where_a_clock_is_wrong() {
     assert_eq!(swap.states(), pair("open", "none"));
 }
 
+/// What nobody can accept is locked for nothing until its time is over.
+#[test]
+fn what_cannot_be_taken_is_not_offered() {
+    let swap = Swap::new();
+    for take in ["abc", "1e3", "-1", "07", " 7", "0", "0.0", "7,5", &"9".repeat(61)] {
+        let mut offer = swap.offer(&swap.long, &swap.short);
+        let at = 1 + offer.iter().position(|word| word == "--take").expect("a flag");
+        offer[at] = take.to_owned();
+        let offer: Vec<&str> = offer.iter().map(String::as_str).collect();
+        let output = swap.command("alice", &swap.ours, &offer).output().expect("it runs");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{take}: {told}");
+        assert!(told.contains("--take") && told.contains(take), "{take}: {told}");
+        assert!(!Path::new(&swap.terms()).exists(), "{take}");
+    }
+    assert!(!swap.folder.path().join("alice/outbox").exists());
+}
+
+/// Terms that are no good keep nobody from their own.
+#[test]
+fn ones_own_is_had_back_whatever_else_the_terms_say() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let mut terms: Value = serde_json::from_str(&written).expect("JSON");
+    terms["second"]["amount"] = json!("7,5");
+    terms["second"]["until"] = terms["first"]["until"].clone();
+    std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    swap.set_time(&swap.long);
+    swap.does("alice", "refund");
+    assert_eq!(swap.held(), pair("0", "0"));
+}
+
 /// A preimage that opens another lock is given away when it is shown for this one.
 #[test]
 fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {

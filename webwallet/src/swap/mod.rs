@@ -131,9 +131,9 @@ struct Preimage {
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Offer(offer) => offer.run(json),
-        Command::Accept(step) => Party::new(step, json)?.accept(),
-        Command::Claim(step) => Party::new(step, json)?.claim(),
-        Command::Refund(step) => Party::new(step, json)?.refund(),
+        Command::Accept(step) => Party::new(step, Terms::read(&step.file)?, json)?.accept(),
+        Command::Claim(step) => Party::new(step, Terms::read(&step.file)?, json)?.claim(),
+        Command::Refund(step) => Party::new(step, Terms::load(&step.file)?, json)?.refund(),
         Command::Show(show) => show.run(json),
     }
 }
@@ -239,6 +239,9 @@ impl Offer {
             target: source,
             until: their_until,
         };
+        // What cannot be accepted would be locked until its time is over.
+        first.amount().context("--give")?;
+        second.amount().context("--take")?;
         let terms = Terms { hash, first, second };
         terms.check()?;
         Ok(terms)
@@ -265,8 +268,8 @@ struct Party {
 }
 
 impl Party {
-    fn new(step: &Step, json: bool) -> anyhow::Result<Party> {
-        let (terms, keys) = (Terms::read(&step.file)?, step.home.keys()?);
+    fn new(step: &Step, terms: Terms, json: bool) -> anyhow::Result<Party> {
+        let keys = step.home.keys()?;
         let holder = keys.holder(&step.with)?;
         let ours = holder.address()?;
         ensure!(
@@ -401,6 +404,7 @@ impl Party {
     fn refund(&self) -> anyhow::Result<Outcome> {
         let Terms { hash, first, second } = &self.terms;
         let leg = if self.offers()? { first } else { second };
+        leg.check()?;
         let server = leg.server(&self.ca)?;
         let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
         let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;

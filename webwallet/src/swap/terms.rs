@@ -109,29 +109,27 @@ struct Placed {
 impl Terms {
     /// Reads them from a file.
     pub fn read(file: &Path) -> anyhow::Result<Terms> {
-        let read = || {
-            let terms: Terms = serde_json::from_slice(&file::read(file)?)?;
-            let Terms { first, second, .. } = &terms;
-            ensure!(
-                (first.source, first.target) == (second.target, second.source),
-                "each of the two must be paid by the other"
-            );
-            for leg in [first, second] {
-                leg.amount()?;
-                // Both are shown before anything is signed, and are somebody else's text.
-                config::check_domain(&leg.domain)?;
-                let is_shown_as_it_is = leg.url.bytes().all(|byte| byte.is_ascii_graphic());
-                ensure!(is_shown_as_it_is, "{:?} is no address of a server", leg.url);
-            }
-            terms.check()?;
-            Ok(terms)
-        };
-        read().with_context(|| format!("these are no terms of a swap: {}", file.display()))
+        let terms = Terms::load(file)?;
+        terms.check().with_context(|| are_none(file))?;
+        Ok(terms)
     }
 
-    /// Whether whoever accepts has time to claim.
+    /// The same of terms that nobody could accept: one's own is had back by one's own lock alone.
+    pub fn load(file: &Path) -> anyhow::Result<Terms> {
+        let load = || Ok::<_, anyhow::Error>(serde_json::from_slice(&file::read(file)?)?);
+        load().with_context(|| are_none(file))
+    }
+
+    /// Whether both can take each step, and whoever accepts has time to claim.
     pub fn check(&self) -> anyhow::Result<()> {
-        let (first, second) = (self.first.until, self.second.until);
+        let (first, second) = (&self.first, &self.second);
+        ensure!(
+            (first.source, first.target) == (second.target, second.source),
+            "each of the two must be paid by the other"
+        );
+        first.check()?;
+        second.check()?;
+        let (first, second) = (first.until, second.until);
         ensure!(
             first.unix_ms() >= second.unix_ms() + PHASE_MS,
             "whoever accepts would have less than ten minutes: the first lock ends at {first}, the second at {second}"
@@ -140,9 +138,31 @@ impl Terms {
     }
 }
 
+fn are_none(file: &Path) -> String {
+    format!("these are no terms of a swap: {}", file.display())
+}
+
 impl Leg {
-    fn amount(&self) -> anyhow::Result<Amount> {
-        Amount::parse(&self.amount).with_context(|| format!("{} is no amount", self.amount))
+    /// How much, if anybody could lock it.
+    pub fn amount(&self) -> anyhow::Result<Amount> {
+        let Leg { amount, .. } = self;
+        let parsed = Amount::parse(amount).with_context(|| {
+            format!("{amount:?} is no amount: name a decimal, such as 7 or 0.5")
+        })?;
+        ensure!(
+            parsed.is_positive(),
+            "an amount of {amount} cannot be locked: name more than zero"
+        );
+        Ok(parsed)
+    }
+
+    /// Whether it can be locked, and shown before anything is signed: it is somebody else's text.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.amount()?;
+        config::check_domain(&self.domain)?;
+        let is_shown_as_it_is = self.url.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure!(is_shown_as_it_is, "{:?} is no address of a server", self.url);
+        Ok(())
     }
 
     /// The server, if it is of the domain.
