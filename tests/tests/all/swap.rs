@@ -544,6 +544,26 @@ fn ones_own_is_had_back_whatever_else_the_terms_say() {
     assert_eq!(swap.held(), pair("0", "0"));
 }
 
+/// A refund whose answer was lost: whoever is told that there is nothing fears for their money.
+#[test]
+fn a_refund_of_a_swap_that_is_tried_again_is_the_same() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    swap.set_time(&swap.long);
+    for who in ["alice", "bob"] {
+        let record = swap.does(who, "refund");
+        // Had its answer been lost, the IOU would have been kept.
+        let iou = &record["meta"]["inputs"][0];
+        let name = format!("{}.json", iou["hash"]["value"].as_str().expect("a hash"));
+        let kept = swap.folder.path().join(who).join("outbox").join(name);
+        std::fs::write(&kept, iou.to_string()).expect("written");
+        assert_eq!(swap.does(who, "refund")["hash"], record["hash"]);
+        assert!(!kept.exists());
+    }
+    assert_eq!(swap.held(), pair("0", "0"));
+}
+
 /// A preimage that opens another lock is given away when it is shown for this one.
 #[test]
 fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {

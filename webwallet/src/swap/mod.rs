@@ -406,8 +406,17 @@ impl Party {
         let leg = if self.offers()? { first } else { second };
         leg.check()?;
         let server = leg.server(&self.ca)?;
-        let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
-        let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;
+        let open = leg.open(&server, *hash)?;
+        let Some(pointer) = open.map_or_else(|| leg.made(&server, *hash), |open| Ok(Some(open)))?
+        else {
+            return self.missing(leg);
+        };
+        let draft = leg.returning(*hash, pointer);
+        // What was refunded already is answered with the same record.
+        if open.is_none() && !lock::has_cleared(&server, &draft)? {
+            return self.missing(leg);
+        }
+        let (draft, signed) = self.signed(draft)?;
         let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
         post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
