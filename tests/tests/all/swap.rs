@@ -564,6 +564,40 @@ fn a_refund_of_a_swap_that_is_tried_again_is_the_same() {
     assert_eq!(swap.held(), pair("0", "0"));
 }
 
+/// What is left of an offer that ended before it was sent is in the way of the next; what may
+/// stand by terms of an offer is lost with them.
+#[test]
+fn terms_of_an_offer_that_was_never_sent_may_be_removed() {
+    let swap = Swap::new();
+    let offer = || {
+        let offer = swap.offer(&swap.long, &swap.short);
+        let arguments: Vec<&str> = offer.iter().map(String::as_str).collect();
+        let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let is_told = |part: &str| {
+        let (code, told) = offer();
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("swap.json") && told.contains(part), "{part}: {told}");
+    };
+    std::fs::write(swap.terms(), "").expect("written");
+    is_told("holds no terms of a swap: name another file, or remove it");
+    std::fs::remove_file(swap.terms()).expect("removed");
+    swap.alice_offers();
+    is_told("an offer may stand by it");
+
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let mut terms: Value = serde_json::from_str(&written).expect("JSON");
+    let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
+    terms["hash"] = json!(hash);
+    std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    // Another's, perhaps, who has sent it.
+    is_told("an offer may stand by it");
+    let kept = swap.folder.path().join("alice/swaps").join(format!("{hash}.json"));
+    std::fs::write(kept, json!({"preimage": format!("0x{PREIMAGE}")}).to_string()).expect("kept");
+    is_told("of an offer that ended before anything was locked: remove it");
+}
+
 /// A preimage that opens another lock is given away when it is shown for this one.
 #[test]
 fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {

@@ -10,10 +10,10 @@
 mod terms;
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use faster_hex::hex_string;
 use serde::{Deserialize, Serialize};
@@ -152,19 +152,19 @@ impl Offer {
         if !self.once_more {
             outbox::nothing_open(&party.keys, &draft, &self.url.server()?)?;
         }
+        self.nothing_there(&party)?;
         party.in_step()?;
-        // Before anything is locked: without the one nobody could ever take the
+        // On disk before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
-        let mut terms = self.create(&party.keys)?;
         let mut written = serde_json::to_vec_pretty(&party.terms)?;
         written.push(b'\n');
         let kept = party.keys.swap(&party.terms.hash);
-        let preimage = serde_json::to_vec(&Preimage { preimage })?;
-        let offered = terms
-            .write_all(&written)
-            .with_context(|| format!("cannot write {}", self.output.display()))
-            .and_then(|()| file::keep(&kept, &preimage))
-            .and_then(|()| party.offer(&draft, &signed));
+        file::keep(&kept, &serde_json::to_vec(&Preimage { preimage })?)?;
+        if let Err(error) = file::create(&self.output, &written) {
+            remove(&kept);
+            return Err(error);
+        }
+        let offered = party.offer(&draft, &signed);
         // The other needs the terms as long as the lock may stand, now or later; else
         // they are of no offer.
         let is_open = party.keys.outgoing(&draft.hash()).exists();
@@ -178,18 +178,28 @@ impl Offer {
         offered
     }
 
-    /// The file of the terms: a new one, since the terms of another offer are needed.
-    fn create(&self, keys: &Keys) -> anyhow::Result<fs::File> {
-        fs::File::create_new(&self.output).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => anyhow!(
-                "{} is there already, and an offer may stand by it; to see: webwallet swap show {}{}{}",
-                self.output.display(),
-                output::path(&self.output),
-                keys.flag(),
-                self.url.ca().flag()
-            ),
-            _ => anyhow!("cannot write {}: {error}", self.output.display()),
-        })
+    /// That no file is where the terms shall be: those of another offer may be needed.
+    fn nothing_there(&self, party: &Party) -> anyhow::Result<()> {
+        if fs::symlink_metadata(&self.output).is_err_and(|no| no.kind() == ErrorKind::NotFound) {
+            return Ok(());
+        }
+        let file = self.output.display();
+        let Ok(terms) = Terms::load(&self.output) else {
+            bail!(
+                "{file} is there already, and holds no terms of a swap: name another file, or remove it"
+            )
+        };
+        if party.never_sent(&terms).unwrap_or(false) {
+            bail!(
+                "{file} is there already, of an offer that ended before anything was locked: remove it, or name another file"
+            );
+        }
+        bail!(
+            "{file} is there already, and an offer may stand by it; to see: webwallet swap show {}{}{}",
+            output::path(&self.output),
+            party.keys.flag(),
+            self.url.ca().flag()
+        )
     }
 
     fn terms(&self, keys: &Keys, holder: &Holder, hash: Hash) -> anyhow::Result<Terms> {
@@ -303,6 +313,16 @@ impl Party {
             );
         }
         Ok(())
+    }
+
+    /// Whether this is an offer of ours that was written down and never sent: what was sent is in
+    /// the outbox until the server has it, or has refused it.
+    fn never_sent(&self, terms: &Terms) -> anyhow::Result<bool> {
+        let draft = terms.first.locking(terms.hash);
+        Ok(terms.first.source == self.holder.address()?
+            && self.keys.swap(&terms.hash).exists()
+            && !self.keys.outgoing(&draft.hash()).exists()
+            && !lock::has_cleared(&terms.first.server(&self.ca)?, &draft)?)
     }
 
     fn offer(&self, draft: &Draft, signed: &[u8]) -> anyhow::Result<Outcome> {
