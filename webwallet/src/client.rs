@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -105,6 +106,9 @@ pub struct Server {
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a busy server is asked, and the wait before each time but the first.
+const TRIES: u32 = 60;
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long one stream of events is read.
 const STREAM_MAX: Duration = Duration::from_secs(60);
 
@@ -319,6 +323,17 @@ impl Server {
             }
         }
     }
+}
+
+/// What is answered to a question; a server that is busy is asked again, for a minute.
+pub fn patiently(ask: impl Fn() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
+    for _ in 1..TRIES {
+        match ask()? {
+            Answer::Problem(problem) if problem.may_succeed_later() => thread::sleep(AGAIN),
+            answer => return Ok(answer),
+        }
+    }
+    ask()
 }
 
 /// Whether a URL leads to this machine.

@@ -1,4 +1,5 @@
-//! Where time comes from: the system's clock, or a file in tests.
+//! Where time comes from: the system's clock, or a file in tests; and to a wallet,
+//! the server that decides.
 //!
 //! The only place of the program that reads a clock for the rules. Everything
 //! below takes time as an argument, or a [`Clock`] made here.
@@ -8,10 +9,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use webwallet_ledger::address::Address;
+use webwallet_ledger::draft::Draft;
+use webwallet_ledger::rejection::Code;
+use webwallet_ledger::request::body_of;
+use webwallet_ledger::signature::public_of;
 use webwallet_ledger::time::Time;
+
+use crate::client::{Answer, Server, patiently};
 
 /// Tells the time whenever asked, or says why it cannot.
 pub type Clock = Arc<dyn Fn() -> Result<Time, String> + Send + Sync>;
@@ -34,6 +42,38 @@ pub fn now() -> anyhow::Result<Time> {
         SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let ms = i64::try_from(since.as_millis()).context("the clock is too far ahead")?;
     Ok(Time::from_unix_ms(ms))
+}
+
+/// The time that a server gives to what it clears now. Its clock may be behind that: what was
+/// given once is never gone back behind. So the rules are asked, with an IOU that expired long
+/// ago: why it does not clear is said with the time, and it never will.
+pub fn of(server: &Server, domain: &str) -> anyhow::Result<Time> {
+    // A key that everybody has: what it signs is worth nothing.
+    const SECRET: [u8; 32] = [0; 32];
+    let nobody = Address::of_public(&public_of(&SECRET));
+    let draft = Draft {
+        domain: domain.to_owned(),
+        source: nobody,
+        target: Address::from_digest([0; 20]),
+        symbol: nobody,
+        amount: "1".to_owned(),
+        random: "what time is it".to_owned(),
+        expiry: Time::from_unix_ms(0),
+        active: None,
+        credit: None,
+        locker: None,
+        solver: None,
+    };
+    let request = body_of([draft.sign(&SECRET).as_slice()]);
+    let problem = match patiently(|| server.rehearse(&request))? {
+        Answer::Problem(problem) => problem,
+        Answer::Done { .. } => {
+            bail!("{domain} takes what expired in 1970: its clock cannot be right")
+        }
+    };
+    let time = problem.actual().filter(|_| problem.code == Code::Expired.as_str());
+    let said = || format!("{domain} does not say its time: {}", problem.sentence());
+    time.with_context(said)?.parse().with_context(said)
 }
 
 /// The time in a file.

@@ -82,6 +82,13 @@ pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// Writes a new file, for whoever may read what is there: whole or not at all, and never over
+/// another.
+pub fn create(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    place(file, bytes, 0o666, NamedTempFile::persist_noclobber)
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
 /// Writes a file aside, and puts it in its place once it is on disk.
 fn place<'f>(
     file: &'f Path,
@@ -140,6 +147,17 @@ mod tests {
         fs::write(&file, b"").expect("emptied");
         write_new(&file, b"two").expect("written");
         write_new(Path::new("/dev/null"), b"three").expect("written");
+    }
+
+    /// The terms of an offer are all that the other party has of it.
+    #[test]
+    fn what_is_created_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let file = folder.path().join("swap.json");
+        create(&file, b"one").expect("written");
+        assert!(create(&file, b"two").is_err());
+        assert_eq!(fs::read(&file).expect("there"), b"one");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1, "nothing is left over");
     }
 
     /// A file without end would take all memory.

@@ -15,13 +15,17 @@ use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Server, Url, data};
+use crate::client::{Answer, Server, Url, data, patiently};
 use crate::home::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::EXPIRY_DAYS;
 use crate::problem::Problem;
 use crate::{clock, file, post};
+
+/// A preimage is shown only while so much is left. Shown too late it takes nothing, and opens
+/// other locks of its hash all the same.
+const SHOW_MS: i64 = 60_000;
 
 /// `webwallet release`
 #[derive(Args)]
@@ -97,13 +101,7 @@ impl Use {
             self.with
         );
         let (now, end) = (clock::now()?, lock.locker.expiry);
-        // A preimage that is shown too late gives nothing, and opens other locks of its hash.
-        if !back && now >= end {
-            let detail = "the lock is its source's again; nothing was sent";
-            let rejection = Rejection::new(Code::LockClosed, "/data/solver/output", detail);
-            return Problem::from_rejection(&rejection.measured(end, now))?.print(json, &labels);
-        }
-        // Nor does one of another lock, and whoever sees it can open that one.
+        // A preimage of another lock gives nothing here, and whoever sees it can open that one.
         if !back && hashee.as_deref().map(puzzle_of) != lock.locker.puzzle {
             let detail = match (lock.locker.puzzle, &hashee) {
                 (Some(puzzle), None) => format!(
@@ -117,6 +115,7 @@ impl Use {
             let rejection = Rejection::new(Code::LockUnsolved, "/data/solver/hashee", detail);
             return Problem::from_rejection(&rejection)?.print(json, &labels);
         }
+        let shows = hashee.is_some();
         let draft = Draft {
             domain: server.domain()?,
             source,
@@ -131,6 +130,13 @@ impl Use {
             locker: None,
             solver: Some(Solver { output, hashee }),
         };
+        // What has taken it already is shown already, and the server says what it took.
+        if !back
+            && !has_cleared(&server, &draft)?
+            && let Some(rejection) = too_late(&server, &draft.domain, end, shows)?
+        {
+            return Problem::from_rejection(&rejection)?.print(json, &labels);
+        }
         let script = lock.locker.script.filter(|_| !back);
         let script = script.map(|script| keys.multisig(&script)).transpose()?.flatten();
         let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
@@ -139,6 +145,41 @@ impl Use {
             return Ok(Outcome::Done);
         }
         post::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
+    }
+}
+
+/// Why the target of a lock that ends then comes too late. The server's time decides; a preimage
+/// that nobody has seen is not shown too late by this machine's clock either, since one of the
+/// two may be wrong.
+pub fn too_late(
+    server: &Server,
+    domain: &str,
+    end: Time,
+    shows: bool,
+) -> anyhow::Result<Option<Rejection>> {
+    let (theirs, ours) = (clock::of(server, domain)?, clock::now()?);
+    let (last, now) = match shows {
+        true => (Time::from_unix_ms(end.unix_ms() - SHOW_MS), theirs.max(ours)),
+        false => (end, theirs),
+    };
+    let margin = if shows { ", and a preimage is shown only while a minute is left" } else { "" };
+    let of_ours = match now == theirs {
+        true => String::new(),
+        false => format!(", and by this machine's clock {ours}: set that if it is wrong"),
+    };
+    let detail = format!(
+        "it can be taken before {end}{margin}; by {domain} it is {theirs}{of_ours}; nothing was sent"
+    );
+    let rejection = Rejection::new(Code::LockClosed, "/data/solver/output", detail);
+    Ok((now >= last).then(|| rejection.measured(last, now)))
+}
+
+/// Whether a server has cleared just this.
+pub fn has_cleared(server: &Server, draft: &Draft) -> anyhow::Result<bool> {
+    match patiently(|| server.get(&format!("/iou/{}", draft.hash())))? {
+        Answer::Done { .. } => Ok(true),
+        Answer::Problem(problem) if problem.code == "not_found" => Ok(false),
+        Answer::Problem(problem) => bail!("{}", problem.sentence()),
     }
 }
 

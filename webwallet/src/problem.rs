@@ -112,6 +112,11 @@ impl Problem {
         self.code.parse().is_ok_and(|code| of_balances.contains(&code))
     }
 
+    /// The value that met a limit, where it is a text.
+    pub fn actual(&self) -> Option<&str> {
+        self.actual.as_str()
+    }
+
     /// Is it open whether it was cleared?
     pub fn is_unknown_outcome(&self) -> bool {
         self.retry == "same"

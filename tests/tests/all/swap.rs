@@ -2,40 +2,67 @@
 //! other, from the command line; and at each step one of the two is gone. If one
 //! of these failed, somebody would lose more than the screen said before signing.
 //!
-//! The servers have a clock of the tests, the commands that of the machine, which
-//! is years behind: what is too late here, the servers say.
+//! The servers have a clock of the tests. It goes with that of the machine, by which
+//! the commands go, until a test sets it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use webwallet_ledger::lock::puzzle_of;
+use webwallet_ledger::Time;
+use webwallet_ledger::draft::Draft;
+use webwallet_ledger::lock::{Solver, puzzle_of};
 use webwallet_tests::process::{Process, binary};
 
-const START: &str = "2030-01-01T00:00:00.000Z";
-/// bob's lock ends well before alice's: whoever shows the preimage last has time.
-const SHORT: &str = "2030-01-02T00:00:00.000Z";
-const LONG: &str = "2030-01-03T00:00:00.000Z";
+const HOUR_MS: i64 = 3_600_000;
 const PREIMAGE: &str = "5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a4e5e5a";
 
 /// A server of its own domain, and its clock.
 struct Server {
     process: Process,
     clock: PathBuf,
+    /// How far its clock is ahead of the machine's; none where it stands still.
+    ahead_ms: Cell<Option<i64>>,
+}
+
+/// So many milliseconds from now, by the clock of the machine.
+fn from_now(ms: i64) -> Time {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    Time::from_unix_ms(i64::try_from(now).expect("it fits") + ms)
+}
+
+/// So many milliseconds from a time.
+fn moved(time: &str, ms: i64) -> String {
+    let time: Time = time.parse().expect("a time");
+    Time::from_unix_ms(time.unix_ms() + ms).to_string()
 }
 
 impl Server {
-    fn new(domain: &str, folder: &Path, time: &str) -> Server {
+    fn new(domain: &str, folder: &Path, ahead_ms: i64) -> Server {
         let (data, clock) = (folder.join(domain), folder.join(format!("{domain}.clock")));
-        std::fs::write(&clock, time).expect("a clock");
+        std::fs::write(&clock, from_now(ahead_ms).to_string()).expect("a clock");
         let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
         let arguments =
             ["--admin", "127.0.0.1:0", "--data", &text(&data), "--test-clock", &text(&clock)];
         let process = Process::of_domain(domain, &arguments);
-        Server { process, clock }
+        Server { process, clock, ahead_ms: Cell::new(Some(ahead_ms)) }
     }
 
     fn set_time(&self, time: &str) {
+        self.ahead_ms.set(None);
+        self.write(time);
+    }
+
+    /// Goes with the machine, unless it was set.
+    fn tick(&self) {
+        if let Some(ahead) = self.ahead_ms.get() {
+            self.write(&from_now(ahead).to_string());
+        }
+    }
+
+    fn write(&self, time: &str) {
         // Replaced as a whole: the server must never read half of it.
         let next = self.clock.with_extension("next");
         std::fs::write(&next, time).expect("a clock");
@@ -49,18 +76,23 @@ struct Swap {
     folder: tempfile::TempDir,
     ours: Server,
     theirs: Server,
+    /// bob's lock ends well before alice's: whoever shows the preimage last has time.
+    short: String,
+    long: String,
 }
 
 impl Swap {
     fn new() -> Swap {
-        Swap::begun(START)
+        Swap::begun(0, 0)
     }
 
-    fn begun(time: &str) -> Swap {
+    /// With servers whose clocks are so far ahead of the machine's.
+    fn begun(ours_ms: i64, theirs_ms: i64) -> Swap {
         let folder = tempfile::tempdir().expect("a folder");
-        let ours = Server::new("ours.example", folder.path(), time);
-        let theirs = Server::new("theirs.example", folder.path(), time);
-        let swap = Swap { folder, ours, theirs };
+        let ours = Server::new("ours.example", folder.path(), ours_ms);
+        let theirs = Server::new("theirs.example", folder.path(), theirs_ms);
+        let [short, long] = [24, 48].map(|hours| from_now(hours * HOUR_MS).to_string());
+        let swap = Swap { folder, ours, theirs, short, long };
         for who in ["alice", "bob"] {
             swap.run(who, &swap.ours, &["key", "new", who]);
         }
@@ -68,6 +100,8 @@ impl Swap {
     }
 
     fn command(&self, who: &str, server: &Server, arguments: &[&str]) -> Command {
+        self.ours.tick();
+        self.theirs.tick();
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -141,7 +175,7 @@ impl Swap {
     }
 
     fn alice_offers(&self) -> Value {
-        let offer = self.offer(LONG, SHORT);
+        let offer = self.offer(&self.long, &self.short);
         self.done("alice", &self.ours, &offer.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
@@ -232,7 +266,7 @@ fn bob_is_gone_after_alice_has_locked() {
     let swap = Swap::new();
     swap.alice_offers();
     assert_eq!(swap.is_refused("alice", "refund"), pair("lock_closed", "later"));
-    swap.set_time(LONG);
+    swap.set_time(&swap.long);
     swap.does("alice", "refund");
     assert_eq!((swap.states(), swap.held()), (pair("none", "none"), pair("0", "0")));
     // It is too late for bob to come: there is nothing that he could lock for.
@@ -245,12 +279,12 @@ fn alice_is_gone_after_both_have_locked() {
     let swap = Swap::new();
     swap.alice_offers();
     swap.does("bob", "accept");
-    swap.set_time(SHORT);
+    swap.set_time(&swap.short);
     swap.does("bob", "refund");
     // Too late for her to have his: she shows nothing, and has a day to have hers back.
     assert_eq!(swap.is_refused("alice", "claim").0, "lock_not_found");
     assert_eq!(swap.is_refused("bob", "claim").0, "lock_unsolved");
-    swap.set_time(LONG);
+    swap.set_time(&swap.long);
     swap.does("alice", "refund");
     assert_eq!((swap.states(), swap.held()), (pair("none", "none"), pair("0", "0")));
 }
@@ -262,7 +296,7 @@ fn bob_is_gone_after_the_preimage_was_shown() {
     swap.alice_offers();
     swap.does("bob", "accept");
     swap.does("alice", "claim");
-    swap.set_time("2030-01-02T23:59:59.999Z");
+    swap.set_time(&moved(&swap.long, -1));
     assert_eq!(swap.is_refused("alice", "refund"), pair("lock_closed", "later"));
     swap.does("bob", "claim");
     assert_eq!(swap.held(), pair("7", "5"));
@@ -279,66 +313,91 @@ fn bob_never_comes_back() {
     assert!(before.contains("at worst "), "{before}");
     assert!(before.contains("you come later than that: then you have nothing for it"), "{before}");
     assert!(
-        before.contains(LONG) && before.contains(SHORT) && !after.contains("worst"),
+        before.contains(&swap.long) && before.contains(&swap.short) && !after.contains("worst"),
         "{screen}"
     );
     swap.does("alice", "claim");
-    swap.set_time(LONG);
+    swap.set_time(&swap.long);
     assert_eq!(swap.is_refused("bob", "claim"), pair("lock_closed", "never"));
     swap.does("alice", "refund");
     assert_eq!((swap.states(), swap.held()), (pair("none", "taken"), pair("7", "0")));
 }
 
-/// Whoever is late by the server's clock has nothing: and what was offered says
-/// so before it is signed.
+/// Whoever is late by the server's clock, when their own is behind, shows nothing: with the
+/// preimage bob would take hers as well.
 #[test]
 fn alice_is_late() {
     let swap = Swap::new();
-    let offer = swap.offer(LONG, SHORT);
+    let offer = swap.offer(&swap.long, &swap.short);
     let screen = swap.screen("alice", &offer.iter().map(String::as_str).collect::<Vec<_>>());
     let (before, _) = screen.split_once("cleared  ").expect("cleared");
-    let worst = format!("at worst you have nothing for it, and yours back, but not before {LONG}");
+    let worst =
+        format!("at worst you have nothing for it, and yours back, but not before {}", swap.long);
     assert!(before.contains(&worst), "{before}");
     swap.does("bob", "accept");
-    swap.set_time(SHORT);
-    let screen = swap.screen("alice", &["swap", "claim", &swap.terms(), "--with", "alice"]);
-    let (before, after) = screen.split_once("refused: lock_closed").expect("refused");
-    assert!(before.contains("showing  the preimage"), "{before}");
-    let worst = format!("at worst theirs.example does not clear it before {SHORT}: then ");
-    assert!(before.contains(&worst) && !after.contains("worst"), "{screen}");
+    // A minute before the end it could come too late as well.
+    for before_ms in [60_000, 0] {
+        swap.theirs.set_time(&moved(&swap.short, -before_ms));
+        assert_eq!(swap.is_refused("alice", "claim"), pair("lock_closed", "never"));
+        let screen = swap.screen("alice", &["swap", "claim", &swap.terms(), "--with", "alice"]);
+        assert!(!screen.contains("signing"), "{screen}");
+        assert!(
+            screen.contains("theirs.example") && screen.contains("nothing was sent"),
+            "{screen}"
+        );
+    }
     swap.does("bob", "refund");
-    swap.set_time(LONG);
+    swap.ours.set_time(&swap.long);
     swap.does("alice", "refund");
     assert_eq!(swap.held(), pair("0", "0"));
 }
 
-/// Whoever is late by their own clock shows nothing: a preimage that comes too
-/// late takes nothing, and opens the lock of whoever showed it.
+/// Before she shows the preimage, alice is told what is lost at worst.
+#[test]
+fn alice_is_told_what_she_shows() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    let screen = swap.screen("alice", &["swap", "claim", &swap.terms(), "--with", "alice"]);
+    let (before, after) = screen.split_once("cleared  ").expect("cleared");
+    assert!(before.contains("showing  the preimage"), "{before}");
+    let worst = format!("at worst theirs.example does not clear it before {}: then ", swap.short);
+    assert!(before.contains(&worst) && !after.contains("worst"), "{screen}");
+}
+
+/// Whoever is late by their own clock shows nothing that nobody has seen: a preimage that comes
+/// too late takes nothing, and opens the lock of whoever showed it. What is shown already is
+/// for the server to judge: with a clock that is ahead, bob would leave alice both.
 #[test]
 fn a_preimage_is_not_shown_too_late() {
-    let swap = Swap::begun("2020-01-01T00:00:00.000Z");
+    let begin: Time = "2020-01-01T00:00:00.000Z".parse().expect("a time");
+    let ahead_ms = begin.unix_ms() - from_now(0).unix_ms();
+    let swap = Swap::begun(ahead_ms, ahead_ms);
     let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
-    let leg = |server: &Server, domain: &str, from: &str, to: &str, amount: &str, until: &str| {
-        let lock = ["issue", "--from", from, "--to", &swap.address(to), "--amount", amount];
-        let until_ = ["--until", until, "--hash-lock", &hash, "--expiry", until];
+    // By the machine's clock it is over, and would not be signed for a server at hand.
+    let locked = |server: &Server, domain: &str, from: &str, lock: &[&str]| {
         let file = swap.folder.path().join(domain).with_extension("iou");
         let file = file.to_str().expect("UTF-8");
-        // By the machine's clock it is over, and would not be signed for a server at hand.
         let offline = ["--offline", "--domain", domain, "-o", file];
-        let signed = swap.command(from, server, &[&lock[..], &until_, &offline].concat()).output();
-        assert!(signed.expect("it runs").status.success());
+        let arguments = [&["issue", "--from", from][..], lock, &offline].concat();
+        let signed = swap.command(from, server, &arguments).output().expect("it runs");
+        assert!(signed.status.success(), "{signed:?}");
         let record = swap.done(from, server, &["post", file]);
-        let (url, [source, target]) =
-            (server.process.url(), [from, to].map(|who| swap.address(who)));
-        let leg = json!({
-            "url": url, "domain": domain, "unit": source, "amount": amount, "source": source,
-            "target": target, "until": until,
-        });
-        (leg, format!("{}::1", record["hash"]["value"].as_str().expect("a hash")))
+        std::fs::remove_file(file).expect("removed");
+        format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
     };
-    let long = "2020-06-02T00:00:00.000Z";
+    let leg = |server: &Server, domain: &str, from: &str, to: &str, amount: &str, until: &str| {
+        let [source, target] = [from, to].map(|who| swap.address(who));
+        let lock = ["--to", &target, "--amount", amount, "--until", until, "--expiry", until];
+        let lock = locked(server, domain, from, &[&lock[..], &["--hash-lock", &hash]].concat());
+        let leg = json!({
+            "url": server.process.url(), "domain": domain, "unit": source, "amount": amount,
+            "source": source, "target": target, "until": until,
+        });
+        (leg, lock)
+    };
+    let (short, long) = ("2020-06-01T00:00:00.000Z", "2020-06-02T00:00:00.000Z");
     let (first, _) = leg(&swap.ours, "ours.example", "alice", "bob", "5", long);
-    let short = "2020-06-01T00:00:00.000Z";
     let (second, lock) = leg(&swap.theirs, "theirs.example", "bob", "alice", "7", short);
     let terms = json!({"hash": hash, "first": first, "second": second});
     std::fs::write(swap.terms(), terms.to_string()).expect("written");
@@ -351,6 +410,192 @@ fn a_preimage_is_not_shown_too_late() {
     let late = ["release", &lock, "--with", "alice", "--preimage", PREIMAGE];
     assert_eq!(swap.refused("alice", &swap.theirs, &late), pair("lock_closed", "never"));
     assert_eq!(swap.states(), pair("open", "open"));
+
+    let secret = swap.folder.path().join("alice/keys/alice.json");
+    let secret: Value =
+        serde_json::from_slice(&std::fs::read(secret).expect("a key")).expect("JSON");
+    let [alice, bob] = ["alice", "bob"].map(|who| swap.address(who).parse().expect("an address"));
+    let solver =
+        Solver { output: lock.parse().expect("a pointer"), hashee: Some(format!("0x{PREIMAGE}")) };
+    let shown = Draft {
+        domain: "theirs.example".to_owned(),
+        source: alice,
+        target: bob,
+        symbol: bob,
+        amount: "0".to_owned(),
+        random: "shown by hand".to_owned(),
+        expiry: short.parse().expect("a time"),
+        active: None,
+        credit: None,
+        locker: None,
+        solver: Some(solver),
+    };
+    let secret: webwallet_ledger::Hash =
+        secret["secret"].as_str().expect("a secret").parse().expect("64 digits");
+    let file = swap.folder.path().join("shown");
+    std::fs::write(&file, shown.sign(&secret.0)).expect("written");
+    swap.done("alice", &swap.theirs, &["post", file.to_str().expect("UTF-8")]);
+    assert_eq!(swap.states(), pair("open", "taken"));
+    swap.does("bob", "claim");
+    assert_eq!((swap.states(), swap.held()), (pair("taken", "taken"), pair("7", "5")));
+
+    // Of a lock without a hash, nothing is shown at all.
+    let to_bob = ["--to", &swap.address("bob"), "--amount", "1"];
+    let plain = [&to_bob[..], &["--until", short, "--expiry", short]].concat();
+    let plain = locked(&swap.ours, "ours.example", "alice", &plain);
+    swap.done("bob", &swap.ours, &["release", &plain, "--with", "bob"]);
+}
+
+/// A release whose answer was lost is asked for again, and the lock's time may be over by then:
+/// whoever is told that the other has the money gives it up, or asks for it twice.
+#[test]
+fn a_release_that_is_tried_again_is_the_same() {
+    let swap = Swap::new();
+    let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
+    let bob = swap.address("bob");
+    let issue = ["issue", "--from", "alice", "--to", &bob, "--amount", "5"];
+    let lock = |more: &[&str]| {
+        let until = ["--until", &swap.long, "--expiry", &swap.long];
+        let record = swap.done("alice", &swap.ours, &[&issue[..], &until, more].concat());
+        format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
+    };
+    let (plain, hashed) = (lock(&[]), lock(&["--hash-lock", &hash]));
+    let releases = [
+        vec!["release", plain.as_str(), "--with", "bob"],
+        vec!["release", hashed.as_str(), "--with", "bob", "--preimage", PREIMAGE],
+    ];
+    let taken = releases.each_ref().map(|release| swap.done("bob", &swap.ours, release));
+    let (late_plain, late_hashed) =
+        (lock(&["--once-more"]), lock(&["--hash-lock", &hash, "--once-more"]));
+    swap.set_time(&from_now(49 * HOUR_MS).to_string());
+    for (release, taken) in releases.iter().zip(taken) {
+        assert_eq!(swap.done("bob", &swap.ours, release)["hash"], taken["hash"]);
+    }
+    // What he has not taken, he is late for.
+    for late in [
+        &["release", &late_plain, "--with", "bob"][..],
+        &["release", &late_hashed, "--with", "bob", "--preimage", PREIMAGE],
+    ] {
+        assert_eq!(swap.refused("bob", &swap.ours, late), pair("lock_closed", "never"));
+    }
+}
+
+/// A server whose time is wrong ends its lock before the other can be taken: nothing is locked
+/// for a swap over it.
+#[test]
+fn nothing_is_locked_where_a_clock_is_wrong() {
+    const MINUTE_MS: i64 = 60_000;
+    let is_told = |swap: &Swap, who: &str, arguments: &[&str], domain: &str| {
+        let output = swap.command(who, &swap.ours, arguments).output().expect("it runs");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{domain}: {told}");
+        for part in [domain, "nothing was sent", "Set this machine's clock"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    };
+    let wrong = [(-3 * MINUTE_MS, 0, "by ours.example"), (0, 3 * MINUTE_MS, "by theirs.example")];
+    for (ours_ms, theirs_ms, domain) in wrong {
+        let swap = Swap::begun(ours_ms, theirs_ms);
+        let offer = swap.offer(&swap.long, &swap.short);
+        let offer: Vec<&str> = offer.iter().map(String::as_str).collect();
+        is_told(&swap, "alice", &offer, domain);
+        assert!(!Path::new(&swap.terms()).exists());
+    }
+    // Nobody needs clocks that agree to the second.
+    let swap = Swap::begun(-MINUTE_MS, MINUTE_MS);
+    swap.alice_offers();
+    // By ours.example, alice has hers back long before theirs.example ends his.
+    swap.ours.ahead_ms.set(Some(365 * 24 * HOUR_MS));
+    let accept = ["swap", "accept", &swap.terms(), "--with", "bob"];
+    is_told(&swap, "bob", &accept, "by ours.example");
+    assert_eq!(swap.states(), pair("open", "none"));
+}
+
+/// What nobody can accept is locked for nothing until its time is over.
+#[test]
+fn what_cannot_be_taken_is_not_offered() {
+    let swap = Swap::new();
+    for take in ["abc", "1e3", "-1", "07", " 7", "0", "0.0", "7,5", &"9".repeat(61)] {
+        let mut offer = swap.offer(&swap.long, &swap.short);
+        let at = 1 + offer.iter().position(|word| word == "--take").expect("a flag");
+        offer[at] = take.to_owned();
+        let offer: Vec<&str> = offer.iter().map(String::as_str).collect();
+        let output = swap.command("alice", &swap.ours, &offer).output().expect("it runs");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{take}: {told}");
+        assert!(told.contains("--take") && told.contains(take), "{take}: {told}");
+        assert!(!Path::new(&swap.terms()).exists(), "{take}");
+    }
+    assert!(!swap.folder.path().join("alice/outbox").exists());
+}
+
+/// Terms that are no good keep nobody from their own.
+#[test]
+fn ones_own_is_had_back_whatever_else_the_terms_say() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let mut terms: Value = serde_json::from_str(&written).expect("JSON");
+    terms["second"]["amount"] = json!("7,5");
+    terms["second"]["until"] = terms["first"]["until"].clone();
+    std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    swap.set_time(&swap.long);
+    swap.does("alice", "refund");
+    assert_eq!(swap.held(), pair("0", "0"));
+}
+
+/// A refund whose answer was lost: whoever is told that there is nothing fears for their money.
+#[test]
+fn a_refund_of_a_swap_that_is_tried_again_is_the_same() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    swap.set_time(&swap.long);
+    for who in ["alice", "bob"] {
+        let record = swap.does(who, "refund");
+        // Had its answer been lost, the IOU would have been kept.
+        let iou = &record["meta"]["inputs"][0];
+        let name = format!("{}.json", iou["hash"]["value"].as_str().expect("a hash"));
+        let kept = swap.folder.path().join(who).join("outbox").join(name);
+        std::fs::write(&kept, iou.to_string()).expect("written");
+        assert_eq!(swap.does(who, "refund")["hash"], record["hash"]);
+        assert!(!kept.exists());
+    }
+    assert_eq!(swap.held(), pair("0", "0"));
+}
+
+/// What is left of an offer that ended before it was sent is in the way of the next; what may
+/// stand by terms of an offer is lost with them.
+#[test]
+fn terms_of_an_offer_that_was_never_sent_may_be_removed() {
+    let swap = Swap::new();
+    let offer = || {
+        let offer = swap.offer(&swap.long, &swap.short);
+        let arguments: Vec<&str> = offer.iter().map(String::as_str).collect();
+        let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let is_told = |part: &str| {
+        let (code, told) = offer();
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("swap.json") && told.contains(part), "{part}: {told}");
+    };
+    std::fs::write(swap.terms(), "").expect("written");
+    is_told("holds no terms of a swap: name another file, or remove it");
+    std::fs::remove_file(swap.terms()).expect("removed");
+    swap.alice_offers();
+    is_told("an offer may stand by it");
+
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let mut terms: Value = serde_json::from_str(&written).expect("JSON");
+    let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
+    terms["hash"] = json!(hash);
+    std::fs::write(swap.terms(), terms.to_string()).expect("written");
+    // Another's, perhaps, who has sent it.
+    is_told("an offer may stand by it");
+    let kept = swap.folder.path().join("alice/swaps").join(format!("{hash}.json"));
+    std::fs::write(kept, json!({"preimage": format!("0x{PREIMAGE}")}).to_string()).expect("kept");
+    is_told("of an offer that ended before anything was locked: remove it");
 }
 
 /// A preimage that opens another lock is given away when it is shown for this one.
@@ -360,9 +605,9 @@ fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
     let hash = puzzle_of(&format!("0x{PREIMAGE}")).to_string();
     let bob = swap.address("bob");
     let lock = |more: &[&str]| {
-        let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--until", LONG];
-        let record =
-            swap.done("alice", &swap.ours, &[&lock[..], &["--expiry", LONG], more].concat());
+        let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5"];
+        let until = ["--until", &swap.long, "--expiry", &swap.long];
+        let record = swap.done("alice", &swap.ours, &[&lock[..], &until, more].concat());
         format!("{}::1", record["hash"]["value"].as_str().expect("a hash"))
     };
     let (hashed, plain) = (lock(&["--hash-lock", &hash]), lock(&[]));
@@ -382,7 +627,10 @@ fn a_preimage_is_not_shown_for_a_lock_that_it_does_not_open() {
     // What to release is on the page of its record.
     let record = plain.split("::").next().expect("a hash");
     let page = swap.screen("bob", &["transaction", record]);
-    assert!(page.lines().any(|line| line.starts_with(&plain) && line.contains(LONG)), "{page}");
+    assert!(
+        page.lines().any(|line| line.starts_with(&plain) && line.contains(&swap.long)),
+        "{page}"
+    );
 }
 
 /// Terms that say more than is there, or leave no time, are not accepted.
@@ -400,7 +648,7 @@ fn bob_accepts_only_what_is_there() {
     let lies: [(&str, Value); 3] = [
         ("amount", json!("6")),
         ("unit", json!(swap.address("bob"))),
-        ("until", json!("2030-01-03T00:00:00.001Z")),
+        ("until", json!(moved(&swap.long, 1))),
     ];
     for (field, lie) in lies {
         changed(&|terms| terms["first"][field] = lie.clone());
@@ -410,7 +658,7 @@ fn bob_accepts_only_what_is_there() {
     changed(&|terms| terms["hash"] = json!("00".repeat(32)));
     assert_eq!(swap.is_refused("bob", "accept").0, "lock_not_found");
     let nonsense: [(&str, &str, Value); 4] = [
-        ("second", "until", json!("2030-01-02T23:50:00.001Z")),
+        ("second", "until", json!(moved(&swap.long, 1 - 600_000))),
         ("second", "url", json!(swap.ours.process.url())),
         ("second", "target", json!(swap.address("bob"))),
         ("first", "amount", json!("-5")),
@@ -424,7 +672,8 @@ fn bob_accepts_only_what_is_there() {
     std::fs::write(swap.terms(), &written).expect("written");
     assert_eq!(swap.states(), pair("open", "none"));
     // An offer is not written over, and one that leaves no time is not made.
-    for (until, their_until) in [(LONG, SHORT), (SHORT, LONG), (LONG, "2020-01-01T00:00:00.000Z")] {
+    let (short, long) = (swap.short.as_str(), swap.long.as_str());
+    for (until, their_until) in [(long, short), (short, long), (long, "2020-01-01T00:00:00.000Z")] {
         let offer = swap.offer(until, their_until);
         let arguments: Vec<&str> = offer.iter().map(String::as_str).collect();
         let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
@@ -440,7 +689,7 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
     let swap = Swap::new();
     let bob = swap.address("bob");
     let offer = |more: &[&str]| {
-        let offer = swap.offer(LONG, SHORT);
+        let offer = swap.offer(&swap.long, &swap.short);
         let arguments: Vec<&str> = offer.iter().map(String::as_str).chain(more.to_vec()).collect();
         let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
         (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
@@ -461,16 +710,32 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
         use std::io::{Read as _, Write as _};
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
-            let mut head = [0; 65_536];
-            let length = stream.read(&mut head).expect("a request");
-            if head[..length].starts_with(b"GET /.well-known") {
-                let domain = r#"{"domain":"ours.example"}"#;
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{domain}",
-                    domain.len()
-                );
-                stream.write_all(head.as_bytes()).expect("answered");
+            let mut request = String::new();
+            // Whoever is answered before the end of what they send may not hear it.
+            while !request.ends_with(if request.starts_with("GET") { "\r\n\r\n" } else { "]}}" }) {
+                let mut some = [0; 4_096];
+                let length = stream.read(&mut some).expect("a request");
+                assert!(length > 0, "it is cut off: {request}");
+                request.push_str(std::str::from_utf8(&some[..length]).expect("UTF-8"));
             }
+            let expired =
+                json!({"code": "expired", "retry": "rebuild", "actual": from_now(0).to_string()});
+            let (status, kind, body) = match request.as_str() {
+                get if get.starts_with("GET /.well-known") => {
+                    ("200 OK", "application/json", json!({"domain": "ours.example"}))
+                }
+                // What time is it?
+                dry if dry.starts_with("POST /transaction?dry_run") => {
+                    ("422 No", "application/problem+json", expired)
+                }
+                _ => continue,
+            };
+            let body = body.to_string();
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).expect("answered");
         }
     });
     assert_eq!(offer(&["--url", &silent]).0, Some(2));
@@ -491,7 +756,7 @@ fn an_offer_that_was_not_sent_leaves_nothing() {
     let swap = Swap::new();
     let alice = swap.folder.path().join("alice");
     let offer = || {
-        let offer = swap.offer(LONG, SHORT);
+        let offer = swap.offer(&swap.long, &swap.short);
         let arguments = offer.iter().map(String::as_str).chain(["--once-more"]);
         let arguments: Vec<&str> = arguments.collect();
         let output = swap.command("alice", &swap.ours, &arguments).output().expect("it runs");
@@ -514,8 +779,9 @@ fn an_offer_that_was_not_sent_leaves_nothing() {
 fn a_refund_that_is_tried_again_is_the_same() {
     let swap = Swap::new();
     let bob = swap.address("bob");
-    let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--until", LONG];
-    let record = swap.done("alice", &swap.ours, &[&lock[..], &["--expiry", LONG]].concat());
+    let lock = ["issue", "--from", "alice", "--to", &bob, "--amount", "5"];
+    let until = ["--until", &swap.long, "--expiry", &swap.long];
+    let record = swap.done("alice", &swap.ours, &[&lock[..], &until].concat());
     let lock = format!("{}::1", record["hash"]["value"].as_str().expect("a hash"));
     let refund = ["refund", lock.as_str(), "--with", "alice"];
     let outbox = swap.folder.path().join("alice/outbox");
@@ -524,7 +790,7 @@ fn a_refund_that_is_tried_again_is_the_same() {
         assert_eq!(swap.refused("alice", &swap.ours, &refund), pair("lock_closed", "later"));
         assert_eq!(kept(), 1);
     }
-    swap.set_time(LONG);
+    swap.set_time(&swap.long);
     let refunded = swap.done("alice", &swap.ours, &refund);
     assert_eq!(kept(), 0);
     assert_eq!(swap.done("alice", &swap.ours, &refund)["hash"], refunded["hash"]);

@@ -10,10 +10,10 @@
 mod terms;
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use faster_hex::hex_string;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,9 @@ use crate::{clock, file, lock, outbox, output, pay, post};
 /// Hours that the first lock is open when nothing else is said.
 const HOURS: i64 = 48;
 const HOUR_MS: i64 = 3_600_000;
-/// A preimage is shown only while so much is left. Shown too late it takes
-/// nothing, and opens the lock of whoever showed it all the same.
-const SHOW_MS: i64 = 60_000;
+/// So far from this machine's clock the time of either server may be when something is locked.
+/// One that is behind and one that is ahead leave six of the ten minutes of [`PHASE_MS`].
+const APART_MS: i64 = 120_000;
 
 /// `webwallet swap ...`
 #[derive(Subcommand)]
@@ -131,9 +131,9 @@ struct Preimage {
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Offer(offer) => offer.run(json),
-        Command::Accept(step) => Party::new(step, json)?.accept(),
-        Command::Claim(step) => Party::new(step, json)?.claim(),
-        Command::Refund(step) => Party::new(step, json)?.refund(),
+        Command::Accept(step) => Party::new(step, Terms::read(&step.file)?, json)?.accept(),
+        Command::Claim(step) => Party::new(step, Terms::read(&step.file)?, json)?.claim(),
+        Command::Refund(step) => Party::new(step, Terms::load(&step.file)?, json)?.refund(),
         Command::Show(show) => show.run(json),
     }
 }
@@ -152,18 +152,19 @@ impl Offer {
         if !self.once_more {
             outbox::nothing_open(&party.keys, &draft, &self.url.server()?)?;
         }
-        // Before anything is locked: without the one nobody could ever take the
+        self.nothing_there(&party)?;
+        party.in_step()?;
+        // On disk before anything is locked: without the one nobody could ever take the
         // other's, without the other they would not know what is offered.
-        let mut terms = self.create(&party.keys)?;
         let mut written = serde_json::to_vec_pretty(&party.terms)?;
         written.push(b'\n');
         let kept = party.keys.swap(&party.terms.hash);
-        let preimage = serde_json::to_vec(&Preimage { preimage })?;
-        let offered = terms
-            .write_all(&written)
-            .with_context(|| format!("cannot write {}", self.output.display()))
-            .and_then(|()| file::keep(&kept, &preimage))
-            .and_then(|()| party.offer(&draft, &signed));
+        file::keep(&kept, &serde_json::to_vec(&Preimage { preimage })?)?;
+        if let Err(error) = file::create(&self.output, &written) {
+            remove(&kept);
+            return Err(error);
+        }
+        let offered = party.offer(&draft, &signed);
         // The other needs the terms as long as the lock may stand, now or later; else
         // they are of no offer.
         let is_open = party.keys.outgoing(&draft.hash()).exists();
@@ -177,18 +178,28 @@ impl Offer {
         offered
     }
 
-    /// The file of the terms: a new one, since the terms of another offer are needed.
-    fn create(&self, keys: &Keys) -> anyhow::Result<fs::File> {
-        fs::File::create_new(&self.output).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => anyhow!(
-                "{} is there already, and an offer may stand by it; to see: webwallet swap show {}{}{}",
-                self.output.display(),
-                output::path(&self.output),
-                keys.flag(),
-                self.url.ca().flag()
-            ),
-            _ => anyhow!("cannot write {}: {error}", self.output.display()),
-        })
+    /// That no file is where the terms shall be: those of another offer may be needed.
+    fn nothing_there(&self, party: &Party) -> anyhow::Result<()> {
+        if fs::symlink_metadata(&self.output).is_err_and(|no| no.kind() == ErrorKind::NotFound) {
+            return Ok(());
+        }
+        let file = self.output.display();
+        let Ok(terms) = Terms::load(&self.output) else {
+            bail!(
+                "{file} is there already, and holds no terms of a swap: name another file, or remove it"
+            )
+        };
+        if party.never_sent(&terms).unwrap_or(false) {
+            bail!(
+                "{file} is there already, of an offer that ended before anything was locked: remove it, or name another file"
+            );
+        }
+        bail!(
+            "{file} is there already, and an offer may stand by it; to see: webwallet swap show {}{}{}",
+            output::path(&self.output),
+            party.keys.flag(),
+            self.url.ca().flag()
+        )
     }
 
     fn terms(&self, keys: &Keys, holder: &Holder, hash: Hash) -> anyhow::Result<Terms> {
@@ -238,6 +249,9 @@ impl Offer {
             target: source,
             until: their_until,
         };
+        // What cannot be accepted would be locked until its time is over.
+        first.amount().context("--give")?;
+        second.amount().context("--take")?;
         let terms = Terms { hash, first, second };
         terms.check()?;
         Ok(terms)
@@ -264,8 +278,8 @@ struct Party {
 }
 
 impl Party {
-    fn new(step: &Step, json: bool) -> anyhow::Result<Party> {
-        let (terms, keys) = (Terms::read(&step.file)?, step.home.keys()?);
+    fn new(step: &Step, terms: Terms, json: bool) -> anyhow::Result<Party> {
+        let keys = step.home.keys()?;
         let holder = keys.holder(&step.with)?;
         let ours = holder.address()?;
         ensure!(
@@ -278,6 +292,37 @@ impl Party {
 
     fn offers(&self) -> anyhow::Result<bool> {
         Ok(self.holder.address()? == self.terms.first.source)
+    }
+
+    /// That both servers tell the time as this machine does. Each ends its lock by its own: by
+    /// one that is wrong, a lock ends before the other can be taken.
+    fn in_step(&self) -> anyhow::Result<()> {
+        for leg in [&self.terms.first, &self.terms.second] {
+            let server = leg.server(&self.ca)?;
+            let before = clock::now()?;
+            let theirs = clock::of(&server, &leg.domain)?;
+            let ours = clock::now()?;
+            // It said so at some time between the two.
+            let behind = before.unix_ms() - theirs.unix_ms();
+            let ahead = theirs.unix_ms() - ours.unix_ms();
+            ensure!(
+                behind.max(ahead) <= APART_MS,
+                "by {} it is {theirs}, by this machine's clock {ours}, and for a swap the two must agree to within two minutes; nothing was sent. Set this machine's clock if it is wrong; if it is right, tell whoever runs {}, and swap when its time is",
+                leg.domain,
+                leg.domain
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether this is an offer of ours that was written down and never sent: what was sent is in
+    /// the outbox until the server has it, or has refused it.
+    fn never_sent(&self, terms: &Terms) -> anyhow::Result<bool> {
+        let draft = terms.first.locking(terms.hash);
+        Ok(terms.first.source == self.holder.address()?
+            && self.keys.swap(&terms.hash).exists()
+            && !self.keys.outgoing(&draft.hash()).exists()
+            && !lock::has_cleared(&terms.first.server(&self.ca)?, &draft)?)
     }
 
     fn offer(&self, draft: &Draft, signed: &[u8]) -> anyhow::Result<Outcome> {
@@ -296,13 +341,14 @@ impl Party {
     fn accept(&self) -> anyhow::Result<Outcome> {
         let (labels, Terms { hash, first, second }) = (self.keys.labels(), &self.terms);
         ensure!(!self.offers()?, "who offers does not accept: this is for the other to do");
-        let now = clock::now()?;
-        if now >= second.until {
-            return self.too_late(second, now);
-        }
-        if !matches!(first.find(&first.server(&self.ca)?, *hash)?, Found::Open(_)) {
+        if first.open(&first.server(&self.ca)?, *hash)?.is_none() {
             return self.missing(first);
         }
+        let server = second.server(&self.ca)?;
+        if let Some(rejection) = lock::too_late(&server, &second.domain, second.until, false)? {
+            return self.refused(&rejection);
+        }
+        self.in_step()?;
         let (draft, signed) = self.signed(second.locking(*hash))?;
         let sentence = format!(
             "{}\nfor      {}, from when {} shows the preimage, before {}\nat worst {} takes yours in time and you come later than that: then you have nothing for it;\n         who does not take yours has no right to it from {} on, and you have it back",
@@ -313,7 +359,7 @@ impl Party {
             labels.of(first.source.as_str()),
             second.until,
         );
-        post::clear(&second.server(&self.ca)?, &self.keys, &draft, &signed, &sentence, self.json)
+        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {
@@ -341,10 +387,9 @@ impl Party {
             let detail = "the other has not shown the preimage yet: it can be claimed from then on";
             return self.refused(&Rejection::new(Code::LockUnsolved, "", detail));
         };
-        let now = clock::now()?;
-        let left = if offers { SHOW_MS } else { 1 };
-        if now.unix_ms() + left > leg.until.unix_ms() {
-            return self.too_late(leg, now);
+        // Who offers shows the preimage first; the other shows what is known already.
+        if let Some(rejection) = lock::too_late(&server, &leg.domain, leg.until, offers)? {
+            return self.refused(&rejection);
         }
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
@@ -379,9 +424,19 @@ impl Party {
     fn refund(&self) -> anyhow::Result<Outcome> {
         let Terms { hash, first, second } = &self.terms;
         let leg = if self.offers()? { first } else { second };
+        leg.check()?;
         let server = leg.server(&self.ca)?;
-        let Found::Open(pointer) = leg.find(&server, *hash)? else { return self.missing(leg) };
-        let (draft, signed) = self.signed(leg.returning(*hash, pointer))?;
+        let open = leg.open(&server, *hash)?;
+        let Some(pointer) = open.map_or_else(|| leg.made(&server, *hash), |open| Ok(Some(open)))?
+        else {
+            return self.missing(leg);
+        };
+        let draft = leg.returning(*hash, pointer);
+        // What was refunded already is answered with the same record.
+        if open.is_none() && !lock::has_cleared(&server, &draft)? {
+            return self.missing(leg);
+        }
+        let (draft, signed) = self.signed(draft)?;
         let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
         post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
     }
@@ -410,11 +465,6 @@ impl Party {
             leg.source, leg.target, leg.domain
         );
         self.refused(&Rejection::new(Code::LockNotFound, "", detail))
-    }
-
-    fn too_late(&self, leg: &Leg, now: Time) -> anyhow::Result<Outcome> {
-        let detail = "too little time is left; nothing was sent";
-        self.refused(&Rejection::new(Code::LockClosed, "", detail).measured(leg.until, now))
     }
 
     fn refused(&self, rejection: &Rejection) -> anyhow::Result<Outcome> {

@@ -7,8 +7,6 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
@@ -23,7 +21,7 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Ca, Server, data};
+use crate::client::{Answer, Ca, Server, data, patiently};
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
 use crate::{config, file};
@@ -31,9 +29,6 @@ use crate::{config, file};
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
 pub const PHASE_MS: i64 = 600_000;
-/// How often a busy server is asked, and the wait before each time but the first.
-const TRIES: u32 = 60;
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The terms of a swap, as both have them.
 #[derive(Serialize, Deserialize)]
@@ -114,29 +109,27 @@ struct Placed {
 impl Terms {
     /// Reads them from a file.
     pub fn read(file: &Path) -> anyhow::Result<Terms> {
-        let read = || {
-            let terms: Terms = serde_json::from_slice(&file::read(file)?)?;
-            let Terms { first, second, .. } = &terms;
-            ensure!(
-                (first.source, first.target) == (second.target, second.source),
-                "each of the two must be paid by the other"
-            );
-            for leg in [first, second] {
-                leg.amount()?;
-                // Both are shown before anything is signed, and are somebody else's text.
-                config::check_domain(&leg.domain)?;
-                let is_shown_as_it_is = leg.url.bytes().all(|byte| byte.is_ascii_graphic());
-                ensure!(is_shown_as_it_is, "{:?} is no address of a server", leg.url);
-            }
-            terms.check()?;
-            Ok(terms)
-        };
-        read().with_context(|| format!("these are no terms of a swap: {}", file.display()))
+        let terms = Terms::load(file)?;
+        terms.check().with_context(|| are_none(file))?;
+        Ok(terms)
     }
 
-    /// Whether whoever accepts has time to claim.
+    /// The same of terms that nobody could accept: one's own is had back by one's own lock alone.
+    pub fn load(file: &Path) -> anyhow::Result<Terms> {
+        let load = || Ok::<_, anyhow::Error>(serde_json::from_slice(&file::read(file)?)?);
+        load().with_context(|| are_none(file))
+    }
+
+    /// Whether both can take each step, and whoever accepts has time to claim.
     pub fn check(&self) -> anyhow::Result<()> {
-        let (first, second) = (self.first.until, self.second.until);
+        let (first, second) = (&self.first, &self.second);
+        ensure!(
+            (first.source, first.target) == (second.target, second.source),
+            "each of the two must be paid by the other"
+        );
+        first.check()?;
+        second.check()?;
+        let (first, second) = (first.until, second.until);
         ensure!(
             first.unix_ms() >= second.unix_ms() + PHASE_MS,
             "whoever accepts would have less than ten minutes: the first lock ends at {first}, the second at {second}"
@@ -145,9 +138,31 @@ impl Terms {
     }
 }
 
+fn are_none(file: &Path) -> String {
+    format!("these are no terms of a swap: {}", file.display())
+}
+
 impl Leg {
-    fn amount(&self) -> anyhow::Result<Amount> {
-        Amount::parse(&self.amount).with_context(|| format!("{} is no amount", self.amount))
+    /// How much, if anybody could lock it.
+    pub fn amount(&self) -> anyhow::Result<Amount> {
+        let Leg { amount, .. } = self;
+        let parsed = Amount::parse(amount).with_context(|| {
+            format!("{amount:?} is no amount: name a decimal, such as 7 or 0.5")
+        })?;
+        ensure!(
+            parsed.is_positive(),
+            "an amount of {amount} cannot be locked: name more than zero"
+        );
+        Ok(parsed)
+    }
+
+    /// Whether it can be locked, and shown before anything is signed: it is somebody else's text.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.amount()?;
+        config::check_domain(&self.domain)?;
+        let is_shown_as_it_is = self.url.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure!(is_shown_as_it_is, "{:?} is no address of a server", self.url);
+        Ok(())
     }
 
     /// The server, if it is of the domain.
@@ -223,7 +238,7 @@ impl Leg {
     }
 
     /// The lock, if nobody has used it.
-    fn open(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
+    pub fn open(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
         let (lock, mut open) = (self.lock(hash)?, None);
         self.each_output(server, "unspent", |output| {
             if Lock::parse(output.content.get().as_bytes()).as_ref() == Ok(&lock) {
@@ -346,22 +361,14 @@ fn get<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<T> {
     known(server, path)?.with_context(|| format!("{} has no {path}", server.url()))
 }
 
-/// The same; none where the server has nothing there. A server that is busy is asked
-/// again: what is at stake in a swap is worth a minute.
+/// The same; none where the server has nothing there.
 fn known<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<Option<T>> {
-    let mut tries = TRIES;
-    loop {
-        tries -= 1;
-        match server.get(path)? {
-            Answer::Done { body, .. } => {
-                let answer = serde_json::from_str(data(&body)?.get());
-                return answer.map(Some).context("the answer cannot be read");
-            }
-            Answer::Problem(problem) if problem.code == "not_found" => return Ok(None),
-            Answer::Problem(problem) if problem.may_succeed_later() && tries > 0 => {
-                thread::sleep(AGAIN);
-            }
-            Answer::Problem(problem) => bail!("{}", problem.sentence()),
+    match patiently(|| server.get(path))? {
+        Answer::Done { body, .. } => {
+            let answer = serde_json::from_str(data(&body)?.get());
+            answer.map(Some).context("the answer cannot be read")
         }
+        Answer::Problem(problem) if problem.code == "not_found" => Ok(None),
+        Answer::Problem(problem) => bail!("{}", problem.sentence()),
     }
 }
