@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
@@ -94,9 +94,10 @@ impl ReceiptOf {
 pub struct Verify {
     /// A receipt, as text or as JSON
     file: PathBuf,
-    /// The verifier key of the server's log, from somebody you trust
-    #[arg(long, value_name = "VKEY")]
-    key: String,
+    /// The verifier key of the server's log, from somebody you trust; given again for each key
+    /// that the log has had
+    #[arg(long, value_name = "VKEY", required = true)]
+    key: Vec<String>,
     #[command(flatten)]
     home: Home,
 }
@@ -127,12 +128,14 @@ struct Head<'a> {
 impl Verify {
     /// Verifies a receipt without any server.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let key: VerifierKey = self.key.parse().map_err(|why| {
-            anyhow::anyhow!("--key {:?} is no verifier key (name+hex+base64): {why}", self.key)
-        })?;
+        let read = |key: &String| {
+            key.parse::<VerifierKey>()
+                .map_err(|why| anyhow!("--key {key:?} is no verifier key (name+hex+base64): {why}"))
+        };
+        let keys = self.key.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let labels = self.home.keys()?.labels();
         let receipt = Receipt::read(&file::read(&self.file)?);
-        match receipt.and_then(|receipt| receipt.verify(std::slice::from_ref(&key))) {
+        match receipt.and_then(|receipt| receipt.verify(&keys)) {
             Err(why) => {
                 let why = why.to_string();
                 output::line(match json {
