@@ -177,9 +177,10 @@ impl Payment {
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
-                    output::complain(
-                        "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
-                    );
+                    output::complain(format_args!(
+                        "not all who must sign have their keys here: pay the same with --offline --domain {} -o iou.json; each who signs makes a new file of the one before, the first: webwallet iou sign iou.json --with NAME > iou-1.json, the second: webwallet iou sign iou-1.json --with NAME > iou-2.json; and the last file is posted: webwallet post iou-2.json",
+                        draft.domain
+                    ));
                 }
                 Ok(refused)
             }
