@@ -96,6 +96,21 @@ pub fn locks_for_a_swap(data: &Value) -> bool {
 
 /// Whether a file is in a folder.
 pub fn is_in(file: &Path, folder: &Path) -> bool {
+/// Keeps what was signed in its file. What has the same name is the same: it was kept before,
+/// and nobody knows what became of it, or another process keeps it at this moment.
+pub fn keep(file: &Path, signed: &[u8]) -> anyhow::Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    let is_there = |error: &anyhow::Error| {
+        let cause = error.downcast_ref::<io::Error>();
+        // In the place of the folder there may be something else, and then nothing is kept.
+        file.parent().is_some_and(Path::is_dir)
+            && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
+    };
+    file::keep(file, signed).or_else(|error| if is_there(&error) { Ok(()) } else { Err(error) })
+}
+
     match (file.canonicalize(), folder.canonicalize()) {
         (Ok(file), Ok(folder)) => file.parent() == Some(&folder),
         _ => false,
@@ -150,6 +165,28 @@ mod tests {
 
     /// What is taken for another payment is paid twice; what is taken for the same one
     /// stands in the way of money that its owner never had.
+    /// Whoever does a step in two windows at once is told in one of them that it failed, and
+    /// takes another way to the same money.
+    #[test]
+    fn what_two_keep_at_once_is_kept_for_both() {
+        let home = tempfile::tempdir().expect("a folder");
+        for n in 0..200 {
+            let file = home.path().join(format!("outbox/{n}.json"));
+            let start = std::sync::Barrier::new(4);
+            let one = || {
+                start.wait();
+                keep(&file, b"signed")
+            };
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+                for one in all {
+                    one.join().expect("it ends").expect("kept");
+                }
+            });
+            assert_eq!(fs::read(&file).expect("kept"), b"signed\n");
+        }
+    }
+
     #[test]
     fn an_iou_is_like_another_that_does_the_same() {
         let hash = Hash::sha3(b"");

@@ -12,7 +12,7 @@ use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::home::{Home, Keys, Labels};
-use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
+use crate::outbox::{forget, is_in, keep, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{file, interrupt, iou, output, transaction};
@@ -59,9 +59,7 @@ impl Post {
         if !piped.is_empty() {
             let piped = body_of(piped.iter().map(String::as_bytes));
             let kept = keys.outgoing(&Hash::sha3(&piped));
-            if !kept.exists() {
-                file::keep(&kept, &piped)?;
-            }
+            keep(&kept, &piped)?;
             files.retain(|file| file.as_os_str() != "-");
             files.push(kept);
         }
@@ -87,10 +85,7 @@ pub fn clear(
         output::line(format!("signing  {sentence}"))?;
     }
     let file = keys.outgoing(&draft.hash());
-    // What has the same name was signed and kept before, and nobody knows what became of it.
-    if !file.exists() {
-        file::keep(&file, signed)?;
-    }
+    keep(&file, signed)?;
     send(server, &request.to_bytes(), &[file], keys, json)
 }
 
