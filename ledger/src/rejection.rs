@@ -180,7 +180,7 @@ codes! {
     ExpiryTooFar "expiry_too_far" "iou-expiry-too-far" 422 Rebuild
         "The IOU expires too far in the future."
         cause: "data.expiry is more than 3,660 days after the server's time."
-        cure: "Sign a new IOU with an earlier expiry."
+        cure: "Sign a new IOU with an earlier expiry. What was signed clears from 3,660 days before its expiry on, for whoever has it: pay no second time what somebody has seen."
         example: "expiry is in the year 2099; limit is 3,660 days from now."
     CreditNotByIssuer "credit_not_by_issuer" "credit-not-by-issuer" 422 Never
         "Only the issuer of a unit gives credit in it."
