@@ -160,7 +160,7 @@ codes! {
     PuzzleUnsolved "puzzle_unsolved" "puzzle-unsolved" 422 Rebuild
         "The signatures weigh less than the puzzle needs."
         cause: "The source is a puzzle, and the identities that signed weigh less together than its threshold."
-        cure: "Let more of its members sign the same IOU: webwallet iou sign FILE --with NAME, one after the other."
+        cure: "Let more of its members sign the same IOU, one after the other, each into a new file: webwallet iou sign iou.json --with NAME > iou-1.json, then webwallet iou sign iou-1.json --with NAME > iou-2.json. What is posted is the last file."
         example: "A board of three that needs two: one of them signed; limit 2, actual 1."
     IouAlreadyCleared "iou_already_cleared" "iou-already-cleared" 409 Never
         "An IOU of this request is in another record."
@@ -180,7 +180,7 @@ codes! {
     ExpiryTooFar "expiry_too_far" "iou-expiry-too-far" 422 Rebuild
         "The IOU expires too far in the future."
         cause: "data.expiry is more than 3,660 days after the server's time."
-        cure: "Sign a new IOU with an earlier expiry."
+        cure: "Sign a new IOU with an earlier expiry. What was signed clears from 3,660 days before its expiry on, for whoever has it: pay no second time what somebody has seen."
         example: "expiry is in the year 2099; limit is 3,660 days from now."
     CreditNotByIssuer "credit_not_by_issuer" "credit-not-by-issuer" 422 Never
         "Only the issuer of a unit gives credit in it."

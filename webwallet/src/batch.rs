@@ -2,8 +2,8 @@
 //! own, in their order.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, Cursor, Read as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -46,21 +46,24 @@ struct Line<'a> {
     problem: Option<&'a RawValue>,
 }
 
-/// What is not known when the answers end before their time, and what to do.
-fn open(first: u64) -> String {
-    format!(
-        "nobody knows what was cleared of the requests from {first} on; post the same again: nothing is ever paid twice"
-    )
+/// The elements of an array, one a line: it may be written over many, and is sent in parts.
+fn lines_of(array: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let elements: Vec<&RawValue> = serde_json::from_slice(array)?;
+    let mut lines = Vec::new();
+    for (index, element) in elements.into_iter().enumerate() {
+        // At the begin of what is sent, the server would take it for an array of requests.
+        ensure!(!is_array(element.get().as_bytes()), "its element {index} is an array, no request");
+        // Between the parts of a document a line's end is a space; within a text there is none.
+        let bytes = element.get().bytes();
+        lines.extend(bytes.map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
-/// The requests in what is sent: one a line, or the elements of an array.
-fn split(sent: &[u8]) -> Vec<&[u8]> {
-    if sent.trim_ascii_start().starts_with(b"[")
-        && let Ok(elements) = serde_json::from_slice::<Vec<&RawValue>>(sent)
-    {
-        return elements.into_iter().map(|element| element.get().as_bytes()).collect();
-    }
-    sent.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect()
+/// Whether an array begins here.
+fn is_array(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"[")
 }
 
 /// Whether an object begins in a line and does not end there.
@@ -74,16 +77,8 @@ impl Batch {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let labels = self.home.keys()?.labels();
         let server = self.url.server()?;
-        let lines: Box<dyn BufRead> = match self.file.to_str() {
-            Some("-") => Box::new(io::stdin().lock()),
-            _ => {
-                let opened = File::open(&self.file);
-                let what = || format!("cannot read {}", self.file.display());
-                Box::new(BufReader::new(opened.with_context(what)?))
-            }
-        };
         let (mut outcome, mut first, mut count, mut sent) = (Outcome::Done, 0, 0, Vec::new());
-        let mut lines = lines.split(b'\n').peekable();
+        let mut lines = self.lines()?.split(b'\n').peekable();
         while let Some(line) = lines.next() {
             let line = line.context("the requests cannot be read")?;
             // Else each line of what is written over many would be refused on its own.
@@ -113,6 +108,47 @@ impl Batch {
         Ok(outcome)
     }
 
+    /// What is to be posted, a request a line.
+    fn lines(&self) -> anyhow::Result<impl BufRead> {
+        let mut rest: Box<dyn BufRead> = match self.is_piped() {
+            true => Box::new(io::stdin().lock()),
+            false => {
+                let opened = File::open(&self.file);
+                let what = || format!("cannot read {}", self.file.display());
+                Box::new(BufReader::new(opened.with_context(what)?))
+            }
+        };
+        let unread = "the requests cannot be read";
+        let mut begin = Vec::new();
+        while begin.trim_ascii().is_empty() {
+            if rest.read_until(b'\n', &mut begin).context(unread)? == 0 {
+                break;
+            }
+        }
+        if is_array(&begin) {
+            rest.read_to_end(&mut begin).context(unread)?;
+            begin = lines_of(&begin).with_context(|| {
+                format!("what is in {} begins as an array of requests", file::name(&self.file))
+            })?;
+        }
+        Ok(Cursor::new(begin).chain(rest))
+    }
+
+    fn is_piped(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    /// What is not known when the answers end before their time, and what to do.
+    fn open(&self, first: u64) -> String {
+        let again = match self.is_piped() {
+            false => "post the same again: nothing is ever paid twice",
+            true => {
+                "they came through a pipe and are kept nowhere; whoever wrote them must give the same bytes again, which are never paid twice, and sign nothing anew"
+            }
+        };
+        format!("nobody knows what was cleared of the requests from {first} on; {again}")
+    }
+
     /// Posts some of them, the first of which has this place.
     fn post(
         &self,
@@ -122,18 +158,19 @@ impl Batch {
         json: bool,
         labels: &Labels,
     ) -> anyhow::Result<Outcome> {
-        let answers = server.batch(requests, self.stop).with_context(|| open(first))?;
+        let answers = server.batch(requests, self.stop).with_context(|| self.open(first))?;
         let mut answers = match answers {
             Stream::Open(answers) => answers,
             Stream::Problem(problem) => return problem.print(json, labels),
         };
-        let (mut outcome, requests) = (Outcome::Done, split(requests));
+        let requests: Vec<&[u8]> = requests.trim_ascii_end().split(|byte| *byte == b'\n').collect();
+        let mut outcome = Outcome::Done;
         let (mut answered, mut refused) = (0, false);
         // Each is told when it is there: what has cleared is known although the rest never comes.
         loop {
             let mut text = Vec::new();
             let read = answers.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
-            read.with_context(|| open(first + answered))?;
+            read.with_context(|| self.open(first + answered))?;
             // They have ended, perhaps within a line.
             if text.pop() != Some(b'\n') {
                 break;
@@ -149,7 +186,7 @@ impl Batch {
             refused || answered == requests.len() as u64,
             "only {answered} of {} requests were answered: {}",
             requests.len(),
-            open(first + answered)
+            self.open(first + answered)
         );
         Ok(outcome)
     }
@@ -165,13 +202,13 @@ impl Batch {
         labels: &Labels,
     ) -> anyhow::Result<bool> {
         let index = first + answered;
-        let unreadable = || format!("the answer cannot be read: {}", open(index));
+        let unreadable = || format!("the answer cannot be read: {}", self.open(index));
         let text = std::str::from_utf8(text).with_context(unreadable)?;
         let line: Line<'_> = serde_json::from_str(text).with_context(unreadable)?;
-        ensure!(line.index == answered, "the answers are not in order: {}", open(index));
+        ensure!(line.index == answered, "the answers are not in order: {}", self.open(index));
         if let Some(record) = line.data {
             let request = requests.get(line.index as usize).copied().unwrap_or_default();
-            post::check_record(record.get(), request).with_context(|| open(index))?;
+            post::check_record(record.get(), request).with_context(|| self.open(index))?;
         }
         if json {
             let rest = text.split_once(',').map_or("", |(_, rest)| rest);

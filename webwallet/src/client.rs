@@ -14,9 +14,11 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use http::Uri;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
 use crate::output::Outcome;
@@ -310,16 +312,30 @@ impl Server {
         struct Known {
             domain: String,
         }
+        let known: Known = self.card("domain")?;
+        // It is shown, and signed.
+        config::check_domain(&known.domain).context("the server's domain")?;
+        Ok(known.domain)
+    }
+
+    /// The keys of its log, the newest first, as the server names them.
+    pub fn log_keys(&self) -> anyhow::Result<Vec<VerifierKey>> {
+        #[derive(Deserialize)]
+        struct Known {
+            keys: Vec<String>,
+        }
+        let known: Known = self.card("log's keys")?;
+        let keys = known.keys.iter().map(|key| key.parse());
+        keys.collect::<Result<_, _>>().context("the server's log keys")
+    }
+
+    /// What the server says of itself.
+    fn card<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
         match self.get("/.well-known/webwallet")? {
-            Answer::Done { body, .. } => {
-                let known: Known =
-                    serde_json::from_str(&body).context("the server does not say its domain")?;
-                // It is shown, and signed.
-                config::check_domain(&known.domain).context("the server's domain")?;
-                Ok(known.domain)
-            }
+            Answer::Done { body, .. } => serde_json::from_str(&body)
+                .with_context(|| format!("the server does not say its {what}")),
             Answer::Problem(problem) => {
-                bail!("the server does not say its domain: {}", problem.sentence())
+                bail!("the server does not say its {what}: {}", problem.sentence())
             }
         }
     }

@@ -11,8 +11,9 @@ use std::slice;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
-use webwallet_ledger::Amount;
 use webwallet_ledger::draft::Draft;
+use webwallet_ledger::limits::EXPIRY_DAYS_MAX;
+use webwallet_ledger::{Amount, Time};
 
 use crate::client::Server;
 use crate::home::Keys;
@@ -44,16 +45,17 @@ pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Resu
         };
         // What was piped to `post` is kept as one request.
         let ious = open["data"]["inputs"].as_array().map_or(slice::from_ref(&open), Vec::as_slice);
-        if !ious.iter().any(|iou| is_like(iou, &new)) {
-            continue;
-        }
+        let Some(like) = ious.iter().find(|iou| is_like(iou, &new)) else { continue };
         let posting = posting(&[file], keys, server);
-        // No server has cleared that one yet, whatever it has answered.
-        if let Some(active) = draft.active
-            && active > clock::now()?
+        // No server has cleared that one yet, whatever it has answered: it is not active, or
+        // expires too far from now.
+        let expiry = like["data"]["expiry"].as_str().and_then(|time| time.parse::<Time>().ok());
+        let begin = draft.active.max(expiry.map(|expiry| expiry.plus_days(-EXPIRY_DAYS_MAX)));
+        if let Some(begin) = begin
+            && begin > clock::now()?
         {
             bail!(
-                "the same payment was signed before, and waits: it clears from {active} on; to pay it once more: --once-more; to post it then (it is never paid twice): {posting}"
+                "the same payment was signed before, and waits: it clears from {begin} on; to pay it once more: --once-more; to post it then (it is never paid twice): {posting}"
             );
         }
         bail!(
@@ -94,6 +96,21 @@ pub fn locks_for_a_swap(data: &Value) -> bool {
     data["locker"]["puzzle"].is_string() && data["locker"]["puzzle"] == data["random"]
 }
 
+/// Keeps what was signed in its file. What has the same name is the same: it was kept before,
+/// and nobody knows what became of it, or another process keeps it at this moment.
+pub fn keep(file: &Path, signed: &[u8]) -> anyhow::Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    let is_there = |error: &anyhow::Error| {
+        let cause = error.downcast_ref::<io::Error>();
+        // In the place of the folder there may be something else, and then nothing is kept.
+        file.parent().is_some_and(Path::is_dir)
+            && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
+    };
+    file::keep(file, signed).or_else(|error| if is_there(&error) { Ok(()) } else { Err(error) })
+}
+
 /// Whether a file is in a folder.
 pub fn is_in(file: &Path, folder: &Path) -> bool {
     match (file.canonicalize(), folder.canonicalize()) {
@@ -121,7 +138,7 @@ pub fn posting(files: &[PathBuf], keys: &Keys, server: &Server) -> String {
 mod tests {
     use webwallet_ledger::lock::{Locker, Solver};
     use webwallet_ledger::signature::public_of;
-    use webwallet_ledger::{Address, Hash, Pointer, Time};
+    use webwallet_ledger::{Address, Hash, Pointer};
 
     use super::*;
 
@@ -146,6 +163,28 @@ mod tests {
         let until = Time::from_unix_ms(until);
         let locker = Locker { active: None, expiry: until, puzzle: Some(hash), script: None };
         Draft { random: hash.to_string(), expiry: until, locker: Some(locker), ..draft() }
+    }
+
+    /// Whoever does a step in two windows at once is told in one of them that it failed, and
+    /// takes another way to the same money.
+    #[test]
+    fn what_two_keep_at_once_is_kept_for_both() {
+        let home = tempfile::tempdir().expect("a folder");
+        for n in 0..200 {
+            let file = home.path().join(format!("outbox/{n}.json"));
+            let start = std::sync::Barrier::new(4);
+            let one = || {
+                start.wait();
+                keep(&file, b"signed")
+            };
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+                for one in all {
+                    one.join().expect("it ends").expect("kept");
+                }
+            });
+            assert_eq!(fs::read(&file).expect("kept"), b"signed\n");
+        }
     }
 
     /// What is taken for another payment is paid twice; what is taken for the same one

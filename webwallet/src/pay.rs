@@ -8,6 +8,7 @@ use clap::builder::UnknownArgumentValueParser;
 use faster_hex::hex_string;
 use webwallet_ledger::address::Address;
 use webwallet_ledger::draft::Draft;
+use webwallet_ledger::limits::EXPIRY_DAYS_MAX;
 use webwallet_ledger::lock::Locker;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
@@ -177,9 +178,10 @@ impl Payment {
                 if let Holder::Multisig(_) = holder
                     && [Code::SignatureMissing, Code::PuzzleUnsolved].contains(&rejection.code)
                 {
-                    output::complain(
-                        "not all who must sign have their keys here; pay with --offline -o FILE, let each run webwallet iou sign FILE --with NAME, and webwallet post FILE",
-                    );
+                    output::complain(format_args!(
+                        "not all who must sign have their keys here: pay the same with --offline --domain {} -o iou.json; each who signs makes a new file of the one before, the first: webwallet iou sign iou.json --with NAME > iou-1.json, the second: webwallet iou sign iou-1.json --with NAME > iou-2.json; and the last file is posted: webwallet post iou-2.json",
+                        draft.domain
+                    ));
                 }
                 Ok(refused)
             }
@@ -238,14 +240,21 @@ impl Payment {
     }
 }
 
-/// Why nobody could ever have what is drafted: a time of it is over.
+/// Why nobody could have what is drafted, ever or for now: a time of it is over, or too far.
 fn over(draft: &Draft, now: Time) -> Option<Rejection> {
     if now > draft.expiry {
         let rejection = Rejection::new(Code::Expired, "/data/expiry", "nothing was signed");
         return Some(rejection.measured(draft.expiry, now));
     }
-    let end = draft.locker.as_ref()?.expiry;
     let made = draft.active.map_or(now, |active| active.max(now));
+    let latest = made.plus_days(EXPIRY_DAYS_MAX);
+    if draft.expiry > latest {
+        // It would be refused, and clear for whoever has seen it once the expiry is near enough.
+        let detail = "an IOU expires at most 3,660 days after it is cleared; nothing was signed";
+        let rejection = Rejection::new(Code::ExpiryTooFar, "/data/expiry", detail);
+        return Some(rejection.measured(latest, draft.expiry));
+    }
+    let end = draft.locker.as_ref()?.expiry;
     let detail = "the lock would be over before it is made; nothing was signed";
     let rejection = Rejection::new(Code::LockClosed, "/data/locker/timers/expiry", detail);
     (made >= end).then(|| rejection.measured(end, made))

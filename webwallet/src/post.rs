@@ -1,6 +1,6 @@
 //! Posting: what was signed goes to a server, and what became of it is said.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -12,7 +12,7 @@ use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::home::{Home, Keys, Labels};
-use crate::outbox::{forget, is_in, locks_for_a_swap, posting};
+use crate::outbox::{forget, is_in, keep, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
 use crate::{file, interrupt, iou, output, transaction};
@@ -59,9 +59,7 @@ impl Post {
         if !piped.is_empty() {
             let piped = body_of(piped.iter().map(String::as_bytes));
             let kept = keys.outgoing(&Hash::sha3(&piped));
-            if !kept.exists() {
-                file::keep(&kept, &piped)?;
-            }
+            keep(&kept, &piped)?;
             files.retain(|file| file.as_os_str() != "-");
             files.push(kept);
         }
@@ -87,10 +85,7 @@ pub fn clear(
         output::line(format!("signing  {sentence}"))?;
     }
     let file = keys.outgoing(&draft.hash());
-    // What has the same name was signed and kept before, and nobody knows what became of it.
-    if !file.exists() {
-        file::keep(&file, signed)?;
-    }
+    keep(&file, signed)?;
     send(server, &request.to_bytes(), &[file], keys, json)
 }
 
@@ -133,11 +128,28 @@ pub fn send(
     let answer = server.post(request).map_err(unknown)?;
     drop(asking);
     let outcome = match answer {
-        Answer::Problem(problem) if !problem.is_final() => {
+        Answer::Problem(problem) => {
             let refused = problem.print(json, labels)?;
+            let is_final = problem.is_final();
             if problem.is_unknown_outcome() {
                 output::complain(again());
-            } else if !kept.is_empty() {
+                return Ok(refused);
+            }
+            // What was refused is all of them together: others of them may clear.
+            if is_final && !kept.is_empty() && ious(request).len() > 1 {
+                output::complain(
+                    "they are kept, as one may clear without the others; to post each on its own:",
+                );
+                for file in kept {
+                    for file in apart(file, keys)? {
+                        output::complain(posting(&[file], keys, server));
+                    }
+                }
+                return Ok(refused);
+            }
+            // What was piped was signed elsewhere: nobody here can sign it anew.
+            let may_clear = problem.may_change().is_some() && kept.iter().any(|file| piped(file));
+            if !kept.is_empty() && (!is_final || may_clear) {
                 output::complain(match problem.code == Code::WrongDomain.as_str() {
                     true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
                     false => format!(
@@ -145,18 +157,10 @@ pub fn send(
                         posting(files, keys, server)
                     ),
                 });
-            }
-            return Ok(refused);
-        }
-        Answer::Problem(problem) => {
-            let refused = problem.print(json, labels)?;
-            // What was refused is all of them together: others of them may clear.
-            if files.len() > 1 && !kept.is_empty() {
-                output::complain("they are kept: post each on its own");
                 return Ok(refused);
             }
-            if problem.may_change()
-                && let Some(warning) = stays_good(request)
+            if let Some(once) = problem.may_change()
+                && let Some(warning) = stays_good(request, once)
             {
                 output::complain(warning);
             }
@@ -182,11 +186,45 @@ pub fn send(
     Ok(outcome)
 }
 
+/// The IOUs of a request; none where it is none.
+fn ious(request: &[u8]) -> Vec<Value> {
+    let mut request: Value = serde_json::from_slice(request).unwrap_or_default();
+    match request.pointer_mut("/data/inputs").map(Value::take) {
+        Some(Value::Array(ious)) => ious,
+        _ => Vec::new(),
+    }
+}
+
+/// Whether what is kept in a file came through a pipe: then it is kept as a request.
+fn piped(file: &Path) -> bool {
+    file::read(file).is_ok_and(|text| !ious(&text).is_empty())
+}
+
+/// Each IOU of a file of the outbox in a file of its own.
+fn apart(file: &Path, keys: &Keys) -> anyhow::Result<Vec<PathBuf>> {
+    let text = file::read(file)?;
+    let ious = iou::split(&text)?;
+    if ious.len() < 2 {
+        return Ok(vec![file.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for iou in ious {
+        let alone = body_of([iou.get().as_bytes()]);
+        let place = keys.outgoing(&Hash::sha3(&alone));
+        // The same may be there twice.
+        if !files.contains(&place) {
+            keep(&place, &alone)?;
+            files.push(place);
+        }
+    }
+    forget(file)?;
+    Ok(files)
+}
+
 /// Until when what was refused stays good, and what ends that sooner: each IOU of a request
-/// may clear without the others.
-fn stays_good(request: &[u8]) -> Option<String> {
-    let request: Value = serde_json::from_slice(request).ok()?;
-    let ious = request["data"]["inputs"].as_array()?;
+/// may clear without the others, `once` something has changed.
+fn stays_good(request: &[u8], once: &str) -> Option<String> {
+    let ious = ious(request);
     let expiry = ious.iter().filter_map(|iou| iou["data"]["expiry"].as_str()).max()?;
     // That of a swap's IOUs follows from its terms.
     let sooner = match ious.iter().any(|iou| locks_for_a_swap(&iou["data"])) {
@@ -194,7 +232,7 @@ fn stays_good(request: &[u8]) -> Option<String> {
         false => "; --expiry TIME ends that sooner",
     };
     Some(format!(
-        "what was signed stays good until {expiry}: who has seen it can have it cleared once the balances allow it{sooner}"
+        "what was signed stays good until {expiry}: who has seen it can have it cleared {once}{sooner}"
     ))
 }
 

@@ -98,18 +98,24 @@ impl Problem {
     }
 
     /// Whether it says of these bytes that they never clear: a rule does, of a server
-    /// that they were written for. A path that is not there says nothing of them.
+    /// that they were written for. A path that is not there says nothing of them; and an
+    /// expiry that is too far comes nearer.
     pub fn is_final(&self) -> bool {
-        let code = self.code.parse();
-        !self.may_succeed_later() && code.is_ok_and(|code: Code| code != Code::WrongDomain)
+        let not = [Code::WrongDomain, Code::ExpiryTooFar];
+        !self.may_succeed_later() && self.code.parse().is_ok_and(|code| !not.contains(&code))
     }
 
-    /// Whether it speaks of balances, which change: then the same bytes may clear one day, by
-    /// whoever has them.
-    pub fn may_change(&self) -> bool {
-        use Code::{AmountOverflow, BalanceAboveMax, BalanceBelowMin, CreditNotGranted};
-        let of_balances = [CreditNotGranted, BalanceBelowMin, BalanceAboveMax, AmountOverflow];
-        self.code.parse().is_ok_and(|code| of_balances.contains(&code))
+    /// When the same bytes may clear one day all the same, by whoever has them; none where
+    /// nothing but these bytes decides.
+    pub fn may_change(&self) -> Option<&'static str> {
+        match self.code.parse().ok()? {
+            Code::CreditNotGranted
+            | Code::BalanceBelowMin
+            | Code::BalanceAboveMax
+            | Code::AmountOverflow => Some("once the balances allow it"),
+            Code::ExpiryTooFar => Some("once its expiry is near enough"),
+            _ => None,
+        }
     }
 
     /// The value that met a limit, where it is a text.

@@ -2,17 +2,18 @@
 //! more once they are in a file.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, Verified};
 
-use crate::client::{Answer, Url};
+use crate::client::{Answer, Server, Url};
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::{self, segment};
@@ -61,12 +62,11 @@ impl ReceiptOf {
                 }
             }
         };
-        self.check(receipt.as_bytes())
+        let record = self
+            .check(receipt.as_bytes())
             .context("the server's answer is not the receipt of this record")?;
         match &self.output {
-            // What it may take the place of: an older receipt of the same record.
-            Some(output) if self.is_in(output) => file::write(output, receipt.as_bytes())?,
-            Some(output) => file::write_new(output, receipt.as_bytes())?,
+            Some(output) => keep(output, receipt.as_bytes(), &record, &server)?,
             None => output::line(receipt.trim_end_matches('\n'))?,
         }
         Ok(Outcome::Done)
@@ -74,19 +74,50 @@ impl ReceiptOf {
 
     /// That an answer is a receipt, and of the record asked for. Whether the log's key
     /// signed it is for [`Verify`] to say, with a key that is from somebody else.
-    fn check(&self, receipt: &[u8]) -> anyhow::Result<()> {
+    fn check(&self, receipt: &[u8]) -> anyhow::Result<Record> {
         let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
         let record = Record::parse(&receipt.record)?;
         let names = [record.number.to_string(), record.hash.to_string()];
         ensure!(names.contains(&self.key), "it is of record {} {}", record.number, record.hash);
-        Ok(())
+        Ok(record)
     }
+}
 
-    /// Whether a file has a receipt of this record already.
-    fn is_in(&self, file: &Path) -> bool {
-        file.is_file() && file::read(file).is_ok_and(|held| self.check(&held).is_ok())
+/// Writes a receipt to a file, over nothing but an older one of the same record in the same log.
+/// What it would replace may be the only proof of what a server wants to be forgotten.
+fn keep(file: &Path, new: &[u8], record: &Record, server: &Server) -> anyhow::Result<()> {
+    let Some((held, of)) = held(file) else { return file::write_new(file, new) };
+    let name = file.display();
+    ensure!(
+        of.hash == record.hash,
+        "{name} holds the receipt of record {} {}, and this one is of record {} {}; name another file",
+        of.number,
+        of.hash,
+        record.number,
+        record.hash
+    );
+    let new_receipt = Receipt::read(new)?;
+    if new_receipt == held {
+        return file::write(file, new);
     }
+    // A server names what keys it likes: only the one that has signed the older receipt counts.
+    let proves = |receipt: &Receipt, key| receipt.verify(slice::from_ref(key)).is_ok();
+    let keys = server.log_keys()?;
+    ensure!(
+        keys.iter().any(|key| proves(&held, key) && proves(&new_receipt, key)),
+        "{name} holds a receipt of this record, and no key of the server's log has signed both that and the new one; keep it, and name another file"
+    );
+    file::write(file, new)
+}
+
+/// The receipt in a file, and its record.
+fn held(file: &Path) -> Option<(Receipt, Record)> {
+    // Whoever opens a pipe waits, perhaps for ever.
+    let held = file.is_file().then(|| file::read(file).ok()).flatten()?;
+    let held = Receipt::read(&held).ok()?;
+    let record = Record::parse(&held.record).ok()?;
+    Some((held, record))
 }
 
 /// `webwallet verify`
@@ -94,9 +125,10 @@ impl ReceiptOf {
 pub struct Verify {
     /// A receipt, as text or as JSON
     file: PathBuf,
-    /// The verifier key of the server's log, from somebody you trust
-    #[arg(long, value_name = "VKEY")]
-    key: String,
+    /// The verifier key of the server's log, from somebody you trust; given again for each key
+    /// that the log has had
+    #[arg(long, value_name = "VKEY", required = true)]
+    key: Vec<String>,
     #[command(flatten)]
     home: Home,
 }
@@ -127,12 +159,14 @@ struct Head<'a> {
 impl Verify {
     /// Verifies a receipt without any server.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let key: VerifierKey = self.key.parse().map_err(|why| {
-            anyhow::anyhow!("--key {:?} is no verifier key (name+hex+base64): {why}", self.key)
-        })?;
+        let read = |key: &String| {
+            key.parse::<VerifierKey>()
+                .map_err(|why| anyhow!("--key {key:?} is no verifier key (name+hex+base64): {why}"))
+        };
+        let keys = self.key.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let labels = self.home.keys()?.labels();
         let receipt = Receipt::read(&file::read(&self.file)?);
-        match receipt.and_then(|receipt| receipt.verify(std::slice::from_ref(&key))) {
+        match receipt.and_then(|receipt| receipt.verify(&keys)) {
             Err(why) => {
                 let why = why.to_string();
                 output::line(match json {

@@ -142,6 +142,46 @@ fn the_command_posts_a_file_and_numbers_its_lines() {
     }
 }
 
+/// An array may be written as one likes: cut at the end of a line, half of it would be sent, and
+/// no repeat would ever get further.
+#[test]
+fn an_array_over_many_lines_is_sent_whole_however_large_it_is() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let (alice, bob) = (party("alice"), party("bob"));
+    let requests: Vec<Value> = (0..300)
+        .map(|n| issue(&alice, &bob, "1", &format!("element {n}")))
+        .map(|body| serde_json::from_slice(&body).expect("JSON"))
+        .collect();
+    let file = data.path().join("requests");
+    let run = |written: &[u8]| {
+        std::fs::write(&file, written).expect("written");
+        let mut command = Command::new(binary());
+        command.arg("batch").arg(&file).args(["--url", &server.url(), "--json"]);
+        command.env("WEBWALLET_HOME", data.path().join("home")).output().expect("runs")
+    };
+    let pretty = serde_json::to_vec_pretty(&requests).expect("JSON");
+    let compact = serde_json::to_vec(&requests).expect("JSON");
+    assert!(compact.len() > 128 * 1024);
+    for (written, status) in [(&pretty, 201), (&compact, 200)] {
+        let output = run(written);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.len(), 300);
+        for (n, line) in lines.iter().enumerate() {
+            assert_eq!((&line["index"], &line["status"]), (&json!(n), &json!(status)));
+        }
+    }
+    // Of one that is none, nothing is sent.
+    let broken = run(&pretty[..pretty.len() - 2]);
+    assert_eq!((broken.status.code(), &broken.stdout[..]), (Some(2), &b""[..]), "{broken:?}");
+    let told = String::from_utf8(broken.stderr).expect("UTF-8");
+    assert!(told.contains("begins as an array") && told.contains("line "), "{told}");
+}
+
 /// What a server says of the first payments is not lost with what it never says of the others:
 /// whoever is shown neither does not know which to ask for.
 #[test]

@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
-use webwallet_ledger::Code;
 use webwallet_ledger::request::body_of;
-use webwallet_tests::party::{draft, party};
+use webwallet_ledger::{Code, Time};
+use webwallet_tests::party::{Party, draft, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 use webwallet_tests::world::Sockets;
 
@@ -241,6 +241,56 @@ fn what_may_clear_later_stays_in_the_outbox() {
     assert!(told.contains("it clears from 2099-01-01") && !told.contains("nobody knows"), "{told}");
 }
 
+/// A server whose clock is far behind, or a wallet whose clock is far ahead: what was signed clears
+/// by itself once its expiry is near enough, beside what was paid in its place.
+#[test]
+fn what_expires_too_far_from_now_is_kept_and_not_paid_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (clock, home) = (folder.path().join("clock"), folder.path().join("home"));
+    std::fs::write(&clock, "2010-01-01T00:00:00.000Z").expect("a clock");
+    let clocked = ["--test-clock", clock.to_str().expect("UTF-8")];
+    let server = Process::all(&folder.path().join("data"), &clocked);
+    let url = server.url();
+    let variables =
+        [("WEBWALLET_HOME", home.to_str().expect("UTF-8")), ("WEBWALLET_URL", url.as_str())];
+    assert!(run(&["key", "new", "alice"], b"", &variables).status.success());
+    let bob = party("bob").address.to_string();
+    let pay = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1"];
+    let issue = |more: &[&str]| run(&[&pay[..], more].concat(), b"", &variables);
+    let refused = issue(&[]);
+    assert!(text(&refused.stdout).contains("expiry_too_far"), "{refused:?}");
+    let kept = outbox(&home);
+    assert_eq!(kept.len(), 1, "{refused:?}");
+    let file = kept[0].to_str().expect("UTF-8");
+    assert!(text(&refused.stderr).contains(&format!("webwallet post {file}")), "{refused:?}");
+    let again = issue(&[]);
+    assert!(text(&again.stderr).contains("--once-more"), "{again:?}");
+    // The same in a file of one's own is not kept, and told.
+    let elsewhere = folder.path().join("iou.json");
+    std::fs::copy(file, &elsewhere).expect("copied");
+    let refused = run(&["post", elsewhere.to_str().expect("UTF-8")], b"", &variables);
+    assert!(text(&refused.stderr).contains("once its expiry is near enough"), "{refused:?}");
+    // The clock is put right.
+    std::fs::write(folder.path().join("now"), Time::from_unix_ms(unix_ms()).to_string())
+        .and_then(|()| std::fs::rename(folder.path().join("now"), &clock))
+        .expect("a clock");
+    let cleared = run(&["post", file], b"", &variables);
+    assert_eq!((cleared.status.code(), outbox(&home).len()), (Some(0), 0), "{cleared:?}");
+    // Where the wallet's clock was wrong, it is known from when on it clears.
+    let far = Time::from_unix_ms(unix_ms()).plus_days(3_700).to_string();
+    let [kept, domain] = [file, "example.net"];
+    let offline = ["--expiry", &far, "--offline", "--domain", domain, "-o", kept];
+    assert_eq!(issue(&offline).status.code(), Some(0));
+    let waits = issue(&[]);
+    let told = text(&waits.stderr);
+    assert!(told.contains("it clears from 20") && told.contains("--once-more"), "{told}");
+}
+
+fn unix_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_millis().try_into().expect("a time")
+}
+
 /// Whoever takes for paid what can never clear learns of it when it is too late; and an IOU
 /// that others have signed is in no other place than its file.
 #[test]
@@ -253,8 +303,13 @@ fn what_is_over_is_not_signed_and_what_is_signed_is_not_replaced() {
         let pay = ["issue", "--from", "alice", "--to", bob.as_str(), "--amount", "1"];
         run(&[&pay[..], &["--domain", "example.net", "--json"], more].concat(), b"", &variables)
     };
-    for (flag, code) in [("--expiry", "expired"), ("--until", "lock_closed")] {
-        let refused = issue(&[flag, "2020-01-01T00:00:00Z"]);
+    for (flag, time, code) in [
+        ("--expiry", "2020-01-01T00:00:00Z", "expired"),
+        ("--until", "2020-01-01T00:00:00Z", "lock_closed"),
+        // Refused today, it would clear one day for whoever has seen it.
+        ("--expiry", "2200-01-01T00:00:00Z", "expiry_too_far"),
+    ] {
+        let refused = issue(&[flag, time]);
         assert_eq!(refused.status.code(), Some(1), "{refused:?}");
         assert_eq!(json(text(&refused.stdout))["code"], code);
         assert!(!home.path().join("outbox").exists(), "{flag}");
@@ -494,6 +549,70 @@ fn what_is_piped_is_kept_until_its_answer_is_there() {
     // A broken producer has paid nothing.
     let none = run(&["batch", "-", "--url", &server.url()], b"\n", &variables);
     assert_eq!(none.status.code(), Some(2), "{}", text(&none.stdout));
+}
+
+/// A payee has what was piped in no other place: what never cleared must not go with what did, nor
+/// with a balance that changes.
+#[test]
+fn what_is_piped_and_refused_is_kept_while_it_may_clear() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let url = server.url();
+    let home = data.path().join("home");
+    let variables = [("WEBWALLET_HOME", home.to_str().expect("UTF-8"))];
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(party);
+    let issued =
+        |source: &Party, note| draft(source, &bob, source, "10", note).sign(&source.secret);
+    let (first, second) = (issued(&alice, "first"), issued(&carol, "second"));
+    let posted = |ious: &[&[u8]]| {
+        let (ious, post) = (ious.concat(), ["post", "-", "--url", &url]);
+        let output = run(&post, &ious, &variables);
+        (output.status.code(), text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    assert_eq!(posted(&[&first]).0, Some(0));
+    let (code, refused, told) = posted(&[&first, &second]);
+    assert_eq!((code, outbox(&home).len()), (Some(1), 2), "{refused}{told}");
+    assert!(refused.contains("iou_already_cleared"), "{refused}");
+    // As it is printed, each on its own: the one cleared before, the other clears now.
+    let commands: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_once("post "))
+        .map(|(_, rest)| rest)
+        .filter(|rest| rest.contains(" --url "))
+        .collect();
+    assert_eq!(commands.len(), 2, "{told}");
+    for command in commands {
+        let command: Vec<&str> = command.split(' ').collect();
+        let done = run(&[&["post"][..], &command].concat(), b"", &variables);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+    }
+    assert_eq!(outbox(&home), [] as [PathBuf; 0]);
+    assert_eq!(get(&agent(), &url, "/transaction/2").status, 200);
+    // carol has nothing of alice's unit yet.
+    let early = draft(&carol, &bob, &alice, "1", "early").sign(&carol.secret);
+    let (code, refused, told) = posted(&[&early]);
+    assert!(code == Some(1) && refused.contains("balance_below_min"), "{refused}");
+    assert_eq!(outbox(&home).len(), 1, "{told}");
+    assert!(told.contains("it is kept"), "{told}");
+    let funds = draft(&alice, &carol, &alice, "1", "funds").sign(&alice.secret);
+    assert_eq!(post(&agent(), &url, &body_of([funds.as_slice()])).expect("an answer").status, 201);
+    let file = outbox(&home).remove(0);
+    let done = run(&["post", file.to_str().expect("UTF-8"), "--url", &url], b"", &variables);
+    assert_eq!((done.status.code(), outbox(&home).len()), (Some(0), 0), "{done:?}");
+    // What never clears is forgotten.
+    let forged = text(&issued(&alice, "forged")).replace("\"amount\":\"10\"", "\"amount\":\"11\"");
+    assert_eq!((posted(&[forged.as_bytes()]).0, outbox(&home).len()), (Some(1), 0));
+    // A batch may be larger than what can be kept: who pipes it is told.
+    let requests = body_of([first.as_slice()]);
+    server.kill();
+    for (file, told) in [("-", "kept nowhere"), ("requests", "post the same again")] {
+        let place = data.path().join(file);
+        std::fs::write(&place, &requests).expect("written");
+        let file = if file == "-" { file } else { place.to_str().expect("UTF-8") };
+        let lost = run(&["batch", file, "--url", &url], &requests, &variables);
+        assert_eq!(lost.status.code(), Some(2), "{lost:?}");
+        assert!(text(&lost.stderr).contains(told), "{lost:?}");
+    }
 }
 
 /// A refusal for each line of a request that was only written over many says nothing of what is

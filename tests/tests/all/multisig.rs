@@ -41,6 +41,21 @@ impl Member<'_> {
         answer
     }
 
+    /// Does a command as a shell reads it.
+    fn shell(&self, command: &str) {
+        let program = binary();
+        let programs = program.parent().expect("a folder");
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .env("WEBWALLET_HOME", self.folder.join(self.name))
+            .env("WEBWALLET_URL", &self.url)
+            .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+            .current_dir(self.folder)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+
     /// Signs a file into another.
     fn sign(&self, file: &str, into: &str) {
         let output = self.run(&["iou", "sign", file, "--with", self.name]);
@@ -95,6 +110,25 @@ fn a_board_pays_when_enough_of_it_has_signed() {
     let pay = ["pay", "--from", "board", "--to", &unit, "--amount", "4", "--unit", &unit];
     let (code, refused) = ann.json(&pay);
     assert_eq!((code, &refused["code"]), (Some(1), &"puzzle_unsolved".into()));
+
+    // What is printed then is done as it stands.
+    let told = ann.run(&pay);
+    let told = String::from_utf8(told.stderr).expect("UTF-8");
+    let step = |from: &str, to: &str| {
+        let (_, step) = told.split_once(from).unwrap_or_else(|| panic!("{told}"));
+        from.to_owned() + step.split(to).next().expect("a step").trim_end()
+    };
+    let flags = step("--offline", ";");
+    let drafting = [&pay[..], &flags.split(' ').collect::<Vec<_>>()].concat();
+    let drafted = ann.run(&drafting);
+    assert!(drafted.status.success(), "{}", String::from_utf8_lossy(&drafted.stderr));
+    for (signer, from) in
+        [(&ann, "webwallet iou sign iou.json"), (&ben, "webwallet iou sign iou-1.json")]
+    {
+        let signing = step(from, ",").replace("NAME", signer.name);
+        signer.shell(signing.split(';').next().expect("a command"));
+    }
+    dan.shell(&format!("{} --dry-run", step("webwallet post", "\n")));
 
     // Offline, one after the other.
     let offline = ["--offline", "--domain", DOMAIN, "-o", "draft.json"];

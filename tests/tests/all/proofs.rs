@@ -689,17 +689,26 @@ fn a_rotated_log_key_is_followed_from_the_old_one() {
     let server = Process::all(&folder.path().join("data"), &[]);
     let old = server.line["key"].as_str().expect("a key").to_owned();
     live(&server.url(), 0, 5);
+    let before = receipt(&server.url(), 2);
     let admin = format!("http://{}", server.line["admin"].as_str().expect("admin"));
     let rotated = run(&binary(), &["rotate-log-key", "--admin", &admin, "--json"]);
     assert_eq!(rotated.status.code(), Some(0));
     let rotated: Value = serde_json::from_slice(&rotated.stdout).expect("JSON");
     let new = rotated["key"].as_str().expect("a key").to_owned();
     live(&server.url(), 5, 5);
-    receipt(&server.url(), 10);
+    let after = receipt(&server.url(), 10);
     for key in [&old, &new] {
         assert_eq!(verdict(&server.url(), key, &[]).0, Some(0), "{key}");
         assert_eq!(second_verdict(&server.url(), key).0, Some(0), "{key}");
     }
     let card = get(&agent(), &server.url(), "/.well-known/webwallet").json();
     assert_eq!(card["keys"], serde_json::json!([new, old]));
+    // With all keys of the log a receipt is valid, whenever it was made.
+    let file = folder.path().join("receipt");
+    for receipt in [before, after] {
+        std::fs::write(&file, receipt).expect("written");
+        let file = file.to_str().expect("a path in UTF-8");
+        let verified = run(&binary(), &["verify", file, "--key", &new, "--key", &old]);
+        assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    }
 }

@@ -348,3 +348,60 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
         assert_eq!(said(&std::fs::read(&file).expect("still there")), first);
     }
 }
+
+/// The receipt of a payment that a server has lost since, or denies, is the only proof of it: what
+/// the server answers today under the same name must not take its place.
+#[test]
+fn a_receipt_takes_the_place_of_no_other_proof() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "2026-01-01T00:00:00.000Z").expect("a clock");
+    let serve =
+        |name: &str| Process::all(&folder.path().join(name), &["--test-clock", path(&clock)]);
+    let (server, twin, other) = (serve("server"), serve("twin"), serve("other"));
+    // The twin has the same record in a log of another key; the other one another record 1.
+    for (server, n) in [(&server, "one"), (&twin, "one"), (&other, "another")] {
+        let body = issue(&party("alice"), &party("bob"), "1", n);
+        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    }
+    let alice = Alice::new();
+    let file = folder.path().join("receipt");
+    let key = server.line["key"].as_str().expect("a key").to_owned();
+    let receipt =
+        |name: &str, url: &str| alice.run(&["receipt", name, "-o", path(&file), "--url", url]);
+    let held = || {
+        let valid = alice.run(&["verify", path(&file), "--key", &key]);
+        assert_eq!(valid.status.code(), Some(0), "{valid:?}");
+        said(&std::fs::read(&file).expect("a receipt"))
+    };
+    assert!(receipt("1", &server.url()).status.success());
+    let first = held();
+    let hash = |server: &Process| {
+        let record = get(&agent(), &server.url(), "/transaction/1").json();
+        record["data"]["hash"]["value"].as_str().expect("a hash").to_owned()
+    };
+    let (ours, others) = (hash(&server), hash(&other));
+    assert_eq!(ours, hash(&twin));
+    let refused = receipt("1", &other.url());
+    assert_eq!((refused.status.code(), held()), (Some(2), first.clone()), "{refused:?}");
+    let told = said(&refused.stderr);
+    assert!([&ours, &others].iter().all(|hash| told.contains(*hash)), "{told}");
+    assert!(told.contains("name another file"), "{told}");
+    let refused = receipt(&ours, &twin.url());
+    assert_eq!((refused.status.code(), held()), (Some(2), first.clone()), "{refused:?}");
+    assert!(said(&refused.stderr).contains("name another file"), "{refused:?}");
+    // One whose signature is broken, from a server that names the right key.
+    let (start, end) = first.trim_end().split_at(first.trim_end().len() - 6);
+    let broken = format!("{start}{}\n", if end == "AAAA==" { "BBBB==" } else { "AAAA==" });
+    let card = format!(r#"{{"domain":"example.net","keys":["{key}"]}}"#);
+    let liar = stranger(move |path, _| match path {
+        "/.well-known/webwallet" => (200, "application/json", card.clone()),
+        _ => (200, "text/plain", broken.clone()),
+    });
+    let refused = receipt(&ours, &liar);
+    assert_eq!((refused.status.code(), held()), (Some(2), first.clone()), "{refused:?}");
+    // The same in another form is the same proof.
+    let form = ["receipt", &ours, "-o", path(&file), "--url", &server.url(), "--json"];
+    assert_eq!(alice.run(&form).status.code(), Some(0));
+    assert!(held().starts_with('{'));
+}
