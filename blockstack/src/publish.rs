@@ -36,7 +36,8 @@ impl<S: Store> Sealing<S> {
         let last = std::iter::once((&block.bytes[..], Sha256::leaf(&block.bytes)));
         let files = self.edge.append(parts.leaves().chain(last));
         let files = files.map_err(|why| Stop::ReadOnly(format!("a leaf cannot be kept: {why}")))?;
-        let full = self.write(files, block.header.height).await?;
+        let is_last = block.header.height >= self.publish_from;
+        let full = self.write(files, is_last).await?;
         let others = || remote::others(&parts, &block);
         let height = block.header.height;
         let name = AtHeight::name(&self.chain.domain, height);
@@ -58,9 +59,7 @@ impl<S: Store> Sealing<S> {
             tracing::warn!(%error, "partial tiles that are of no use any more stay");
         }
         // A lost trim is made good by the next one.
-        if self.unwritten.is_empty()
-            && let Err(status) = self.remote.trim(block.header.cleared).await
-        {
+        if is_last && let Err(status) = self.remote.trim(block.header.cleared).await {
             tracing::warn!(%status, "sealed records were not trimmed");
         }
         if let Some(newest) = self.chain.keys.last()
@@ -69,7 +68,7 @@ impl<S: Store> Sealing<S> {
             tracing::warn!(%error, "the new log key stays beside its place");
         }
         // What is not written yet is in no file that it could be taken from.
-        if self.chain.height().is_multiple_of(self.mark_blocks) && self.unwritten.is_empty() {
+        if is_last && self.chain.height().is_multiple_of(self.mark_blocks) {
             self.refill().await?;
         }
         let (since, accounts) = self.since_snapshot();
@@ -79,14 +78,13 @@ impl<S: Store> Sealing<S> {
         Ok(())
     }
 
-    /// Writes the files of a block: by itself, or with those after it where it is not
-    /// published. Answers the full ones that are written now.
+    /// Writes the files of a block that is published next; or, of one before that, with those
+    /// of the blocks after it. Answers the full ones that are written now.
     async fn write(
         &mut self,
         files: Vec<(TileId, Vec<u8>)>,
-        height: u64,
+        is_last: bool,
     ) -> Result<Vec<TileId>, Stop> {
-        let is_last = height >= self.publish_from;
         let stays = |tile: TileId| {
             let end = TileId::at(tile.level, tile.index, self.publish_size);
             is_last || tile.is_full() || end.is_some_and(|end| !end.is_full())
