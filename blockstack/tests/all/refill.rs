@@ -51,7 +51,7 @@ async fn a_start_looks_at_the_newest_blocks_alone() {
     let all = asked().await;
     assert!(all > BLOCKS as usize, "{all} documents");
     assert_eq!(asked().await, few);
-    // The only mark that is left is old.
+    // With everything that it has had.
     stores.lock().documents = full;
     assert_eq!(asked().await, few);
 }
