@@ -18,7 +18,7 @@ use crate::answer::{self, Form};
 use crate::feed::{Event, HISTORY_RECORDS, Reader};
 use crate::gateway::Gateway;
 use crate::media;
-use crate::problem::Problem;
+use crate::problem::{Other, Problem};
 use crate::query::{self, LIMIT_MAX, Query};
 use crate::schema;
 
@@ -131,9 +131,12 @@ async fn has_been(gateway: &Gateway, after: u64) -> Result<(), Problem> {
     let newest = gateway.stores().newest(after, Duration::ZERO).await?;
     match after <= newest {
         true => Ok(()),
-        false => Err(query::invalid(format!(
-            "nothing has the number {after} here, the newest record is {newest}: that number is of another server, or this one was put back to an older state; look with GET /transaction/HASH which of your records are here, and go on after the last of them"
-        ))),
+        false => Err(Problem::new(
+            Other::NotFound,
+            format!(
+                "nothing has the number {after} here, the newest record is {newest}: that number is of another server, or this one was put back to an older state; look with GET /transaction/HASH which of your records are here, and go on after the last of them"
+            ),
+        )),
     }
 }
 
