@@ -54,7 +54,7 @@ impl<S: Store> Sealing<S> {
         }
 
         self.chain.push(&parts, &block);
-        self.publish(&block).await?;
+        self.publish(&block, is_last).await?;
         if let Err(error) = self.reader.store.remove_partials(&full) {
             tracing::warn!(%error, "partial tiles that are of no use any more stay");
         }
@@ -99,12 +99,11 @@ impl<S: Store> Sealing<S> {
         Ok(files.into_iter().map(|(tile, _)| tile).filter(TileId::is_full).collect())
     }
 
-    async fn publish(&mut self, block: &Block) -> Result<(), Stop> {
+    async fn publish(&mut self, block: &Block, is_last: bool) -> Result<(), Stop> {
         let checkpoint = self.chain.checkpoint();
         self.comes_out(&checkpoint)?;
         let was_published =
             self.rebuilt.as_ref().is_some_and(|before| checkpoint.size <= before.size);
-        let is_last = block.header.height >= self.publish_from;
         if is_last && !was_published {
             self.sign(&checkpoint).await?;
         }

@@ -45,6 +45,12 @@ pub fn time(text: &str) -> Time {
     text.parse().unwrap_or_else(|_| panic!("not a time: {text}"))
 }
 
+/// The time by the clock of this machine.
+pub fn now() -> Time {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    Time::from_unix_ms(now.try_into().expect("it fits"))
+}
+
 /// The body of a request with one payment of the source's own unit.
 pub fn issue(source: &Party, target: &Party, amount: &str, random: &str) -> Vec<u8> {
     let iou = draft(source, target, source, amount, random).sign(&source.secret);

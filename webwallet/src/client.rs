@@ -339,6 +339,15 @@ impl Server {
             }
         }
     }
+
+    /// What is there, asked [patiently]; none where the server has nothing there.
+    pub fn found(&self, path: &str) -> anyhow::Result<Option<String>> {
+        match patiently(|| self.get(path))? {
+            Answer::Done { body, .. } => Ok(Some(body)),
+            Answer::Problem(problem) if problem.code == "not_found" => Ok(None),
+            Answer::Problem(problem) => bail!("{}", problem.sentence()),
+        }
+    }
 }
 
 /// What is answered to a question; a server that is busy is asked again, for a minute.

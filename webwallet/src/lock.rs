@@ -15,7 +15,7 @@ use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Server, Url, data, patiently};
+use crate::client::{Answer, Server, Url, data};
 use crate::home::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
@@ -176,11 +176,7 @@ pub fn too_late(
 
 /// Whether a server has cleared just this.
 pub fn has_cleared(server: &Server, draft: &Draft) -> anyhow::Result<bool> {
-    match patiently(|| server.get(&format!("/iou/{}", draft.hash())))? {
-        Answer::Done { .. } => Ok(true),
-        Answer::Problem(problem) if problem.code == "not_found" => Ok(false),
-        Answer::Problem(problem) => bail!("{}", problem.sentence()),
-    }
+    Ok(server.found(&format!("/iou/{}", draft.hash()))?.is_some())
 }
 
 /// The end of the lock, since later nobody needs it; of one that is further away than an IOU

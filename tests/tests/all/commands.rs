@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
+use webwallet_ledger::Code;
 use webwallet_ledger::request::body_of;
-use webwallet_ledger::{Code, Time};
-use webwallet_tests::party::{Party, draft, party};
+use webwallet_tests::party::{Party, draft, now, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 use webwallet_tests::world::Sockets;
 
@@ -271,24 +271,19 @@ fn what_expires_too_far_from_now_is_kept_and_not_paid_anew() {
     let refused = run(&["post", elsewhere.to_str().expect("UTF-8")], b"", &variables);
     assert!(text(&refused.stderr).contains("once its expiry is near enough"), "{refused:?}");
     // The clock is put right.
-    std::fs::write(folder.path().join("now"), Time::from_unix_ms(unix_ms()).to_string())
+    std::fs::write(folder.path().join("now"), now().to_string())
         .and_then(|()| std::fs::rename(folder.path().join("now"), &clock))
         .expect("a clock");
     let cleared = run(&["post", file], b"", &variables);
     assert_eq!((cleared.status.code(), outbox(&home).len()), (Some(0), 0), "{cleared:?}");
     // Where the wallet's clock was wrong, it is known from when on it clears.
-    let far = Time::from_unix_ms(unix_ms()).plus_days(3_700).to_string();
+    let far = now().plus_days(3_700).to_string();
     let [kept, domain] = [file, "example.net"];
     let offline = ["--expiry", &far, "--offline", "--domain", domain, "-o", kept];
     assert_eq!(issue(&offline).status.code(), Some(0));
     let waits = issue(&[]);
     let told = text(&waits.stderr);
     assert!(told.contains("it clears from 20") && told.contains("--once-more"), "{told}");
-}
-
-fn unix_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.expect("after 1970").as_millis().try_into().expect("a time")
 }
 
 /// Whoever takes for paid what can never clear learns of it when it is too late; and an IOU

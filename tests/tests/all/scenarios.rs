@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use webwallet_tests::party::time;
+use webwallet_tests::party::{now, time};
 use webwallet_tests::scenario::run;
 use webwallet_tests::world::{Engines, InProcess, Rules, Sockets};
 
@@ -40,10 +40,9 @@ fn on_every_deployment(name: &str) {
 /// By both auditors. Of a server whose clock was ahead of that of this machine they
 /// say so, and nothing else.
 fn accepted(scenario: &str, place: &str, key: &str) {
-    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let now = now();
     let mut times = scenario.lines().filter_map(|line| line.strip_prefix("time "));
-    let is_ahead =
-        times.any(|at| u128::try_from(time(at.trim()).unix_ms()).is_ok_and(|at| at > now));
+    let is_ahead = times.any(|at| time(at.trim()) > now);
     for (code, lines) in [verdict(place, key, &[]), second_verdict(place, key)] {
         let (last, findings) = lines.split_last().expect("a verdict");
         let is_clock = |finding: &serde_json::Value| finding["code"] == "A-TIME";

@@ -8,12 +8,12 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use webwallet_ledger::Time;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::{Solver, puzzle_of};
+use webwallet_tests::party::now;
 use webwallet_tests::process::{Process, binary};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -29,8 +29,7 @@ struct Server {
 
 /// So many milliseconds from now, by the clock of the machine.
 fn from_now(ms: i64) -> Time {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-    Time::from_unix_ms(i64::try_from(now).expect("it fits") + ms)
+    Time::from_unix_ms(now().unix_ms() + ms)
 }
 
 /// So many milliseconds from a time.

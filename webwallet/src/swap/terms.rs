@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Answer, Ca, Server, data, patiently};
+use crate::client::{Ca, Server, data};
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
 use crate::{config, file};
@@ -363,12 +363,7 @@ fn get<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<T> {
 
 /// The same; none where the server has nothing there.
 fn known<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<Option<T>> {
-    match patiently(|| server.get(path))? {
-        Answer::Done { body, .. } => {
-            let answer = serde_json::from_str(data(&body)?.get());
-            answer.map(Some).context("the answer cannot be read")
-        }
-        Answer::Problem(problem) if problem.code == "not_found" => Ok(None),
-        Answer::Problem(problem) => bail!("{}", problem.sentence()),
-    }
+    let Some(body) = server.found(path)? else { return Ok(None) };
+    let answer = serde_json::from_str(data(&body)?.get());
+    answer.map(Some).context("the answer cannot be read")
 }
