@@ -4,6 +4,7 @@
 // Everything here runs under a test: what fails says so and ends it.
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod command;
 pub mod deployment;
 pub mod party;
 pub mod process;

@@ -11,7 +11,7 @@ use webwallet_ledger::request::body_of;
 use webwallet_tests::party::{issue, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
-use crate::commands::outbox;
+use crate::outbox::outbox;
 
 /// A server that answers every request with what the path and the body give.
 fn stranger(
