@@ -149,15 +149,17 @@ pub async fn graphstore(
     domain: &str,
 ) -> anyhow::Result<u64> {
     is_of_this_log(documents, log, domain).await?;
-    let (mut state, mut height, mut sealed) = (State::new(), 0, 0);
+    let mut again = Again { graph, domain, state: State::new(), cleared: vec![], intents: vec![] };
+    let (mut height, mut sealed) = (0, 0);
     for block in log.into_iter().flat_map(LogFolder::blocks) {
         let block = block.context("the log cannot be read")?;
-        (height, sealed) = repeat(graph, block, &mut state, domain).await?;
+        (height, sealed) = again.block(block).await?;
     }
     // The log may be older than what was published of it: its blocks must be the same again.
     while let Some(block) = stored_block(documents, domain, height, sealed).await? {
-        (height, sealed) = repeat(graph, block, &mut state, domain).await?;
+        (height, sealed) = again.block(block).await?;
     }
+    again.written().await?;
     // Records behind a block that is missing may be in blocks, too.
     let later: Vec<Hash> =
         (height..height + HEIGHTS).map(|later| AtHeight::name(domain, later)).collect();
@@ -214,30 +216,55 @@ async fn entry(
     Ok(found.map(|entry| AtHeight::parse(&entry)).transpose()?)
 }
 
-/// Clears the records of the next block again, and says that it is intended. Returns the
-/// height after it, and its last record.
-async fn repeat(
-    graph: &impl Graph,
-    block: LoggedBlock,
-    state: &mut State,
-    domain: &str,
-) -> anyhow::Result<(u64, u64)> {
-    let LoggedBlock { block, documents, records } = block;
-    let height = block.header.height;
-    for piece in records.chunks(PIECE) {
-        let entries = piece.iter().map(|record| read(&record.bytes, domain));
-        commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
-        piece.iter().for_each(|record| state.apply(record));
+/// Blocks of which the records clear again, one after the other. What follows one another is
+/// written together: a Graphstore that syncs for each block would need hours for a day.
+struct Again<'a, G> {
+    graph: &'a G,
+    domain: &'a str,
+    /// What all blocks until now leave.
+    state: State,
+    /// Records that are not written yet, at most a [`PIECE`].
+    cleared: Vec<Entry>,
+    /// Blocks that are not intended yet: their records come first.
+    intents: Vec<Intent>,
+}
+
+impl<G: Graph> Again<'_, G> {
+    /// Takes in the next block, if its records give its state. Returns the height after it, and
+    /// its last record.
+    async fn block(&mut self, block: LoggedBlock) -> anyhow::Result<(u64, u64)> {
+        let LoggedBlock { block, documents, records } = block;
+        let height = block.header.height;
+        records.iter().for_each(|record| self.state.apply(record));
+        let (accounts, units) = self.state.roots();
+        ensure!(
+            (accounts, units) == (block.header.state, block.header.units),
+            "block {height}: its records do not give its state; `webwallet-audit` says more"
+        );
+        for record in &records {
+            self.cleared.push(read(&record.bytes, self.domain)?);
+            if self.cleared.len() >= PIECE {
+                commit(self.graph, std::mem::take(&mut self.cleared)).await?;
+            }
+        }
+        let (time, cleared) = (block.header.time, block.header.cleared);
+        let documents = documents.into_iter().map(Bytes::from).collect();
+        let block = block.bytes.into();
+        self.intents.push(Intent { height, cleared, time, documents, block });
+        if self.intents.len() >= PIECE {
+            self.written().await?;
+        }
+        Ok((height + 1, cleared))
     }
-    let (accounts, units) = state.roots();
-    ensure!(
-        (accounts, units) == (block.header.state, block.header.units),
-        "block {height}: its records do not give its state; `webwallet-audit` says more"
-    );
-    let (time, cleared) = (block.header.time, block.header.cleared);
-    let documents = documents.into_iter().map(Bytes::from).collect();
-    intend(graph, &Intent { height, cleared, time, documents, block: block.bytes.into() }).await?;
-    Ok((height + 1, cleared))
+
+    /// Writes what is not written yet.
+    async fn written(&mut self) -> anyhow::Result<()> {
+        commit(self.graph, std::mem::take(&mut self.cleared)).await?;
+        for intent in self.intents.drain(..) {
+            intend(self.graph, &intent).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether Hashtable has the blocks of a log, from its first one on.
