@@ -177,10 +177,12 @@ fn in_order<T>(
 /// Takes in a frame of the log.
 fn replay(index: &Index, tip: &mut Tip, frame: Frame) -> Result<(), Error> {
     let records = match &frame.content {
-        Content::Intent(place, bytes) => {
-            let intent = Intent::decode(bytes)?;
-            index.write_intent(intent.height, *place);
-            tip.intended(&intent);
+        Content::Intents(intents) => {
+            for (place, bytes) in intents {
+                let intent = Intent::decode(bytes)?;
+                index.write_intent(intent.height, *place);
+                tip.intended(&intent);
+            }
             return Ok(());
         }
         Content::Records(records) => records,
@@ -468,28 +470,40 @@ impl Store for Embedded {
         .await
     }
 
-    async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
-        let intent = intent.clone();
+    async fn intend(&self, intents: &[Intent], quiet: bool) -> Result<Intended, Error> {
+        let intents = intents.to_vec();
         self.aside(move |inner| {
             let _turn = lock(&inner.turn);
-            lock(&inner.tip).writable()?;
-            if let Some(earlier) = inner.intent(intent.height)? {
-                return Ok(Intended::Stored(earlier));
-            }
-            let (refused, number) = {
+            let mut after = {
                 let tip = lock(&inner.tip);
-                (intent.refusal(quiet, &tip.head, tip.sealed), tip.head.number)
+                tip.writable()?;
+                tip.clone()
             };
-            if let Some(why) = refused {
-                return Ok(Intended::Refused(why));
+            let number = after.head.number;
+            let (mut stored, mut heights, mut new) = (Vec::new(), Vec::new(), Vec::new());
+            for intent in intents {
+                if let Some(earlier) = inner.intent(intent.height)? {
+                    stored.push(earlier);
+                    continue;
+                }
+                if let Some(why) = intent.refusal(quiet, &after.head, after.sealed) {
+                    return Ok(Intended::Refused(why));
+                }
+                after.intended(&intent);
+                heights.push(intent.height);
+                new.push(intent.encode());
+                stored.push(intent);
             }
-            let written = inner.log.append_intent(&intent.encode(), number + 1);
+            if new.is_empty() {
+                return Ok(Intended::Stored(stored));
+            }
+            let written = inner.log.append_intents(&new, number + 1);
             let mut tip = lock(&inner.tip);
-            if let Some(place) = tip.written(written)? {
-                inner.index.write_intent(intent.height, place);
+            for (height, place) in heights.into_iter().zip(tip.written(written)?) {
+                inner.index.write_intent(height, place);
             }
-            tip.intended(&intent);
-            Ok(Intended::Stored(intent))
+            *tip = after;
+            Ok(Intended::Stored(stored))
         })
         .await
     }

@@ -105,7 +105,7 @@ impl Log {
                 // An intent that stands right after `from` came after it.
                 let after = match frame.content {
                     Content::Records(_) => frame.next() > from + 1,
-                    Content::Intent(..) => frame.first > from,
+                    Content::Intents(_) => frame.first > from,
                 };
                 if after { each(frame) } else { Ok(()) }
             })?;
@@ -140,9 +140,15 @@ impl Log {
         self.write(&batch.id, first, records.len() as u32, &records)
     }
 
-    /// Appends the intent of a block before record `next` and syncs it.
-    pub(crate) fn append_intent(&self, intent: &[u8], next: u64) -> Result<Option<Place>, Error> {
-        Ok(self.write(&Hash::sha3(intent), next, 0, &[intent])?.pop())
+    /// Appends the intents of blocks before record `next` and syncs them. Returns the place
+    /// of each.
+    pub(crate) fn append_intents(
+        &self,
+        intents: &[Vec<u8>],
+        next: u64,
+    ) -> Result<Vec<Place>, Error> {
+        let items: Vec<&[u8]> = intents.iter().map(Vec::as_slice).collect();
+        self.write(&Hash::sha3(&intents.concat()), next, 0, &items)
     }
 
     fn write(

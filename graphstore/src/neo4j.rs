@@ -249,9 +249,9 @@ impl Store for Neo4j {
         self.there(|inner| async move { inner.outputs(account, page).await }).await
     }
 
-    async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
-        let intent = intent.clone();
-        self.there(|inner| async move { inner.intend(&intent, quiet).await }).await
+    async fn intend(&self, intents: &[Intent], quiet: bool) -> Result<Intended, Error> {
+        let intents = intents.to_vec();
+        self.there(|inner| async move { inner.intend(intents, quiet).await }).await
     }
 
     async fn intents(&self, from: u64, limit: u32) -> Result<Vec<Intent>, Error> {

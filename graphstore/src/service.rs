@@ -477,7 +477,11 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         let intent = intent.ok_or_else(|| Status::invalid_argument("an intent is needed"))?;
         let intent = Intent::try_from(intent).map_err(Status::invalid_argument)?;
         match self.writer.intend(intent, quiet).await.map_err(failure)? {
-            Intended::Stored(intent) => Ok(Response::new(intent.into())),
+            Intended::Stored(stored) => {
+                let stored = stored.into_iter().next();
+                let stored = stored.ok_or_else(|| Status::internal("no intent was stored"))?;
+                Ok(Response::new(stored.into()))
+            }
             Intended::Refused(why) => Err(Status::failed_precondition(why)),
         }
     }

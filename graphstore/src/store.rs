@@ -184,12 +184,12 @@ impl TryFrom<v1::Intent> for Intent {
     }
 }
 
-/// How an intent was received.
+/// How intents were received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Intended {
-    /// What is stored for its height: it, or the one that came first.
-    Stored(Intent),
-    /// It cannot be the next one: why.
+    /// What is stored for the height of each: it, or the one that came first.
+    Stored(Vec<Intent>),
+    /// One of them cannot be the next one: why. None was stored.
     Refused(String),
 }
 
@@ -327,7 +327,8 @@ pub trait Store: Send + Sync + 'static {
         page: Page,
     ) -> impl Future<Output = Result<Vec<Placed>, Error>> + Send;
 
-    /// Stores what a block is to be, durable when it returns.
+    /// Stores what blocks are to be, in the order of their heights: all of them or
+    /// none, durable when it returns. A few MiB of them at most.
     ///
     /// Write-once by height: the first intent of a height stands, and every
     /// later one is answered with it. Refused: a height that is neither stored
@@ -337,7 +338,7 @@ pub trait Store: Send + Sync + 'static {
     /// head's. The head's time is never before that of the last intent.
     fn intend(
         &self,
-        intent: &Intent,
+        intents: &[Intent],
         quiet: bool,
     ) -> impl Future<Output = Result<Intended, Error>> + Send;
 

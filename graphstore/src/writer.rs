@@ -213,7 +213,7 @@ impl<S: Store> Writer<S> {
             }
             if let Some(Work::Intend { intent, quiet, answer }) = work {
                 // Whoever does not wait any more asks again.
-                let _ = answer.send(self.intend(&intent, quiet).await);
+                let _ = answer.send(self.intend(intent, quiet).await);
             }
         }
     }
@@ -233,10 +233,12 @@ impl<S: Store> Writer<S> {
         });
     }
 
-    async fn intend(&mut self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
-        let outcome = self.store.intend(intent, quiet).await;
+    async fn intend(&mut self, intent: Intent, quiet: bool) -> Result<Intended, Error> {
+        let outcome = self.store.intend(&[intent], quiet).await;
         match &outcome {
-            Ok(Intended::Stored(stored)) => self.time = self.time.max(Some(stored.time)),
+            Ok(Intended::Stored(stored)) => {
+                self.time = self.time.max(stored.last().map(|stored| stored.time));
+            }
             Ok(Intended::Refused(_)) => {}
             // It may have been stored.
             Err(_) => self.stale = true,

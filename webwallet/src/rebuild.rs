@@ -22,8 +22,10 @@ use webwallet_ledger::{AccountId, Hash, Record, Request, document};
 
 use crate::refill::Leaves;
 
-/// Documents put, and records committed, at a time.
+/// Documents put, and records committed or blocks intended, at a time.
 const PIECE: usize = 500;
+/// Bytes of the blocks that are intended at a time: what an engine takes at once.
+const INTENTS_BYTES_MAX: usize = 4 << 20;
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -116,9 +118,7 @@ async fn intents(
         let intents = graph.intents(height, HEIGHTS as u32).await?;
         let Some(last) = intents.last() else { return Ok(()) };
         height = last.height + 1;
-        for intent in intents {
-            intend(new_graph, &intent).await?;
-        }
+        intend(new_graph, &intents).await?;
     }
 }
 
@@ -149,7 +149,8 @@ pub async fn graphstore(
     domain: &str,
 ) -> anyhow::Result<u64> {
     is_of_this_log(documents, log, domain).await?;
-    let mut again = Again { graph, domain, state: State::new(), cleared: vec![], intents: vec![] };
+    let mut again =
+        Again { graph, domain, state: State::new(), cleared: vec![], intents: vec![], bytes: 0 };
     let (mut height, mut sealed) = (0, 0);
     for block in log.into_iter().flat_map(LogFolder::blocks) {
         let block = block.context("the log cannot be read")?;
@@ -227,6 +228,8 @@ struct Again<'a, G> {
     cleared: Vec<Entry>,
     /// Blocks that are not intended yet: their records come first.
     intents: Vec<Intent>,
+    /// How large they are.
+    bytes: usize,
 }
 
 impl<G: Graph> Again<'_, G> {
@@ -249,21 +252,21 @@ impl<G: Graph> Again<'_, G> {
         }
         let (time, cleared) = (block.header.time, block.header.cleared);
         let documents = documents.into_iter().map(Bytes::from).collect();
-        let block = block.bytes.into();
-        self.intents.push(Intent { height, cleared, time, documents, block });
-        if self.intents.len() >= PIECE {
+        let intent = Intent { height, cleared, time, documents, block: block.bytes.into() };
+        let bytes = intent.encode().len();
+        if self.intents.len() >= PIECE || self.bytes + bytes > INTENTS_BYTES_MAX {
             self.written().await?;
         }
+        self.bytes += bytes;
+        self.intents.push(intent);
         Ok((height + 1, cleared))
     }
 
     /// Writes what is not written yet.
     async fn written(&mut self) -> anyhow::Result<()> {
         commit(self.graph, std::mem::take(&mut self.cleared)).await?;
-        for intent in self.intents.drain(..) {
-            intend(self.graph, &intent).await?;
-        }
-        Ok(())
+        self.bytes = 0;
+        intend(self.graph, &std::mem::take(&mut self.intents)).await
     }
 }
 
@@ -373,16 +376,19 @@ async fn commit(graph: &impl Graph, entries: Vec<Entry>) -> anyhow::Result<()> {
     bail!("the engine does not answer")
 }
 
-async fn intend(graph: &impl Graph, intent: &Intent) -> anyhow::Result<()> {
-    let height = intent.height;
-    match graph.intend(intent, false).await? {
-        Intended::Stored(stored) if stored == *intent => Ok(()),
-        Intended::Stored(stored) => bail!(
-            "Graphstore holds another block {height}, {}: give it an empty store to be rebuilt in",
-            document::name(&stored.block)
+async fn intend(graph: &impl Graph, intents: &[Intent]) -> anyhow::Result<()> {
+    let stored = match graph.intend(intents, false).await? {
+        Intended::Stored(stored) => stored,
+        Intended::Refused(why) => bail!("Graphstore refuses: {why}"),
+    };
+    match stored.iter().zip(intents).find(|(stored, intent)| stored != intent) {
+        None => Ok(()),
+        Some((other, intent)) => bail!(
+            "Graphstore holds another block {}, {}: give it an empty store to be rebuilt in",
+            intent.height,
+            document::name(&other.block)
                 .map_or_else(|_| "unreadable".to_owned(), |n| n.to_string())
         ),
-        Intended::Refused(why) => bail!("Graphstore refuses block {height}: {why}"),
     }
 }
 
@@ -466,7 +472,7 @@ mod tests {
         };
         let intents = vec![intent(0, 2, "a block"), intent(1, 3, "the next")];
         for intent in &intents {
-            here.0.intend(intent, false).await.expect("intended");
+            here.0.intend(std::slice::from_ref(intent), false).await.expect("intended");
         }
         let moved = migrate((&here.0, &here.1), (&there.0, &there.1), None, DOMAIN).await;
         assert_eq!(moved.expect("moved"), 3);
@@ -476,7 +482,7 @@ mod tests {
         assert_eq!(back.expect("moved"), 3);
         // Into stores that have gone another way.
         three(&other, None).await;
-        other.0.intend(&intent(0, 3, "another"), false).await.expect("intended");
+        other.0.intend(&[intent(0, 3, "another")], false).await.expect("intended");
         let why = migrate((&here.0, &here.1), (&other.0, &other.1), None, DOMAIN).await;
         let why = format!("{:#}", why.expect_err("another block 0"));
         assert!(why.contains("block 0") && why.contains("give it an empty store"), "{why}");

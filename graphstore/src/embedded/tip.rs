@@ -5,7 +5,7 @@ use webwallet_ledger::{Hash, Record};
 use crate::store::{Error, Head, Intent};
 
 /// The end of the log, and whether it may be written to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tip {
     pub(super) head: Head,
     /// `cleared` of the last intent.

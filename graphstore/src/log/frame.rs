@@ -5,8 +5,8 @@
 //! item    length u32 | bytes
 //! ```
 //! The items of a batch are its records: `count` of them, the first with number
-//! `first`. A frame whose count is 0 holds one item all the same, the intent of a
-//! block, and stands before record `first`.
+//! `first`. A frame whose count is 0 holds intents of blocks, as many as there is room
+//! for in its length, and stands before record `first`.
 //!
 //! `length` counts the bytes after the checksum, which covers them and the
 //! length. Integers are little-endian. The magic holds a byte that no JSON text
@@ -46,7 +46,7 @@ pub(crate) struct Frame {
 /// What a frame holds.
 pub(crate) enum Content {
     Records(Vec<(Place, Vec<u8>)>),
-    Intent(Place, Vec<u8>),
+    Intents(Vec<(Place, Vec<u8>)>),
 }
 
 impl Frame {
@@ -54,7 +54,7 @@ impl Frame {
     pub(crate) fn next(&self) -> u64 {
         match &self.content {
             Content::Records(records) => self.first + records.len() as u64,
-            Content::Intent(..) => self.first,
+            Content::Intents(_) => self.first,
         }
     }
 }
@@ -112,7 +112,7 @@ pub(super) fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<(Frame, us
     let count = u32::from_le_bytes(number(body, 40)?);
     let mut items = Vec::new();
     let mut offset = FIXED;
-    for _ in 0..count.max(1) {
+    while offset < body.len() {
         let length = u32::from_le_bytes(number(body, offset)?);
         let from = offset + 4;
         offset = from.checked_add(length as usize)?;
@@ -122,8 +122,9 @@ pub(super) fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<(Frame, us
         items.push((place, bytes.to_vec()));
     }
     let content = match count {
-        0 => items.pop().map(|(place, intent)| Content::Intent(place, intent))?,
+        0 => Content::Intents(items),
+        _ if items.len() != count as usize => return None,
         _ => Content::Records(items),
     };
-    (offset == body.len()).then_some((Frame { id, first, content }, end))
+    Some((Frame { id, first, content }, end))
 }

@@ -199,10 +199,14 @@ impl Inner {
         Ok(Some(get(row, "accounts")?))
     }
 
-    pub(super) async fn intend(&self, intent: &Intent, quiet: bool) -> Result<Intended, Error> {
+    pub(super) async fn intend(
+        &self,
+        intents: Vec<Intent>,
+        quiet: bool,
+    ) -> Result<Intended, Error> {
         let epoch = self.writable()?;
         let mut transaction = self.bolt.begin().await?;
-        match self.write_intent(&mut transaction, intent, quiet, epoch).await {
+        match self.write_intents(&mut transaction, intents, quiet, epoch).await {
             Ok(stored @ Intended::Stored(_)) => {
                 transaction.commit().await.map(|()| stored).map_err(|failure| {
                     Error::Unavailable(format!(
@@ -220,13 +224,31 @@ impl Inner {
         }
     }
 
-    async fn write_intent(
+    async fn write_intents(
         &self,
         transaction: &mut Transaction,
-        intent: &Intent,
+        intents: Vec<Intent>,
         quiet: bool,
         epoch: u64,
     ) -> Result<Intended, Error> {
+        let mut all = Vec::new();
+        for intent in intents {
+            match self.write_intent(transaction, intent, quiet, epoch).await? {
+                Ok(stored) => all.push(stored),
+                Err(why) => return Ok(Intended::Refused(why)),
+            }
+        }
+        Ok(Intended::Stored(all))
+    }
+
+    /// What is stored for its height, or why it cannot be the next one.
+    async fn write_intent(
+        &self,
+        transaction: &mut Transaction,
+        intent: Intent,
+        quiet: bool,
+        epoch: u64,
+    ) -> Result<Result<Intent, String>, Error> {
         let asked = query(&self.statements.intend)
             .param("shard", SHARD)
             .param("epoch", integer(epoch))
@@ -238,7 +260,7 @@ impl Inner {
         let rows = transaction.rows(asked).await?;
         let row = first(&rows)?;
         if let Some(stored) = get::<Option<&[u8]>>(row, "stored")? {
-            return Intent::decode(stored).map(Intended::Stored);
+            return Intent::decode(stored).map(Ok);
         }
         self.fenced(get(row, "epoch")?)?;
         let head = Head {
@@ -249,8 +271,8 @@ impl Inner {
         };
         let sealed = get::<Option<u64>>(row, "sealed")?.unwrap_or(0);
         Ok(match intent.refusal(quiet, &head, sealed) {
-            Some(why) => Intended::Refused(why),
-            None => Intended::Stored(intent.clone()),
+            Some(why) => Err(why),
+            None => Ok(intent),
         })
     }
 

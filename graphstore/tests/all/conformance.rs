@@ -251,9 +251,9 @@ async fn an_intent_is_stored_once_for_its_height<E: Engine>() {
     let store = engine.open().await;
     let store_one = |intent: Intent, quiet| {
         let store = &store;
-        async move { store.intend(&intent, quiet).await.expect("intend") }
+        async move { store.intend(&[intent], quiet).await.expect("intend") }
     };
-    let stored = |intent: &Intent| Intended::Stored(intent.clone());
+    let stored = |intent: &Intent| Intended::Stored(vec![intent.clone()]);
     let refused = |outcome: Intended| matches!(outcome, Intended::Refused(_));
     let genesis = intent(0, 0, "first");
     assert!(refused(store_one(intent(1, 0, "no block 0"), false).await));
@@ -271,19 +271,33 @@ async fn an_intent_is_stored_once_for_its_height<E: Engine>() {
     assert!(refused(store_one(intent(2, 1, "backwards"), false).await));
     let two = intent(2, 3, "two");
     assert_eq!(store_one(two.clone(), false).await, stored(&two));
+    // Several at once: all of them or none, after those that are there.
+    let gap = [intent(3, 3, "three"), intent(5, 3, "a gap")];
+    assert!(refused(store.intend(&gap, false).await.expect("intend")));
+    let backwards = [intent(3, 3, "three"), intent(4, 2, "backwards")];
+    assert!(refused(store.intend(&backwards, false).await.expect("intend")));
+    assert_eq!(store.head().await.expect("head").intent, Some(2));
     let early = Intent { time: time(), ..intent(3, 3, "before block 2") };
     assert!(refused(store_one(early, true).await));
     let quiet = intent(3, 3, "quiet");
     assert_eq!(store_one(quiet.clone(), true).await, stored(&quiet));
+    let (four, five) = (intent(4, 3, "four"), intent(5, 3, "five"));
+    let many = [quiet.clone(), four.clone(), five.clone()];
+    let asked = [intent(3, 3, "another"), four.clone(), five.clone()];
+    for _ in 0..2 {
+        let stored = store.intend(&asked, false).await.expect("intend");
+        assert_eq!(stored, Intended::Stored(many.to_vec()));
+    }
     drop(store);
     let store = engine.open().await;
     let head = store.head().await.expect("head");
-    assert_eq!((head.number, head.intent, head.time), (3, Some(3), Some(quiet.time)));
-    assert_eq!(store.intend(&intent(0, 3, "late"), false).await.expect("intend"), stored(&genesis));
-    let intents = [genesis, one, two, quiet];
+    assert_eq!((head.number, head.intent, head.time), (3, Some(5), Some(five.time)));
+    let late = store.intend(&[intent(0, 3, "late")], false).await;
+    assert_eq!(late.expect("intend"), stored(&genesis));
+    let intents = [genesis, one, two, quiet, four, five];
     assert_eq!(store.intents(0, 10).await.expect("intents"), intents);
     assert_eq!(store.intents(1, 2).await.expect("intents"), intents[1..3]);
-    assert!(store.intents(4, 2).await.expect("intents").is_empty());
+    assert!(store.intents(6, 2).await.expect("intents").is_empty());
     // What was committed before an intent is still the last batch.
     assert_eq!(store.commit(&batch).await.expect("again"), Committed::Yes);
 }

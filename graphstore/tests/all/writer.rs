@@ -143,10 +143,10 @@ impl Store for Unreliable {
 
     fn intend(
         &self,
-        intent: &Intent,
+        intents: &[Intent],
         quiet: bool,
     ) -> impl Future<Output = Result<Intended, Error>> + Send {
-        self.store.intend(intent, quiet)
+        self.store.intend(intents, quiet)
     }
 
     fn intents(
