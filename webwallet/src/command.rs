@@ -181,7 +181,7 @@ impl Cli {
             Command::Health(health) => health.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
-            Command::Config(ConfigCommand::Show(show)) => config::show(&show.flags, json),
+            Command::Config(ConfigCommand::Show(show)) => config::show::run(&show.flags, json),
             Command::Completions(completions) => completions.run(Cli::command()),
             Command::Man(man) => man.run(Cli::command()),
             Command::BenchFixed(fixed) => fixed.run(),

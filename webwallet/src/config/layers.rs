@@ -1,5 +1,4 @@
-//! Where the settings come from, layer over layer; and `webwallet config show`, which says
-//! so of each.
+//! Where the settings come from, layer over layer.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,9 +11,7 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::Serialize;
 
-use super::{Config, Flags, extract};
-use crate::output::{self, Outcome};
-use crate::safety;
+use super::{Config, Flags};
 
 /// Variables of other commands, which `serve` passes over.
 const OTHER_VARIABLES: [&str; 4] = ["ca", "config", "home", "url"];
@@ -112,7 +109,7 @@ fn is_of_others(key: &str) -> bool {
 }
 
 /// Every setting by its whole name, that of its table and a dot before it.
-fn flat(values: &Dict) -> BTreeMap<String, &Value> {
+pub fn flat(values: &Dict) -> BTreeMap<String, &Value> {
     let mut settings = BTreeMap::new();
     for (key, value) in values {
         match value.as_dict() {
@@ -123,37 +120,6 @@ fn flat(values: &Dict) -> BTreeMap<String, &Value> {
         }
     }
     settings
-}
-
-/// Runs `webwallet config show`.
-pub fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
-    #[derive(Serialize)]
-    struct Setting<'a> {
-        value: &'a Value,
-        from: String,
-    }
-    let figment = layers(flags, std::env::vars_os())?;
-    safety::passwords(&extract(&figment)?)?;
-    let all = figment.data()?.remove(&Profile::Default).unwrap_or_default();
-    let settings = flat(&all).into_iter().map(|(name, value)| {
-        let from = source(&figment, value.tag());
-        (name, Setting { value, from })
-    });
-    let settings: BTreeMap<_, _> = settings.collect();
-    if json {
-        output::line(serde_json::to_vec(&settings)?)?;
-        return Ok(Outcome::Done);
-    }
-    let mut rows = Vec::new();
-    for (name, Setting { value, from }) in settings {
-        let text = match value {
-            Value::Empty(..) => "(not set)".to_owned(),
-            value => serde_json::to_string(value)?,
-        };
-        rows.push(vec![name, text, from]);
-    }
-    output::line(output::table(&["setting", "value", "from"], rows))?;
-    Ok(Outcome::Done)
 }
 
 /// Which layer a value is of.

@@ -6,6 +6,7 @@
 //! so a configuration holds no secret and may be shown to anybody.
 
 mod layers;
+pub mod show;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,6 @@ use webwallet_api_gateway::Limits;
 use webwallet_ledger::limits::DOMAIN_BYTES_MAX;
 
 use self::layers::layers;
-pub use self::layers::show;
 
 /// Which part of the server this process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
