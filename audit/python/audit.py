@@ -8,7 +8,7 @@ from array import array
 import json_profile
 from clearing import Record, State, outline
 from document import (DAY_MS, KINDS, Fault, Unreadable, hash_faults, is_hash, members, number, read_leaf, texts, time_ms)
-from log import FAULTS_MAX, Tiles
+from log import FAULTS_MAX, SourceError, Tiles
 from note import Checkpoint, NoteError, VerifierKey, checkpoint_text
 from tree import Range, leaf_hash, root, sha3, sha256
 
@@ -45,7 +45,7 @@ class _OpenBlock:
     def __init__(self, first, log_root, key):
         self.first, self.log_root, self.key = first, log_root, key
         self.hashes, self.records, self.time = [], 0, None
-        self.stack, self.keys = False, False
+        self.stack, self.keys, self.keys_time = False, False, None
 
 
 class Audit:
@@ -63,7 +63,9 @@ class Audit:
         self._open = _OpenBlock(0, self._log.root(), key)
         self._last_kind, self._last_block = None, None
         self._at_blocks, self._at_numbers = array('Q'), array('Q')
-        self._findings, self._unlisted = [], 0
+        self._findings, self._unlisted, self._bad = [], 0, 0
+        # Why the rest could not be read, of a log in which something was found before.
+        self.failure = None
 
     def run(self, place, raw_checkpoint, raw_from=None):
         """(findings, size) of a whole log."""
@@ -73,15 +75,22 @@ class Audit:
         self._size = checkpoint.size if checkpoint else 0
         self._from_root = self._log.root() if self._before == 0 else None
         self._from_key = None
-        self._tiles = tiles = Tiles(place, self._size, self._take, lambda: len(self._findings) >= FAULTS_MAX)
-        tiles.read(checkpoint.root if checkpoint else self._log.root(), self._log.root)
+        self._tiles = tiles = Tiles(place, self._size, self._take, lambda: self._bad >= FAULTS_MAX)
+        try:
+            tiles.read(checkpoint.root if checkpoint else self._log.root(), self._log.root)
+        except SourceError as error:
+            # A host that is found out must not get out of it by answering no more.
+            self.failure, tiles.unread = error, self._size - self._log.size
         if checkpoint:
             note_faults += self._note_faults(checkpoint, self._key_now, 'checkpoint')
         if known:
             from_faults += self._note_faults(known, self._key_at(known.size), 'from')
-            damaged = any(fault.leaf < known.size for fault in tiles.faults)
+            damaged = not tiles.proven and any(fault.leaf < known.size for fault in tiles.faults)
             reached = self._from_root is not None
-            if checkpoint and (known.size > self._size or reached and self._from_root != known.root and not damaged):
+            other = reached and self._from_root != known.root and not damaged
+            if checkpoint and known.size == self._size:
+                other = checkpoint.root != known.root
+            if checkpoint and (known.size > self._size or other):
                 from_faults.append(Fault('A-REWRITE', 'from', f'{known.size} {known.root.hex()}',
                                          f'{self._size} {self._from_root.hex() if reached else None}'))
         whole = note_faults + from_faults
@@ -89,7 +98,8 @@ class Audit:
             # Every log was empty once, and has signed that it was.
             whole.append(Fault('A-STALE', 'size', 'a block', 'none'))
         first = sorted((finding(fault) for fault in whole), key=lambda f: TABLE.index(f['code']))
-        first += [self._tile_finding(fault) for fault in tiles.faults]
+        faults = sorted(tiles.faults, key=lambda fault: (fault.leaf, fault.level))
+        first += [self._tile_finding(fault) for fault in faults]
         if self._log.size and self._last_kind != 'block' and self._log.size == self._size:
             self._leaf_findings(self._size - 1, [Fault('A-HEADER', 'data.kind', 'block', self._last_kind)])
         if (self._max_age_ms is not None and self._block_time and not tiles.unread
@@ -98,7 +108,10 @@ class Audit:
                                                          self._block_time[0])])
         # What is known only after all leaves stands where its leaf does, after earlier codes there.
         self._findings.sort(key=lambda f: (int(f['leaf']), TABLE.index(f['code'])))
-        return first + self._findings, self._size
+        findings = first + self._findings
+        if self.failure and not findings:
+            raise self.failure
+        return findings, self._size
 
     def _key_at(self, size):
         # Before there is a genesis, its key signs that the log is empty.
@@ -114,8 +127,8 @@ class Audit:
 
     def _note_faults(self, checkpoint, key, field):
         faults = []
-        # Altered files and what was not read may hide who signs; then a key that the log does not name proves nothing.
-        hidden = bool(self._tiles.faults or self._tiles.unread)
+        # What was altered or not read may hide who signs; then a key that the log does not name proves nothing.
+        hidden = not self._tiles.whole
         if self._key.name != self._domain:
             faults.append(Fault('A-NOTE', 'key', self._domain, self._key.name))
         elif self._chain and self._key not in self._chain and not hidden:
@@ -135,6 +148,8 @@ class Audit:
         return finding(tile_fault.fault, self.blocks, self.records + 1, leaf)
 
     def _leaf_findings(self, leaf, faults):
+        # How much is found in a leaf is for each auditor to say; how many are bad, they agree on.
+        self._bad += bool(faults)
         for fault in sorted(faults, key=lambda fault: TABLE.index(fault.code)):
             if len(self._findings) < FAULTS_MAX:
                 self._findings.append(finding(fault, self._at_blocks[leaf], self._at_numbers[leaf], leaf))
@@ -218,7 +233,7 @@ class Audit:
         return faults
 
     def _keys(self, _leaf, document, named):
-        data, meta = document['data'], document['meta']
+        data, meta, opened = document['data'], document['meta'], self._open
         faults = self._header_faults(document, _KEYS_FIELDS, {'domain': self._domain}, ['signatures'])
         old, new, lines = VerifierKey.parse(data.get('old')), VerifierKey.parse(data.get('new')), meta.get('signatures')
         for name, key in (('old', old), ('new', new)):
@@ -236,6 +251,10 @@ class Audit:
         text = f'{self._domain}\nkeys\n{document["hash"]["value"]}\n'
         faults += [Fault('A-KEYS', f'meta.signatures.{index}', f'a signature of {key}', line)
                    for index, (key, line) in enumerate(zip((old, new), lines)) if not key.signed(text, line)]
+        # One that is dated before a theft would excuse what the thief signed.
+        opened.keys_time = data['time'], time_ms(data['time'])
+        if not self._structure and self._block_time and opened.keys_time[1] < self._block_time[1]:
+            faults.append(Fault('A-TIME', 'data.time', f'not before {self._block_time[0]}', data['time']))
         self._chain += [old, new]
         self._key_now = new
         return faults
@@ -319,6 +338,8 @@ class Audit:
     def _block_time_faults(self, time, text):
         if self._block_time and time < self._block_time[1]:
             return [Fault('A-TIME', 'data.time', f'not before {self._block_time[0]}', text)]
+        if self._open.keys_time and time < self._open.keys_time[1]:
+            return [Fault('A-TIME', 'data.time', f'not before {self._open.keys_time[0]}, when its keys changed', text)]
         if time > self._now + AHEAD_MAX_MS:
             return [Fault('A-TIME', 'data.time', 'at most 5 minutes ahead of now', text)]
         return []

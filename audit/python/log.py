@@ -44,6 +44,9 @@ class Directory:
         """The bytes of a file (one more than the maximum if it is longer), or None."""
         path = os.path.join(self._path, path)
         try:
+            # A link that leads nowhere, or in a circle.
+            if os.path.islink(path) and not os.path.exists(path):
+                return None
             # Opening a pipe would wait for a writer, perhaps for ever: no part of a log is one.
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return None
@@ -151,23 +154,27 @@ class Tiles:
     def __init__(self, place, size, take, enough):
         self._place, self._size, self._take, self._enough = place, size, take, enough
         self.faults, self.unread = [], size
+        # Whether these are the leaves that were signed, whatever else is damaged; and whether all of them were read.
+        self.proven, self.whole = False, False
         self._bad = set()
 
     def read(self, expected_root, computed_root):
-        """Reads all; `computed_root()` is asked at the end. The faults are in `faults`, by leaf."""
-        levels, missing, index = [], 0, -1
+        """Reads all; `computed_root()` is asked at the end. The faults are in `faults`."""
+        levels, missing, hidden, index = [], 0, False, -1
         for index in range(-(-self._size // WIDTH)):
             hashes, found = self._bundle(index)
             if len(hashes) == WIDTH:
                 self._lift(levels, 0, index, hashes)
             missing = 0 if found else missing + 1
+            hidden = hidden or not found
             if missing >= _MISSING_IN_A_ROW_MAX or len(self.faults) >= FAULTS_MAX or self._enough():
                 break
         self.unread = max(0, self._size - (index + 1) * WIDTH)
         self._compare_begun(levels, index + 1)
-        if not self.faults and not self.unread and computed_root() != expected_root:
+        self.proven = not self.unread and computed_root() == expected_root
+        self.whole = self.proven and not hidden
+        if not self.faults and not self.unread and not self.proven:
             self._report(0, 0, Fault('A-TILE', 'root', expected_root.hex(), computed_root().hex()))
-        self.faults.sort(key=lambda fault: (fault.leaf, fault.level))
 
     def _compare_begun(self, levels, bundles):
         """Compares the tiles that are not full after so many bundles, be it that the log ends there or the reading."""

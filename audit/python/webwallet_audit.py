@@ -82,7 +82,9 @@ def check_log(options):
     findings, size = audit.run(place, read_checkpoint(place), known)
     if audit.unlisted():
         _write(sys.stderr, [f'{audit.unlisted()} more findings are not listed'])
-    if audit.unread():
+    if audit.failure:
+        _write(sys.stderr, [f'{audit.unread()} leaves were not read: {audit.failure}'])
+    elif audit.unread():
         _write(sys.stderr, [f'so much is missing or wrong that {audit.unread()} leaves were not read'])
     return _report(findings, {'size': str(size), 'blocks': str(audit.blocks), 'records': str(audit.records),
                               'head': audit.head}, options.json)

@@ -75,6 +75,8 @@ pub struct Report {
     pub records: u64,
     /// Name of the last block.
     pub head: Option<Hash>,
+    /// Why the rest could not be read, of a log in which something was found before.
+    pub failure: Option<String>,
 }
 
 impl Report {
@@ -88,8 +90,9 @@ impl Audit {
     /// Reads the whole log. `progress` is called now and then.
     ///
     /// # Errors
-    /// [`SourceError`] when the log cannot be read. Whatever is wrong *in* it is
-    /// a finding.
+    /// [`SourceError`] when the log cannot be read, and nothing is wrong in what was. Whatever
+    /// is wrong *in* it is a finding: a host that is found out must not get out of it by
+    /// answering no more.
     pub fn run(
         &self,
         source: &Source,
@@ -131,25 +134,39 @@ impl Audit {
             from,
             rewritten: None,
             missing: 0,
+            hidden: false,
             last: None,
             last_block: None,
             found,
         };
         log.look_back();
         let bundles = size.div_ceil(TILE_WIDTH.into());
-        workers::each_bundle(&reader, bundles, threads(source), |bundle| {
+        let read = workers::each_bundle(&reader, bundles, threads(source), |bundle| {
             let go_on = log.bundle(bundle)?;
             progress(Progress { leaves: log.tree.leaves(), size });
             Ok(go_on)
-        })?;
-        Ok(log.finish(self, &note, size, &checkpoint.root))
+        });
+        let report = log.finish(self, &note, size, &checkpoint.root);
+        match read {
+            Err(error) if report.is_accepted() => Err(error),
+            read => Ok(Report { failure: read.err().map(|error| error.to_string()), ..report }),
+        }
     }
 }
 
 /// The report on a log of which not even the head could be read.
 fn unread(field: &str, detail: &str) -> Report {
     let findings = vec![Finding::whole(Code::Note, field, "a checkpoint of this log", detail)];
-    Report { findings, unlisted: 0, unread: 0, size: 0, blocks: 0, records: 0, head: None }
+    Report {
+        findings,
+        unlisted: 0,
+        unread: 0,
+        size: 0,
+        blocks: 0,
+        records: 0,
+        head: None,
+        failure: None,
+    }
 }
 
 fn threads(source: &Source) -> usize {
@@ -169,6 +186,8 @@ struct Log<'a> {
     rewritten: Option<bool>,
     /// Bundles missing up to here, without one in between.
     missing: u32,
+    /// Some bundle could not be read: its leaves are known by their hashes alone.
+    hidden: bool,
     last: Option<(Place, Kind)>,
     last_block: Option<Place>,
     found: Findings,
@@ -198,6 +217,7 @@ impl Log<'_> {
             self.leaf(place, kind, read);
         }
         self.missing = if bundle.missing { self.missing + 1 } else { 0 };
+        self.hidden |= bundle.missing;
         Ok(self.missing < MISSING_MAX && !self.found.are_enough())
     }
 
@@ -269,10 +289,9 @@ impl Log<'_> {
     fn finish(mut self, audit: &Audit, note: &Note, size: u64, root: &[u8; 32]) -> Report {
         let found = &mut self.found;
         let unread = size - self.tree.leaves();
-        if unread > 0 {
-            found.stop();
-        }
         self.tree.finish(root, found);
+        // Whatever else is damaged: these are the leaves that were signed.
+        let proven = unread == 0 && self.tree.root() == *root;
         let (blocks, head) = (self.chain.blocks, self.chain.head);
         let last = self.last.filter(|(_, kind)| *kind != Kind::Block && unread == 0);
         if let Some((place, kind)) = last {
@@ -293,7 +312,13 @@ impl Log<'_> {
             found.whole(Finding::whole(Code::Stale, "size", "a block", "none"));
         }
         if let Some(from) = &self.from {
-            let rewritten = self.rewritten == Some(true) && !found.damaged_below(from.size);
+            let rewritten = match from.size == size {
+                true => from.root != *root,
+                false => {
+                    let other = self.rewritten == Some(true);
+                    other && (proven || !found.damaged_below(from.size))
+                }
+            };
             if from.size > size || rewritten {
                 let expected = format!("a log that extends size {} {}", from.size, Hash(from.root));
                 let actual = format!("size {size} {}", Hash(*root));
@@ -305,8 +330,8 @@ impl Log<'_> {
             }
         }
         let records = self.chain.records;
-        self.chain.trust.finish(note, found);
+        self.chain.trust.finish(note, proven && !self.hidden, found);
         let (findings, unlisted) = self.found.finish();
-        Report { findings, unlisted, unread, size, blocks, records, head }
+        Report { findings, unlisted, unread, size, blocks, records, head, failure: None }
     }
 }

@@ -44,6 +44,8 @@ struct Open {
     /// The key that signed the checkpoint of that size.
     signer: VerifierKey,
     stacked: bool,
+    /// Time of its change of keys.
+    keys: Option<Time>,
     /// Time of its last record.
     time: Option<Time>,
 }
@@ -51,7 +53,18 @@ struct Open {
 impl Open {
     fn new(first: u64, log: Node, signer: VerifierKey) -> Open {
         let (step, root) = (Step::Begun, Range::new());
-        Open { step, first, leaves: 0, records: 0, root, log, signer, stacked: false, time: None }
+        Open {
+            step,
+            first,
+            leaves: 0,
+            records: 0,
+            root,
+            log,
+            signer,
+            stacked: false,
+            keys: None,
+            time: None,
+        }
     }
 }
 
@@ -198,6 +211,11 @@ impl<'a> Chain<'a> {
             let expected = "signatures of this document by data.old and data.new";
             at.note(Code::Keys, "meta.signatures", expected, keys.signatures.join(", "));
         }
+        // One that is dated before a theft would excuse what the thief signed.
+        if let Some(before) = self.block_time.filter(|before| self.times && keys.time < *before) {
+            at.note(Code::Time, "data.time", format!("{before} or later"), keys.time);
+        }
+        self.open.keys = Some(keys.time);
         self.trust.meet(&keys.old);
         self.trust.follow(&keys.new);
     }
@@ -284,6 +302,10 @@ impl<'a> Chain<'a> {
         }
         if let Some(before) = before.filter(|before| time < *before) {
             at.note(Code::Time, "data.time", format!("{before} or later"), time);
+        }
+        if let Some(keys) = self.open.keys.filter(|keys| time < *keys) {
+            let expected = format!("{keys} or later, when its keys changed");
+            at.note(Code::Time, "data.time", expected, time);
         }
         let latest = Time::from_unix_ms(self.now.unix_ms().saturating_add(AHEAD_MS));
         if time > latest {

@@ -8,8 +8,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Findings of each sort, in files and in leaves, that are listed. Then reading stops: a
-/// log that is wrong everywhere must fill neither memory nor time, however long it claims to be.
+/// Findings of each sort, in files and in leaves, that are listed. After so many files or
+/// leaves that are bad reading stops: a log that is wrong everywhere must fill neither memory
+/// nor time, however long it claims to be.
 pub(crate) const LISTED_MAX: usize = 10_000;
 
 /// One row for each rule; the order of rows is the order of findings in a leaf.
@@ -126,7 +127,7 @@ fn decimal<S: Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, 
 impl Finding {
     /// A finding about the log as a whole.
     pub(crate) fn whole(code: Code, field: &str, expected: &str, actual: &str) -> Finding {
-        let (expected, actual) = (Some(expected.to_owned()), Some(actual.to_owned()));
+        let [expected, actual] = [expected, actual].map(|text| Some(short(text.to_owned())));
         Finding {
             code,
             block: None,
@@ -194,9 +195,9 @@ pub(crate) struct Findings {
     /// A-TILE, each with its rank among those of one leaf.
     tiles: Vec<(u8, Finding)>,
     leaves: Vec<Finding>,
+    /// Leaves with a finding, and the last of them.
+    bad: (usize, Option<u64>),
     unlisted: u64,
-    /// Reading stopped before the end: what is missed may be there.
-    unread: bool,
 }
 
 impl Findings {
@@ -215,25 +216,19 @@ impl Findings {
 
     /// Takes a finding at a leaf.
     pub fn leaf(&mut self, finding: Finding) {
+        if self.bad.1 != finding.leaf {
+            self.bad = (self.bad.0 + 1, finding.leaf);
+        }
         match self.leaves.len() < LISTED_MAX {
             true => self.leaves.push(finding),
             false => self.unlisted += 1,
         }
     }
 
-    /// Whether there are so many of one sort that nobody needs more.
+    /// Whether so many files or leaves are bad that nobody needs more. How much is found in a
+    /// leaf is for each auditor to say; how many are bad, they agree on.
     pub fn are_enough(&self) -> bool {
-        self.tiles.len() >= LISTED_MAX || self.leaves.len() >= LISTED_MAX
-    }
-
-    /// Reading stops before the end of the log.
-    pub fn stop(&mut self) {
-        self.unread = true;
-    }
-
-    /// Was all of the log read, without an A-TILE?
-    pub fn are_of_all(&self) -> bool {
-        self.tiles.is_empty() && !self.unread
+        self.tiles.len() >= LISTED_MAX || self.bad.0 >= LISTED_MAX
     }
 
     /// Has no A-TILE been found?

@@ -33,5 +33,5 @@ mod workers;
 pub use audit::{Audit, Progress, Report};
 pub use consistency::consistency;
 pub use finding::{Code, Finding};
-pub use plain::{complain, harmless};
+pub use plain::{complain, harmless, is_harmful};
 pub use source::{Source, SourceError};

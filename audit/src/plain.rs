@@ -33,7 +33,7 @@ pub fn complain(text: impl Display) {
 
 /// Controls (C0, DEL, C1), the ends of lines and paragraphs, and the bidirectional
 /// controls of Unicode.
-fn is_harmful(character: char) -> bool {
+pub fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -38,7 +38,7 @@ pub(crate) struct Bundle {
     /// Leaves in it, be they there or not.
     pub leaves: Vec<Read>,
     pub faults: Vec<TileFault>,
-    /// There is no file at all.
+    /// It cannot be taken apart, or is not there.
     pub missing: bool,
 }
 
@@ -123,23 +123,31 @@ impl Read {
 }
 
 impl Reader<'_> {
-    /// Reads these bundles and verifies the signatures in them. `room` is asked before a
-    /// bundle of so many bytes is taken apart, and may wait.
+    /// Reads these bundles, as far as they can be, and verifies the signatures in them. `room`
+    /// is asked before a bundle of so many bytes is taken apart, and may wait.
     pub fn read(
         &self,
         bundles: std::ops::Range<u64>,
         random: &mut ThreadRng,
         mut room: impl FnMut(usize),
-    ) -> Result<Vec<Bundle>, SourceError> {
-        let read = bundles.clone().map(|i| self.bundle(i, &mut room));
-        let mut read = read.collect::<Result<Vec<_>, _>>()?;
+    ) -> (Vec<Bundle>, Option<SourceError>) {
+        let (mut read, mut failure) = (Vec::new(), None);
+        for index in bundles.clone() {
+            match self.bundle(index, &mut room) {
+                Ok(bundle) => read.push(bundle),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
         if !self.structure {
             let first = bundles.start * u64::from(tile::TILE_WIDTH);
             let known = usize::try_from(self.known.saturating_sub(first)).unwrap_or(usize::MAX);
             let leaves = read.iter_mut().flat_map(|bundle| &mut bundle.leaves);
             self.verify(leaves.skip(known), random);
         }
-        Ok(read)
+        (read, failure)
     }
 
     fn bundle(&self, index: u64, room: &mut impl FnMut(usize)) -> Result<Bundle, SourceError> {
@@ -159,7 +167,7 @@ impl Reader<'_> {
                 faults.note(0, id, detail);
                 let stored = hashes.unwrap_or_else(|| vec![[0; 32]; id.width.into()]);
                 let leaves = stored.into_iter().map(missing).collect();
-                return Ok(Bundle { leaves, faults: faults.0, missing: file.is_none() });
+                return Ok(Bundle { leaves, faults: faults.0, missing: true });
             }
         };
         let entries = &entries[..id.width.into()];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::json;
 use webwallet_audit::vectors::Verdict;
-use webwallet_audit::{Finding, Progress, Report, complain, harmless};
+use webwallet_audit::{Finding, Progress, Report, complain, harmless, is_harmful};
 use webwallet_ledger::receipt::{ReceiptError, Verified};
 
 /// Between two states of the moving line.
@@ -35,9 +35,15 @@ fn tell(text: &mut String, line: impl Display) {
     let _ = writeln!(text, "{}", harmless(&line.to_string()));
 }
 
-/// Adds a document of JSON.
+/// Adds a document of JSON. It may be read in a terminal, too: what would move it is escaped.
 fn document(text: &mut String, value: &impl Serialize) -> serde_json::Result<()> {
-    let _ = writeln!(text, "{}", serde_json::to_string(value)?);
+    for character in serde_json::to_string(value)?.chars() {
+        let _ = match is_harmful(character) {
+            true => write!(text, "\\u{:04x}", u32::from(character)),
+            false => text.write_char(character),
+        };
+    }
+    text.push('\n');
     Ok(())
 }
 
@@ -54,11 +60,15 @@ pub fn audit(report: &Report, structure: bool, json: bool) -> serde_json::Result
         let more = report.unlisted;
         complain(format_args!("webwallet-audit: {more} more findings are not listed"));
     }
-    if report.unread > 0 {
-        let unread = report.unread;
-        complain(format_args!(
+    let unread = report.unread;
+    match &report.failure {
+        Some(why) => {
+            complain(format_args!("webwallet-audit: {unread} leaves were not read: {why}"));
+        }
+        None if unread > 0 => complain(format_args!(
             "webwallet-audit: so much is missing or wrong that {unread} leaves were not read"
-        ));
+        )),
+        None => {}
     }
     let mut text = String::new();
     if json {

@@ -4,16 +4,19 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::Proxy;
 use ureq::http::Uri;
+use webwallet_ledger::note::NOTE_BYTES_MAX;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
-/// Bytes of a file at most: a full bundle of the largest leaves that two bytes
-/// of length can name. Whatever is longer is wrong without being read.
-const FILE_BYTES_MAX: u64 = TILE_WIDTH as u64 * (2 + 65_535);
+/// Bytes of a bundle at most: full, of the largest leaves that two bytes of length can name.
+/// Whatever is longer is wrong without being read.
+const BUNDLE_BYTES_MAX: u64 = TILE_WIDTH as u64 * (2 + 65_535);
+/// Bytes of a tile of hashes at most.
+const HASHES_BYTES_MAX: u64 = TILE_WIDTH as u64 * 32;
 /// Times a server is asked for one file before the audit gives up.
 const TRIES: u32 = 3;
 /// Between them.
@@ -115,7 +118,7 @@ impl Source {
     /// # Errors
     /// [`SourceError::Missing`] when there is none: then this is no log.
     pub fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        self.read("checkpoint")?.ok_or_else(|| {
+        self.read("checkpoint", NOTE_BYTES_MAX as u64)?.ok_or_else(|| {
             let (place, hint) = match self {
                 Source::Url { base, .. } => (base.clone(), ""),
                 Source::Directory(path) => {
@@ -133,12 +136,15 @@ impl Source {
     /// A tile or bundle, the full one where the partial one is gone; `None` if
     /// neither is there.
     pub(crate) fn tile(&self, tile: TileId) -> Result<Option<Found>, SourceError> {
-        for tile in [tile, tile.full()] {
-            if let Some(bytes) = self.read(&tile.path())? {
-                return Ok(Some(Found { bytes, width: tile.width }));
-            }
+        if let Some(bytes) = self.read(&tile.path(), bytes_max(tile.level))? {
+            return Ok(Some(Found { bytes, width: tile.width }));
         }
-        Ok(None)
+        let full = tile.full();
+        if tile == full {
+            return Ok(None);
+        }
+        let bytes = self.read(&full.path(), bytes_max(full.level))?;
+        Ok(bytes.map(|bytes| Found { bytes, width: full.width }))
     }
 
     /// Widths of narrower partial versions of a tile that are still there: a
@@ -171,16 +177,17 @@ impl Source {
             Source::Directory(directory) => directory.join(tile.path()).symlink_metadata().is_ok(),
             Source::Url { .. } => false,
         };
-        let bytes = self.read(&tile.path())?.or_else(|| is_there().then(Vec::new));
+        let bytes = self.read(&tile.path(), bytes_max(tile.level))?;
+        let bytes = bytes.or_else(|| is_there().then(Vec::new));
         Ok(bytes.map(|bytes| Found { bytes, width: tile.width }))
     }
 
-    /// A file of the log; `None` if it is not there.
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+    /// A file of the log; `None` if it is not there. What is longer than it can be is empty.
+    fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, SourceError> {
         match self {
             Source::Directory(directory) => {
                 let path = directory.join(path);
-                match read_file(&path) {
+                match read_file(&path, bytes_max) {
                     Ok(bytes) => Ok(Some(bytes)),
                     Err(error) if is_absent(&error) => Ok(None),
                     Err(error) => {
@@ -188,7 +195,7 @@ impl Source {
                     }
                 }
             }
-            Source::Url { base, agent } => fetch(agent, &format!("{base}/{path}")),
+            Source::Url { base, agent } => fetch(agent, &format!("{base}/{path}"), bytes_max),
         }
     }
 }
@@ -201,25 +208,39 @@ fn is_here(url: &str) -> bool {
         || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
+/// How long a file of this level may be.
+fn bytes_max(level: Level) -> u64 {
+    match level {
+        Level::Entries => BUNDLE_BYTES_MAX,
+        Level::Hashes(_) => HASHES_BYTES_MAX,
+    }
+}
+
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-fn read_file(path: &std::path::Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let is_file = match fs::metadata(path) {
+        Ok(there) => there.is_file(),
+        // A link that leads nowhere, or in a circle.
+        Err(_) if path.is_symlink() => false,
+        Err(error) => return Err(error),
+    };
     // Opening a pipe would wait for a writer, perhaps for ever: no part of a log is one.
-    if !fs::metadata(path)?.is_file() {
+    if !is_file {
         return Err(io::ErrorKind::NotFound.into());
     }
     let file = File::open(path)?;
-    let length = file.metadata()?.len().min(FILE_BYTES_MAX);
+    let length = file.metadata()?.len().min(bytes_max);
     let mut bytes = Vec::with_capacity(length as usize + 1);
     // One byte more than can be right shows that it is too long.
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn fetch(agent: &ureq::Agent, url: &str) -> Result<Option<Vec<u8>>, SourceError> {
+fn fetch(agent: &ureq::Agent, url: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, SourceError> {
     let mut error = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
@@ -228,7 +249,7 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<Option<Vec<u8>>, SourceError>
         match agent.get(url).call() {
             Ok(mut answer) => match answer.status().as_u16() {
                 200 => {
-                    match answer.body_mut().with_config().limit(FILE_BYTES_MAX + 1).read_to_vec() {
+                    match answer.body_mut().with_config().limit(bytes_max + 1).read_to_vec() {
                         Ok(bytes) => return Ok(Some(bytes)),
                         // Too long to be any file of a log, so its content is wrong.
                         Err(ureq::Error::BodyExceedsLimit(_)) => return Ok(Some(Vec::new())),

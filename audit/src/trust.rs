@@ -57,15 +57,14 @@ impl Trust {
         self.current = Some(key.clone());
     }
 
-    /// Judges the notes, when the log was read. Where files are damaged or reading
-    /// stopped, what is hidden may be the document that names the key: then a key that
-    /// nobody names is no finding of its own.
-    pub fn finish(mut self, checkpoint: &Note, found: &mut Findings) {
+    /// Judges the notes, when the log was read. `whole`: every leaf was, and they are those that
+    /// the checkpoint speaks for. Else what is hidden may be the document that names the
+    /// key, and a key that nobody names is no finding of its own.
+    pub fn finish(mut self, checkpoint: &Note, whole: bool, found: &mut Findings) {
         // Before there is a genesis, its key signs that the log is empty.
         let first = self.first.clone().unwrap_or_else(|| self.caller.clone());
         self.from.take_if(|(size, note)| *size == 0 && note.open(&[first]).is_ok());
         self.met |= self.current.is_none();
-        let whole = found.are_of_all();
         if !self.met && whole {
             let detail = "the log never had this key";
             found.whole(Finding::whole(Code::Note, "key", &self.caller.to_string(), detail));

@@ -24,8 +24,8 @@ const RUN: u64 = 4;
 /// bundles of usual records, so that only large ones are ever waited for.
 const AHEAD_BYTES: usize = 32 << 20;
 
-/// The bundles, and the bytes that they were made of.
-type Answer = Result<(Vec<Bundle>, usize), SourceError>;
+/// Bundles, the bytes that they were made of, and why there are no more.
+type Answer = (Vec<Bundle>, usize, Option<SourceError>);
 
 struct Job {
     bundles: std::ops::Range<u64>,
@@ -129,11 +129,14 @@ fn hand_out(
         room.change(|taken| taken.turn = run);
         // Jobs are taken in this order, so one that no worker is left to take
         // comes after one whose worker panicked: that one is reported here.
-        let (bundles, bytes) = listen.recv().map_err(|_| SourceError::Worker)??;
+        let (bundles, bytes, failure) = listen.recv().map_err(|_| SourceError::Worker)?;
         for bundle in bundles {
             if !take(bundle)? {
                 return Ok(());
             }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         room.change(|taken| taken.bytes -= bytes);
     }
@@ -151,8 +154,8 @@ fn work(reader: &Reader<'_>, queue: &Mutex<Receiver<Job>>, room: &Room) {
             bytes += more;
         };
         // A panic while reading would end this thread and drop the channel.
-        let read = reader.read(job.bundles, &mut random, take);
-        let _ = job.answer.send(read.map(|bundles| (bundles, bytes)));
+        let (bundles, failure) = reader.read(job.bundles, &mut random, take);
+        let _ = job.answer.send((bundles, bytes, failure));
     }
 }
 

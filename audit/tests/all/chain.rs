@@ -225,7 +225,7 @@ impl Log {
 
     /// A new key signs from this block on.
     pub fn rotate(&mut self, name: &str) {
-        let keys = Keys::new(DOMAIN, self.time(), &self.key, &secret(name));
+        let keys = Keys::new(DOMAIN, self.next_time(), &self.key, &secret(name));
         self.rotate_by(keys.bytes, name);
     }
 

@@ -1,6 +1,6 @@
 //! The command as an auditor runs it: exit codes, JSON, and a log read over HTTP.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,7 @@ use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
 use webwallet_ledger::receipt::Receipt;
 use webwallet_ledger::tile::{self, Level, TileError, TileId};
 
-use crate::chain::{DOMAIN, Log, sample, secret};
+use crate::chain::{DOMAIN, Log, canonical, sample, secret};
 use crate::written;
 
 fn command(args: &[&str]) -> Output {
@@ -48,6 +48,7 @@ fn serve(stream: TcpStream, directory: PathBuf) -> Option<()> {
         let path = request.split(' ').nth(1)?.trim_start_matches('/').to_owned();
         let (status, body) = match std::fs::read(directory.join(path)) {
             Ok(body) => ("200 OK", body),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => ("500 Error", Vec::new()),
             Err(_) => ("404 Not Found", Vec::new()),
         };
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -212,6 +213,42 @@ fn what_cannot_be_checked_is_neither_accepted_nor_rejected() {
     }
 }
 
+/// A host that is found out must not get out of it by answering no more.
+#[test]
+fn what_was_found_before_the_host_failed_is_said() {
+    let mut lying = Log::new();
+    let thief = lying.draft("alice", "mallory", "1", "alice").sign(&secret("alice"));
+    let record = lying.cleared(&[thief]).bytes;
+    let mut record: Value = serde_json::from_slice(&record).expect("JSON");
+    let signature = &mut record["meta"]["inputs"][0]["meta"]["signatures"][0];
+    signature["string"] = "00".repeat(64).into();
+    lying.record(canonical(&record));
+    (0..300).for_each(|_| lying.pay("alice", "bob", "1", "alice"));
+    lying.seal();
+    for (log, failed, found) in [(lying, 1, "A-SIG"), (sample(), 2, "")] {
+        let (directory, key) = (written(&log), log.key().to_string());
+        let place = directory.path().to_str().expect("a path");
+        let size = log.leaves.len() as u64;
+        let last = TileId::at(Level::Entries, size / 256, size).expect("a bundle");
+        let last = directory.path().join(last.path());
+        std::fs::remove_file(&last).expect("removed");
+        std::fs::create_dir(&last).expect("made");
+        let output = command(&[&served(directory.path()), "--key", &key, "--json"]);
+        assert_eq!(output.status.code(), Some(failed), "{output:?}");
+        let code = lines(&output).first().map(|line| line["code"].clone());
+        assert_eq!(code, (failed == 1).then(|| found.into()), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("500"), "{told}");
+        // In a folder that is no file of a log, and a link in a circle is none, either.
+        assert_eq!(command(&[place, "--key", &key]).status.code(), Some(1));
+        std::fs::remove_dir(&last).expect("removed");
+        std::os::unix::fs::symlink(&last, &last).expect("linked");
+        let output = command(&[place, "--key", &key, "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(lines(&output)[0]["code"], "A-TILE");
+    }
+}
+
 /// The receipt of a leaf against the last checkpoint.
 fn receipt(log: &Log, index: u64) -> Receipt {
     let size = log.leaves.len() as u64;
@@ -300,6 +337,12 @@ fn consistency_is_proved_from_tiles() {
     let longer = note("longer", last);
     let shorter = note("shorter", &log.checkpoints[3]);
     assert_eq!(ask(&longer, &shorter), found("A-REWRITE"));
+    // Two heads of one size prove it alone, whatever the tiles are those of.
+    let size = log.leaves.len() as u64;
+    let other = Checkpoint { origin: DOMAIN.into(), size, root: [7; 32] };
+    let other = note("other", &other.sign(&secret("log key 2")));
+    assert_eq!(ask(&other, &new), found("A-REWRITE"));
+    assert_eq!(ask(&new, &other), found("A-REWRITE"));
     let forged = note("old", &last.replacen("\n7", "\n8", 1));
     assert_eq!(ask(&forged, &new), found("A-NOTE"));
     std::fs::remove_file(directory.path().join("tile/1/000.p/2")).expect("removed");

@@ -138,6 +138,42 @@ pub const DAMAGES: &[fn(&mut Vandal<'_>) -> Found] = &[
             false => vandal.whole("A-REWRITE"),
         }
     },
+    // A head of the same size and another root, shown to somebody who has seen the first, and a
+    // spoilt file that nobody needs.
+    |vandal| {
+        vandal.spoil_a_spare();
+        vandal.has_seen_another(vandal.kinds.len());
+        vandal.whole("A-REWRITE")
+    },
+    // The same, and a bundle is not there: two signed heads of one size need no leaf.
+    |vandal| {
+        let index = vandal.any_leaf() / WIDTH;
+        fs::remove_file(vandal.path(Level::Entries, index)).expect("removed");
+        vandal.has_seen_another(vandal.kinds.len());
+        vandal.whole("A-REWRITE")
+    },
+    // Another history was shown until a block, and now a spoilt file that nobody needs.
+    |vandal| {
+        vandal.spoil_a_spare();
+        let checkpoints = &vandal.life.log.checkpoints;
+        let at = vandal.random.random_range(1..checkpoints.len());
+        let size = size_of(&checkpoints[at]);
+        vandal.has_seen_another(size);
+        // By a key that was not in force then.
+        match vandal.kinds[size..].iter().any(|kind| kind == "keys") {
+            true => vandal.whole("A-NOTE"),
+            false => vandal.whole("A-REWRITE"),
+        }
+    },
+    // The checkpoint by another key, and a spoilt file that nobody needs.
+    |vandal| {
+        vandal.spoil_a_spare();
+        let head = vandal.life.log.checkpoints.last().expect("one");
+        let head = Note::parse(head.as_bytes()).expect("a note");
+        let forged = Checkpoint::parse(&head.text).expect("a checkpoint").sign(&secret("thief"));
+        fs::write(vandal.directory.join("checkpoint"), forged).expect("written");
+        vandal.whole("A-NOTE")
+    },
 ];
 
 fn size_of(checkpoint: &str) -> usize {
@@ -248,6 +284,21 @@ impl Vandal<'_> {
             spare.extend(files.into_iter().map(|file| (file, index * WIDTH)));
         }
         spare
+    }
+
+    /// Alters a partial tile that stayed behind, if there is one.
+    fn spoil_a_spare(&mut self) {
+        let Some((path, _)) = self.spare().pop() else { return };
+        let length = fs::read(&path).expect("read").len();
+        let at = self.random.random_range(0..length);
+        self.flip(&path, at);
+    }
+
+    /// Who audits has seen a head of this size with another root, signed by today's key.
+    fn has_seen_another(&mut self, size: usize) {
+        let (origin, root) = (self.audit.domain.clone(), [7; 32]);
+        let seen = Checkpoint { origin, size: size as u64, root };
+        self.audit.from = Some(seen.sign(&secret(&self.life.key_name())).into_bytes());
     }
 
     /// Removes partial tiles and bundles that stayed behind.

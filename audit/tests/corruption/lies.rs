@@ -253,6 +253,18 @@ pub const LIES: &[(&str, Lie)] = &[
         }),
     ),
     ("A-TIME", Lie::Begun(|liar| liar.in_the_past(|liar| liar.life.log.seal()))),
+    // A change of keys that is dated before a theft, or after what the old key has signed.
+    ("A-TIME", Lie::Begun(|liar| liar.in_the_past(|liar| liar.life.log.rotate("log key before")))),
+    (
+        "A-TIME",
+        Lie::Begun(|liar| {
+            let log = &mut liar.life.log;
+            log.now_ms += 1;
+            log.rotate("log key after");
+            log.now_ms -= 1;
+            log.seal();
+        }),
+    ),
     (
         "A-TIME",
         Lie::Head(|liar| {
