@@ -28,7 +28,13 @@ export function utf8 (text: string): Bytes {
 
 /** The bytes of standard base64 with padding. Throws on every other spelling of the same bytes. */
 export function unbase64 (text: string): Bytes {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+  let decoded = ''
+  try {
+    decoded = atob(text)
+  } catch {
+    // Not base64 at all, and refused below: only an empty text is that of no bytes.
+  }
+  const bytes = Uint8Array.from(decoded, (character) => character.charCodeAt(0))
   if (base64(bytes) !== text) throw new Error('not base64 in its one spelling')
   return bytes
 }

@@ -28,7 +28,12 @@ function text (value: string): string {
 /** Reads JSON, and refuses what `JSON.parse` would lose silently: all but the last of members with one name, and how a
  * number was written, where that is not its one spelling. */
 export function parse (json: string): Json {
-  const value = JSON.parse(json) as Json
+  let value: Json
+  try {
+    value = JSON.parse(json) as Json
+  } catch (cause) {
+    throw new Error('not JSON', { cause })
+  }
   // It is JSON; so these are all its strings and all that opens, closes and separates.
   const open: Array<Set<string> | null> = []
   const tokens = json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]|-?\d[-+.\deE]*/g)

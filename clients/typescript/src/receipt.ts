@@ -49,23 +49,44 @@ interface Receipt {
  * signature, path, record. Take the key from somewhere that is not the server the receipt is about. Throws, saying what is
  * wrong; what `webwallet verify` refuses is refused, and nothing else. */
 export async function verifyReceipt (receipt: string, key: string): Promise<Proven> {
-  const { leaf, index, path, note } = receipt.startsWith('{') ? await readJson(receipt) : readText(receipt)
+  const { leaf, index, path, note } = await readReceipt(receipt)
   const checkpoint = await openCheckpoint(note, key)
   if (!await isIncluded(await leafHash(utf8(leaf)), index, checkpoint.size, path, checkpoint.root)) {
     throw new Error('the path does not lead from the record to the root that was signed')
   }
-  const record = await readRecord(parse(leaf))
-  if (canonical(record) !== leaf) throw new Error('the leaf is not canonical JSON')
+  const record = await readLeaf(leaf)
   if (record.data.domain !== checkpoint.origin) throw new Error('the record is of another server')
   return { record, checkpoint }
+}
+
+/** The record that a receipt is of. Whether that is in a log is for `verifyReceipt` to say. */
+export async function recordOfReceipt (receipt: string): Promise<Record> {
+  return await readLeaf((await readReceipt(receipt)).leaf)
+}
+
+async function readLeaf (leaf: string): Promise<Record> {
+  const record = await readRecord(parse(leaf))
+  if (canonical(record) !== leaf) throw new Error('the leaf is not canonical JSON')
+  return record
+}
+
+async function readReceipt (receipt: string): Promise<Receipt> {
+  return receipt.startsWith('{') ? await readJson(receipt) : readText(receipt)
 }
 
 function readText (receipt: string): Receipt {
   const [proof = '', note] = split(receipt, receipt.indexOf('\n\n'))
   const [header, extra, index, ...path] = proof.split('\n')
   if (note === undefined || header !== HEADER) throw new Error(`not a receipt: its first line is not ${HEADER}`)
-  const leaf = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(unbase64(after('extra ', extra)))
-  return { leaf, index: decimal(after('index ', index)), path: path.map(node), note }
+  return { leaf: leafText(unbase64(after('extra ', extra))), index: decimal(after('index ', index)), path: path.map(node), note }
+}
+
+function leafText (leaf: Bytes): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(leaf)
+  } catch {
+    throw new Error('the leaf is not UTF-8')
+  }
 }
 
 /** The JSON form has one spelling too, and may end in white space, as files do. */

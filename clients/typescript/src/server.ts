@@ -1,7 +1,8 @@
 // A server, by its URL: what is posted to it, what is read from it, and its refusals.
 
 import { isObject } from './form.js'
-import { parse } from './json.js'
+import { canonical, parse } from './json.js'
+import { recordOfReceipt } from './receipt.js'
 import { isRecordOf, readRecord } from './record.js'
 import type {
   Balance, ClearedIou, Holder, Holding, Iou, PlacedOutput, Problem, ProblemCode, Record, ServerCard, Unit
@@ -15,7 +16,8 @@ export interface Cleared {
   record: Record
   /** It had cleared before, and this is the record of that time. */
   replayed: boolean
-  /** The receipt, where it was waited for and came in time. */
+  /** The receipt of this record, where it was waited for and came in time. Whether the log's key signed it, `verifyReceipt`
+   * says. */
   receipt?: string
 }
 
@@ -66,8 +68,8 @@ export class Server {
 
   /** Clears IOUs, all or none. Sending them again is safe for ever: the answer is the same record.
    *
-   * With `waitSeconds`, 1 to 8, it waits for the receipt. Throws where the answer is not the record of these IOUs, whether
-   * or not they have cleared. */
+   * With `waitSeconds`, 1 to 8, it waits for the receipt. Throws where the answer is not the record of these IOUs, or the
+   * receipt not that of this record, whether or not they have cleared. */
   async clear (inputs: Iou[], waitSeconds?: number): Promise<Cleared> {
     const headers: { [name: string]: string } = { 'content-type': 'application/json' }
     if (waitSeconds !== undefined) headers['prefer'] = `wait=${waitSeconds}`
@@ -77,7 +79,12 @@ export class Server {
     // Whoever believed another would take for cleared what is not.
     const record = await readRecord(data).catch(() => null)
     if (record === null || !await isRecordOf(record, inputs)) throw unlike('what it answered is not the record of these IOUs')
-    return { record, replayed: answer.replayed, ...(typeof receipt === 'string' ? { receipt } : {}) }
+    const cleared = { record, replayed: answer.replayed }
+    if (typeof receipt !== 'string') return cleared
+    const sealed = await receivedAs(record.hash.value, receipt)
+    // The hash is over `data` alone: what the receipt proves must have the same signed IOUs too.
+    if (canonical(sealed) !== canonical(record)) throw unlike('the receipt it answered is of other IOUs than its record')
+    return { ...cleared, receipt }
   }
 
   /** A record, by its hash or its number. */
@@ -87,11 +94,14 @@ export class Server {
     return record
   }
 
-  /** The receipt of a record as a `.tlog-proof` file; null while it is not sealed. */
+  /** The receipt of a record, by its hash or its number, as a `.tlog-proof` file; null while it is not sealed. Throws where
+   * it is that of another. Whether the log's key signed it, `verifyReceipt` says. */
   async receipt (name: string): Promise<string | null> {
     const path = `/transaction/${encodeURIComponent(name)}/receipt`
     const { status, text } = await this.request(path, { headers: { accept: 'text/plain' } })
-    return status === 200 ? text : null
+    if (status !== 200) return null
+    await receivedAs(name, text)
+    return text
   }
 
   /** An IOU that cleared, and its record. */
@@ -101,25 +111,36 @@ export class Server {
 
   /** What an address holds in a unit; null if it never touched it. */
   async balance (address: string, unit: string): Promise<Balance | null> {
-    for await (const { counter, balance } of this.holdings(address, unit)) if (counter === unit) return balance
+    for await (const { balance } of this.holdings(address, unit)) return balance
     return null
   }
 
   /** What an address holds, in the order of the units: all pages of it. */
   async * holdings (address: string, unit?: string): AsyncGenerator<Holding> {
-    yield * this.pages<'units', Holding>(`/address/${encodeURIComponent(address)}`, 'units', { counter: unit })
+    const path = `/address/${encodeURIComponent(address)}`
+    const all = this.pages<'units', Holding>(path, 'units', { counter: unit }, (last, next) =>
+      last.counter < next.counter)
+    for await (const holding of all) {
+      if (unit !== undefined && holding.counter !== unit) {
+        throw unlike(`it was asked for the unit ${unit}, and what came is ${JSON.stringify(holding.counter)}`)
+      }
+      yield holding
+    }
   }
 
-  /** What an account can spend. */
+  /** What an account can spend: its current output, then its open locks in the order of their pointers. */
   async * unspent (address: string, unit: string): AsyncGenerator<PlacedOutput> {
     const path = `/address/${encodeURIComponent(address)}/outputs/unspent`
-    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit })
+    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
+      next.content.locker !== undefined && (last.content.locker === undefined || place(last.pointer) < place(next.pointer)))
   }
 
   /** The outputs of an account, newest first. */
   async * history (address: string, unit: string): AsyncGenerator<PlacedOutput> {
     const path = `/address/${encodeURIComponent(address)}/outputs/history`
-    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit })
+    // Each has consumed the one before it in time.
+    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
+      last.content.sources.includes(next.pointer))
   }
 
   /** What a unit comes to. */
@@ -129,23 +150,29 @@ export class Server {
 
   /** Who has a unit, in the order of addresses: all pages of it. */
   async * holders (unit: string): AsyncGenerator<Holder> {
-    yield * this.pages<'holders', Holder>(`/unit/${encodeURIComponent(unit)}/holders`, 'holders', {})
+    yield * this.pages<'holders', Holder>(`/unit/${encodeURIComponent(unit)}/holders`, 'holders', {}, (last, next) =>
+      last.address < next.address)
   }
 
+  /** All pages of a list. `follows` says of two elements whether one may stand right behind the other, in the order that
+   * the list is promised in. */
   private async * pages<Name extends string, Element> (
-    path: string, name: Name, parameters: { [name: string]: string | undefined }
+    path: string, name: Name, parameters: { [name: string]: string | undefined }, follows: (last: Element, next: Element) => boolean
   ): AsyncGenerator<Element> {
-    const seen = new Set<string>()
+    let last: Element | undefined
     for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
       const given = Object.entries({ ...parameters, cursor }).filter(([, value]) => value !== undefined)
       const query = new URLSearchParams(given as Array<[string, string]>).toString()
       const page = await this.data<{ next?: string } & { [name in Name]: Element[] }>(`${path}?${query}`)
-      if (!Array.isArray(page[name])) throw unlike(`it answered no list of ${name}`)
-      yield * page[name]
+      if (!Array.isArray(page[name]) || !page[name].every(isObject)) throw unlike(`it answered no list of ${name}`)
+      for (const element of page[name]) {
+        // Cursors prove nothing, a server makes new ones as it likes: a list that does not go on would be read for ever.
+        if (last !== undefined && !holds(follows, last, element)) throw unlike(`its list of ${name} does not go on`)
+        last = element
+        yield element
+      }
       cursor = page.next
-      // Each page is of something, and goes on behind the one before: else it would be read for ever.
-      if (cursor !== undefined && (page[name].length === 0 || seen.has(cursor))) throw unlike(`its list of ${name} does not go on`)
-      if (cursor !== undefined) seen.add(cursor)
+      if (cursor !== undefined && page[name].length === 0) throw unlike(`its list of ${name} does not go on`)
     }
   }
 
@@ -176,6 +203,30 @@ export class Server {
   }
 }
 
+/** The record of a receipt that was asked for by this hash or number. Throws where it is another's. */
+async function receivedAs (name: string, receipt: string): Promise<Record> {
+  const asked = `it was asked for the receipt of record ${name}, and what came is`
+  const record = await recordOfReceipt(receipt).catch((why: Error) => { throw unlike(`${asked} none: ${why.message}`, why) })
+  const [hash, number] = [record.hash.value, record.data.number]
+  if (![hash, number].includes(name)) throw unlike(`${asked} that of record ${number} ${hash}`)
+  return record
+}
+
+/** Whether a rule holds of two elements. Of those that lack what it looks at, it does not. */
+function holds<Element> (rule: (last: Element, next: Element) => boolean, last: Element, next: Element): boolean {
+  try {
+    return rule(last, next)
+  } catch {
+    return false
+  }
+}
+
+/** A pointer as a text that sorts as pointers do: 10 comes after 9. */
+function place (pointer: string): string {
+  const [record = '', index = ''] = pointer.split('::')
+  return record + index.padStart(10, '0')
+}
+
 /** The body, which may not be larger than any answer is. */
 async function read (response: Response): Promise<string> {
   const reader = response.body?.getReader()
@@ -184,8 +235,13 @@ async function read (response: Response): Promise<string> {
   let [text, bytes] = ['', 0]
   for (;;) {
     const { done, value } = await reader?.read() ?? { done: true }
-    if (value === undefined || done) return text + decoder.decode()
-    text += decoder.decode(value, { stream: true })
+    try {
+      text += decoder.decode(value, { stream: !done })
+    } catch (cause) {
+      await reader?.cancel()
+      throw unlike('its answer is not UTF-8', cause)
+    }
+    if (value === undefined || done) return text
     bytes += value.length
     if (bytes > ANSWER_BYTES_MAX) {
       await reader?.cancel()

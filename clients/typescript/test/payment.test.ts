@@ -80,6 +80,22 @@ test('every page of a list is read', async () => {
   const units = []
   for await (const { counter } of server.holdings(bob.address)) units.push(counter)
   assert.deepEqual(units, issuers.map(({ address }) => address).sort())
+
+  // Of one unit: as many holders, changes of one account, and open locks of it, of which one record makes more than ten.
+  const locker = { timers: { expiry: new Date(Date.now() + 86_400_000).toISOString() } }
+  for (let at = 0; at < issuers.length; at += 35) {
+    const some = issuers.slice(at, at + 35)
+    await Promise.all(some.map(async (key) => await server.clear([await pay(alice, key, alice, '1')])))
+    await server.clear(await Promise.all(some.map(async ({ address: target }) =>
+      await sign(await write({ domain, source: alice.address, target, symbol: alice.address, amount: '1', locker }), alice))))
+  }
+  const count = async (list: AsyncIterable<unknown>): Promise<number> => {
+    let read = 0
+    for await (const _ of list) read++
+    return read
+  }
+  const lists = [server.holders(alice.address), server.history(alice.address, alice.address), server.unspent(alice.address, alice.address)]
+  assert.deepEqual(await Promise.all(lists.map(count)), [106, 108, 106])
   assert.equal(await server.balance(alice.address, bob.address), null)
 })
 

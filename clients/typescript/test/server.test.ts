@@ -5,8 +5,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 
+import { base64, utf8 } from '../src/bytes.js'
 import { hashOf } from '../src/document.js'
-import { type Iou, Key, Refusal, Server, sign, write } from '../src/index.js'
+import { canonical, type Iou, Key, Refusal, Server, sign, write } from '../src/index.js'
 
 /** What is answered, by the path it is asked at, and what was asked. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void = () => {}
@@ -37,7 +38,7 @@ async function pays (domain: string): Promise<Iou> {
 }
 
 /** The record of some IOUs, as far as can be told without clearing them. */
-async function recordOf (ious: Iou[], change: object = {}): Promise<{ data: object, hash: object, meta: object }> {
+async function recordOf (ious: Iou[], change: object = {}): Promise<{ data: object, hash: { value: string }, meta: object }> {
   const inputs = ious.map(({ hash: { value } }) => ({ hash: value }))
   const data = { domain: 'example.net', inputs, kind: 'record', number: '5', outputs: [], time: '2031-01-01T00:00:00.000Z', ...change }
   return { data, hash: await hashOf(data), meta: { inputs: ious } }
@@ -73,9 +74,44 @@ test('only the record of what was sent is believed', async () => {
   answers({ data: record })
   assert.deepEqual(await server.record('5'), record)
   await assert.rejects(server.record('4'), /is not record 4/)
+  answer = (_, response) => response.end(Buffer.of(0x7b, 0xff))
+  await assert.rejects(server.record('5'), /^Error: this is no WebWallet server: its answer is not UTF-8/)
   answers({ data: {} })
   await assert.rejects(server.record('5'), /record.*missing/)
   await assert.rejects(server.balance('a', 'b'), /no list of units/)
+})
+
+/** A receipt of whatever is in it: nobody has signed it. */
+function receiptOf (record: object): string {
+  return `c2sp.org/tlog-proof@v1\nextra ${base64(utf8(canonical(record)))}\nindex 4\n\nnote`
+}
+
+test('only the receipt of the record that was asked for is handed out', async () => {
+  const [one, two] = await Promise.all([pays('example.net'), pays('example.net')]) as [Iou, Iou]
+  const [own, other] = await Promise.all([recordOf([one]), recordOf([two], { number: '4' })])
+  const [asked, came] = [own.hash.value, `what came is that of record 4 ${other.hash.value}`]
+  answers({ data: own, receipt: receiptOf(own) }, 201)
+  assert.deepEqual(await server.clear([one], 2), { record: own, replayed: false, receipt: receiptOf(own) })
+  const rows: Array<[string, string]> = [
+    [receiptOf(other), `asked for the receipt of record ${asked}, and ${came}`],
+    [receiptOf({ ...own, meta: { inputs: [] } }), 'the receipt it answered is of other IOUs than its record'],
+    [receiptOf({}), `asked for the receipt of record ${asked}, and what came is none`], ['', 'what came is none']
+  ]
+  for (const [receipt, why] of rows) {
+    answers({ data: own, receipt }, 201)
+    await assert.rejects(server.clear([one], 2), (error) => String(error).includes(why), why)
+  }
+
+  answers(receiptOf(own), 200, 'text/plain')
+  for (const name of [asked, '5']) assert.equal(await server.receipt(name), receiptOf(own))
+  for (const name of [asked, '5']) {
+    answers(receiptOf(other), 200, 'text/plain')
+    await assert.rejects(server.receipt(name), (error) => String(error).includes(`the receipt of record ${name}, and ${came}`))
+    answers('not sealed yet', 200, 'text/plain')
+    await assert.rejects(server.receipt(name), /what came is none: not a receipt/)
+  }
+  answers({ data: { state: 'cleared', number: '5' } }, 202)
+  assert.equal(await server.receipt('5'), null)
 })
 
 test('a server that has moved is not followed', async () => {
@@ -122,27 +158,54 @@ test('a silent server is not waited for, and an endless answer is not read', asy
 })
 
 test('a list that does not go on is not read for ever', async () => {
-  const pages = (next: (count: number) => unknown, units: unknown = [{ counter: 'u' }]): void => {
+  const pages = (name: string, next: (count: number) => unknown, elements: (count: number) => unknown): void => {
     let count = 0
-    answer = (_, response) => response.end(JSON.stringify({ data: { units, next: next(count++) } }))
+    answer = (_, response) => response.end(JSON.stringify({ data: { [name]: elements(count), next: next(count++) } }))
   }
-  const all = async (): Promise<number> => {
+  const all = async (list: AsyncIterable<unknown>): Promise<number> => {
     let read = 0
-    for await (const _ of server.holdings('w')) read++
+    // Where nothing else ends it, this does.
+    for await (const _ of list) if (++read > 1000) break
     return read
   }
-  const rows: Array<[string, (count: number) => unknown, unknown?]> = [
-    ['one cursor', () => 'same'], ['a circle', (count) => 'abc'[count % 3]], ['nothing on its pages', (count) => `${count}`, []]
-  ]
-  for (const [what, next, units] of rows) {
-    pages(next, units)
-    await assert.rejects(all(), /does not go on/, what)
+  const output = (pointer: string, change: object = {}) => [{ pointer, content: { sources: [], ...change } }]
+  const lock = (pointer: string) => output(pointer, { locker: {} })
+  const history = (count: number) => output(`a::${9 - count}`, { sources: ['b::0', `a::${8 - count}`] })
+  const lists = {
+    units: () => server.holdings('w'),
+    holders: () => server.holders('w'),
+    unspent: () => server.unspent('w', 'v'),
+    history: () => server.history('w', 'v')
   }
-  pages((count) => count < 3 ? `${count}` : undefined)
-  assert.equal(await all(), 4)
-  pages(() => undefined, 'units')
-  await assert.rejects(all(), /no list of units/)
-  // Of another unit than was asked for.
-  pages(() => undefined)
-  assert.equal(await server.balance('w', 'v'), null)
+  const rows: Array<[keyof typeof lists, boolean, (count: number) => unknown]> = [
+    ['units', true, (count) => [{ counter: `u${count}` }]], ['units', false, () => [{ counter: 'u' }]], ['units', false, () => []],
+    ['units', false, (count) => [{ counter: `u${9 - count}` }]], ['units', false, (count) => [{ counter: 'abc'[count % 3] }]],
+    ['units', false, () => [{ counter: 'u' }, { counter: 'u' }]],
+    ['units', false, () => [{}]], ['units', false, () => [null]], ['units', false, () => 'units'],
+    ['holders', true, (count) => [{ address: `w${count}` }]], ['holders', false, () => [{ address: 'w' }]],
+    ['holders', false, (count) => [{ address: `w${9 - count}` }]],
+    ['unspent', true, (count) => count === 0 ? output('f::0') : lock(`a::${count + 7}`)], ['unspent', true, (count) => lock(`${count}::0`)],
+    ['unspent', false, (count) => output(`a::${count}`)], ['unspent', false, (count) => count < 2 ? lock(`a::${count}`) : output('f::0')],
+    ['unspent', false, () => lock('a::0')], ['unspent', false, (count) => lock(`a::${11 - count}`)], ['unspent', false, () => [{}]],
+    ['history', true, history], ['history', false, (count) => count < 2 ? history(count) : output('a::6')],
+    ['history', false, (count) => output(`a::${count}`)], ['history', false, () => [{}]]
+  ]
+  for (const [name, goesOn, elements] of rows) {
+    const member = name === 'unspent' || name === 'history' ? 'outputs' : name
+    const what = `${name} ${String(elements)}`
+    pages(member, (count) => count < 3 ? `${count}` : undefined, elements)
+    if (goesOn) assert.equal(await all(lists[name]()), 4, what)
+    pages(member, (count) => `${count}`, elements)
+    if (!goesOn) await assert.rejects(all(lists[name]()), /does not go on|no list of/, what)
+  }
+
+  // Of one unit there is one balance, whatever comes after it.
+  let read = 0
+  pages('units', (count) => `${count}`, (count) => {
+    read = count
+    return [{ counter: `u${count}`, balance: { net: '1' } }]
+  })
+  assert.deepEqual(await server.balance('w', 'u0'), { net: '1' })
+  assert.equal(read, 0)
+  await assert.rejects(server.balance('w', 'v'), /asked for the unit v, and what came is "u1"/)
 })
