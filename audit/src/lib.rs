@@ -27,6 +27,7 @@ mod seen;
 mod source;
 mod tree;
 mod trust;
+pub mod url;
 pub mod vectors;
 mod workers;
 

@@ -3,14 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::Proxy;
-use ureq::http::Uri;
 use webwallet_ledger::note::NOTE_BYTES_MAX;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
+
+use crate::url::{is_here, wrong_scheme};
 
 /// Bytes of a bundle at most: full, of the largest leaves that two bytes of length can name.
 /// Whatever is longer is wrong without being read.
@@ -182,7 +182,8 @@ impl Source {
         Ok(bytes.map(|bytes| Found { bytes, width: tile.width }))
     }
 
-    /// A file of the log; `None` if it is not there. What is longer than it can be is empty.
+    /// A file of the log; `None` if it is not there. Of what is longer than it can be, no more
+    /// is read than shows that.
     fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, SourceError> {
         match self {
             Source::Directory(directory) => {
@@ -198,14 +199,6 @@ impl Source {
             Source::Url { base, agent } => fetch(agent, &format!("{base}/{path}"), bytes_max),
         }
     }
-}
-
-/// Whether a URL leads to this machine.
-fn is_here(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 /// How long a file of this level may be.
@@ -259,7 +252,9 @@ fn fetch(agent: &ureq::Agent, url: &str, bytes_max: u64) -> Result<Option<Vec<u8
                 404 | 410 => return Ok(None),
                 status => error = format!("the server answers with status {status}"),
             },
-            Err(failure) => error = failure.to_string(),
+            Err(failure) => {
+                error = wrong_scheme(&failure).map_or_else(|| failure.to_string(), str::to_owned);
+            }
         }
     }
     Err(SourceError::Http { url: url.into(), error })

@@ -5,19 +5,18 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use http::Uri;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use webwallet_audit::url::{is_here, wrong_scheme};
 use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
@@ -361,14 +360,6 @@ pub fn patiently(ask: impl Fn() -> anyhow::Result<Answer>) -> anyhow::Result<Ans
     ask()
 }
 
-/// Whether a URL leads to this machine.
-fn is_here(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
-}
-
 /// A URL with this before its host, in place of a user and password.
 fn renamed(url: &str, user: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -382,17 +373,9 @@ fn renamed(url: &str, user: &str) -> String {
 fn came(
     response: Result<http::Response<ureq::Body>, ureq::Error>,
 ) -> anyhow::Result<http::Response<ureq::Body>> {
-    response.map_err(|error| {
-        // Which of its errors these are, only their words tell.
-        let said = error.to_string();
-        let cure = if said.contains("InvalidContentType") {
-            "what answers there does not speak TLS: begin the address with http://"
-        } else if said.contains("invalid HTTP version") {
-            "what answers there speaks no HTTP, so perhaps TLS: begin the address with https://"
-        } else {
-            return error.into();
-        };
-        anyhow::Error::new(error).context(cure)
+    response.map_err(|error| match wrong_scheme(&error) {
+        Some(cure) => anyhow::Error::new(error).context(cure),
+        None => error.into(),
     })
 }
 
@@ -452,30 +435,4 @@ pub fn data(body: &str) -> anyhow::Result<&RawValue> {
     }
     let envelope: Envelope<'_> = serde_json::from_str(body).context("the answer has no `data`")?;
     Ok(envelope.data)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is said to a server of this machine, the operator's token too, is not for a proxy.
-    #[test]
-    fn a_url_of_this_machine_is_known_as_one() {
-        for (url, expected) in [
-            ("http://localhost:8080", true),
-            ("https://LOCALHOST", true),
-            ("http://127.0.0.1:8080/path", true),
-            ("http://127.9.9.9", true),
-            ("http://[::1]:8080", true),
-            ("http://[::ffff:127.0.0.1]", true),
-            ("http://alice:secret@127.0.0.1:8080", true),
-            ("http://127.0.0.1@example.net", false),
-            ("http://localhost.example.net", false),
-            ("http://127.0.0.1.example.net", false),
-            ("http://10.0.0.1:8080", false),
-            ("https://example.net", false),
-        ] {
-            assert_eq!(is_here(url), expected, "{url}");
-        }
-    }
 }

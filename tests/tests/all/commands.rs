@@ -227,6 +227,12 @@ fn an_address_with_the_wrong_scheme_is_told_the_right_one() {
             let cure = format!("begin the address with {scheme}");
             assert!(text(&failed.stderr).contains(&cure), "{command:?}: {failed:?}");
         }
+        let auditor = binary().with_file_name("webwallet-audit");
+        let log_key = plain.line["key"].as_str().expect("a key");
+        let failed = Command::new(auditor).args([&url, "--key", log_key]).output();
+        let failed = failed.expect("it runs");
+        let cure = format!("begin the address with {scheme}");
+        assert!(text(&failed.stderr).contains(&cure), "{failed:?}");
     }
 }
 

@@ -1,0 +1,52 @@
+//! Addresses of servers.
+
+use std::net::IpAddr;
+
+use ureq::http::Uri;
+
+/// What to do where an address begins with the wrong scheme; none if that is not why it failed.
+pub fn wrong_scheme(error: &ureq::Error) -> Option<&'static str> {
+    // Which of its errors these are, only their words tell.
+    let said = error.to_string();
+    if said.contains("InvalidContentType") {
+        Some("what answers there does not speak TLS: begin the address with http://")
+    } else if said.contains("invalid HTTP version") {
+        Some("what answers there speaks no HTTP, so perhaps TLS: begin the address with https://")
+    } else {
+        None
+    }
+}
+
+/// Whether a URL leads to this machine.
+pub fn is_here(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to a server of this machine, the operator's token too, is not for a proxy.
+    #[test]
+    fn a_url_of_this_machine_is_known_as_one() {
+        for (url, expected) in [
+            ("http://localhost:8080", true),
+            ("https://LOCALHOST", true),
+            ("http://127.0.0.1:8080/path", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:8080", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://alice:secret@127.0.0.1:8080", true),
+            ("http://127.0.0.1@example.net", false),
+            ("http://localhost.example.net", false),
+            ("http://127.0.0.1.example.net", false),
+            ("http://10.0.0.1:8080", false),
+            ("https://example.net", false),
+        ] {
+            assert_eq!(is_here(url), expected, "{url}");
+        }
+    }
+}
