@@ -155,12 +155,14 @@ pub async fn restore(
     }
     let held = graph.head().await?.number;
     ensure!(began || held == 0, "Graphstore has records up to {held}: restore into one of its own");
+    // Whoever served half of it would sign another history with this key.
+    data.restoring()?;
     saved.copy_to(&place)?;
     safety::warn_of_readers([place.as_path()]);
     let number = rebuild::graphstore(graph, documents, Some(&backup), domain).await?;
     rebuild::hashtable(documents, graph, Some(&backup), domain).await?;
-    // The checkpoint comes last: a server that finds none over these stores refuses to begin.
     backup.copy_to(&data::log(data.path()))?;
+    data.restored()?;
     Ok((last, number))
 }
 

@@ -8,11 +8,10 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use webwallet_ledger::leaf::Leaf;
 use webwallet_ledger::{Hash, Record, Request};
 
 use crate::output::Outcome;
-use crate::{file, iou, output};
+use crate::{file, iou, output, record};
 
 /// `webwallet verify-conflict`
 #[derive(Args)]
@@ -82,7 +81,7 @@ impl Verdict {
         match &self.reason {
             Some(reason) => format!("not confirmed: {reason}"),
             None => format!(
-                "confirmed: record {} and the request that was refused are both signed, and both use IOU {}",
+                "confirmed: the request of record {} and the one that was refused are both signed, and both use IOU {}; that the record is in the log, its receipt says",
                 self.number.as_deref().unwrap_or_default(),
                 self.ious.join(", ")
             ),
@@ -90,13 +89,19 @@ impl Verdict {
     }
 }
 
+/// What a refusal proves of the request that was sent: the IOUs of it that have cleared in
+/// another record, and that record.
+pub fn proven(refusal: &str, sent: &[u8]) -> Option<(Vec<Hash>, Record)> {
+    let refusal: Refusal<'_> = serde_json::from_str(refusal).ok()?;
+    twice(sent, refusal.conflict.cleared.get().as_bytes()).ok()
+}
+
 /// The IOUs that two signed requests have in common, though they are not the
 /// same request; or what is wrong.
 fn twice(sent: &[u8], cleared: &[u8]) -> Result<(Vec<Hash>, Record), String> {
-    let record = Record::parse(cleared).map_err(|why| format!("the record: {why}"))?;
-    let leaf = Leaf::parse(cleared, record.domain()).map_err(|why| format!("the record: {why}"))?;
-    let Leaf::Record(entry) = leaf else { return Err("the record is none".into()) };
+    let entry = record::read(cleared).map_err(|why| format!("the record: {why}"))?;
     let first = entry.request.map_err(|why| format!("the record's request: {why}"))?;
+    let record = entry.record;
     let second = Request::parse(sent, record.domain())
         .map_err(|refusal| format!("the request: {}", refusal.rejection))?;
     for (whose, request) in [("the record's request", &first), ("the request", &second)] {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIR/lock        held while a server runs; two would ruin the log
-//! DIR/version     {"format":1,"domain":"example.net"}
+//! DIR/version     {"format":2,"domain":"example.net"}
 //! DIR/graphstore  DIR/hashtable
 //! DIR/log         the log as anybody may read it, serve it or copy it
 //! DIR/log-key     what its heads are signed with; secret
@@ -20,8 +20,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The format this program writes. There is no older one yet.
-const FORMAT: u32 = 1;
+/// The format this program writes. In an older one, 1, a frame of Graphstore's log has the intent
+/// of one block at most: a program of that time would take one of many for a torn one.
+const FORMAT: u32 = 2;
+/// While this is there a restore has not ended: what it has not brought yet would be made anew,
+/// with the key of the log, and be another history.
+const RESTORING: &str = "restoring";
 /// The version file before it is complete.
 const UNFINISHED: &str = "version.new";
 
@@ -63,6 +67,9 @@ pub enum Refused {
         /// The domain asked for.
         wanted: String,
     },
+    /// Half of a history.
+    #[error("a restore into {0} has not ended: run it again")]
+    Restoring(PathBuf),
     /// Nobody knows what it is.
     #[error("{0} cannot be understood: {1}")]
     Damaged(PathBuf, String),
@@ -85,9 +92,18 @@ impl Data {
     /// [`Refused`] inside when it is not ours to use, else the failure of the
     /// file system.
     pub fn open(dir: &Path, domain: &str) -> anyhow::Result<Data> {
-        let there = |what: &str| format!("cannot {what} the data directory {}", dir.display());
-        fs::create_dir_all(dir).with_context(|| there("make"))?;
-        let dir = dir.canonicalize().with_context(|| there("find"))?;
+        let data = Data::open_to_restore(dir, domain)?;
+        is_whole(&data.dir)?;
+        Ok(data)
+    }
+
+    /// The same where a restore may have been ended before it was done.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn open_to_restore(dir: &Path, domain: &str) -> anyhow::Result<Data> {
+        fs::create_dir_all(dir).with_context(|| there("make", dir))?;
+        let dir = dir.canonicalize().with_context(|| there("find", dir))?;
         // Looked at before the lock file is made: a foreign folder stays as it is.
         if !dir.join("lock").exists() {
             fits(&dir, domain)?;
@@ -97,11 +113,13 @@ impl Data {
             .truncate(false)
             .write(true)
             .open(dir.join("lock"))
-            .with_context(|| there("write to"))?;
+            .with_context(|| there("write to", &dir))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Refused::Locked(dir).into()),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| there("lock")),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| there("lock", &dir));
+            }
         }
         // Somebody may have settled it before it was locked.
         fits(&dir, domain)?;
@@ -114,11 +132,33 @@ impl Data {
     /// The file system's.
     pub fn settle(&self) -> anyhow::Result<()> {
         let version = self.dir.join("version");
-        if version.exists() {
+        if version.exists() && check(&self.dir, &version, &self.domain)? == FORMAT {
             return Ok(());
         }
-        write(&self.dir, &version, &self.domain)
-            .with_context(|| format!("cannot write to the data directory {}", self.dir.display()))
+        let text = serde_json::to_vec(&Version { format: FORMAT, domain: self.domain.clone() })?;
+        self.write(&version, &text)
+    }
+
+    /// From now on nobody but a restore opens it, until [`Data::restored`].
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn restoring(&self) -> anyhow::Result<()> {
+        self.write(&self.dir.join(RESTORING), b"")
+    }
+
+    /// All of the backup is there.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn restored(&self) -> anyhow::Result<()> {
+        let removed = fs::remove_file(self.dir.join(RESTORING));
+        let removed = removed.and_then(|()| File::open(&self.dir)?.sync_all());
+        removed.with_context(|| there("write to", &self.dir))
+    }
+
+    fn write(&self, file: &Path, text: &[u8]) -> anyhow::Result<()> {
+        write(&self.dir, file, text).with_context(|| there("write to", &self.dir))
     }
 
     /// Its absolute path.
@@ -170,7 +210,7 @@ pub fn log_key(dir: &Path) -> PathBuf {
 pub fn fits(dir: &Path, domain: &str) -> anyhow::Result<()> {
     let version = dir.join("version");
     if version.exists() {
-        return check(dir, &version, domain);
+        return check(dir, &version, domain).map(drop);
     }
     if !dir.exists() {
         return Ok(());
@@ -195,10 +235,21 @@ pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
         "there is no data directory of a server, nor a backup of one, at {}: give the settings of that server as to `serve` (`--data` and the others), or the DIR of `restore`",
         dir.display()
     );
-    check(dir, &version, domain)
+    check(dir, &version, domain)?;
+    is_whole(dir)
 }
 
-fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
+fn is_whole(dir: &Path) -> anyhow::Result<()> {
+    ensure!(!dir.join(RESTORING).exists(), Refused::Restoring(dir.to_owned()));
+    Ok(())
+}
+
+fn there(what: &str, dir: &Path) -> String {
+    format!("cannot {what} the data directory {}", dir.display())
+}
+
+/// That it is of this domain, and of a format that is known: which.
+fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<u32> {
     let text = fs::read(version).with_context(|| format!("cannot read {}", version.display()))?;
     let damaged = |why: String| Refused::Damaged(version.to_owned(), why);
     // The format first: what else stands in a newer file is not ours to judge.
@@ -206,28 +257,27 @@ fn check(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
         serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
     let format =
         value.get("format").and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    match format {
-        Some(FORMAT) => {}
+    let format = match format {
+        Some(known @ 1..=FORMAT) => known,
         Some(found) if found > FORMAT => {
             return Err(Refused::Newer { dir: dir.to_owned(), found }.into());
         }
         _ => return Err(damaged("it says no known format".to_owned()).into()),
-    }
+    };
     let found: Version =
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
     let (dir, found, wanted) = (dir.to_owned(), found.domain, domain.to_owned());
     ensure!(found == wanted, Refused::OtherDomain { dir, found, wanted });
-    Ok(())
+    Ok(format)
 }
 
 /// Written whole or not at all, and durable before the first record is.
-fn write(dir: &Path, version: &Path, domain: &str) -> anyhow::Result<()> {
-    let text = serde_json::to_vec(&Version { format: FORMAT, domain: domain.to_owned() })?;
+fn write(dir: &Path, place: &Path, text: &[u8]) -> anyhow::Result<()> {
     let unfinished = dir.join(UNFINISHED);
     let mut file = File::create(&unfinished)?;
-    file.write_all(&text)?;
+    file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&unfinished, version)?;
+    fs::rename(&unfinished, place)?;
     File::open(dir)?.sync_all()?;
     // The folder itself may be new as well; its parent need not be ours to read.
     if let Some(parent) = dir.parent().and_then(|parent| File::open(parent).ok()) {
@@ -265,12 +315,36 @@ mod tests {
         drop(Data::open(dir.path(), "exmaple.net").expect("opened"));
         Data::open(dir.path(), "example.net").and_then(|data| data.settle()).expect("settled");
         assert!(refused(dir.path(), "example.com").contains("belongs to the domain example.net"));
-        fs::write(dir.path().join("version"), r#"{"format":2,"other":1}"#).expect("written");
+        fs::write(dir.path().join("version"), r#"{"format":3,"other":1}"#).expect("written");
         assert!(refused(dir.path(), "example.net").contains("newer WebWallet"));
         for text in ["", "{}", r#"{"format":0,"domain":"x"}"#, r#"{"format":1}"#] {
             fs::write(dir.path().join("version"), text).expect("written");
             assert!(refused(dir.path(), "example.net").contains("cannot be understood"), "{text}");
         }
+    }
+
+    /// A program that does not know a format must not mend what it takes for damage; and who has
+    /// an older directory goes on with it.
+    #[test]
+    fn an_older_directory_becomes_a_new_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let version = dir.path().join("version");
+        fs::write(&version, r#"{"format":1,"domain":"example.net"}"#).expect("written");
+        assert!(refused(dir.path(), "example.com").contains("belongs to the domain example.net"));
+        Data::open(dir.path(), "example.net").and_then(|data| data.settle()).expect("settled");
+        let text = fs::read_to_string(&version).expect("a version");
+        assert_eq!(text, r#"{"format":2,"domain":"example.net"}"#);
+    }
+
+    /// Half of a history, served, goes on as another one, signed with the same key.
+    #[test]
+    fn what_is_half_restored_is_only_restored_further() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let open = || Data::open_to_restore(dir.path(), "example.net");
+        open().and_then(|data| data.settle().and_then(|()| data.restoring())).expect("begun");
+        assert!(refused(dir.path(), "example.net").contains("has not ended: run it again"));
+        open().and_then(|data| data.restored()).expect("ended");
+        Data::open(dir.path(), "example.net").expect("opened");
     }
 
     /// A mistyped path must not fill somebody's folder.

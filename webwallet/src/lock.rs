@@ -2,26 +2,24 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use faster_hex::hex_check;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use webwallet_ledger::Pointer;
 use webwallet_ledger::draft::{Draft, add_signature};
 use webwallet_ledger::limits::EXPIRY_DAYS_MAX;
 use webwallet_ledger::lock::{Lock, Solver, puzzle_of};
 use webwallet_ledger::puzzle::Puzzle;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::time::Time;
+use webwallet_ledger::{Hash, Pointer};
 
-use crate::client::{Answer, Server, Url, data};
+use crate::client::{Server, Url};
 use crate::home::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::EXPIRY_DAYS;
 use crate::problem::Problem;
-use crate::{clock, file, post};
+use crate::{clock, file, post, record};
 
 /// A preimage is shown only while so much is left. Shown too late it takes nothing, and opens
 /// other locks of its hash all the same.
@@ -85,9 +83,10 @@ impl Use {
         let labels = keys.labels();
         let output: Pointer = self.pointer.parse()?;
         let server = self.url.server()?;
-        let lock = match find(&server, output)? {
-            Ok(lock) => lock,
-            Err(problem) => return problem.print(json, &labels),
+        let Some(lock) = find(&server, output)? else {
+            let detail = format!("{} has no record {}", server.url(), output.record);
+            let rejection = Rejection::new(Code::LockNotFound, "/data/solver/output", detail);
+            return Problem::from_rejection(&rejection)?.print(json, &labels);
         };
         let holder = keys.holder(&self.with)?;
         let (source, target) = match back {
@@ -176,7 +175,7 @@ pub fn too_late(
 
 /// Whether a server has cleared just this.
 pub fn has_cleared(server: &Server, draft: &Draft) -> anyhow::Result<bool> {
-    Ok(server.found(&format!("/iou/{}", draft.hash()))?.is_some())
+    Ok(record::of_iou(server, draft.hash())?.is_some())
 }
 
 /// The end of the lock, since later nobody needs it; of one that is further away than an IOU
@@ -228,30 +227,28 @@ pub fn sign(
     }
 }
 
-/// The lock as its record has it.
-fn find(server: &Server, pointer: Pointer) -> anyhow::Result<Result<Lock, Box<Problem>>> {
-    #[derive(Deserialize)]
-    struct Record<'a> {
-        #[serde(borrow)]
-        data: Data<'a>,
+/// The lock as its record has it; none where the server has no such record.
+pub fn find(server: &Server, pointer: Pointer) -> anyhow::Result<Option<Lock>> {
+    let Some(entry) = record::named(server, pointer.record)? else { return Ok(None) };
+    let lock = entry.record.locked().find(|(of, _)| *of == pointer);
+    let (_, lock) = lock.with_context(|| format!("{pointer} is no lock"))?;
+    Ok(Some(lock.clone()))
+}
+
+/// Why what shows a preimage must not be sent any more: nobody has seen it yet, and its lock ends.
+pub fn shows_too_late(
+    server: &Server,
+    domain: &str,
+    iou: Hash,
+    solver: &Solver,
+) -> anyhow::Result<Option<Rejection>> {
+    // What has cleared is shown already.
+    if solver.hashee.is_none() || record::of_iou(server, iou)?.is_some() {
+        return Ok(None);
     }
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow)]
-        outputs: Vec<&'a RawValue>,
-    }
-    let body = match server.get(&format!("/transaction/{}", pointer.record))? {
-        Answer::Done { body, .. } => body,
-        Answer::Problem(problem) => return Ok(Err(problem)),
-    };
-    let record: Record<'_> =
-        serde_json::from_str(data(&body)?.get()).context("the record cannot be read")?;
-    let Some(output) = record.data.outputs.get(pointer.index as usize) else {
-        bail!("the record {} has no output {}", pointer.record, pointer.index);
-    };
-    match Lock::parse(output.get().as_bytes()) {
-        Ok(lock) => Ok(Ok(lock)),
-        Err(_) => bail!("{pointer} is no lock"),
+    match find(server, solver.output)? {
+        Some(lock) => too_late(server, domain, lock.locker.expiry, true),
+        None => Ok(None),
     }
 }
 

@@ -107,7 +107,7 @@ impl Migrate {
                     "the Neo4j has records up to {held}, and the data directory up to {number}"
                 );
             }
-            let stores = Stores::open(&config, false).await?;
+            let stores = Stores::open(&config, false, Data::open).await?;
             let (graph, documents) = (stores.graphstore()?, stores.hashtable()?);
             let (Some(neo4j), Some(redis)) = (&stores.neo4j, &stores.redis) else {
                 bail!("no engines");
@@ -146,10 +146,14 @@ struct Stores {
 
 impl Stores {
     /// Takes them, or `looks` at what is on engines beside a server that goes on.
-    async fn open(config: &Config, looks: bool) -> anyhow::Result<Stores> {
+    async fn open(
+        config: &Config,
+        looks: bool,
+        open: fn(&Path, &str) -> anyhow::Result<Data>,
+    ) -> anyhow::Result<Stores> {
         // Its lock comes first: opening a Neo4j deposes whoever clears there.
         let apart = config.redis.is_some() && config.neo4j.is_some();
-        let data = (!apart || !looks).then(|| Data::open(&config.data, &config.domain));
+        let data = (!apart || !looks).then(|| open(&config.data, &config.domain));
         let data = data.transpose()?;
         let redis = engine::redis(config).await?;
         let neo4j = match looks {
@@ -216,7 +220,11 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 is_server(&config, config.redis.is_some() || config.neo4j.is_some())?;
             }
         }
-        let mut stores = Stores::open(&config, matches!(work, Work::Fsck)).await?;
+        let open = match work {
+            Work::Restore(_) => Data::open_to_restore,
+            _ => Data::open,
+        };
+        let mut stores = Stores::open(&config, matches!(work, Work::Fsck), open).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
         let (config, data) = (&config, stores.data.as_ref());
         match (neo4j, redis) {

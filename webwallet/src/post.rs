@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
+use webwallet_ledger::Hash;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
-use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::home::{Home, Keys, Labels};
 use crate::outbox::{forget, is_in, keep, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{file, interrupt, iou, output, transaction};
+use crate::{conflict, file, interrupt, iou, lock, output, record, refusal, transaction};
 
 /// `webwallet post`
 #[derive(Args)]
@@ -50,10 +50,14 @@ impl Post {
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
         let keys = self.home.keys()?;
-        if self.dry_run {
-            return rehearse(&self.url.server()?, &request, json, &keys.labels());
-        }
         let server = self.url.server()?;
+        // Also what is only asked for is seen.
+        if let Some(rejection) = shows_too_late(&server, &request)? {
+            return Problem::from_rejection(&rejection)?.print(json, &keys.labels());
+        }
+        if self.dry_run {
+            return rehearse(&server, &request, json, &keys.labels());
+        }
         let mut files = self.files.clone();
         // What came through a pipe may be nowhere else, and to be sent again it must be somewhere.
         if !piped.is_empty() {
@@ -87,6 +91,20 @@ pub fn clear(
     let file = keys.outgoing(&draft.hash());
     keep(&file, signed)?;
     send(server, &request.to_bytes(), &[file], keys, json)
+}
+
+/// Why a preimage that is in a request must not be shown any more.
+fn shows_too_late(server: &Server, request: &[u8]) -> anyhow::Result<Option<Rejection>> {
+    let domain = domain_of(request);
+    // What is none is for the server to refuse.
+    let Ok(request) = Request::parse(request, &domain) else { return Ok(None) };
+    for iou in &request.inputs {
+        let Some(solver) = &iou.solver else { continue };
+        if let Some(rejection) = lock::shows_too_late(server, &domain, iou.hash, solver)? {
+            return Ok(Some(rejection));
+        }
+    }
+    Ok(None)
 }
 
 /// What the server will say first of what was signed.
@@ -130,7 +148,8 @@ pub fn send(
     let outcome = match answer {
         Answer::Problem(problem) => {
             let refused = problem.print(json, labels)?;
-            let is_final = problem.is_final();
+            let wrong = refusal::is_wrong(&problem, request, &domain_of(request))?;
+            let is_final = problem.is_final() && !wrong;
             if problem.is_unknown_outcome() {
                 output::complain(again());
                 return Ok(refused);
@@ -152,12 +171,21 @@ pub fn send(
             if !kept.is_empty() && (!is_final || may_clear) {
                 output::complain(match problem.code == Code::WrongDomain.as_str() {
                     true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
+                    false if wrong => format!(
+                        "that is not so, as far as can be seen here, and it may clear all the same: it is kept; to post it again: {}",
+                        posting(files, keys, server)
+                    ),
                     false => format!(
                         "it is kept; to post it again later: {}",
                         posting(files, keys, server)
                     ),
                 });
                 return Ok(refused);
+            }
+            if let Some((ious, record)) = conflict::proven(problem.body(), request)
+                && ious.len() == self::ious(request).len()
+            {
+                output::complain(format!("this has cleared before, in record {}", record.number));
             }
             if let Some(once) = problem.may_change()
                 && let Some(warning) = stays_good(request, once)
@@ -193,6 +221,13 @@ fn ious(request: &[u8]) -> Vec<Value> {
         Some(Value::Array(ious)) => ious,
         _ => Vec::new(),
     }
+}
+
+/// The domain that the first IOU of a request was written for; nothing where there is none.
+fn domain_of(request: &[u8]) -> String {
+    let ious = ious(request);
+    let domain = ious.first().and_then(|iou| iou["data"]["domain"].as_str());
+    domain.unwrap_or_default().to_owned()
 }
 
 /// Whether what is kept in a file came through a pipe: then it is kept as a request.
@@ -241,7 +276,7 @@ fn stays_good(request: &[u8], once: &str) -> Option<String> {
 /// believed another would take for cleared what is not, and pay again.
 pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
     let is_of = || {
-        let record = Record::parse(record.as_bytes()).ok()?;
+        let record = record::read(record.as_bytes()).ok()?.record;
         let request = Request::parse(request, record.domain()).ok()?;
         // A repeat in another order is answered with the record of the first.
         let (mut sent, mut cleared) = (request.ious(), record.inputs);

@@ -118,6 +118,11 @@ impl Problem {
         }
     }
 
+    /// The whole document as it came.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
     /// The value that met a limit, where it is a text.
     pub fn actual(&self) -> Option<&str> {
         self.actual.as_str()
@@ -167,7 +172,7 @@ impl Problem {
             let changes: Vec<String> = self.suggestion.iter().map(Change::sentence).collect();
             lines.push(format!("clears {}", changes.join(", ")));
         }
-        lines.push(format!("more: webwallet explain {}", self.code));
+        lines.push(format!("more: webwallet explain {}", output::word(&self.code)));
         // A server writes what it likes into any of them.
         let lines: Vec<_> = lines.iter().map(|line| harmless(line)).collect();
         output::line(lines.join("\n  "))?;

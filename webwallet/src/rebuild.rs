@@ -22,10 +22,13 @@ use webwallet_ledger::{AccountId, Hash, Record, Request, document};
 
 use crate::refill::Leaves;
 
-/// Documents put, and records committed or blocks intended, at a time.
+/// Documents put at a time.
 const PIECE: usize = 500;
-/// Bytes of the blocks that are intended at a time: what an engine takes at once.
-const INTENTS_BYTES_MAX: usize = 4 << 20;
+/// Records committed, or blocks intended, at a time: Neo4j has ten seconds for it, and a record
+/// with many IOUs takes it 50 ms, a block a journey there and back.
+const TOGETHER: usize = 100;
+/// How large they are together: what every engine takes at once.
+const TOGETHER_BYTES: usize = 1 << 20;
 /// How often a commit whose answer was lost is sent again.
 const TRIES_MAX: usize = 10;
 
@@ -118,7 +121,9 @@ async fn intents(
         let intents = graph.intents(height, HEIGHTS as u32).await?;
         let Some(last) = intents.last() else { return Ok(()) };
         height = last.height + 1;
-        intend(new_graph, &intents).await?;
+        for together in intents.chunks(TOGETHER) {
+            intend(new_graph, together).await?;
+        }
     }
 }
 
@@ -183,8 +188,10 @@ pub async fn graphstore(
             );
             return Ok(head);
         }
-        let entries = beyond.iter().map(|document| read(document.bytes(), domain));
-        commit(graph, entries.collect::<anyhow::Result<_>>()?).await?;
+        for document in &beyond {
+            again.record(document.bytes()).await?;
+        }
+        again.written().await?;
     }
 }
 
@@ -224,11 +231,11 @@ struct Again<'a, G> {
     domain: &'a str,
     /// What all blocks until now leave.
     state: State,
-    /// Records that are not written yet, at most a [`PIECE`].
+    /// Records that are not written yet.
     cleared: Vec<Entry>,
     /// Blocks that are not intended yet: their records come first.
     intents: Vec<Intent>,
-    /// How large they are.
+    /// How large both are.
     bytes: usize,
 }
 
@@ -245,21 +252,28 @@ impl<G: Graph> Again<'_, G> {
             "block {height}: its records do not give its state; `webwallet-audit` says more"
         );
         for record in &records {
-            self.cleared.push(read(&record.bytes, self.domain)?);
-            if self.cleared.len() >= PIECE {
-                commit(self.graph, std::mem::take(&mut self.cleared)).await?;
-            }
+            self.record(&record.bytes).await?;
         }
         let (time, cleared) = (block.header.time, block.header.cleared);
         let documents = documents.into_iter().map(Bytes::from).collect();
         let intent = Intent { height, cleared, time, documents, block: block.bytes.into() };
         let bytes = intent.encode().len();
-        if self.intents.len() >= PIECE || self.bytes + bytes > INTENTS_BYTES_MAX {
+        if self.intents.len() >= TOGETHER || self.bytes + bytes > TOGETHER_BYTES {
             self.written().await?;
         }
         self.bytes += bytes;
         self.intents.push(intent);
         Ok((height + 1, cleared))
+    }
+
+    /// Takes in the next record.
+    async fn record(&mut self, record: &[u8]) -> anyhow::Result<()> {
+        if self.cleared.len() >= TOGETHER || self.bytes + record.len() > TOGETHER_BYTES {
+            self.written().await?;
+        }
+        self.bytes += record.len();
+        self.cleared.push(read(record, self.domain)?);
+        Ok(())
     }
 
     /// Writes what is not written yet.

@@ -63,7 +63,7 @@ impl ReceiptOf {
             }
         };
         let record = self
-            .check(receipt.as_bytes())
+            .check(receipt.as_bytes(), &server.domain()?)
             .context("the server's answer is not the receipt of this record")?;
         match &self.output {
             Some(output) => keep(output, receipt.as_bytes(), &record, &server)?,
@@ -72,12 +72,14 @@ impl ReceiptOf {
         Ok(Outcome::Done)
     }
 
-    /// That an answer is a receipt, and of the record asked for. Whether the log's key
-    /// signed it is for [`Verify`] to say, with a key that is from somebody else.
-    fn check(&self, receipt: &[u8]) -> anyhow::Result<Record> {
+    /// That an answer is a receipt, and of the record asked for in the log of this domain. Whether
+    /// the log's key signed it is for [`Verify`] to say, with a key that is from somebody else.
+    fn check(&self, receipt: &[u8], domain: &str) -> anyhow::Result<Record> {
         let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
-        let record = Record::parse(&receipt.record)?;
+        let Verified { record, checkpoint } = receipt.verify_unsigned()?;
+        let origin = checkpoint.origin;
+        ensure!(origin == domain, "it is of the log of {origin}, and this is {domain}");
         let names = [record.number.to_string(), record.hash.to_string()];
         ensure!(names.contains(&self.key), "it is of record {} {}", record.number, record.hash);
         Ok(record)

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
+use webwallet_ledger::lock::puzzle_of;
 use webwallet_ledger::request::body_of;
-use webwallet_tests::party::{issue, party};
+use webwallet_tests::party::{issue, now, party};
 use webwallet_tests::process::{Process, agent, binary, get, post};
 
 use crate::outbox::outbox;
+
+/// What the servers of these tests say that they are.
+const CARD: &str = r#"{"domain":"example.net"}"#;
 
 /// A server that answers every request with what the path and the body give.
 fn stranger(
@@ -140,6 +145,99 @@ fn a_record_of_something_else_is_no_sign_that_a_payment_cleared() {
     let told = alice.run(&["batch", path(&requests), "--url", &silent]);
     assert_eq!(told.status.code(), Some(2), "{told:?}");
     assert!(said(&told.stderr).contains("only 1 of 2"), "{told:?}");
+}
+
+/// Whoever believes a refusal that cannot be right pays anew, and the first payment clears later
+/// beside the second.
+#[test]
+fn a_refusal_that_cannot_be_right_leaves_the_payment_open() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let other = issue(&party("alice"), &party("bob"), "1", "another");
+    let record = said(&post(&agent(), &server.url(), &other).expect("an answer").body);
+    let record = record.strip_prefix("{\"data\":").and_then(|data| data.strip_suffix('}'));
+    let conflict = format!(
+        ",\"conflict\":{{\"sent\":{},\"cleared\":{}}}",
+        said(&other),
+        record.expect("an envelope")
+    );
+    let alice = Alice::new();
+    for (code, more) in [
+        ("malformed", ""),
+        ("too_large", ""),
+        ("hash_mismatch", ""),
+        ("signature_invalid", ""),
+        ("expired", ""),
+        ("not_yet_active", ""),
+        ("lock_not_found", ""),
+        ("iou_already_cleared", ""),
+        ("iou_already_cleared", conflict.as_str()),
+    ] {
+        let problem = format!(r#"{{"code":"{code}","retry":"never"{more}}}"#);
+        let liar = stranger(move |_, _| (422, "application/problem+json", problem.clone()));
+        let refused = alice.issue(&liar);
+        assert_eq!(refused.status.code(), Some(1), "{code}: {refused:?}");
+        let told = said(&refused.stderr);
+        assert!(
+            told.contains("that is not so") && told.contains("webwallet post "),
+            "{code}: {told}"
+        );
+        let anew = alice.issue(&server.url());
+        assert_eq!(anew.status.code(), Some(2), "{code}: {anew:?}");
+        let kept = alice.outbox();
+        let done = alice.run(&["post", path(&kept[0]), "--url", &server.url()]);
+        assert_eq!((done.status.code(), alice.outbox().len()), (Some(0), 0), "{code}: {done:?}");
+    }
+}
+
+/// A preimage is money: it is shown for the lock that its pointer names, and to no server that says
+/// of another that it is the one, or that it was shown before.
+#[test]
+fn what_a_server_says_of_a_lock_is_held_against_its_record() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(data.path(), &[]);
+    let alice = Alice::new();
+    assert!(alice.run(&["key", "new", "bob"]).status.success());
+    let preimage = "5e".repeat(32);
+    let hash = puzzle_of(&format!("0x{preimage}")).to_string();
+    let until = now().plus_days(1).to_string();
+    let lock = ["issue", "--from", "alice", "--to", "bob", "--amount", "1", "--until", &until];
+    let more = ["--expiry", &until, "--hash-lock", &hash, "--url", &server.url(), "--json"];
+    let locked = alice.run(&[&lock[..], &more].concat());
+    let record: Value = serde_json::from_slice(&locked.stdout).expect("a record");
+    let pointer = format!("{}::1", record["hash"]["value"].as_str().expect("a hash"));
+    let release = |url: &str| {
+        let release = ["release", &pointer, "--with", "bob", "--preimage", &preimage];
+        alice.run(&[&release[..], &["--url", url]].concat())
+    };
+    let name = pointer.split("::").next().expect("a hash").to_owned();
+    let cleared = format!(r#"{{"data":{{"transaction":"{name}"}}}}"#);
+    type Lie = Box<dyn Fn(&str, String) -> String + Send>;
+    let lies: [Lie; 3] = [
+        Box::new(|path, text| match path.starts_with("/transaction/") {
+            true => text.replace("\"net\":\"1\"", "\"net\":\"1000\""),
+            false => text,
+        }),
+        Box::new(|path, text| if path.starts_with("/iou/") { "{}".to_owned() } else { text }),
+        Box::new(move |path, text| match path.starts_with("/iou/") {
+            true => cleared.clone(),
+            false => text,
+        }),
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        let (url, secret) = (server.url(), preimage.clone());
+        let liar = stranger(move |path, body| {
+            assert!(!said(body).contains(&secret), "the preimage is shown");
+            let answer = get(&agent(), &url, path);
+            let text = lie(path, said(&answer.body));
+            (if text == said(&answer.body) { answer.status } else { 200 }, "application/json", text)
+        });
+        let refused = release(&liar);
+        assert_eq!(refused.status.code(), Some(2), "{n}: {refused:?}");
+        assert!(!said(&refused.stdout).contains("signing"), "{n}: {refused:?}");
+    }
+    let released = release(&server.url());
+    assert_eq!(released.status.code(), Some(0), "{released:?}");
 }
 
 /// Whoever does not know what became of a payment does what is printed: it asks the same server
@@ -339,10 +437,24 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
     assert!(receipt(hash, &server.url(), &["--json"]).status.success());
     assert!(receipt(hash, &server.url(), &[]).status.success());
     let ill = first.replace("\n\n", "\n\n\u{1b}[2K");
-    let lies =
-        [("1", String::new()), ("1", "cleared".to_owned()), ("2", first.clone()), ("1", ill)];
+    // What no key could verify, and what is of another log.
+    let index = first.lines().nth(2).expect("its index");
+    let moved = first.replace(index, "index 0");
+    let origin = first.replace("\n\nexample.net\n", "\n\nelsewhere.example\n");
+    let lies = [
+        ("1", String::new()),
+        ("1", "cleared".to_owned()),
+        ("2", first.clone()),
+        ("1", ill),
+        ("1", moved),
+        ("1", origin),
+    ];
     for (name, lie) in lies {
-        let liar = stranger(move |_, _| (200, "text/plain", lie.clone()));
+        assert_ne!((name, &lie), ("1", &first));
+        let liar = stranger(move |path, _| match path {
+            "/.well-known/webwallet" => (200, "application/json", CARD.to_owned()),
+            _ => (200, "text/plain", lie.clone()),
+        });
         let refused = receipt(name, &liar, &[]);
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         assert_eq!(said(&std::fs::read(&file).expect("still there")), first);

@@ -169,7 +169,7 @@ impl Offer {
         // they are of no offer.
         let is_open = party.keys.outgoing(&draft.hash()).exists();
         if !matches!(offered, Ok(Outcome::Done)) && !is_open {
-            remove(&self.output);
+            party.remove_terms(&self.output);
             // What was refused has been seen, and may clear one day; this was not even sent.
             if offered.is_err() {
                 remove(&kept);
@@ -323,6 +323,14 @@ impl Party {
             && self.keys.swap(&terms.hash).exists()
             && !self.keys.outgoing(&draft.hash()).exists()
             && !lock::has_cleared(&terms.first.server(&self.ca)?, &draft)?)
+    }
+
+    /// Removes the terms from their file, if it still holds these: what has taken its place may
+    /// be needed.
+    fn remove_terms(&self, file: &Path) {
+        if Terms::load(file).is_ok_and(|there| there.hash == self.terms.hash) {
+            remove(file);
+        }
     }
 
     fn offer(&self, draft: &Draft, signed: &[u8]) -> anyhow::Result<Outcome> {

@@ -24,7 +24,7 @@ use webwallet_ledger::time::Time;
 use crate::client::{Ca, Server, data};
 use crate::pay::EXPIRY_DAYS;
 use crate::transaction::segment;
-use crate::{config, file};
+use crate::{config, file, record};
 
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
@@ -285,26 +285,10 @@ impl Leg {
 
     /// The lock that [`Leg::locking`] has made, be it used or not.
     pub fn made(&self, server: &Server, hash: Hash) -> anyhow::Result<Option<Pointer>> {
-        #[derive(Deserialize)]
-        struct Cleared {
-            #[serde(deserialize_with = "text::deserialize")]
-            transaction: Hash,
-        }
-        #[derive(Deserialize)]
-        struct Record {
-            data: Left,
-        }
-        #[derive(Deserialize)]
-        struct Left {
-            outputs: Vec<Box<RawValue>>,
-        }
-        let iou = format!("/iou/{}", self.locking(hash).hash());
-        let Some(Cleared { transaction: record }) = known(server, &iou)? else { return Ok(None) };
-        let Record { data } = get(server, &format!("/transaction/{record}"))?;
+        let iou = self.locking(hash).hash();
+        let Some(entry) = record::of_iou(server, iou)? else { return Ok(None) };
         let lock = self.lock(hash)?;
-        let is_it = |output: &RawValue| Lock::parse(output.get().as_bytes()).as_ref() == Ok(&lock);
-        let index = data.outputs.iter().position(|output| is_it(output));
-        Ok(index.map(|index| Pointer { record, index: index as u32 }))
+        Ok(entry.record.locked().find(|(_, made)| **made == lock).map(|(pointer, _)| pointer))
     }
 
     /// The entries of a list of the target's, until one is the last that is wanted.
@@ -316,44 +300,35 @@ impl Leg {
     ) -> anyhow::Result<()> {
         let Leg { target, unit, .. } = self;
         let path = format!("/address/{target}/outputs/{list}?counter={unit}&limit=1000");
-        let mut cursor = String::new();
+        let (mut cursor, mut last) = (String::new(), String::new());
         loop {
             let Outputs { outputs, next } = get(server, &format!("{path}{cursor}"))?;
+            let has_some = !outputs.is_empty();
             for output in outputs {
                 if take(output)? {
                     return Ok(());
                 }
             }
             let Some(next) = next else { return Ok(()) };
+            // Each page is of something, and goes on: else it would be read for ever.
+            ensure!(
+                has_some && next != last,
+                "{} answers a list that does not go on: {path}",
+                server.url()
+            );
             cursor = format!("&cursor={}", segment(&next));
+            last = next;
         }
     }
 }
 
 /// What some IOU of a record shows of a hash.
 fn preimage(server: &Server, output: Pointer, hash: Hash) -> anyhow::Result<Option<String>> {
-    #[derive(Deserialize)]
-    struct Record {
-        meta: Meta,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        inputs: Vec<Iou>,
-    }
-    #[derive(Deserialize)]
-    struct Iou {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        solver: Option<Shown>,
-    }
-    #[derive(Deserialize)]
-    struct Shown {
-        hashee: Option<String>,
-    }
-    let record: Record = get(server, &format!("/transaction/{}", output.record))?;
-    let mut shown = record.meta.inputs.into_iter().filter_map(|iou| iou.data.solver?.hashee);
+    let asked = output.record;
+    let entry = record::named(server, asked)?;
+    let entry = entry.with_context(|| format!("{} has no record {asked}", server.url()))?;
+    let request = entry.request.with_context(|| format!("the IOUs of the record {asked}"))?;
+    let mut shown = request.inputs.into_iter().filter_map(|iou| iou.solver?.hashee);
     Ok(shown.find(|hashee| puzzle_of(hashee) == hash))
 }
 

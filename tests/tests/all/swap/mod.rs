@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use webwallet_ledger::Time;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::lock::{Solver, puzzle_of};
+use webwallet_ledger::request::body_of;
 use webwallet_tests::party::now;
-use webwallet_tests::process::{Process, binary};
+use webwallet_tests::process::{Process, agent, binary, post};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -415,7 +416,12 @@ fn a_preimage_is_not_shown_too_late() {
         secret["secret"].as_str().expect("a secret").parse().expect("64 digits");
     let file = swap.folder.path().join("shown");
     std::fs::write(&file, shown.sign(&secret.0)).expect("written");
-    swap.done("alice", &swap.theirs, &["post", file.to_str().expect("UTF-8")]);
+    // Nor is it sent again out of a file; somebody shows it all the same.
+    let again = ["post", file.to_str().expect("UTF-8")];
+    assert_eq!(swap.refused("alice", &swap.theirs, &again), pair("lock_closed", "never"));
+    let request = body_of([std::fs::read(&file).expect("an IOU").as_slice()]);
+    let shown = post(&agent(), &swap.theirs.process.url(), &request);
+    assert_eq!(shown.expect("an answer").status, 201);
     assert_eq!(swap.states(), pair("open", "taken"));
     swap.does("bob", "claim");
     assert_eq!((swap.states(), swap.held()), (pair("taken", "taken"), pair("7", "5")));
