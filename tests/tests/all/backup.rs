@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use webwallet_ledger::request::body_of;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::party::DOMAIN;
-use webwallet_tests::process::{Answer, Process, agent, binary, get};
+use webwallet_tests::party::{DOMAIN, draft, party};
+use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
 use webwallet_tests::world::{Engines, redis_emptied};
 
 use crate::proofs::{copy, live, operate, seal, text, verdict};
@@ -163,6 +164,8 @@ fn what_is_there_is_never_written_over() {
     let (code, ..) = command(&empty, &["restore", place(&damaged)]);
     assert!(matches!(code, Some(1 | 2)));
     assert!(!empty.data().join("log/checkpoint").exists(), "no server starts over half of it");
+    // Nor is what is half there called sound.
+    refused(&empty, &["fsck"], "has not ended: run it again");
     std::fs::write(&tile, &whole).expect("mended");
     // What an attempt has left is gone on from.
     assert_eq!(command(&empty, &["restore", place(&damaged)]).0, Some(0));
@@ -179,6 +182,30 @@ fn what_is_there_is_never_written_over() {
     seal(&server);
     assert_eq!(server.terminate(), Some(0));
     refused(&empty, &["restore", place(&backup)], "restore into a data directory of its own");
+}
+
+/// What was cleared in small pieces comes back in pieces that the log takes, too: a backup that
+/// nobody can restore is none.
+#[test]
+fn the_largest_records_come_back() {
+    let (stores, empty) = (Deployment::embedded(), Deployment::embedded());
+    let server = stores.serve(&[]);
+    let (agent, [alice, bob]) = (agent(), ["alice", "bob"].map(party));
+    for n in 0..350 {
+        let pay = |i| draft(&alice, &bob, &alice, "1", &format!("{n} {i}")).sign(&alice.secret);
+        let ious: Vec<Vec<u8>> = (0..72).map(pay).collect();
+        let request = body_of(ious.iter().map(Vec::as_slice));
+        let cleared = post(&agent, &server.url(), &request).expect("an answer");
+        assert_eq!(cleared.status, 201, "{}", cleared.json());
+        assert!(cleared.body.len() > 50_000);
+    }
+    assert_eq!(server.terminate(), Some(0));
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup");
+    assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
+    let (code, restored, told) = command(&empty, &["restore", place(&backup)]);
+    assert_eq!((code, &restored["records"]), (Some(0), &"350".into()), "{told}");
+    assert_eq!(command(&empty, &["fsck"]).0, Some(0));
 }
 
 /// A server that outgrew its own files takes all that has cleared along, also what is in no

@@ -369,7 +369,11 @@ fn a_conflict_is_verified_without_a_server() {
     let used = json(text(&iou("a")))["hash"]["value"].clone();
     assert_eq!(verdict["ious"], serde_json::json!([used]));
     let said = run(&["verify-conflict", "-"], &refused.body, &[]);
-    assert!(text(&said.stdout).starts_with("confirmed: the request of record 1 "), "{}", text(&said.stdout));
+    assert!(
+        text(&said.stdout).starts_with("confirmed: the request of record 1 "),
+        "{}",
+        text(&said.stdout)
+    );
     // What somebody made up is not confirmed.
     let original = refused.json();
     let forged = |change: &dyn Fn(&mut Value)| {
