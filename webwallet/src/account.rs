@@ -1,7 +1,7 @@
 //! `webwallet balance` and `webwallet history`: what an address holds, and how
 //! it came to hold it.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 
@@ -49,6 +49,7 @@ pub struct BalanceOf {
 
 #[derive(Deserialize)]
 struct Units {
+    address: String,
     units: Vec<Unit>,
     next: Option<String>,
 }
@@ -66,15 +67,28 @@ impl BalanceOf {
         let labels = keys.labels();
         let address = keys.address(&self.address)?;
         let mut path = format!("/address/{address}?{}", self.page.query());
-        if let Some(unit) = &self.unit {
-            path.push_str(&format!("&counter={}", keys.address(unit)?));
+        let unit = self.unit.as_deref().map(|unit| keys.address(unit)).transpose()?;
+        if let Some(unit) = unit {
+            path.push_str(&format!("&counter={unit}"));
         }
-        self.url.server()?.show(&path, json, &labels, |found| units(found, &labels))
+        let check = |found: &str| {
+            let Units { address: of, units, .. } = parse(found)?;
+            ensure!(of == address.as_str(), "it is of {of}");
+            let is_of = |held: &Unit| unit.is_none_or(|unit| held.counter == unit.as_str());
+            ensure!(units.iter().all(is_of), "it is of another unit");
+            Ok(())
+        };
+        self.url.server()?.show(&path, json, &labels, check, |found| units(found, &labels))
     }
 }
 
+/// What an answer says.
+pub fn parse<'a, T: Deserialize<'a>>(found: &'a str) -> anyhow::Result<T> {
+    serde_json::from_str(found).context("the answer cannot be read")
+}
+
 fn units(found: &str, labels: &Labels) -> anyhow::Result<()> {
-    let Units { units, next } = serde_json::from_str(found).context("the answer cannot be read")?;
+    let Units { units, next, .. } = parse(found)?;
     let rows = units.into_iter().map(|Unit { counter, balance: Balance { net, min, max } }| {
         vec![labels.of(&counter).to_owned(), net, min, max]
     });
@@ -119,13 +133,20 @@ impl History {
         let unit = self.unit.as_deref().map_or_else(|| Ok(address), |unit| keys.address(unit))?;
         let path =
             format!("/address/{address}/outputs/history?counter={unit}&{}", self.page.query());
-        self.url.server()?.show(&path, json, &labels, |found| outputs(found, &labels))
+        let check = |found: &str| {
+            let Outputs { outputs, .. } = parse(found)?;
+            let is_of = |Placed { content, .. }: &Placed| {
+                content.address == address.as_str() && content.counter == unit.as_str()
+            };
+            ensure!(outputs.iter().all(is_of), "it is of another account");
+            Ok(())
+        };
+        self.url.server()?.show(&path, json, &labels, check, |found| outputs(found, &labels))
     }
 }
 
 fn outputs(found: &str, labels: &Labels) -> anyhow::Result<()> {
-    let Outputs { outputs, next } =
-        serde_json::from_str(found).context("the answer cannot be read")?;
+    let Outputs { outputs, next } = parse(found)?;
     let rows = outputs.iter().map(|placed| {
         let mut cells = row(&placed.content, labels).split_off(2);
         cells.push(placed.pointer.clone());
@@ -146,7 +167,8 @@ pub fn list(
     }
     output::line(output::table(head, rows))?;
     if let Some(next) = next {
-        output::complain(format_args!("more with --cursor {next}"));
+        // Somebody else's text, which is pasted into a shell.
+        output::complain(format_args!("more with --cursor {}", output::word(&next)));
     }
     Ok(())
 }

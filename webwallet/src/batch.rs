@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,8 +20,11 @@ use crate::{file, output, post, transaction};
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
 const SENT_BYTES: usize = 128 * 1024;
-/// Bytes of one answer at most: a refusal may hold a request and a record.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of one request at most. A server takes 128 KiB, and says so itself of what is not far
+/// larger; a line without end would take all memory.
+const REQUEST_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an array at most, which is read whole before anything of it is sent.
+const ARRAY_BYTES_MAX: u64 = 64 << 20;
 
 /// `webwallet batch`
 #[derive(Args)]
@@ -40,6 +44,7 @@ pub struct Batch {
 #[derive(Deserialize)]
 struct Line<'a> {
     index: u64,
+    status: u16,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -61,6 +66,30 @@ fn lines_of(array: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(lines)
 }
 
+/// What became of a request.
+#[derive(PartialEq, Eq)]
+enum Told {
+    Cleared,
+    Refused,
+    /// Not even the server knows.
+    Unknown,
+}
+
+/// The next line without its end; none where there is no more.
+fn line_of(requests: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    // One byte more than can be right shows that it is too long.
+    if requests.take(REQUEST_BYTES_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    ensure!(
+        line.len() as u64 <= REQUEST_BYTES_MAX,
+        "a line has more than {REQUEST_BYTES_MAX} bytes"
+    );
+    line.pop_if(|byte| *byte == b'\n');
+    Ok(Some(line))
+}
+
 /// Whether an array begins here.
 fn is_array(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"[")
@@ -78,9 +107,12 @@ impl Batch {
         let labels = self.home.keys()?.labels();
         let server = self.url.server()?;
         let (mut outcome, mut first, mut count, mut sent) = (Outcome::Done, 0, 0, Vec::new());
-        let mut lines = self.lines()?.split(b'\n').peekable();
+        let mut requests = self.lines()?;
+        let mut lines = iter::from_fn(|| line_of(&mut requests).transpose()).peekable();
         while let Some(line) = lines.next() {
-            let line = line.context("the requests cannot be read")?;
+            let line = line.with_context(|| {
+                format!("the requests cannot be read, and those from {first} on were not sent")
+            })?;
             // Else each line of what is written over many would be refused on its own.
             ensure!(
                 count > 0 || !goes_on(&line),
@@ -109,7 +141,7 @@ impl Batch {
     }
 
     /// What is to be posted, a request a line.
-    fn lines(&self) -> anyhow::Result<impl BufRead> {
+    fn lines(&self) -> anyhow::Result<Box<dyn BufRead>> {
         let mut rest: Box<dyn BufRead> = match self.is_piped() {
             true => Box::new(io::stdin().lock()),
             false => {
@@ -119,19 +151,30 @@ impl Batch {
             }
         };
         let unread = "the requests cannot be read";
-        let mut begin = Vec::new();
-        while begin.trim_ascii().is_empty() {
-            if rest.read_until(b'\n', &mut begin).context(unread)? == 0 {
-                break;
+        // Blanks before the first of them are none.
+        let is_array = loop {
+            let begin = rest.fill_buf().context(unread)?;
+            let text = begin.trim_ascii_start();
+            if begin.is_empty() || !text.is_empty() {
+                break is_array(text);
             }
+            let blanks = begin.len();
+            rest.consume(blanks);
+        };
+        if !is_array {
+            return Ok(rest);
         }
-        if is_array(&begin) {
-            rest.read_to_end(&mut begin).context(unread)?;
-            begin = lines_of(&begin).with_context(|| {
-                format!("what is in {} begins as an array of requests", file::name(&self.file))
-            })?;
-        }
-        Ok(Cursor::new(begin).chain(rest))
+        let mut array = Vec::new();
+        rest.take(ARRAY_BYTES_MAX + 1).read_to_end(&mut array).context(unread)?;
+        ensure!(
+            array.len() as u64 <= ARRAY_BYTES_MAX,
+            "the array in {} has more than {ARRAY_BYTES_MAX} bytes: give a request a line, as `jq -c '.[]'` writes them",
+            file::name(&self.file)
+        );
+        let lines = lines_of(&array).with_context(|| {
+            format!("what is in {} begins as an array of requests", file::name(&self.file))
+        })?;
+        Ok(Box::new(Cursor::new(lines)))
     }
 
     fn is_piped(&self) -> bool {
@@ -140,13 +183,18 @@ impl Batch {
 
     /// What is not known when the answers end before their time, and what to do.
     fn open(&self, first: u64) -> String {
-        let again = match self.is_piped() {
+        let again = self.again();
+        format!("nobody knows what was cleared of the requests from {first} on; {again}")
+    }
+
+    /// What to do about what is not known.
+    fn again(&self) -> &'static str {
+        match self.is_piped() {
             false => "post the same again: nothing is ever paid twice",
             true => {
                 "they came through a pipe and are kept nowhere; whoever wrote them must give the same bytes again, which are never paid twice, and sign nothing anew"
             }
-        };
-        format!("nobody knows what was cleared of the requests from {first} on; {again}")
+        }
     }
 
     /// Posts some of them, the first of which has this place.
@@ -161,69 +209,90 @@ impl Batch {
         let answers = server.batch(requests, self.stop).with_context(|| self.open(first))?;
         let mut answers = match answers {
             Stream::Open(answers) => answers,
-            Stream::Problem(problem) => return problem.print(json, labels),
+            Stream::Problem(problem) => {
+                let refused = problem.print(json, labels)?;
+                output::complain(match problem.is_unknown_outcome() {
+                    true => self.open(first),
+                    false => format!("that is said of all requests sent together, from {first} on"),
+                });
+                return Ok(refused);
+            }
         };
         let requests: Vec<&[u8]> = requests.trim_ascii_end().split(|byte| *byte == b'\n').collect();
         let mut outcome = Outcome::Done;
-        let (mut answered, mut refused) = (0, false);
+        let (mut answered, mut unknown) = (0, Vec::new());
         // Each is told when it is there: what has cleared is known although the rest never comes.
-        loop {
-            let mut text = Vec::new();
-            let read = answers.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
-            read.with_context(|| self.open(first + answered))?;
+        for request in &requests {
+            let index = first + answered;
+            let open = || self.open(index);
             // They have ended, perhaps within a line.
-            if text.pop() != Some(b'\n') {
-                break;
-            }
-            refused = self.tell(&text, &requests, first, answered, json, labels)?;
+            let Some(text) = answers.line().with_context(open)? else { break };
+            let (told, printed) =
+                tell(&text, request, first, answered, json, labels).with_context(open)?;
+            output::line(printed)?;
             answered += 1;
-            if refused {
+            if told == Told::Unknown {
+                unknown.push(index);
+            }
+            if told != Told::Cleared {
                 outcome = Outcome::Refused;
+                // The last word: nothing after it was looked at.
+                if self.stop {
+                    break;
+                }
             }
         }
-        // A refusal may be of all that follows it, and the last word.
+        if let [earliest, ..] = unknown[..] {
+            output::complain(format_args!(
+                "nobody knows yet whether {} of the requests cleared, the first of them {earliest}; {}",
+                unknown.len(),
+                self.again()
+            ));
+        }
         ensure!(
-            refused || answered == requests.len() as u64,
+            (self.stop && outcome == Outcome::Refused) || answered == requests.len() as u64,
             "only {answered} of {} requests were answered: {}",
             requests.len(),
             self.open(first + answered)
         );
         Ok(outcome)
     }
+}
 
-    /// Prints the answer to the next request, and says whether it is a refusal.
-    fn tell(
-        &self,
-        text: &[u8],
-        requests: &[&[u8]],
-        first: u64,
-        answered: u64,
-        json: bool,
-        labels: &Labels,
-    ) -> anyhow::Result<bool> {
-        let index = first + answered;
-        let unreadable = || format!("the answer cannot be read: {}", self.open(index));
-        let text = std::str::from_utf8(text).with_context(unreadable)?;
-        let line: Line<'_> = serde_json::from_str(text).with_context(unreadable)?;
-        ensure!(line.index == answered, "the answers are not in order: {}", self.open(index));
-        if let Some(record) = line.data {
-            let request = requests.get(line.index as usize).copied().unwrap_or_default();
-            post::check_record(record.get(), request).with_context(|| self.open(index))?;
+/// What the answer to a request says, and what is printed of it. The answer has the place among
+/// those of its part, the first of which has another among all.
+fn tell(
+    text: &str,
+    request: &[u8],
+    first: u64,
+    answered: u64,
+    json: bool,
+    labels: &Labels,
+) -> anyhow::Result<(Told, String)> {
+    let index = first + answered;
+    let line: Line<'_> = serde_json::from_str(text).context("the answer cannot be read")?;
+    ensure!(line.index == answered, "the answers are not in order");
+    let (told, member, content, said) = match (line.data, line.problem) {
+        (Some(record), None) => {
+            post::check_record(record.get(), request)?;
+            (Told::Cleared, "data", record, transaction::sentence(record.get(), labels)?)
         }
-        if json {
-            let rest = text.split_once(',').map_or("", |(_, rest)| rest);
-            output::line(format!("{{\"index\":{index},{rest}"))?;
-            return Ok(line.problem.is_some());
+        (None, Some(content)) => {
+            let problem = Problem::from_json(content.get().to_owned())?;
+            let (told, word) = match problem.is_unknown_outcome() {
+                true => (Told::Unknown, "not known"),
+                false => (Told::Refused, "refused"),
+            };
+            (told, "problem", content, format!("{word}: {}", problem.sentence()))
         }
-        let said = match (line.data, line.problem) {
-            (Some(record), _) => transaction::sentence(record.get(), labels)?,
-            (None, Some(problem)) => {
-                let problem = Problem::from_json(problem.get().to_owned())?;
-                format!("refused: {}", problem.sentence())
-            }
-            (None, None) => anyhow::bail!("the answer has neither data nor problem"),
-        };
-        output::line(format!("{index}  {said}"))?;
-        Ok(line.problem.is_some())
-    }
+        _ => bail!("the answer has not one of data and problem"),
+    };
+    let printed = match json {
+        true => {
+            let (status, content) = (line.status, content.get());
+            format!("{{\"index\":{index},\"status\":{status},\"{member}\":{content}}}")
+        }
+        false => format!("{index}  {said}"),
+    };
+    Ok((told, printed))
 }

@@ -4,10 +4,10 @@
 //! cannot be reached, or does not answer in the terms of the API, is an error.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -30,6 +30,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 const URL_VARIABLE: &str = "WEBWALLET_URL";
 const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
 /// Characters that are shown of an answer that is none.
 const SHOWN_CHARS: usize = 40;
 
@@ -107,18 +109,61 @@ pub struct Server {
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a busy server is asked, and the wait before each time but the first.
-const TRIES: u32 = 60;
+/// How long a busy server is asked again, and the wait before each time but the first.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long one stream of events is read.
 const STREAM_MAX: Duration = Duration::from_secs(60);
+/// Bytes of one line at most: a refusal in a batch may hold a request and a record, and an
+/// event holds a record.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// A stream, or why there is none.
 pub enum Stream {
     /// Lines as they come.
-    Open(Box<dyn BufRead>),
+    Open(Lines),
     /// A refusal, or trouble that the server names.
     Problem(Box<Problem>),
+}
+
+/// Lines that are read while they come.
+pub struct Lines {
+    from: Box<dyn BufRead>,
+    /// How long one of them may take.
+    patience: Duration,
+}
+
+impl Lines {
+    /// The next one, once it is whole; none where they have ended, perhaps within one. One that
+    /// is too long or no text is [`ErrorKind::InvalidData`].
+    pub fn line(&mut self) -> io::Result<Option<String>> {
+        // A byte now and then ends no other wait, and would be waited for without end.
+        let until = Instant::now() + self.patience;
+        let invalid = |why: String| io::Error::new(ErrorKind::InvalidData, why);
+        let mut line = Vec::new();
+        loop {
+            let more = self.from.fill_buf()?;
+            if more.is_empty() {
+                return Ok(None);
+            }
+            let end = more.iter().position(|byte| *byte == b'\n');
+            line.extend_from_slice(&more[..end.unwrap_or(more.len())]);
+            let read = end.map_or(more.len(), |end| end + 1);
+            self.from.consume(read);
+            if line.len() > LINE_BYTES_MAX {
+                return Err(invalid(format!("a line has more than {LINE_BYTES_MAX} bytes")));
+            }
+            if end.is_some() {
+                let is_cut = line.last() == Some(&b'\r');
+                line.truncate(line.len() - usize::from(is_cut));
+                let text = String::from_utf8(line);
+                return text.map(Some).map_err(|_| invalid("a line is no text".to_owned()));
+            }
+            if Instant::now() > until {
+                return Err(io::Error::new(ErrorKind::TimedOut, "a line does not end"));
+            }
+        }
+    }
 }
 
 /// What a server said.
@@ -209,18 +254,27 @@ impl Server {
     }
 
     /// Asks for a path and prints what is answered: a refusal, the JSON as it is, or, for
-    /// people, what `page` makes of its `data`.
+    /// people, what `page` makes of its `data`. A server answers what it likes: `check` says
+    /// whether the `data` is what was asked for, for people and scripts alike.
     pub fn show(
         &self,
         path: &str,
         json: bool,
         labels: &Labels,
+        check: impl FnOnce(&str) -> anyhow::Result<()>,
         page: impl FnOnce(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
-        match self.get(path)? {
+        let body = match self.get(path)? {
             Answer::Problem(problem) => return problem.print(json, labels),
-            Answer::Done { body, .. } if json => output::line(body)?,
-            Answer::Done { body, .. } => page(data(&body)?.get())?,
+            Answer::Done { body, .. } => body,
+        };
+        let found = data(&body)?.get();
+        check(found)
+            .with_context(|| format!("what {} answered is not what was asked for", self.url))?;
+        if json {
+            output::line(&body)?;
+        } else {
+            page(found)?;
         }
         Ok(Outcome::Done)
     }
@@ -244,7 +298,7 @@ impl Server {
     /// server that has vanished be waited for without end.
     pub fn events(&self, after: Option<u64>) -> anyhow::Result<Stream> {
         let url = format!("{}/events", self.whole);
-        let mut request = self.agent.get(&url).header("accept", "text/event-stream");
+        let mut request = self.agent.get(&url).header("accept", EVENTS);
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
@@ -253,7 +307,7 @@ impl Server {
             .timeout_global(None)
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(STREAM_MAX));
-        stream(request.build().call())
+        stream(request.build().call(), EVENTS)
             .with_context(|| format!("no stream from {}/events", self.url))
     }
 
@@ -282,13 +336,14 @@ impl Server {
     pub fn batch(&self, requests: &[u8], stop: bool) -> anyhow::Result<Stream> {
         let mode = if stop { "stop" } else { "independent" };
         let url = format!("{}/batch?mode={mode}", self.whole);
-        let request = self.agent.post(&url).content_type("application/x-ndjson").config();
+        let request = self.agent.post(&url).content_type(LINES).config();
         let request = request
             .timeout_global(None)
             .timeout_send_body(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE));
-        stream(request.build().send(requests)).with_context(|| format!("POST {}/batch", self.url))
+        stream(request.build().send(requests), LINES)
+            .with_context(|| format!("POST {}/batch", self.url))
     }
 
     fn send(&self, path: &str, request: &[u8]) -> anyhow::Result<Answer> {
@@ -351,13 +406,25 @@ impl Server {
 
 /// What is answered to a question; a server that is busy is asked again, for a minute.
 pub fn patiently(ask: impl Fn() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
-    for _ in 1..TRIES {
+    again_within(AGAIN_WITHIN, ask)
+}
+
+/// The same for so long. Its answers may be slow, too: the clock counts, and not how many.
+fn again_within(
+    time: Duration,
+    ask: impl Fn() -> anyhow::Result<Answer>,
+) -> anyhow::Result<Answer> {
+    let until = Instant::now() + time;
+    loop {
         match ask()? {
-            Answer::Problem(problem) if problem.may_succeed_later() => thread::sleep(AGAIN),
+            Answer::Problem(problem)
+                if problem.may_succeed_later() && Instant::now() + AGAIN < until =>
+            {
+                thread::sleep(AGAIN);
+            }
             answer => return Ok(answer),
         }
     }
-    ask()
 }
 
 /// A URL with this before its host, in place of a user and password.
@@ -379,11 +446,21 @@ fn came(
     })
 }
 
-/// An answer that is read while it comes.
-fn stream(response: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Stream> {
+/// An answer in this form that is read while it comes.
+fn stream(
+    response: Result<http::Response<ureq::Body>, ureq::Error>,
+    form: &str,
+) -> anyhow::Result<Stream> {
     let response = came(response)?;
     if response.status() == 200 {
-        return Ok(Stream::Open(Box::new(BufReader::new(response.into_body().into_reader()))));
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or_default();
+        ensure!(
+            kind.starts_with(form),
+            "this is no WebWallet server: it answered {kind:?} where {form} was asked for"
+        );
+        let from = Box::new(BufReader::new(response.into_body().into_reader()));
+        return Ok(Stream::Open(Lines { from, patience: PATIENCE }));
     }
     match read(Ok(response))? {
         Answer::Problem(problem) => Ok(Stream::Problem(problem)),
@@ -435,4 +512,56 @@ pub fn data(body: &str) -> anyhow::Result<&RawValue> {
     }
     let envelope: Envelope<'_> = serde_json::from_str(body).context("the answer has no `data`")?;
     Ok(envelope.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Read;
+
+    use super::*;
+
+    /// So many bytes, each after a while.
+    struct Slow(u32);
+
+    impl Read for Slow {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).expect("no more is read than was waited for");
+            thread::sleep(Duration::from_millis(20));
+            into[0] = b' ';
+            Ok(1)
+        }
+    }
+
+    fn lines(from: impl BufRead + 'static) -> Lines {
+        Lines { from: Box::new(from), patience: Duration::from_millis(200) }
+    }
+
+    /// Else a server has whoever reads it wait without end, or takes all its memory.
+    #[test]
+    fn a_line_has_an_end() {
+        let mut whole = lines(&b"one\r\n\ntwo\nthr"[..]);
+        for expected in [Some("one"), Some(""), Some("two"), None] {
+            assert_eq!(whole.line().expect("read").as_deref(), expected);
+        }
+        let failed = |mut lines: Lines| lines.line().expect_err("no line").kind();
+        assert_eq!(failed(lines(&b"\xff\n"[..])), ErrorKind::InvalidData);
+        assert_eq!(failed(lines(BufReader::new(io::repeat(b'x')))), ErrorKind::InvalidData);
+        assert_eq!(failed(lines(BufReader::new(Slow(100)))), ErrorKind::TimedOut);
+    }
+
+    /// A command that says how long it waits is waited for as long.
+    #[test]
+    fn a_slow_and_busy_server_is_asked_for_no_longer_than_is_said() {
+        let asked = Cell::new(0);
+        let busy = || {
+            asked.set(asked.get() + 1);
+            thread::sleep(Duration::from_millis(600));
+            let busy = r#"{"code":"overloaded","retry":"later"}"#;
+            Ok(Answer::Problem(Box::new(Problem::from_json(busy.to_owned())?)))
+        };
+        let answer = again_within(Duration::from_secs(3), busy).expect("an answer");
+        assert!(matches!(answer, Answer::Problem(_)));
+        assert_eq!(asked.get(), 2);
+    }
 }

@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use webwallet_ledger::Supplied;
 
 use crate::client::{Answer, Url, data};
 use crate::file;
 use crate::home::Labels;
-use crate::output::{self, Outcome};
+use crate::output::{self, Outcome, harmless};
 use crate::transaction::segment;
 
 /// `webwallet document ...`
@@ -42,21 +42,29 @@ pub struct Get {
 
 /// Prints the document as the server has it.
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
-    let answer = match command {
-        Command::Get(get) => get.url.server()?.get(&format!("/document/{}", segment(&get.hash)))?,
+    let print = |document: &str| Ok(output::line(harmless(document).as_bytes())?);
+    match command {
+        Command::Get(Get { hash, url }) => {
+            let check = |found: &str| {
+                let name = Supplied::of_document(found.as_bytes())?.name();
+                ensure!(name.to_string() == *hash, "it is {name}");
+                Ok(())
+            };
+            let path = format!("/document/{}", segment(hash));
+            url.server()?.show(&path, json, &Labels::default(), check, print)
+        }
         Command::Put(put) => {
             let file = put.file.display();
             let document = file::read(&put.file)?;
             // Its name is part of the URL, so it must have one before the server sees it.
             let document = Supplied::of_document(&document)
                 .with_context(|| format!("{file} is no document that a server keeps"))?;
-            put.url.server()?.put(&format!("/document/{}", document.name()), document.bytes())?
-        }
-    };
-    match answer {
-        Answer::Problem(problem) => problem.print(json, &Labels::default()),
-        Answer::Done { body, .. } => {
-            output::line(if json { &body } else { data(&body)?.get() })?;
+            let path = format!("/document/{}", document.name());
+            match put.url.server()?.put(&path, document.bytes())? {
+                Answer::Problem(problem) => return problem.print(json, &Labels::default()),
+                Answer::Done { body, .. } if json => output::line(body)?,
+                Answer::Done { body, .. } => print(data(&body)?.get())?,
+            }
             Ok(Outcome::Done)
         }
     }

@@ -1,16 +1,16 @@
 //! `webwallet events`: what clears, one record a line, from a number on or as
 //! it happens.
 
-use std::io::BufRead;
+use std::io::ErrorKind;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::{Answer, Server, Stream, Url};
+use crate::client::{Answer, Lines, Server, Stream, Url};
 use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::{output, transaction};
@@ -60,7 +60,7 @@ impl Events {
                 };
             let before = after;
             for line in page.lines() {
-                after = printer.print(line)?;
+                after = printer.print(line, Some(after))?;
             }
             if after == before || output::reader_is_gone() {
                 return Ok(Outcome::Done);
@@ -100,10 +100,17 @@ struct Printer {
 impl Printer {
     /// Prints the events of a stream until it is cut. The last number that was
     /// read whole is where the next one goes on.
-    fn stream(&self, lines: impl BufRead, after: &mut Option<u64>) -> anyhow::Result<()> {
+    fn stream(&self, mut lines: Lines, after: &mut Option<u64>) -> anyhow::Result<()> {
         let (mut id, mut data) = (None, None);
-        for line in lines.lines() {
-            let Ok(line) = line else { return Ok(()) };
+        loop {
+            let line = match lines.line() {
+                Ok(Some(line)) => line,
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Err(error).context("the stream cannot be read");
+                }
+                // It was cut.
+                Ok(None) | Err(_) => return Ok(()),
+            };
             if output::reader_is_gone() {
                 return Ok(());
             }
@@ -112,23 +119,42 @@ impl Printer {
             } else if let Some(event) = line.strip_prefix("data: ") {
                 data = Some(event.to_owned());
             } else if line.is_empty() {
-                if let Some(event) = data.take() {
-                    self.print(&event)?;
-                }
-                *after = id.take().or(*after);
+                *after = match (data.take(), id.take()) {
+                    (Some(event), _) => Some(self.print(&event, *after)?),
+                    // Where the stream begins; a number further on would pass over events.
+                    (None, Some(begin)) => {
+                        let goes_on = after.is_none_or(|after| after == begin);
+                        ensure!(goes_on, "the stream begins at another number than was asked for");
+                        Some(begin)
+                    }
+                    (None, None) => *after,
+                };
             }
         }
-        Ok(())
     }
 
-    /// Prints an event; its number.
-    fn print(&self, line: &str) -> anyhow::Result<u64> {
+    /// Prints the event after this number; its own. Whoever was given others, or one twice, or
+    /// one of another record, would have missed a payment, or seen one that never was.
+    fn print(&self, line: &str, after: Option<u64>) -> anyhow::Result<u64> {
         let event: Event<'_> = serde_json::from_str(line).context("the event cannot be read")?;
+        let number: u64 = event.number.parse().context("the event has no number")?;
+        ensure!(
+            after.is_none_or(|after| after.checked_add(1) == Some(number)),
+            "the events are not in order: number {number} comes after {}",
+            after.unwrap_or_default()
+        );
+        let record = transaction::whole(event.transaction.get())
+            .with_context(|| format!("the event of number {number} has no record"))?;
+        ensure!(
+            record.number == number,
+            "the event of number {number} has the record {}",
+            record.number
+        );
         if self.json {
             output::line(line)?;
         } else {
             output::line(transaction::sentence(event.transaction.get(), &self.labels)?)?;
         }
-        event.number.parse().context("the event has no number")
+        Ok(number)
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
+use webwallet_ledger::Hash;
+use webwallet_ledger::block;
 use webwallet_ledger::note::Note;
 use webwallet_proto::token::Token;
 
@@ -76,7 +78,11 @@ impl Block {
     /// Prints a block.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let path = format!("/block/{}", segment(&self.name));
-        self.url.server()?.show(&path, json, &Labels::default(), document)
+        let check = |found: &str| {
+            let block = block::Block::parse(found.as_bytes())?;
+            is_called(&self.name, block.header.height, block.hash)
+        };
+        self.url.server()?.show(&path, json, &Labels::default(), check, document)
     }
 }
 
@@ -84,7 +90,11 @@ impl Stack {
     /// Prints a stack.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let path = format!("/stack/{}", segment(&self.name));
-        self.url.server()?.show(&path, json, &Labels::default(), document)
+        let check = |found: &str| {
+            let stack = block::Stack::parse(found.as_bytes())?;
+            is_called(&self.name, stack.height, stack.hash)
+        };
+        self.url.server()?.show(&path, json, &Labels::default(), check, document)
     }
 }
 
@@ -171,6 +181,13 @@ pub fn check_note(note: &str) -> anyhow::Result<()> {
     Note::parse(note.as_bytes())?;
     let is_plain = note.lines().all(|line| harmless(line) == line);
     ensure!(is_plain, "there are control characters in the note");
+    Ok(())
+}
+
+/// That a document of the log goes by a name: its height, its hash, or `latest`, which may be any.
+fn is_called(name: &str, height: u64, hash: Hash) -> anyhow::Result<()> {
+    let names = ["latest".to_owned(), height.to_string(), hash.to_string()];
+    ensure!(names.iter().any(|one| one == name), "it is {height} {hash}");
     Ok(())
 }
 

@@ -66,26 +66,26 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
         row.iter().map(|cell| harmless(cell).into_owned()).collect()
     };
     let rows: Vec<Vec<String>> = rows.into_iter().map(plain).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(head.get(column).map(|title| title.chars().count())).max().unwrap_or_default()
+    let column = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let width = |at: usize| {
+        let cells = column(at).map(|cell| cell.chars().count());
+        cells.chain(head.get(at).map(|title| title.chars().count())).max().unwrap_or_default()
     };
     let is_number = |cell: &str| {
         let digits = cell.strip_prefix('-').unwrap_or(cell);
         digits == "Infinity"
             || (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
     };
-    let right = |column: usize| {
-        !rows.is_empty()
-            && rows.iter().filter_map(|row| row.get(column)).all(|cell| is_number(cell))
-    };
+    let is_right = |at: usize| !rows.is_empty() && column(at).all(|cell| is_number(cell));
+    // Once for each column: a list may be as long as a server likes.
+    let columns: Vec<(usize, bool)> = (0..head.len()).map(|at| (width(at), is_right(at))).collect();
     let titles = head.iter().map(|title| title.to_string()).collect::<Vec<_>>();
     let mut text = String::new();
     for row in std::iter::once(&titles).chain(&rows) {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let gap = width(column).saturating_sub(cell.chars().count());
-            let (before, after) = if right(column) { (gap, 0) } else { (0, gap) };
+        for (cell, (width, is_right)) in row.iter().zip(&columns) {
+            let gap = width.saturating_sub(cell.chars().count());
+            let (before, after) = if *is_right { (gap, 0) } else { (0, gap) };
             line.push_str(&" ".repeat(before));
             line.push_str(cell);
             line.push_str(&" ".repeat(after + 2));
@@ -119,5 +119,12 @@ mod tests {
         let rows = [vec!["bob".into(), "-6".into()], vec!["carol".into(), "1200".into()]];
         assert_eq!(table(&["who", "net"], rows), "who     net\nbob      -6\ncarol  1200");
         assert_eq!(table(&["who", "net"], []), "who  net");
+    }
+
+    /// A server may send a very long list; widths that are sought anew for each cell take hours.
+    #[test]
+    fn a_long_table_is_made_at_once() {
+        let rows = (0..200_000).map(|n| vec!["bob".into(), n.to_string()]);
+        assert_eq!(table(&["who", "net"], rows).lines().count(), 200_001);
     }
 }

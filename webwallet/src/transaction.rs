@@ -1,8 +1,10 @@
 //! Records as people read them, and `webwallet transaction`.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
+use webwallet_ledger::leaf::Leaf;
+use webwallet_ledger::record::Record as Whole;
 
 use crate::client::Url;
 use crate::home::{Home, Labels};
@@ -25,8 +27,23 @@ impl Transaction {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let labels = self.home.keys()?.labels();
         let path = format!("/transaction/{}", segment(&self.key));
+        let check = |found: &str| {
+            let record = whole(found)?;
+            let names = [record.number.to_string(), record.hash.to_string()];
+            ensure!(names.contains(&self.key), "it is record {} {}", record.number, record.hash);
+            Ok(())
+        };
         let print = |found: &str| Ok(output::line(page(found, &labels)?)?);
-        self.url.server()?.show(&path, json, &labels, print)
+        self.url.server()?.show(&path, json, &labels, check, print)
+    }
+}
+
+/// A record that is one: its name is that of its data, and its IOUs are those that it names.
+pub fn whole(record: &str) -> anyhow::Result<Whole> {
+    let domain = Whole::parse(record.as_bytes())?.domain().to_owned();
+    match Leaf::parse(record.as_bytes(), &domain)? {
+        Leaf::Record(entry) => Ok(entry.record),
+        _ => bail!("it is no record"),
     }
 }
 
@@ -220,5 +237,20 @@ mod tests {
         assert_eq!(segment("12"), "12");
         assert_eq!(segment("../x?y#z"), "..%2Fx%3Fy%23z");
         assert_eq!(segment("a b%"), "a%20b%25");
+    }
+
+    /// A server could erase what stands on the screen, and write that all is well.
+    #[test]
+    fn what_a_record_says_does_not_move_the_terminal() {
+        let bad = r"\u001b[2K\r\u202eall is well\n\u009b1m";
+        let record = format!(
+            r#"{{"data":{{"number":"{bad}","time":"{bad}","outputs":[{{"address":"{bad}","counter":"{bad}","balance":{{"net":"{bad}","min":"0","max":"0"}}}}]}},"hash":{{"value":"{bad}"}},"meta":{{"inputs":[{{"data":{{"source":"{bad}","target":"{bad}","amount":"{bad}","symbol":"{bad}"}}}}]}}}}"#
+        );
+        let labels = Labels::default();
+        for text in [sentence(&record, &labels), page(&record, &labels)] {
+            let text = text.expect("a record");
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'));
+            assert!(text.contains(r"\u{1b}"), "{text}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! `webwallet unit`: how much there is of a unit, and who has it.
 
-use anyhow::Context as _;
+use anyhow::ensure;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::account::{Page, list};
+use crate::account::{Page, list, parse};
 use crate::client::Url;
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome};
@@ -58,7 +58,15 @@ impl UnitOf {
             true => format!("/unit/{unit}/holders?{}", self.page.query()),
             false => format!("/unit/{unit}"),
         };
-        self.url.server()?.show(&path, json, &labels, |found| match self.holders {
+        let check = |found: &str| {
+            // The list of its holders does not say whose they are.
+            if !self.holders {
+                let found: Unit = parse(found)?;
+                ensure!(found.unit == unit.as_str(), "it is of {}", found.unit);
+            }
+            Ok(())
+        };
+        self.url.server()?.show(&path, json, &labels, check, |found| match self.holders {
             true => holders(found, &labels),
             false => unit_line(found, &labels),
         })
@@ -66,16 +74,14 @@ impl UnitOf {
 }
 
 fn unit_line(found: &str, labels: &Labels) -> anyhow::Result<()> {
-    let Unit { unit, supply, locked, accounts, credit } =
-        serde_json::from_str(found).context("the answer cannot be read")?;
+    let Unit { unit, supply, locked, accounts, credit } = parse(found)?;
     let row = vec![labels.of(&unit).to_owned(), supply, locked, accounts, credit];
     output::line(output::table(&["unit", "supply", "locked", "accounts", "credit"], [row]))?;
     Ok(())
 }
 
 fn holders(found: &str, labels: &Labels) -> anyhow::Result<()> {
-    let Holders { holders, next } =
-        serde_json::from_str(found).context("the answer cannot be read")?;
+    let Holders { holders, next } = parse(found)?;
     let rows = holders.into_iter().map(|Holder { address, balance: Balance { net, min, max } }| {
         vec![labels.of(&address).to_owned(), net, min, max]
     });

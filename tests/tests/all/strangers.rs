@@ -391,13 +391,8 @@ fn what_a_stranger_writes_does_not_move_the_terminal() {
         "/checkpoint" => (200, "text/plain", "\u{1b}[2K\n\n".to_owned()),
         _ => (200, "application/json", known.clone()),
     });
-    plain(&alice.run(&["transaction", "1", "--url", &telling]));
-    let event = format!(r#"{{"number":"1","transaction":{}}}"#, &record[8..record.len() - 1]);
-    let events = stranger(move |path, _| match path.ends_with("after=0") {
-        true => (200, "application/x-ndjson", event.clone()),
-        false => (200, "application/x-ndjson", String::new()),
-    });
-    plain(&alice.run(&["events", "--url", &events]));
+    let refused = alice.run(&["transaction", "1", "--url", &telling]);
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(2), &b""[..]), "{refused:?}");
     // Nothing is signed for such a domain, whoever names it.
     let bob = party("bob").address.to_string();
     let paid = ["pay", "--from", "alice", "--to", &bob, "--amount", "1", "--url", &telling];
@@ -516,4 +511,249 @@ fn a_receipt_takes_the_place_of_no_other_proof() {
     let form = ["receipt", &ours, "-o", path(&file), "--url", &server.url(), "--json"];
     assert_eq!(alice.run(&form).status.code(), Some(0));
     assert!(held().starts_with('{'));
+}
+
+/// Answers to what was not asked for: a program that asks by a name believes what it is given.
+#[test]
+fn what_was_not_asked_for_is_not_shown() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    for n in ["one", "two"] {
+        let body = issue(&party("alice"), &party("bob"), "1", n);
+        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    }
+    let alice = Alice::new();
+    let sealed = alice.run(&["receipt", "1", "--url", &server.url()]);
+    assert!(sealed.status.success(), "{sealed:?}");
+    let answer = |path: &str| said(&get(&agent(), &server.url(), path).body);
+    let member = |answer: &str| {
+        let json: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+        json["data"]["hash"]["value"].as_str().expect("a hash").to_owned()
+    };
+    let [bob, carol] = ["bob", "carol"].map(|name| party(name).address.to_string());
+    let (first, second) = (answer("/transaction/1"), answer("/transaction/2"));
+    let block = answer("/block/0");
+    let balance = answer(&format!("/address/{bob}"));
+    let history =
+        answer(&format!("/address/{bob}/outputs/history?counter={}", party("alice").address));
+    let unit = answer(&format!("/unit/{}", party("alice").address));
+    // One whose IOU was exchanged, under its right name.
+    let forged = first.replace("\"amount\":\"1\"", "\"amount\":\"9\"");
+    assert_ne!(forged, first);
+    let (of_first, of_block) = (member(&first), member(&block));
+    let asked: [(&[&str], &str, bool); 14] = [
+        (&["transaction", "1"], &first, true),
+        (&["transaction", &of_first], &first, true),
+        (&["transaction", "1"], &second, false),
+        (&["transaction", &of_first], &second, false),
+        (&["transaction", "1"], &forged, false),
+        (&["block", "0"], &block, true),
+        (&["block", &of_block], &block, true),
+        (&["block"], &block, true),
+        (&["block", "1"], &block, false),
+        (&["block", &of_first], &block, false),
+        (&["balance", &bob], &balance, true),
+        (&["balance", &carol], &balance, false),
+        (&["history", &carol], &history, false),
+        (&["unit", &bob], &unit, false),
+    ];
+    for (command, answer, is_it) in asked {
+        let text = answer.to_owned();
+        let liar = stranger(move |_, _| (200, "application/json", text.clone()));
+        for form in [&[][..], &["--json"]] {
+            let told = alice.run(&[command, &["--url", &liar], form].concat());
+            match is_it {
+                true => assert!(told.status.success(), "{command:?}: {told:?}"),
+                false => {
+                    assert_eq!(told.status.code(), Some(2), "{command:?}: {told:?}");
+                    assert!(told.stdout.is_empty(), "{command:?}: {told:?}");
+                    let why = said(&told.stderr);
+                    assert!(why.contains("not what was asked for"), "{command:?}: {why}");
+                }
+            }
+        }
+    }
+}
+
+/// A document is asked for by its hash, and a terminal shows it.
+#[test]
+fn a_document_is_the_one_that_was_asked_for() {
+    let alice = Alice::new();
+    let data = "{\"note\":\"\u{202e}all is well\"}";
+    let name = webwallet_ledger::Hash::sha3(data.as_bytes()).to_string();
+    let hash = format!(r#"{{"steps":"stringify:data","types":"sha3-256","value":"{name}"}}"#);
+    let text = format!(r#"{{"data":{{"data":{data},"hash":{hash},"meta":{{}}}}}}"#);
+    let liar = stranger(move |_, _| (200, "application/json", text.clone()));
+    let shown = alice.run(&["document", "get", &name, "--url", &liar]);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    assert!(said(&shown.stdout).contains(r"\u{202e}all"), "{shown:?}");
+    for form in [&[][..], &["--json"]] {
+        let other = "0".repeat(64);
+        let told = alice.run(&[&["document", "get", &other, "--url", &liar], form].concat());
+        assert_eq!((told.status.code(), &told.stdout[..]), (Some(2), &b""[..]), "{told:?}");
+    }
+}
+
+/// What is printed to go on with is pasted into a shell.
+#[test]
+fn a_cursor_of_a_stranger_is_one_word() {
+    let alice = Alice::new();
+    let bob = party("bob").address.to_string();
+    let balance = r#"{"counter":"c","balance":{"net":"1","min":"0","max":"1"}}"#;
+    let page =
+        format!(r#"{{"data":{{"address":"{bob}","units":[{balance}],"next":"x; touch it's"}}}}"#);
+    let liar = stranger(move |_, _| (200, "application/json", page.clone()));
+    let told = alice.run(&["balance", &bob, "--url", &liar]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(said(&told.stderr).contains(r"more with --cursor 'x; touch it'\''s'"), "{told:?}");
+}
+
+/// A shop that follows what clears must miss nothing, and see nothing twice or made up.
+#[test]
+fn events_are_those_that_were_asked_for() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    for n in ["one", "two", "three"] {
+        let body = issue(&party("alice"), &party("bob"), "1", n);
+        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    }
+    let alice = Alice::new();
+    let page = said(&get(&agent(), &server.url(), "/events?after=0").body);
+    let [one, two, three] = page.lines().collect::<Vec<_>>()[..] else { panic!("{page}") };
+    let renamed = two.replacen("\"number\":\"2\"", "\"number\":\"1\"", 1);
+    let renamed = if renamed.starts_with("{\"number\":\"1\"") { renamed } else { panic!("{two}") };
+    let made_up = one.replace("\"net\":\"1\"", "\"net\":\"9\"");
+    assert_ne!(made_up, one);
+    // Lines, how many of them are right, and whether all are.
+    let told: [(&[&str], usize, bool); 7] = [
+        (&[one, two, three], 3, true),
+        (&[one, three], 1, false),
+        (&[one, one], 1, false),
+        (&[three, two, one], 0, false),
+        (&[two], 0, false),
+        (&[&renamed], 0, false),
+        (&[&made_up], 0, false),
+    ];
+    for (lines, right, all) in told {
+        let page = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let liar = stranger(move |path, _| match path.ends_with("after=0") {
+            true => (200, "application/x-ndjson", page.clone()),
+            false => (200, "application/x-ndjson", String::new()),
+        });
+        let listed = alice.run(&["events", "--json", "--url", &liar]);
+        assert_eq!(listed.status.code(), Some(if all { 0 } else { 2 }), "{lines:?}: {listed:?}");
+        assert_eq!(said(&listed.stdout).lines().count(), right, "{lines:?}: {listed:?}");
+    }
+    // The second stream goes on where the first was cut, or it is not believed.
+    let event = |number: u64, line: &str| format!("id: {number}\ndata: {line}\n\n");
+    let again = [
+        event(3, three),
+        event(1, one),
+        "id: 2\n\n".to_owned() + &event(3, three),
+        "x".repeat(2 << 20),
+    ];
+    for second in again {
+        let first = "retry: 1000\nid: 0\n\n".to_owned() + &event(1, one);
+        let asked = AtomicUsize::new(0);
+        let liar = stranger(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => (200, "text/event-stream", first.clone()),
+            _ => (200, "text/event-stream", second.clone()),
+        });
+        let followed = alice.run(&["events", "--follow", "--after", "0", "--json", "--url", &liar]);
+        assert_eq!(followed.status.code(), Some(2), "{followed:?}");
+        assert_eq!(said(&followed.stdout).lines().count(), 1, "{followed:?}");
+    }
+    let page = stranger(|_, _| (200, "text/html", "<!doctype html>".to_owned()));
+    let followed = alice.run(&["events", "--follow", "--url", &page]);
+    assert_eq!(followed.status.code(), Some(2), "{followed:?}");
+    assert!(said(&followed.stderr).contains("text/event-stream"), "{followed:?}");
+}
+
+/// Whoever takes a payment for answered that was not either loses it or pays it once more.
+#[test]
+fn a_batch_knows_only_what_each_answer_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let alice = Alice::new();
+    let bodies = ["one", "two"].map(|n| issue(&party("alice"), &party("bob"), "1", n));
+    let requests = folder.path().join("requests");
+    std::fs::write(&requests, bodies.join(&b'\n')).expect("written");
+    let records = bodies.map(|body| {
+        let record = said(&post(&agent(), &server.url(), &body).expect("an answer").body);
+        record[8..record.len() - 1].to_owned()
+    });
+    let cleared = |n: usize| format!(r#"{{"index":{n},"status":201,"data":{}}}"#, records[n]);
+    let refused = |n: usize, code: &str, retry: &str| {
+        format!(r#"{{"index":{n},"status":422,"problem":{{"code":"{code}","retry":"{retry}"}}}}"#)
+    };
+    let by_rule = |n| refused(n, "balance_below_min", "rebuild");
+    let neither = |n: usize| format!(r#"{{"index":{n},"status":201}}"#);
+    let null = |n: usize| format!(r#"{{"index":{n},"status":201,"data":null,"problem":null}}"#);
+    let turned = format!(r#"{{"status":201,"data":{},"index":0}}"#, records[0]);
+    // Answers, and whether the first refusal ends it; how many of them count, the exit code, and
+    // what is said.
+    let told = [
+        (vec![turned, cleared(1)], false, 2, 0, ""),
+        (vec![neither(0), neither(1)], false, 0, 2, "of the requests from 0 on"),
+        (vec![cleared(0), null(1)], false, 1, 2, "of the requests from 1 on"),
+        (vec![by_rule(0)], false, 1, 2, "only 1 of 2 requests"),
+        (vec![by_rule(0)], true, 1, 1, ""),
+        (vec![by_rule(0), cleared(1)], true, 1, 1, ""),
+        (vec![cleared(0), by_rule(1), by_rule(2)], false, 2, 1, ""),
+        (
+            vec![cleared(0), refused(1, "unavailable", "same")],
+            false,
+            2,
+            1,
+            "whether 1 of the requests cleared, the first of them 1; post the same again",
+        ),
+        (
+            vec![cleared(0), r#"{"index":1,"status":422,"problem":1}"#.to_owned()],
+            false,
+            1,
+            2,
+            "from 1 on",
+        ),
+    ];
+    for (lines, stop, count, code, words) in told {
+        let flags: &[&str] = if stop { &["--stop"] } else { &[] };
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let liar = stranger(move |_, _| (200, "application/x-ndjson", text.clone()));
+        for form in [&[][..], &["--json"]] {
+            let batch = ["batch", path(&requests), "--url", &liar];
+            let told = alice.run(&[&batch[..], flags, form].concat());
+            let (out, why) = (said(&told.stdout), said(&told.stderr));
+            assert_eq!(told.status.code(), Some(code), "{lines:?}: {out} {why}");
+            assert_eq!(out.lines().count(), count, "{lines:?}: {out} {why}");
+            assert!(
+                why.contains(words) && (why.is_empty() == words.is_empty()),
+                "{lines:?}: {why}"
+            );
+            for line in out.lines().filter(|_| !form.is_empty()) {
+                let line: serde_json::Value = serde_json::from_str(line).expect("whole JSON");
+                assert!(line["data"].is_object() || line["problem"].is_object(), "{line}");
+            }
+        }
+    }
+}
+
+/// A pipe may have no end, and no line of it either.
+#[test]
+fn what_is_piped_to_a_batch_is_not_read_without_end() {
+    for begin in ["x", "[", "  \n [1"] {
+        let mut command = Command::new(binary());
+        command
+            .args(["batch", "-", "--url", "http://127.0.0.1:1"])
+            .stdin(std::process::Stdio::piped());
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+        let mut pipe = child.stdin.take().expect("piped");
+        let _ = pipe.write_all(begin.as_bytes());
+        let more = vec![b' '; 1 << 20];
+        let written = (0..100).take_while(|_| pipe.write_all(&more).is_ok()).count();
+        drop(pipe);
+        let ended = child.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+        assert!(said(&ended.stderr).contains(" bytes"), "{ended:?}");
+        assert!(written < 70, "{begin:?}: {written}");
+    }
 }
