@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::client::{Answer, Lines, Server, Stream, Url};
 use crate::home::{Home, Labels};
 use crate::output::Outcome;
-use crate::{output, transaction};
+use crate::{output, record, transaction};
 
 /// The wait before a server that cut the stream is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -143,8 +143,9 @@ impl Printer {
             "the events are not in order: number {number} comes after {}",
             after.unwrap_or_default()
         );
-        let record = transaction::whole(event.transaction.get())
-            .with_context(|| format!("the event of number {number} has no record"))?;
+        let record = record::read(event.transaction.get().as_bytes())
+            .with_context(|| format!("the event of number {number} has no record"))?
+            .record;
         ensure!(
             record.number == number,
             "the event of number {number} has the record {}",

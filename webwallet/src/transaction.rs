@@ -1,14 +1,13 @@
 //! Records as people read them, and `webwallet transaction`.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
-use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::record::Record as Whole;
 
 use crate::client::Url;
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
+use crate::record;
 
 /// `webwallet transaction`
 #[derive(Args)]
@@ -28,22 +27,13 @@ impl Transaction {
         let labels = self.home.keys()?.labels();
         let path = format!("/transaction/{}", segment(&self.key));
         let check = |found: &str| {
-            let record = whole(found)?;
+            let record = record::read(found.as_bytes())?.record;
             let names = [record.number.to_string(), record.hash.to_string()];
             ensure!(names.contains(&self.key), "it is record {} {}", record.number, record.hash);
             Ok(())
         };
         let print = |found: &str| Ok(output::line(page(found, &labels)?)?);
         self.url.server()?.show(&path, json, &labels, check, print)
-    }
-}
-
-/// A record that is one: its name is that of its data, and its IOUs are those that it names.
-pub fn whole(record: &str) -> anyhow::Result<Whole> {
-    let domain = Whole::parse(record.as_bytes())?.domain().to_owned();
-    match Leaf::parse(record.as_bytes(), &domain)? {
-        Leaf::Record(entry) => Ok(entry.record),
-        _ => bail!("it is no record"),
     }
 }
 

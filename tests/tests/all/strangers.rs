@@ -527,7 +527,7 @@ fn what_was_not_asked_for_is_not_shown() {
     assert!(sealed.status.success(), "{sealed:?}");
     let answer = |path: &str| said(&get(&agent(), &server.url(), path).body);
     let member = |answer: &str| {
-        let json: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+        let json: Value = serde_json::from_str(answer).expect("JSON");
         json["data"]["hash"]["value"].as_str().expect("a hash").to_owned()
     };
     let [bob, carol] = ["bob", "carol"].map(|name| party(name).address.to_string());
@@ -730,7 +730,7 @@ fn a_batch_knows_only_what_each_answer_says() {
                 "{lines:?}: {why}"
             );
             for line in out.lines().filter(|_| !form.is_empty()) {
-                let line: serde_json::Value = serde_json::from_str(line).expect("whole JSON");
+                let line: Value = serde_json::from_str(line).expect("whole JSON");
                 assert!(line["data"].is_object() || line["problem"].is_object(), "{line}");
             }
         }
