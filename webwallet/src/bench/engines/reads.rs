@@ -105,12 +105,15 @@ async fn make_history(graph: &Graph, id: &AccountId) -> anyhow::Result<()> {
 
 /// Documents a second into a Redis that has none of them; making them not counted.
 pub async fn refill(redis: &Redis, documents: u64) -> anyhow::Result<f64> {
+    // A number that a record has stays that record's.
+    let held = redis.highest().await?;
     let mut making = Duration::ZERO;
     let begun = Instant::now();
     stream::iter((0..documents).step_by(PUT as usize))
         .map(|after| {
             let begun = Instant::now();
-            let records = (after + 1..=documents.min(after + PUT)).map(record);
+            let numbers = after + 1..=documents.min(after + PUT);
+            let records = numbers.map(|number| record(held + number));
             let records = records.collect::<anyhow::Result<Vec<_>>>();
             making += begun.elapsed();
             async { anyhow::Ok(redis.put(records?).await?) }
