@@ -98,7 +98,9 @@ fn what_is_said_again_and_again_is_left_out_and_counted() {
         .iter()
         .map(|line| line["left_out"].as_u64().expect("a count"))
         .sum();
-    assert!(left_out > 0 && said.len() as u64 + left_out <= 3 * asked, "{left_out}");
+    // Three of each request, and what the gateway asks by itself meanwhile.
+    let most = 3 * asked + 50 * (seconds + 1);
+    assert!(left_out > 0 && said.len() as u64 + left_out <= most, "{left_out} of {most}");
     assert_eq!(server.terminate(), Some(0));
 }
 
