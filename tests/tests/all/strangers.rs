@@ -87,6 +87,16 @@ impl Alice {
     }
 }
 
+/// A server that tells the truth, of two payments.
+fn with_two_records(data: &Path) -> Process {
+    let server = Process::all(data, &[]);
+    for n in ["one", "two"] {
+        let body = issue(&party("alice"), &party("bob"), "1", n);
+        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+    }
+    server
+}
+
 fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
@@ -413,11 +423,7 @@ fn what_a_stranger_writes_does_not_move_the_terminal() {
 #[test]
 fn only_the_receipt_that_was_asked_for_is_kept() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(&data.path().join("data"), &[]);
-    for n in ["one", "two"] {
-        let body = issue(&party("alice"), &party("bob"), "1", n);
-        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
-    }
+    let server = with_two_records(&data.path().join("data"));
     let alice = Alice::new();
     let file = data.path().join("receipt");
     let receipt = |name: &str, url: &str, more: &[&str]| {
@@ -517,11 +523,7 @@ fn a_receipt_takes_the_place_of_no_other_proof() {
 #[test]
 fn what_was_not_asked_for_is_not_shown() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Process::all(&data.path().join("data"), &[]);
-    for n in ["one", "two"] {
-        let body = issue(&party("alice"), &party("bob"), "1", n);
-        assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
-    }
+    let server = with_two_records(&data.path().join("data"));
     let alice = Alice::new();
     let sealed = alice.run(&["receipt", "1", "--url", &server.url()]);
     assert!(sealed.status.success(), "{sealed:?}");
