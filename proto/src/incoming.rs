@@ -1,15 +1,20 @@
-//! The connections of a listener: as many as it takes on, and none that is silent.
+//! The connections of a listener: as many as it takes on, and none that is silent or a
+//! stranger's for long.
 //!
 //! Anybody who reaches the listener may connect, before any token is asked for: what
 //! strangers hold must not take a store its files, nor our own services their way in
-//! for long.
+//! for long. So whoever has not made a call by then that a service has let in is cut,
+//! however busy he is: he may come again, behind those who wait.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,7 +25,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep},
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 use crate::link::{PING_ANSWERED_WITHIN, PING_EVERY};
 
@@ -29,6 +34,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// Whoever speaks HTTP/2 answers a ping in less time than this.
 pub(crate) const SILENCE_MAX: Duration =
     PING_EVERY.saturating_add(PING_ANSWERED_WITHIN).saturating_add(Duration::from_secs(5));
+/// Our services connect when they have something to ask, and ask it at once.
+pub(crate) const STRANGER_MAX: Duration = Duration::from_secs(5);
 /// The wait after a failed `accept`: out of file descriptors, most likely, and
 /// asking again at once would only burn the time that frees one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -37,13 +44,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn incoming(
     listener: TcpListener,
     silence_max: Duration,
+    stranger_max: Duration,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     stream::unfold((listener, permits), move |(listener, permits)| async move {
         let permit = permits.clone().acquire_owned().await.ok()?;
         let (stream, _) = accept(&listener).await;
-        let silence = Box::pin(sleep(silence_max));
-        let connection = Connection { stream, silence_max, silence, _permit: permit };
+        let heard = Instant::now();
+        let connection = Connection {
+            stream,
+            admitted: Admitted::default(),
+            stranger_until: heard + stranger_max,
+            silence_max,
+            heard,
+            end: Box::pin(sleep(silence_max.min(stranger_max))),
+            _permit: permit,
+        };
         Some((Ok(connection), (listener, permits)))
     })
 }
@@ -80,19 +96,47 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// A connection that ends when its peer has been silent for too long.
+/// Whether a call of a connection was let in by a service. Goes with each of its calls.
+#[derive(Clone, Default)]
+pub(crate) struct Admitted(Arc<AtomicBool>);
+
+impl Admitted {
+    /// One was: it is of ours.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that ends when its peer has been silent, or a stranger, for too long.
 pub(crate) struct Connection {
     stream: TcpStream,
+    admitted: Admitted,
+    stranger_until: Instant,
     silence_max: Duration,
-    silence: Pin<Box<Sleep>>,
+    /// When something came, the last time.
+    heard: Instant,
+    /// Wakes when that may have ended it.
+    end: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+impl Connection {
+    /// When it ends, as it stands.
+    fn until(&self) -> Instant {
+        let silent = self.heard + self.silence_max;
+        if self.admitted.get() { silent } else { silent.min(self.stranger_until) }
+    }
+}
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+impl Connected for Connection {
+    type ConnectInfo = Admitted;
+
+    fn connect_info(&self) -> Admitted {
+        self.admitted.clone()
     }
 }
 
@@ -103,14 +147,24 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            Poll::Ready(read) => {
-                this.silence.as_mut().reset(Instant::now() + this.silence_max);
-                Poll::Ready(read)
+        let is_over = |until| Instant::now() >= until;
+        // A stranger who has always something to say would never be waited for.
+        if is_over(this.until()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            this.heard = Instant::now();
+            return Poll::Ready(read);
+        }
+        loop {
+            let until = this.until();
+            if this.end.deadline() != until {
+                this.end.as_mut().reset(until);
             }
-            Poll::Pending => {
-                let silent = this.silence.as_mut().poll(cx);
-                silent.map(|()| Err(io::ErrorKind::TimedOut.into()))
+            ready!(this.end.as_mut().poll(cx));
+            // He may have been let in meanwhile.
+            if is_over(this.until()) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
     }
@@ -149,16 +203,19 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    /// Longer than any case takes.
+    const AMPLE: Duration = Duration::from_secs(3600);
 
     /// Silent connections of strangers once took a store the file it needed next.
     #[tokio::test]
     async fn a_silent_peer_is_cut_and_makes_room() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let mut incoming = std::pin::pin!(incoming(listener, Duration::from_millis(20)));
+        let mut incoming = std::pin::pin!(incoming(listener, Duration::from_millis(20), AMPLE));
         let mut strangers = Vec::new();
         for _ in 0..CONNECTIONS_MAX {
             let stranger = TcpStream::connect(address).await.expect("connected");
@@ -172,5 +229,32 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(connection);
         incoming.next().await.expect("goes on").expect("there is room again");
+    }
+
+    /// Strangers who answered every ping once held all connections for as long as they liked,
+    /// and a gateway that came back was not let in.
+    #[tokio::test]
+    async fn a_stranger_is_cut_however_busy_and_one_of_ours_is_not() {
+        const SHORT: Duration = Duration::from_millis(20);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut incoming = std::pin::pin!(incoming(listener, AMPLE, SHORT));
+        for is_ours in [false, true] {
+            let mut peer = TcpStream::connect(address).await.expect("connected");
+            let mut connection = incoming.next().await.expect("goes on").expect("accepted");
+            if is_ours {
+                connection.connect_info().set();
+            }
+            let begun = Instant::now();
+            let cut = loop {
+                peer.write_all(b".").await.expect("sent");
+                match connection.read_u8().await {
+                    Err(error) => break Some(error.kind()),
+                    Ok(_) if is_ours && begun.elapsed() > 3 * SHORT => break None,
+                    Ok(_) => {}
+                }
+            };
+            assert_eq!(cut, (!is_ours).then_some(io::ErrorKind::TimedOut));
+        }
     }
 }

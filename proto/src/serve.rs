@@ -24,7 +24,7 @@ use tower::Service;
 
 use crate::{
     FILE_DESCRIPTOR_SET,
-    incoming::{SILENCE_MAX, incoming},
+    incoming::{SILENCE_MAX, STRANGER_MAX, incoming},
     link::{
         CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, Link, PING_ANSWERED_WITHIN, PING_EVERY,
         STREAM_WINDOW_BYTES,
@@ -148,7 +148,7 @@ impl Services {
             // default of 20 would cut its connection and fail the others.
             .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
             .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(incoming(listener, SILENCE_MAX), shutdown)
+            .serve_with_incoming_shutdown(incoming(listener, SILENCE_MAX, STRANGER_MAX), shutdown)
             .await?;
         Ok(())
     }

@@ -17,6 +17,8 @@ use subtle::ConstantTimeEq as _;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
+use crate::incoming::Admitted;
+
 /// Fewer characters can be guessed.
 const CHARACTERS_MIN: usize = 16;
 
@@ -110,7 +112,12 @@ where
                 let refusal = Status::unauthenticated("the token is missing or wrong");
                 Box::pin(async move { Ok(refusal.into_http()) })
             }
-            _ => Box::pin(self.server.call(request)),
+            _ => {
+                if let Some(admitted) = request.extensions().get::<Admitted>() {
+                    admitted.set();
+                }
+                Box::pin(self.server.call(request))
+            }
         }
     }
 }

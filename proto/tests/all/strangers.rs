@@ -10,7 +10,10 @@ use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 use tonic::{Code, Status};
 use webwallet_proto::{
-    hashtable::{self, v1::PutRequest},
+    hashtable::{
+        self,
+        v1::{Document, PutRequest},
+    },
     link::Link,
     serve::Services,
     tls::Tls,
@@ -159,6 +162,28 @@ async fn a_silent_handshake_holds_nobody_up_and_is_ended() {
     call(link.expect("an address")).await.expect("answered meanwhile");
     let end = tokio::time::timeout(AMPLE, silent.read_u8()).await.expect("ended by the server");
     assert!(end.is_err(), "nothing is said to it");
+}
+
+/// Strangers are cut after five seconds; a payment that takes longer must not be cut with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_let_in_once_is_no_stranger() {
+    const LONGER: Duration = Duration::from_secs(7);
+    let (ca, token) = (Ca::new(), token("0123456789abcdef"));
+    let plain = serve(Tls::default(), Some(token.clone())).await;
+    let hidden = serve(ca.tls(Some("localhost"), &ca), None).await;
+    let plain = Link::remote(&format!("http://127.0.0.1:{plain}"), LONGER);
+    let tls = ca.tls(Some("gateway"), &ca);
+    let hidden = Link::remote_tls(&format!("https://localhost:{hidden}"), &tls, LONGER);
+    let never = |link: Link| async move {
+        let documents = vec![Document { body: "never".into(), ..Document::default() }];
+        let outcome = hashtable::client(link).put(PutRequest { documents }).await;
+        outcome.expect_err("it never answers").code()
+    };
+    let (plain, hidden) = tokio::join!(
+        never(plain.expect("an address").with_token(&token)),
+        never(hidden.expect("an address")),
+    );
+    assert_eq!([plain, hidden], [Code::DeadlineExceeded; 2]);
 }
 
 /// A file that is not what it should be must stop the start, not the first call.
