@@ -2,7 +2,8 @@
 //!
 //! The files are not trusted. Whoever asks here for a proof checks it against
 //! a checkpoint before it is answered; [`Edge::read`] checks where the next
-//! leaf goes.
+//! leaf goes; and no leaf is given out that is not the one of its hash, since what a
+//! record is signed with is no part of its name.
 
 use std::collections::HashMap;
 use std::io;
@@ -61,6 +62,28 @@ impl<S: Store> Log<S> {
     /// The bytes of a tile or bundle of the log, cut to the width asked for;
     /// `None` if the log is not that long.
     pub(crate) fn tile(&self, asked: TileId) -> Result<Option<Vec<u8>>, LogError> {
+        let Some(bytes) = self.file(asked)? else { return Ok(None) };
+        if asked.level == Level::Entries {
+            self.leaves_of(asked, &bytes)?;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The leaves of a bundle, each of which is the one of its hash.
+    fn leaves_of<'b>(&self, bundle: TileId, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>, LogError> {
+        let leaves = parsed(bundle, bytes)?;
+        let mut hashed = leaves.iter().zip(self.hashes_of(bundle)?).enumerate();
+        hashed.try_for_each(|(place, (leaf, hash))| is_hashed(bundle, place, leaf, &hash))?;
+        Ok(leaves)
+    }
+
+    fn hashes_of(&self, bundle: TileId) -> Result<Vec<Node>, LogError> {
+        let tile = TileId { level: Level::Hashes(0), ..bundle };
+        let bytes = self.file(tile)?.ok_or_else(|| LogError::Missing(tile.path()))?;
+        Ok(parse_hashes(&bytes, tile.width)?)
+    }
+
+    fn file(&self, asked: TileId) -> Result<Option<Vec<u8>>, LogError> {
         let Some(whole) = TileId::at(asked.level, asked.index, self.size) else { return Ok(None) };
         if asked.width > whole.width {
             return Ok(None);
@@ -77,24 +100,25 @@ impl<S: Store> Log<S> {
         Err(LogError::Missing(whole.path()))
     }
 
-    fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>, LogError> {
+    /// The bundle of this number, and its bytes.
+    fn bundle(&self, index: u64) -> Result<(TileId, Vec<u8>), LogError> {
         let none = || LogError::Missing(format!("entry bundle {index}"));
         let tile = TileId::at(Level::Entries, index, self.size).ok_or_else(none)?;
-        let bytes = self.tile(tile)?.ok_or_else(none)?;
-        let leaves =
-            parse_bundle(&bytes, tile.width).map_err(|why| LogError::damaged(tile.path(), why))?;
-        Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
+        Ok((tile, self.file(tile)?.ok_or_else(none)?))
     }
 
-    /// One leaf.
+    /// One leaf. Others of its bundle may be damaged.
     pub(crate) fn leaf(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let width = u64::from(TILE_WIDTH);
-        let mut bundle = self.bundle(index / width)?;
+        let (bundle, bytes) = self.bundle(index / width)?;
         let place = (index % width) as usize;
-        if place >= bundle.len() {
-            return Err(LogError::Missing(format!("leaf {index}")));
+        let leaves = parsed(bundle, &bytes)?;
+        match (leaves.get(place), self.hashes_of(bundle)?.get(place)) {
+            (Some(leaf), Some(hash)) => {
+                is_hashed(bundle, place, leaf, hash).map(|()| leaf.to_vec())
+            }
+            _ => Err(LogError::Missing(format!("leaf {index}"))),
         }
-        Ok(bundle.swap_remove(place))
     }
 
     /// Leaves from one on, in order.
@@ -126,7 +150,7 @@ impl<S: Store> Log<S> {
                 if let Some(hashes) = tiles.get(&tile) {
                     return Ok(hashes.clone());
                 }
-                let bytes = self.tile(tile)?.ok_or_else(|| LogError::Missing(tile.path()))?;
+                let bytes = self.file(tile)?.ok_or_else(|| LogError::Missing(tile.path()))?;
                 let hashes = parse_hashes(&bytes, tile.width)?;
                 tiles.insert(tile, hashes.clone());
                 Ok::<_, LogError>(hashes)
@@ -142,14 +166,26 @@ impl<S: Store> Log<S> {
     }
 }
 
+fn parsed(bundle: TileId, bytes: &[u8]) -> Result<Vec<&[u8]>, LogError> {
+    parse_bundle(bytes, bundle.width).map_err(|why| LogError::damaged(bundle.path(), why))
+}
+
+/// That a leaf is the one of its hash.
+fn is_hashed(bundle: TileId, place: usize, leaf: &[u8], hash: &Node) -> Result<(), LogError> {
+    if Sha256::leaf(leaf) == *hash {
+        return Ok(());
+    }
+    let index = bundle.index * u64::from(TILE_WIDTH) + place as u64;
+    Err(LogError::damaged(bundle.path(), format!("leaf {index} is not the one of its hash")))
+}
+
 /// The first entries of a tile that may be wider than asked for.
 fn cut(mut bytes: Vec<u8>, stored: TileId, width: u16) -> Result<Vec<u8>, LogError> {
     match stored.level {
         _ if stored.width == width => {}
         Level::Hashes(_) => bytes.truncate(usize::from(width) * 32),
         Level::Entries => {
-            let leaves = parse_bundle(&bytes, stored.width);
-            let leaves = leaves.map_err(|why| LogError::damaged(stored.path(), why))?;
+            let leaves = parsed(stored, &bytes)?;
             let kept: usize = leaves.iter().take(width.into()).map(|leaf| 2 + leaf.len()).sum();
             bytes.truncate(kept);
         }
@@ -175,11 +211,15 @@ impl<S: Store> Iterator for Leaves<'_, S> {
         let index = self.next;
         let leaf = self.bundle.next().map(Ok).or_else(|| {
             let width = u64::from(TILE_WIDTH);
-            match self.log.bundle(index / width) {
+            let bundle = self.log.bundle(index / width).and_then(|(bundle, bytes)| {
+                let leaves = self.log.leaves_of(bundle, &bytes)?;
+                let rest = leaves.into_iter().skip((index % width) as usize);
+                Ok(rest.map(<[u8]>::to_vec).collect::<Vec<_>>())
+            });
+            match bundle {
                 Err(error) => Some(Err(error)),
-                Ok(mut bundle) => {
-                    let passed = ((index % width) as usize).min(bundle.len());
-                    self.bundle = bundle.split_off(passed).into_iter();
+                Ok(rest) => {
+                    self.bundle = rest.into_iter();
                     self.bundle.next().map(Ok)
                 }
             }
@@ -208,9 +248,9 @@ impl Edge {
 
     /// The edge of this log, if its files are there and give this root.
     pub(crate) fn read<S: Store>(log: &Log<S>, root: &Node) -> Result<Edge, LogError> {
-        let other = |what: &str| LogError::damaged(what, "it does not give the root");
         if log.root(log.size)? != *root {
-            return Err(other("the last tile of some level"));
+            let what = "the last tile of some level";
+            return Err(LogError::damaged(what, "it does not give the root"));
         }
         let mut edge = Edge { size: log.size, bundle: Vec::new(), levels: Vec::new() };
         let last = |level| {
@@ -227,11 +267,6 @@ impl Edge {
         }
         if let Some(tile) = last(Level::Entries) {
             edge.bundle = log.tile(tile)?.ok_or_else(|| LogError::Missing(tile.path()))?;
-            let leaves = parse_bundle(&edge.bundle, tile.width)?;
-            let hashes = leaves.into_iter().map(Sha256::leaf);
-            if !edge.levels.first().is_some_and(|level| hashes.eq(level.iter().copied())) {
-                return Err(other(&tile.path()));
-            }
         }
         Ok(edge)
     }

@@ -183,7 +183,7 @@ impl<S: Store> Sealing<S> {
     }
 
     fn snapshot(&mut self) {
-        let live = self.reader.live();
+        let live = self.reader.work_on_live();
         // Regular ones stand further apart than that, also while accounts become more.
         let apart = self.snapshot_records.max(live.state.accounts() / 2) / 2;
         self.snapshot = live.state.changes();

@@ -53,6 +53,7 @@ impl<S: Store> Sealing<S> {
         // Hashtable first: gateways clear meanwhile, and what it has Graphstore had before.
         let (stored, status) = (self.stored().await?, self.graphstore().await?);
         self.looked = Instant::now();
+        self.reader.forget_past();
         let number = stored.max(self.chain.cleared() + self.waiting.len() as u64);
         let height = self.chain.last.as_ref().map(|last| last.height);
         if status.number >= number && status.intent_height >= height {

@@ -3,7 +3,10 @@
 //! Every proof is checked before it is answered, so that damage on disk shows
 //! as an error here and never as a proof that fails at a stranger's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use webwallet_ledger::block::{Block, Stack};
@@ -21,6 +24,11 @@ use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::view::{Head, View};
 
+/// How long old balances are kept for another question: they are as large as all the new ones.
+const PAST_KEPT: Duration = Duration::from_secs(60);
+/// Stands for the number of balances that are being worked on.
+const AT_WORK: u64 = u64::MAX;
+
 /// All that serving and sealing share.
 pub(crate) struct Reader<S> {
     pub(crate) store: Arc<S>,
@@ -28,9 +36,11 @@ pub(crate) struct Reader<S> {
     pub(crate) snapshots: Snapshots,
     pub(crate) view: watch::Sender<View>,
     live: Mutex<Balances>,
-    /// The balances that were last asked for by height: the next question is
+    /// Their number, or [`AT_WORK`]: told without the lock, which each proof holds for a moment.
+    stands: AtomicU64,
+    /// The balances that were last asked for by height, and when: the next question is
     /// often about the same.
-    past: Mutex<Option<Balances>>,
+    past: Mutex<Option<(Instant, Balances)>>,
 }
 
 /// Every account after a record.
@@ -39,6 +49,32 @@ pub(crate) struct Balances {
     /// The record; 0 = before the first.
     pub(crate) number: u64,
     pub(crate) state: State,
+}
+
+/// The live balances while they are changed or written; until it is dropped they stand nowhere.
+pub(crate) struct AtWork<'r> {
+    live: MutexGuard<'r, Balances>,
+    stands: &'r AtomicU64,
+}
+
+impl Deref for AtWork<'_> {
+    type Target = Balances;
+
+    fn deref(&self) -> &Balances {
+        &self.live
+    }
+}
+
+impl DerefMut for AtWork<'_> {
+    fn deref_mut(&mut self) -> &mut Balances {
+        &mut self.live
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.stands.store(self.live.number, Ordering::SeqCst);
+    }
 }
 
 /// What a balance is asked of.
@@ -63,7 +99,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<S: Store> Reader<S> {
     pub(crate) fn new(store: Arc<S>, index: Index, snapshots: Snapshots, view: View) -> Reader<S> {
         let view = watch::Sender::new(view);
-        Reader { store, index, snapshots, view, live: Mutex::default(), past: Mutex::default() }
+        let (live, stands, past) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
+        Reader { store, index, snapshots, view, live, stands, past }
     }
 
     /// The balances after the last record that was taken into a block, published
@@ -72,13 +109,22 @@ impl<S: Store> Reader<S> {
         lock(&self.live)
     }
 
-    /// Are these at hand now, after this record? Waits for nobody: whoever writes a
-    /// snapshot of them takes as long as the disk does.
+    /// The same, to change them, or for as long as a disk takes.
+    pub(crate) fn work_on_live(&self) -> AtWork<'_> {
+        self.stands.store(AT_WORK, Ordering::SeqCst);
+        AtWork { live: self.live(), stands: &self.stands }
+    }
+
+    /// Are these at hand now, after this record?
     pub(crate) fn stands_at(&self, number: u64) -> bool {
-        match self.live.try_lock() {
-            Ok(live) => live.number == number,
-            Err(TryLockError::Poisoned(live)) => live.get_ref().number == number,
-            Err(TryLockError::WouldBlock) => false,
+        self.stands.load(Ordering::SeqCst) == number
+    }
+
+    /// Drops old balances that nobody has asked for in a while.
+    pub(crate) fn forget_past(&self) {
+        // Whoever is asking has the lock.
+        if let Ok(mut past) = self.past.try_lock() {
+            past.take_if(|(asked, _)| asked.elapsed() >= PAST_KEPT);
         }
     }
 
@@ -297,8 +343,8 @@ impl<S: Store> Reader<S> {
         }
         let mut past = lock(&self.past);
         let number = block.header.cleared;
-        let kept = past.take().filter(|past| past.number <= number);
-        let mut balances = self.nearest(number, height, kept)?;
+        let kept = past.take().map(|(_, past)| past).filter(|past| past.number <= number);
+        let mut balances = self.nearest(height, kept)?;
         let head = self.head().ok_or_else(|| LogError::Missing("the log".into()))?;
         let log = self.log(&head);
         let first = match balances.number {
@@ -318,26 +364,22 @@ impl<S: Store> Reader<S> {
             }
         }
         let answer = proof(&mut balances.state, of, block)?;
-        *past = Some(balances);
+        *past = Some((Instant::now(), balances));
         Ok(Some(answer))
     }
 
-    /// The nearest balances before a record: the ones kept, a snapshot's, or
-    /// none at all.
-    fn nearest(
-        &self,
-        number: u64,
-        height: u64,
-        kept: Option<Balances>,
-    ) -> Result<Balances, LogError> {
+    /// The nearest balances before a block: those kept of before it, a snapshot's, or none at all.
+    fn nearest(&self, height: u64, mut kept: Option<Balances>) -> Result<Balances, LogError> {
         let failed = |error| LogError::Io("a snapshot".into(), error);
         let mut heights = self.snapshots.heights(height).map_err(failed)?;
         while let Some(at) = heights.pop() {
             let place = self.place(at)?;
-            if let Some(kept) = kept.as_ref().filter(|kept| kept.number >= place.cleared) {
+            // What is older goes before another is read: each is as large as all balances.
+            if let Some(kept) = kept.take_if(|kept| kept.number >= place.cleared) {
                 tracing::trace!(number = kept.number, "going on from the balances kept");
-                break;
+                return Ok(kept);
             }
+            kept = None;
             let domain = self.head().map(|head| head.checkpoint.origin.clone());
             let read = self.snapshots.read(at, &domain.unwrap_or_default());
             let roots = self.block(at)?.map(|block| (block.header.state, block.header.units));
@@ -348,7 +390,7 @@ impl<S: Store> Reader<S> {
             }
             tracing::warn!(height = at, "a snapshot is damaged and not used");
         }
-        Ok(kept.filter(|kept| kept.number <= number).unwrap_or_default())
+        Ok(kept.unwrap_or_default())
     }
 }
 

@@ -226,7 +226,7 @@ impl<S: Store> Sealing<S> {
     ) -> Result<(), LogError> {
         self.snapshot = state.changes();
         follow(log, &mut chain, &mut state, &self.reader.index, &self.ended)?;
-        let mut live = self.reader.live();
+        let mut live = self.reader.work_on_live();
         (live.number, live.state) = (chain.cleared(), state);
         self.chain = chain;
         Ok(())

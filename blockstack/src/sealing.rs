@@ -245,7 +245,7 @@ impl<S: Store> Sealing<S> {
         (self.publish_from, self.publish_size, self.snapshot) = (0, 0, 0);
         self.unwritten.clear();
         self.waiting.clear();
-        *self.reader.live() = Balances::default();
+        *self.reader.work_on_live() = Balances::default();
     }
 
     /// The next command; `None` when nobody needs this any more.
@@ -481,7 +481,7 @@ impl<S: Store> Sealing<S> {
     /// The block of these leaves; the live state is ahead of what is published
     /// until [`Sealing::commit`] (`publish.rs`) has published it.
     pub(crate) fn block(&self, parts: &Parts, time: Time, signature: String) -> Block {
-        let mut live = self.reader.live();
+        let mut live = self.reader.work_on_live();
         parts.records.iter().for_each(|entry| live.state.apply(&entry.record));
         live.number = self.chain.cleared() + parts.records.len() as u64;
         self.chain.block(parts, time, signature, live.state.roots())

@@ -163,7 +163,7 @@ fn in_order<T>(
     bytes_of: impl Fn(&T) -> usize,
 ) -> Result<Vec<T>, Error> {
     let (mut found, mut bytes) = (Vec::new(), 0);
-    for number in (from..).take(limit as usize) {
+    for number in (from..=u64::MAX).take(limit as usize) {
         let Some(next) = read(number)? else { break };
         bytes += bytes_of(&next);
         found.push(next);

@@ -3,6 +3,7 @@
 
 use webwallet_blockstack::HEIGHTS;
 use webwallet_ledger::block::AtHeight;
+use webwallet_proto::blockstack::v1::TileRequest;
 
 use crate::history::{seal, status};
 use crate::standin::{DOMAIN, Running, Stores};
@@ -87,4 +88,42 @@ async fn what_an_older_hashtable_lacks_is_found() {
             running.blockstack.stop().await;
         }
     }
+}
+
+/// A signature is no part of a record's name: a damaged one would be given to Hashtable as good,
+/// and kept there when the log is mended.
+#[tokio::test]
+async fn no_damaged_leaf_is_given_to_hashtable() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores::default();
+    let mut running = stores.start(dir.path()).await;
+    // More than the bundles that a start reads.
+    stores.pay_often(600);
+    seal(&mut running, false).await.expect("sealed");
+    running.blockstack.stop().await;
+    let file = dir.path().join("log/tile/entries/000");
+    let good = std::fs::read(&file).expect("read");
+    let mut bytes = good.clone();
+    let signature = br#""string":""#;
+    let at = bytes.windows(signature.len()).position(|part| part == signature).expect("signed");
+    let digit = &mut bytes[at + signature.len()];
+    *digit = if *digit == b'0' { b'1' } else { b'0' };
+    std::fs::write(&file, &bytes).expect("written");
+    stores.lock().documents.clear();
+    stores.lock().numbers.clear();
+
+    let mut running = stores.start(dir.path()).await;
+    let why = running.blockstack.read_only().expect("read-only");
+    assert!(why.contains("tile/entries/000") && why.contains("`webwallet rebuild log`"), "{why}");
+    let asked = TileRequest { path: "tile/entries/000".to_owned() };
+    let refused = running.client.tile(asked).await.expect_err("damaged");
+    assert_eq!(refused.code(), tonic::Code::DataLoss);
+    running.blockstack.stop().await;
+    assert!(!is_whole(&stores));
+
+    std::fs::write(&file, good).expect("written");
+    let running = stores.start(dir.path()).await;
+    assert_eq!(running.blockstack.read_only(), None);
+    assert!(is_whole(&stores));
+    running.blockstack.stop().await;
 }
