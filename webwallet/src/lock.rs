@@ -19,6 +19,7 @@ use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::EXPIRY_DAYS;
 use crate::problem::Problem;
+use crate::receipt::Proof;
 use crate::{clock, file, post, record};
 
 /// A preimage is shown only while so much is left. Shown too late it takes nothing, and opens
@@ -50,8 +51,10 @@ struct Use {
     #[arg(long, value_name = "NAME")]
     with: String,
     /// Sign only; write the IOU to a file for others to sign, and send nothing
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "receipt")]
     offline: Option<PathBuf>,
+    #[command(flatten)]
+    proof: Proof,
     #[command(flatten)]
     home: Home,
     #[command(flatten)]
@@ -143,7 +146,8 @@ impl Use {
             file::write_new(file, &signed)?;
             return Ok(Outcome::Done);
         }
-        post::clear(&server, &keys, &draft, &signed, &sentence(&draft, &lock, &labels), json)
+        let sentence = sentence(&draft, &lock, &labels);
+        post::clear(&server, &keys, &draft, &signed, &sentence, &self.proof, json)
     }
 }
 

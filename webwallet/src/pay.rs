@@ -19,6 +19,7 @@ use crate::key::random_bytes;
 use crate::output::Outcome;
 use crate::post::{checked, clear, rehearse};
 use crate::problem::Problem;
+use crate::receipt::Proof;
 use crate::{clock, config, file, outbox, output};
 
 /// Days an IOU may be cleared for when nothing else is said.
@@ -47,14 +48,16 @@ pub struct Payment {
     expiry: Option<String>,
     #[command(flatten)]
     lock: Lock,
+    #[command(flatten)]
+    proof: Proof,
     /// Domain of the server that may clear it [default: what the server says]
     #[arg(long, required_if_eq("offline", "true"))]
     domain: Option<String>,
     /// Sign only; print the IOU and send nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "receipt")]
     offline: bool,
     /// Ask what would become of it, and pay nothing. The server sees the signed IOU
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long, conflicts_with_all = ["offline", "receipt"])]
     dry_run: bool,
     /// Pay although nobody knows what became of the same payment before: that may clear as well
     #[arg(long)]
@@ -196,7 +199,8 @@ impl Payment {
                 if !self.once_more {
                     outbox::nothing_open(&keys, &draft, &server)?;
                 }
-                clear(&server, &keys, &draft, &signed, &sentence(&draft, &labels), json)
+                let sentence = sentence(&draft, &labels);
+                clear(&server, &keys, &draft, &signed, &sentence, &self.proof, json)
             }
         }
     }

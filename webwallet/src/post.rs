@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
-use webwallet_ledger::Hash;
 use webwallet_ledger::draft::Draft;
 use webwallet_ledger::rejection::{Code, Rejection};
 use webwallet_ledger::request::{Request, body_of};
+use webwallet_ledger::{Hash, Record};
 
 use crate::client::{Answer, Server, Url, data};
 use crate::home::{Home, Keys, Labels};
 use crate::outbox::{forget, is_in, keep, locks_for_a_swap, posting};
 use crate::output::Outcome;
 use crate::problem::Problem;
+use crate::receipt::Proof;
 use crate::{conflict, file, interrupt, iou, lock, output, record, refusal, transaction};
 
 /// `webwallet post`
@@ -24,8 +25,10 @@ pub struct Post {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Ask what would become of it, and pay nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "receipt")]
     dry_run: bool,
+    #[command(flatten)]
+    proof: Proof,
     #[command(flatten)]
     home: Home,
     #[command(flatten)]
@@ -58,6 +61,7 @@ impl Post {
         if self.dry_run {
             return rehearse(&server, &request, json, &keys.labels());
         }
+        self.proof.can_be_kept(&request)?;
         let mut files = self.files.clone();
         // What came through a pipe may be nowhere else, and to be sent again it must be somewhere.
         if !piped.is_empty() {
@@ -67,7 +71,7 @@ impl Post {
             files.retain(|file| file.as_os_str() != "-");
             files.push(kept);
         }
-        send(&server, &request, &files, &keys, json)
+        send(&server, &request, &files, &keys, &self.proof, json)
     }
 }
 
@@ -78,19 +82,21 @@ pub fn clear(
     draft: &Draft,
     signed: &[u8],
     sentence: &str,
+    proof: &Proof,
     json: bool,
 ) -> anyhow::Result<Outcome> {
     let labels = keys.labels();
     let request = match checked(draft, signed) {
-        Ok(request) => request,
+        Ok(request) => request.to_bytes(),
         Err(rejection) => return Problem::from_rejection(&rejection)?.print(json, &labels),
     };
     if !json {
         output::line(format!("signing  {sentence}"))?;
     }
+    proof.can_be_kept(&request)?;
     let file = keys.outgoing(&draft.hash());
     keep(&file, signed)?;
-    send(server, &request.to_bytes(), &[file], keys, json)
+    send(server, &request, &[file], keys, proof, json)
 }
 
 /// Why a preimage that is in a request must not be shown any more.
@@ -116,20 +122,22 @@ pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
 
 /// Posts a request from these files and prints what became of it. Those in the outbox are
 /// removed once that is certain, and all are pointed at while it is not.
-pub fn send(
+fn send(
     server: &Server,
     request: &[u8],
     files: &[PathBuf],
     keys: &Keys,
+    proof: &Proof,
     json: bool,
 ) -> anyhow::Result<Outcome> {
     let labels = &keys.labels();
     let outbox = keys.outbox();
     let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
+    let command = |files: &[PathBuf]| format!("{}{}", posting(files, keys, server), proof.flags());
     let again = || match kept.is_empty() {
         false => format!(
             "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
-            posting(files, keys, server)
+            command(files)
         ),
         true => {
             "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
@@ -173,11 +181,11 @@ pub fn send(
                     true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
                     false if wrong => format!(
                         "that is not so, as far as can be seen here, and it may clear all the same: it is kept; to post it again: {}",
-                        posting(files, keys, server)
+                        command(files)
                     ),
                     false => format!(
                         "it is kept; to post it again later: {}",
-                        posting(files, keys, server)
+                        command(files)
                     ),
                 });
                 return Ok(refused);
@@ -196,7 +204,8 @@ pub fn send(
         }
         Answer::Done { body, replayed, .. } => {
             let record = data(&body).map_err(unknown)?;
-            check_record(record.get(), request).map_err(unknown)?;
+            let cleared = check_record(record.get(), request).map_err(unknown)?;
+            proof.take(server, &cleared).map_err(unknown)?;
             let printed = if json {
                 output::line(record.get())
             } else {
@@ -271,20 +280,12 @@ fn stays_good(request: &[u8], once: &str) -> Option<String> {
     ))
 }
 
-/// That a record is of this request: its name is that of its data, its IOUs are
-/// exactly those that were sent, and they were written for its domain. Whoever
-/// believed another would take for cleared what is not, and pay again.
-pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<()> {
-    let is_of = || {
-        let record = record::read(record.as_bytes()).ok()?.record;
-        let request = Request::parse(request, record.domain()).ok()?;
-        // A repeat in another order is answered with the record of the first.
-        let (mut sent, mut cleared) = (request.ious(), record.inputs);
-        sent.sort();
-        cleared.sort();
-        (sent == cleared).then_some(())
-    };
-    is_of().context("what the server answered is not the record of this payment")
+/// The record that a server answers a request with: its name is that of its data, and it is of
+/// these IOUs. Whoever believed another would take for cleared what is not, and pay again.
+pub fn check_record(record: &str, request: &[u8]) -> anyhow::Result<Record> {
+    let record = record::read(record.as_bytes()).map(|entry| entry.record);
+    let record = record.ok().filter(|record| record::is_of(record, request));
+    record.context("what the server answered is not the record of this payment")
 }
 
 /// Prints what a request would leave.

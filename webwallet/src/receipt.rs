@@ -1,12 +1,12 @@
 //! `webwallet receipt` and `webwallet verify`: proofs that need no server any
-//! more once they are in a file.
+//! more once they are in a file. And the proof that a payment may be asked to wait for.
 
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
@@ -17,10 +17,12 @@ use crate::client::{Answer, Server, Url};
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
 use crate::transaction::{self, segment};
-use crate::{file, log};
+use crate::{file, log, record};
 
 /// How often a record that is not sealed yet is asked for again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// How long a payment waits for its receipt: a server seals in a fraction of a second.
+const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// `webwallet receipt`
 #[derive(Args)]
@@ -45,45 +47,120 @@ impl ReceiptOf {
     /// Gets a receipt.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let server = self.url.server()?;
-        let path = format!("/transaction/{}/receipt", segment(&self.key));
         let form = if json { "application/json" } else { "text/plain" };
-        let until = Instant::now() + Duration::from_secs(self.wait);
-        let receipt = loop {
-            match server.get_as(&path, form)? {
-                Answer::Problem(problem) => {
-                    return problem.print(json, &self.home.keys()?.labels());
-                }
-                Answer::Done { body, later: false, .. } => break body,
-                Answer::Done { .. } if Instant::now() < until => thread::sleep(AGAIN),
-                Answer::Done { body, .. } => {
-                    let text = "cleared, and not sealed yet: ask again in a second";
-                    output::line(if json { body.as_str() } else { text })?;
-                    return Ok(Outcome::Refused);
-                }
+        let receipt = match ask(&server, &self.key, form, Duration::from_secs(self.wait))? {
+            Answer::Problem(problem) => {
+                return problem.print(json, &self.home.keys()?.labels());
             }
+            Answer::Done { body, later: true, .. } => {
+                let text = "cleared, and not sealed yet: ask again in a second";
+                output::line(if json { body.as_str() } else { text })?;
+                return Ok(Outcome::Refused);
+            }
+            Answer::Done { body, .. } => body,
         };
-        let record = self
-            .check(receipt.as_bytes(), &server.domain()?)
-            .context("the server's answer is not the receipt of this record")?;
+        let (_, record) = check(receipt.as_bytes(), &self.key, &server.domain()?)?;
         match &self.output {
             Some(output) => keep(output, receipt.as_bytes(), &record, &server)?,
             None => output::line(receipt.trim_end_matches('\n'))?,
         }
         Ok(Outcome::Done)
     }
+}
 
-    /// That an answer is a receipt, and of the record asked for in the log of this domain. Whether
-    /// the log's key signed it is for [`Verify`] to say, with a key that is from somebody else.
-    fn check(&self, receipt: &[u8], domain: &str) -> anyhow::Result<Record> {
+/// The receipt of a record once it is sealed; what is said instead when the wait is over.
+fn ask(server: &Server, key: &str, form: &str, wait: Duration) -> anyhow::Result<Answer> {
+    let path = format!("/transaction/{}/receipt", segment(key));
+    let until = Instant::now() + wait;
+    loop {
+        match server.get_as(&path, form)? {
+            Answer::Done { later: true, .. } if Instant::now() < until => thread::sleep(AGAIN),
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// That an answer is a receipt, and of the record asked for in the log of this domain. Whether
+/// the log's key signed it is told by a key that is from somebody else.
+fn check(receipt: &[u8], key: &str, domain: &str) -> anyhow::Result<(Receipt, Record)> {
+    let is_of = || {
         let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
         let Verified { record, checkpoint } = receipt.verify_unsigned()?;
         let origin = checkpoint.origin;
         ensure!(origin == domain, "it is of the log of {origin}, and this is {domain}");
         let names = [record.number.to_string(), record.hash.to_string()];
-        ensure!(names.contains(&self.key), "it is of record {} {}", record.number, record.hash);
-        Ok(record)
+        ensure!(
+            names.iter().any(|name| name == key),
+            "it is of record {} {}",
+            record.number,
+            record.hash
+        );
+        Ok((receipt, record))
+    };
+    is_of().context("the server's answer is not the receipt of this record")
+}
+
+/// What a server must show of what it says has cleared.
+#[derive(Args, Default)]
+pub struct Proof {
+    /// Wait for the receipt and write it to this file; until it is there the payment is open
+    #[arg(id = "receipt", long = "receipt", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// With --receipt: the verifier key of the server's log, from somebody you trust, that must have
+    /// signed it; given again for each key that the log has had
+    #[arg(id = "key", long = "key", value_name = "VKEY", requires = "receipt", value_parser = verifier)]
+    keys: Vec<VerifierKey>,
+}
+
+impl Proof {
+    /// That the receipt of a request can be kept: asked before anything is sent.
+    pub fn can_be_kept(&self, request: &[u8]) -> anyhow::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let name = file.display();
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        ensure!(
+            folder.is_none_or(Path::is_dir),
+            "there is no folder for the receipt {name}; nothing was sent"
+        );
+        // The same may be posted again, for the same receipt.
+        ensure!(
+            !file.exists() || held(file).is_some_and(|(_, of)| record::is_of(&of, request)),
+            "{name} is there, and no receipt of this; name another file for it; nothing was sent"
+        );
+        Ok(())
     }
+
+    /// Gets, checks and keeps the receipt of a record that the server says has cleared.
+    pub fn take(&self, server: &Server, record: &Record) -> anyhow::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let name = record.hash.to_string();
+        let receipt = match ask(server, &name, "text/plain", PROVEN_WITHIN)? {
+            Answer::Done { body, later: false, .. } => body,
+            Answer::Done { .. } => bail!("the server says that this has cleared, and seals it not"),
+            Answer::Problem(problem) => bail!(
+                "the server says that this has cleared, and gives no receipt: {}",
+                problem.sentence()
+            ),
+        };
+        let (proof, _) = check(receipt.as_bytes(), &name, record.domain())?;
+        if !self.keys.is_empty() {
+            proof.verify(&self.keys).context("the receipt that the server gives is not valid")?;
+        }
+        keep(file, receipt.as_bytes(), record, server)
+    }
+
+    /// The flags that ask for the same, for a shell.
+    pub fn flags(&self) -> String {
+        let file = self.file.iter().map(|file| format!(" --receipt {}", output::path(file)));
+        let keys = self.keys.iter().map(|key| format!(" --key {}", output::word(&key.to_string())));
+        file.chain(keys).collect()
+    }
+}
+
+/// A verifier key of a log.
+fn verifier(text: &str) -> anyhow::Result<VerifierKey> {
+    text.parse().map_err(|why| anyhow!("it is no verifier key (name+hex+base64): {why}"))
 }
 
 /// Writes a receipt to a file, over nothing but an older one of the same record in the same log.
@@ -129,8 +206,8 @@ pub struct Verify {
     file: PathBuf,
     /// The verifier key of the server's log, from somebody you trust; given again for each key
     /// that the log has had
-    #[arg(long, value_name = "VKEY", required = true)]
-    key: Vec<String>,
+    #[arg(long, value_name = "VKEY", required = true, value_parser = verifier)]
+    key: Vec<VerifierKey>,
     #[command(flatten)]
     home: Home,
 }
@@ -161,14 +238,9 @@ struct Head<'a> {
 impl Verify {
     /// Verifies a receipt without any server.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let read = |key: &String| {
-            key.parse::<VerifierKey>()
-                .map_err(|why| anyhow!("--key {key:?} is no verifier key (name+hex+base64): {why}"))
-        };
-        let keys = self.key.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let labels = self.home.keys()?.labels();
         let receipt = Receipt::read(&file::read(&self.file)?);
-        match receipt.and_then(|receipt| receipt.verify(&keys)) {
+        match receipt.and_then(|receipt| receipt.verify(&self.key)) {
             Err(why) => {
                 let why = why.to_string();
                 output::line(match json {

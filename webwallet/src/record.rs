@@ -4,7 +4,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use webwallet_ledger::leaf::{Entry, Leaf};
-use webwallet_ledger::{Hash, Record};
+use webwallet_ledger::{Hash, Record, Request};
 
 use crate::client::{Server, data};
 
@@ -15,6 +15,16 @@ pub fn read(record: &[u8]) -> anyhow::Result<Entry> {
         Leaf::Record(entry) => Ok(*entry),
         _ => bail!("it is no record"),
     }
+}
+
+/// Whether a record is that of a request: its IOUs are exactly those, and they were written for its
+/// domain. A repeat in another order is answered with the record of the first.
+pub fn is_of(record: &Record, request: &[u8]) -> bool {
+    let Ok(request) = Request::parse(request, record.domain()) else { return false };
+    let (mut asked, mut cleared) = (request.ious(), record.inputs.clone());
+    asked.sort();
+    cleared.sort();
+    asked == cleared
 }
 
 /// The record of this name; none where the server has none.

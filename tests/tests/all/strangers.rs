@@ -519,6 +519,51 @@ fn a_receipt_takes_the_place_of_no_other_proof() {
     assert!(held().starts_with('{'));
 }
 
+/// Whoever pays for goods on a server's word alone has nothing to show when it denies the payment
+/// later, or shows others another log.
+#[test]
+fn a_payment_is_open_until_its_receipt_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [server, twin] =
+        ["server", "twin"].map(|name| Process::all(&folder.path().join(name), &[]));
+    let key = server.line["key"].as_str().expect("a key");
+    let (alice, bob) = (Alice::new(), party("bob").address.to_string());
+    let file = folder.path().join("receipt");
+    let pay = |url: &str, receipt: &Path| {
+        let what = ["issue", "--from", "alice", "--to", &bob, "--amount", "1", "--url", url];
+        alice.run(&[&what[..], &["--receipt", path(receipt), "--key", key]].concat())
+    };
+    // The twin clears, and its receipt is of a log that another key signs.
+    let told = pay(&twin.url(), &file);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
+    assert!(!said(&told.stdout).contains("cleared") && !file.exists(), "{told:?}");
+    let kept = alice.outbox();
+    assert_eq!(kept.len(), 1, "{told:?}");
+    let again = format!("--receipt {} --key {key}", path(&file));
+    assert!(said(&told.stderr).contains(&again), "{told:?}");
+    let post = |url: &str| {
+        let what = ["post", path(&kept[0]), "--url", url, "--receipt", path(&file), "--key", key];
+        alice.run(&what)
+    };
+    let told = post(&twin.url());
+    assert_eq!((told.status.code(), alice.outbox()), (Some(2), kept.clone()), "{told:?}");
+    let done = post(&server.url());
+    assert_eq!((done.status.code(), alice.outbox().len()), (Some(0), 0), "{done:?}");
+    assert_eq!(alice.run(&["verify", path(&file), "--key", key]).status.code(), Some(0));
+    // What is there already is known before anything is paid.
+    let secret = folder.path().join("server/log-key");
+    for taken in [&file, &secret, &folder.path().join("nowhere/receipt")] {
+        let refused = pay(&server.url(), taken);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(said(&refused.stderr).contains("nothing was sent"), "{refused:?}");
+    }
+    let next = get(&agent(), &server.url(), "/transaction/2").status;
+    assert_eq!((next, alice.outbox().len()), (404, 0));
+    let second = folder.path().join("second");
+    assert_eq!(pay(&server.url(), &second).status.code(), Some(0));
+    assert_eq!(alice.run(&["verify", path(&second), "--key", key]).status.code(), Some(0));
+}
+
 /// Answers to what was not asked for: a program that asks by a name believes what it is given.
 #[test]
 fn what_was_not_asked_for_is_not_shown() {

@@ -29,6 +29,7 @@ use crate::home::{Holder, Home, Keys, Labels};
 use crate::key::random_bytes;
 use crate::output::Outcome;
 use crate::problem::Problem;
+use crate::receipt::Proof;
 use crate::{clock, file, lock, outbox, output, pay, post};
 
 /// Hours that the first lock is open when nothing else is said.
@@ -325,6 +326,16 @@ impl Party {
             && !lock::has_cleared(&terms.first.server(&self.ca)?, &draft)?)
     }
 
+    fn clear(
+        &self,
+        server: &Server,
+        draft: &Draft,
+        signed: &[u8],
+        sentence: &str,
+    ) -> anyhow::Result<Outcome> {
+        post::clear(server, &self.keys, draft, signed, sentence, &Proof::default(), self.json)
+    }
+
     /// Removes the terms from their file, if it still holds these: what has taken its place may
     /// be needed.
     fn remove_terms(&self, file: &Path) {
@@ -343,7 +354,7 @@ impl Party {
             second.until,
             first.until
         );
-        post::clear(&first.server(&self.ca)?, &self.keys, draft, signed, &sentence, self.json)
+        self.clear(&first.server(&self.ca)?, draft, signed, &sentence)
     }
 
     fn accept(&self) -> anyhow::Result<Outcome> {
@@ -367,7 +378,7 @@ impl Party {
             labels.of(first.source.as_str()),
             second.until,
         );
-        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+        self.clear(&server, &draft, &signed, &sentence)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {
@@ -401,7 +412,7 @@ impl Party {
         }
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
-        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+        self.clear(&server, &draft, &signed, &sentence)
     }
 
     /// Removes from the outbox what has taken a lock, where its answer was lost.
@@ -446,7 +457,7 @@ impl Party {
         }
         let (draft, signed) = self.signed(draft)?;
         let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
-        post::clear(&server, &self.keys, &draft, &signed, &sentence, self.json)
+        self.clear(&server, &draft, &signed, &sentence)
     }
 
     fn signed(&self, draft: Draft) -> anyhow::Result<(Draft, Vec<u8>)> {
