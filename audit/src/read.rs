@@ -4,7 +4,7 @@
 
 use rand::rngs::ThreadRng;
 use webwallet_ledger::hash::Hash;
-use webwallet_ledger::json::{self, Value};
+use webwallet_ledger::json::{self, Value, member};
 use webwallet_ledger::leaf::{Leaf, LeafError, Outline};
 use webwallet_ledger::limits::DEPTH_MAX;
 use webwallet_ledger::merkle::{Node, Sha3, Sha256, TreeHash};
@@ -320,9 +320,4 @@ fn broken(bytes: &[u8], error: LeafError) -> Broken {
         _ => None,
     };
     Broken { error, kind, name }
-}
-
-fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
-    let Value::Object(members) = value else { return None };
-    members.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
 }

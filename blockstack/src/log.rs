@@ -255,7 +255,7 @@ impl Edge {
         let mut edge = Edge { size: log.size, bundle: Vec::new(), levels: Vec::new() };
         let last = |level| {
             // Beyond the last full one; `None` if there is nothing.
-            TileId::at(level, nodes_of(level, log.size) / u64::from(TILE_WIDTH), log.size)
+            TileId::at(level, level.nodes(log.size) / u64::from(TILE_WIDTH), log.size)
         };
         for level in 0..8 {
             let Some(tile) = last(Level::Hashes(level)) else {
@@ -274,8 +274,8 @@ impl Edge {
     /// The tiles and bundles that the next block writes into, as wide as they are.
     pub(crate) fn tiles(&self) -> Vec<TileId> {
         let width = u64::from(TILE_WIDTH);
-        let at = |level, further| {
-            let nodes = nodes_of(level, self.size);
+        let at = |level: Level, further| {
+            let nodes = level.nodes(self.size);
             let there = if further == 0 { (nodes % width) as u16 } else { 0 };
             TileId { level, index: nodes / width + further, width: there }
         };
@@ -327,18 +327,10 @@ impl Edge {
         }
         let hashes = std::mem::take(&mut self.levels[row]);
         // The leaf being appended is not counted in the size yet.
-        let index = nodes_of(Level::Hashes(level), self.size + 1) / u64::from(TILE_WIDTH) - 1;
+        let index = Level::Hashes(level).nodes(self.size + 1) / u64::from(TILE_WIDTH) - 1;
         let tile = TileId { level: Level::Hashes(level), index, width: TILE_WIDTH };
         files.push((tile, encode_hashes(&hashes)));
         self.push(level + 1, merkle::root::<Sha256>(&hashes), files);
-    }
-}
-
-/// Entries or hashes of a level in a tree of this size.
-fn nodes_of(level: Level, size: u64) -> u64 {
-    match level {
-        Level::Entries => size,
-        Level::Hashes(level) => size.checked_shr(u32::from(level) * 8).unwrap_or(0),
     }
 }
 

@@ -3,8 +3,8 @@
 //! It pulls what has cleared from Graphstore by number; its cursor is its own
 //! last block, so the two cannot disagree. The order of writes of each block:
 //! records into Hashtable, what the block will be into Graphstore (the intent,
-//! once for each height), tiles and entry bundles, the signed checkpoint, and
-//! then Graphstore may drop the records' bytes. Each is durable before the next
+//! once for each height), tiles and entry bundles, the block and its height into
+//! Hashtable, the signed checkpoint, and then Graphstore may drop the records' bytes. Each is durable before the next
 //! begins and may be repeated, so whatever ends the process, the next one finds
 //! the intent and writes the same bytes: see `recover.rs`.
 //!

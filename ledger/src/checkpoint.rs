@@ -74,6 +74,7 @@ impl Checkpoint {
 
 /// A decimal number without sign or leading zeroes.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
+    // "+1" and "01" parse as numbers too.
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 

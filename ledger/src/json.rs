@@ -292,7 +292,7 @@ impl Value<'_> {
 }
 
 /// What stands under a key, if it is an object with that key.
-pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
+pub fn member<'v, 'a>(value: &'v Value<'a>, key: &str) -> Option<&'v Value<'a>> {
     let Value::Object(members) = value else { return None };
     members.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
 }

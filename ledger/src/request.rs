@@ -125,12 +125,7 @@ impl Request {
 
 /// Whether this is an IOU where a request belongs: then its keys are not what is wrong.
 fn is_iou(value: &json::Value<'_>) -> bool {
-    member(value, "data").is_some_and(|data| member(data, "source").is_some())
-}
-
-fn member<'v, 'a>(value: &'v json::Value<'a>, key: &str) -> Option<&'v json::Value<'a>> {
-    let json::Value::Object(members) = value else { return None };
-    members.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
+    json::member(value, "data").is_some_and(|data| json::member(data, "source").is_some())
 }
 
 /// The body of a request with these IOUs.

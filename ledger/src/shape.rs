@@ -6,6 +6,7 @@ use std::str::FromStr;
 use faster_hex::hex_decode;
 
 use crate::address::{Address, NotAnAddress};
+use crate::checkpoint::decimal;
 use crate::json::{Value, segment};
 use crate::rejection::{Code, Earliest, Rejection};
 use crate::signature::Scheme;
@@ -122,10 +123,7 @@ impl<'v, 'a> Object<'v, 'a> {
 
     /// A decimal from 0 to 2^64-1 without leading zero.
     pub(crate) fn number(&self, key: &str, at: &Path<'_>) -> Result<u64, Rejection> {
-        let text = self.text(key, at)?;
-        // "+1" and "01" parse as numbers too.
-        let number = text.parse().ok().filter(|number: &u64| number.to_string() == text);
-        number.ok_or_else(|| {
+        decimal(self.text(key, at)?).ok_or_else(|| {
             at.key(key).malformed("expected a decimal from 0 to 2^64-1 without leading zero")
         })
     }

@@ -35,7 +35,7 @@ impl Level {
     }
 
     /// Entries or hashes of this level in a tree of `size` leaves.
-    fn nodes(self, size: u64) -> u64 {
+    pub fn nodes(self, size: u64) -> u64 {
         size.checked_shr(self.bits()).unwrap_or(0)
     }
 }

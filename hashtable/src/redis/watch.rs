@@ -211,6 +211,10 @@ impl Redis {
     /// [`Error::Engine`]: Redis failed; the doubt stays.
     pub async fn settle(&self, doubt: &Doubt, refilled: u64) -> Result<bool, Error> {
         metrics::counter!("webwallet_hashtable_refilled_total").increment(refilled);
+        // Of what was lost since, this says nothing, nor may a new start be told so.
+        if self.shared.doubts.doubt.borrow().count != doubt.count {
+            return Ok(false);
+        }
         if doubt.kind == Kind::Any && !self.mark(WHOLE).await? {
             // Emptied meanwhile: a look will find that out.
             return Ok(false);
