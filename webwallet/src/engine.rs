@@ -58,6 +58,16 @@ pub enum Refused {
         /// The command that helps.
         cure: &'static str,
     },
+    /// Whoever cleared there would be deposed, and nobody clear in his place.
+    #[error("the Neo4j {url} is not that of {dir}: {why}")]
+    OtherLog {
+        /// Where it is.
+        url: String,
+        /// The data directory.
+        dir: PathBuf,
+        /// What shows it, and what helps.
+        why: String,
+    },
     /// The key that the log was meant to be signed with.
     #[error("the log key {0} is not there; without --log-key the data directory has one")]
     NoKey(PathBuf),
@@ -110,17 +120,52 @@ pub async fn inspected_neo4j(config: &Config) -> anyhow::Result<Option<Neo4j>> {
     Ok(Some(store.map_err(|why| refused("Graphstore", "on", &settings.url, why))?))
 }
 
-/// The last record on the Neo4j of these settings, which goes on as it is; 0 where nothing is,
-/// and where it cannot be looked at, which opening it will say.
-pub async fn cleared_on_neo4j(config: &Config) -> anyhow::Result<u64> {
+/// The same before it is opened; none where nothing is, and where it cannot be looked at, which
+/// opening it will say.
+pub async fn seen_neo4j(config: &Config) -> Option<Neo4j> {
     // A box, or the compiler gives up on what is in it.
-    let head = async {
-        match inspected_neo4j(config).await {
-            Ok(Some(neo4j)) => Ok(neo4j.head().await?.number),
-            _ => Ok(0),
+    inspected_neo4j(config).boxed().await.ok().flatten()
+}
+
+/// The last record on the Neo4j of these settings, which goes on as it is; 0 where nothing is.
+pub async fn cleared_on_neo4j(config: &Config) -> anyhow::Result<u64> {
+    Ok(match seen_neo4j(config).await {
+        Some(neo4j) => neo4j.head().await?.number,
+        None => 0,
+    })
+}
+
+/// That a Neo4j has the block that the log of a data directory ends with, before whoever clears
+/// there is deposed; and where that has no log, but is to `sign` one, that none is there yet.
+///
+/// A log that cannot be read is judged where it is served.
+///
+/// # Errors
+/// [`Refused::OtherLog`], or the Neo4j does not answer.
+pub async fn is_of_this_log(
+    config: &Config,
+    data: &Data,
+    neo4j: &Neo4j,
+    sign: bool,
+) -> anyhow::Result<()> {
+    let Some(height) = neo4j.head().await?.intent else { return Ok(()) };
+    let last = published(data).map(|log| log.map(|log| log.last()));
+    let why = match last {
+        Ok(Some(Ok(last))) => {
+            let there = neo4j.intents(last.header.height, 1).await?;
+            // One that has fewer is for others to judge.
+            let other = there.iter().find(|intent| intent.block != last.bytes);
+            other.map(|_| format!("it has another block {}", last.header.height))
         }
+        Ok(None) if sign && !log_key(config).exists() => {
+            Some(format!("it has blocks up to {height}, and there is neither a log nor its key"))
+        }
+        _ => None,
     };
-    head.boxed().await
+    let Some(why) = why else { return Ok(()) };
+    let url = config.neo4j.clone().unwrap_or_default();
+    let why = format!("{why}; name the data directory that belongs to it (--data)");
+    Err(Refused::OtherLog { url: without_user(&url).0, dir: data.path().to_owned(), why }.into())
 }
 
 /// Where that Neo4j is, and who logs in.

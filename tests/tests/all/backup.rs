@@ -253,6 +253,38 @@ fn records_are_brought_to_other_engines_and_back() {
     assert_eq!(verdict(&server.url(), key, &[]).0, Some(0));
 }
 
+/// A command over the wrong folder ended the clearing of a server that had nothing to do with it,
+/// until somebody started that again.
+#[test]
+fn who_is_refused_deposes_nobody() {
+    let engines = Engines::empty();
+    let ours = engines.deployment();
+    let server = sealed(&ours);
+    // A server of the same domain whose folder is named beside the engines of this one.
+    let other = Deployment::embedded();
+    let theirs = other.serve(&["--seal", "manual"]);
+    live(&theirs.url(), 50, 3);
+    seal(&theirs);
+    theirs.kill();
+    let wrong = other.clearing_as(&ours).keeping_as(&ours);
+    for arguments in [
+        ["rebuild", "log"],
+        ["rebuild", "hashtable"],
+        ["rebuild", "graphstore"],
+        ["migrate", "--to=embedded"],
+    ] {
+        let (code, _, said) = command(&wrong, &arguments);
+        assert!(code == Some(2) && said.contains("another block 1"), "{arguments:?}: {said}");
+    }
+    let empty = Deployment::embedded().clearing_as(&ours).keeping_as(&ours);
+    let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let refused = empty.command(&[&["serve"][..], &free].concat()).output().expect("it runs");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(text(&refused.stderr).contains("(--data)"), "{refused:?}");
+    live(&server.url(), 3, 1);
+    seal(&server);
+}
+
 /// A log that is older than what was published of it, beside a Hashtable that is whole: the
 /// command that the server names must lead back to the same checkpoint, and not to another
 /// of the same size.
