@@ -126,11 +126,11 @@ impl Stores {
                     missing.push(format!("graphstore is of the domain {theirs:?}, not {domain:?}"));
                 }
             }
-            Err(status) => missing.push(silent("graphstore", &status)),
+            Err(status) => missing.push(silent("graphstore", "Graphstore.Status", &status)),
         }
         match keeps.map(Response::into_inner) {
             Ok(status) => health.lossy_redis = status.lossy,
-            Err(status) => missing.push(silent("hashtable", &status)),
+            Err(status) => missing.push(silent("hashtable", "Hashtable.Status", &status)),
         }
         missing
     }
@@ -144,12 +144,13 @@ fn soon<T>(message: T) -> Call<T> {
 }
 
 /// A store that does not do its work, in words for the public: which process to
-/// look at, or which engine. Why, its log says.
-fn silent(store: &str, status: &tonic::Status) -> String {
-    match engine::missing_in(status) {
-        Some(engine) => format!("{store} cannot use its engine, {engine}; its log says why"),
-        None => format!("{store} does not answer ({:?})", status.code()),
+/// look at, or which engine. Why, its log says; and where it does not answer, ours.
+fn silent(store: &str, call: &'static str, status: &tonic::Status) -> String {
+    if let Some(engine) = engine::missing_in(status) {
+        return format!("{store} cannot use its engine, {engine}; its log says why");
     }
+    complain(call, status);
+    format!("{store} does not answer ({:?})", status.code())
 }
 
 fn bytes_of(hash: &Hash) -> Bytes {

@@ -133,10 +133,17 @@ impl<S: Store> Blockstack<S> {
         let service = Service::new(reader, remote, commands, &config);
         // One thread, one task: writing blocks may take its time.
         let failed = |error| StartError::Io("the sealing thread".into(), error);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(failed)?;
         let thread = std::thread::Builder::new().name("sealing".into());
-        let thread = thread.spawn(move || runtime.block_on(sealing.run())).map_err(failed)?;
+        // The thread first: where there can be none, a runtime could not be dropped here.
+        let (hand, handed) = std::sync::mpsc::channel::<tokio::runtime::Runtime>();
+        let run = move || {
+            if let Ok(runtime) = handed.recv() {
+                runtime.block_on(sealing.run());
+            }
+        };
+        let thread = thread.spawn(run).map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let _ = hand.send(runtime.map_err(failed)?);
         let mut view = service.reader.view.subscribe();
         // It cannot fail: the sender is in our hands.
         let _ = view

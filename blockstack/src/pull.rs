@@ -164,11 +164,12 @@ impl<S: Store> Sealing<S> {
     where
         A: Future<Output = Result<T, Status>>,
     {
-        let (mut wait, mut failed) = (RETRY_FIRST, 0);
+        let (mut wait, mut failed, mut said) = (RETRY_FIRST, 0, String::new());
         loop {
             let status = match attempt().await {
                 Ok(done) => {
                     if failed > 0 {
+                        tracing::info!(what, "done at last");
                         self.reader.view.send_modify(|view| view.trouble = None);
                     }
                     return Ok(done);
@@ -182,8 +183,9 @@ impl<S: Store> Sealing<S> {
                 return Err(Stop::Refused(status));
             }
             let trouble = format!("{what}: {}", status.message());
-            if failed == 0 {
+            if trouble != said {
                 tracing::warn!(trouble, "trying again");
+                said.clone_from(&trouble);
             }
             failed += 1;
             if self.tries_max.is_some_and(|max| failed >= max) {

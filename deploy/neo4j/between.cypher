@@ -1,4 +1,5 @@
 // What flowed between two addresses in one unit: the transactions that moved both, among the last thousand of the first.
+// What goes through a lock moves one of them when it is locked and the other when it is used: not seen here.
 // cypher-shell -P "{unit: 'ww...', one: 'ww...', other: 'ww...'}" -f /explore/between.cypher
 MATCH (a:Account {k: $unit + '|' + $one}), (b:Account {k: $unit + '|' + $other})
 WITH a.no * 2147483648 AS a0, a.s AS s, b.no * 2147483648 AS b0

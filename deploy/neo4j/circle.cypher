@@ -1,4 +1,5 @@
 // Who of a unit's holders has been paid together with an address: its neighbours, by how often.
+// Whom a lock was for is no neighbour by that.
 // cypher-shell -P "{unit: 'ww...', address: 'ww...'}" -f /explore/circle.cypher
 MATCH (a:Account {k: $unit + '|' + $address})
 WITH a.no * 2147483648 AS zero, a.s AS s

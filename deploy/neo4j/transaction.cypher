@@ -1,4 +1,5 @@
 // What one transaction did: for each account its net before and after.
+// What is locked has left its payer here, and comes to whoever uses the lock in the transaction that does.
 // cypher-shell -P "{number: 7}" -f /explore/transaction.cypher
 MATCH (t:Transaction {n: $number})-[r:OUTPUTS]->(o:Output)
 MATCH (a:Account {no: o.p / 2147483648})

@@ -24,8 +24,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 enum Held {
     /// It was found to be the same history, or nobody asked for that.
     Good,
-    /// Hashtable has not answered yet.
-    Unknown,
+    /// Hashtable has not answered yet, and why.
+    Unknown(String),
     /// Why nothing may clear until an operator has mended it.
     Bad(String),
 }
@@ -46,12 +46,8 @@ impl Beside {
         store: Arc<impl Store>,
         hashtable: HashtableClient<Link>,
     ) -> Beside {
-        let (told, held) = watch::channel(Held::Unknown);
-        let outcome = compared(&*store, hashtable.clone()).await;
-        if let Held::Unknown = outcome {
-            tracing::warn!("nothing clears until Hashtable has been asked");
-        }
-        tell(&told, outcome);
+        let (told, held) = watch::channel(Held::Unknown(String::new()));
+        tell(&told, compared(&*store, hashtable.clone()).await);
         if !matches!(*held.borrow(), Held::Good) {
             tokio::spawn(async move {
                 while !matches!(*told.borrow(), Held::Good) {
@@ -74,7 +70,7 @@ impl Beside {
     pub(crate) fn is_this_history(&self) -> Result<(), Status> {
         match &*self.0.borrow() {
             Held::Good => Ok(()),
-            Held::Unknown => Err(Status::unavailable("Hashtable has not been asked yet")),
+            Held::Unknown(_) => Err(Status::unavailable("Hashtable has not been asked yet")),
             Held::Bad(why) => Err(Status::failed_precondition(why.clone())),
         }
     }
@@ -83,10 +79,16 @@ impl Beside {
 /// Passes on what has come out. Silence takes nothing back.
 fn tell(told: &watch::Sender<Held>, outcome: Held) {
     told.send_if_modified(|held| {
-        let is_new = outcome != *held && outcome != Held::Unknown;
+        let takes_back =
+            matches!((&outcome, &*held), (Held::Unknown(_), Held::Good | Held::Bad(_)));
+        let is_new = outcome != *held && !takes_back;
         if is_new {
-            if let Held::Bad(why) = &outcome {
-                tracing::error!(why, "nothing clears until this is mended");
+            match &outcome {
+                Held::Good => {}
+                Held::Unknown(why) => {
+                    tracing::warn!(why, "nothing clears until Hashtable has been asked");
+                }
+                Held::Bad(why) => tracing::error!(why, "nothing clears until this is mended"),
             }
             *held = outcome;
         }
@@ -99,10 +101,7 @@ async fn compared(store: &impl Store, hashtable: HashtableClient<Link>) -> Held 
     match bad(store, hashtable).await {
         Ok(None) => Held::Good,
         Ok(Some(why)) => Held::Bad(why),
-        Err(why) => {
-            tracing::debug!(why, "Hashtable could not be asked");
-            Held::Unknown
-        }
+        Err(why) => Held::Unknown(why),
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Service<S> {
 impl<S: Store> Service<S> {
     /// The service over this store.
     pub fn new(store: S) -> Service<S> {
+        // An alert on what grows from nothing would miss the first.
+        metrics::counter!("webwallet_hashtable_damaged_total").increment(0);
         Service { store: Arc::new(store) }
     }
 

@@ -21,6 +21,8 @@ use crate::incoming::Admitted;
 
 /// Fewer characters can be guessed.
 const CHARACTERS_MIN: usize = 16;
+/// More may find no room among the headers of a call.
+const CHARACTERS_MAX: usize = 1_024;
 
 /// A secret text. Has no `Debug`, so that it never reaches a log.
 #[derive(Clone)]
@@ -33,7 +35,9 @@ pub enum BadToken {
     #[error("cannot read the token in {0}")]
     File(PathBuf, #[source] io::Error),
     /// Not what can stand in a header, or too short to be a secret.
-    #[error("the token in {0} must be at least {CHARACTERS_MIN} visible ASCII characters")]
+    #[error(
+        "the token in {0} must be {CHARACTERS_MIN} to {CHARACTERS_MAX} visible ASCII characters"
+    )]
     Text(PathBuf),
 }
 
@@ -46,7 +50,8 @@ impl Token {
         let text =
             fs::read_to_string(file).map_err(|error| BadToken::File(file.to_owned(), error))?;
         let text = text.trim();
-        if text.len() < CHARACTERS_MIN || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        let fits = (CHARACTERS_MIN..=CHARACTERS_MAX).contains(&text.len());
+        if !fits || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(BadToken::Text(file.to_owned()));
         }
         Ok(Token(text.to_owned()))
@@ -139,6 +144,8 @@ mod tests {
         {
             assert!(read(text).is_err(), "{text:?}");
         }
+        let long = "x".repeat(CHARACTERS_MAX);
+        assert!(read(&long).is_ok() && read(&format!("{long}x")).is_err());
         assert!(
             read(" 0123456789abcdef\n").is_ok_and(|token| token.reveal() == "0123456789abcdef")
         );

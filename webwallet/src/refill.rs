@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use tonic::Status;
 use webwallet_blockstack::HEIGHTS;
 use webwallet_hashtable::redis::Doubt;
 use webwallet_hashtable::{Document, Error, Redis, Store as _};
@@ -52,7 +53,11 @@ impl Sources {
         loop {
             let doubt = redis.doubted().await;
             if let Err(why) = self.fill(&redis, doubt).await {
-                tracing::warn!("redis is not filled yet: {why:#}");
+                let why = match why.downcast_ref::<Status>() {
+                    Some(status) => status.message().to_owned(),
+                    None => format!("{why:#}"),
+                };
+                tracing::warn!("redis is not filled yet: {why}");
                 tokio::time::sleep(pause).await;
                 pause = PAUSE_MAX.min(2 * pause);
             } else {
