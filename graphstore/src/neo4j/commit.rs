@@ -95,8 +95,10 @@ impl Inner {
                 return tried;
             }
         };
+        self.moments.commit();
         match transaction.commit().await {
             Ok(()) => {
+                self.moments.settle();
                 chains.into_iter().for_each(|(id, chain)| self.chains.insert(id, chain));
                 Tried::Done(Committed::Yes)
             }
@@ -189,6 +191,7 @@ impl Inner {
             .param("time", last.time.unix_ms());
         let rows = transaction.rows(fence).await?;
         let row = first(&rows)?;
+        self.moments.settle();
         if get::<u64>(row, "there")? > 0 {
             return Err(Tried::Done(Committed::Yes));
         }
