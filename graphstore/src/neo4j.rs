@@ -190,6 +190,10 @@ impl Store for Neo4j {
         self.there(|inner| async move { inner.head().await }).await
     }
 
+    async fn settled(&self) -> Result<Head, Error> {
+        self.there(|inner| async move { inner.settled().await }).await
+    }
+
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         let (accounts, ious) = (accounts.to_vec(), ious.to_vec());
         self.there(|inner| async move { inner.load(&accounts, &ious).await }).await

@@ -249,7 +249,9 @@ impl<S: Store> Writer<S> {
     /// Reads number and time from the engine where they are in doubt.
     async fn refresh(&mut self) -> Result<(), Error> {
         if self.stale {
-            let head = head_of(&*self.store, &self.domain).await?;
+            // Not before what went out has ended: what is refused now and cleared by that
+            // afterwards would be paid anew, and so twice.
+            let head = owned(self.store.settled().await?, &self.domain)?;
             // Whoever restored it under a living server would have everything after that
             // cleared a second time.
             if head.number < self.number {
@@ -379,7 +381,11 @@ impl<S: Store> Writer<S> {
 
 /// Where a store stands, after checking whose it is.
 pub(crate) async fn head_of(store: &impl Store, domain: &str) -> Result<Head, Error> {
-    let head = store.head().await?;
+    owned(store.head().await?, domain)
+}
+
+/// The head of a store, if it holds this domain's records.
+fn owned(head: Head, domain: &str) -> Result<Head, Error> {
     match &head.domain {
         Some(theirs) if theirs != domain => Err(Error::Broken(format!(
             "this store holds the records of another domain, {theirs:?}, not of {domain:?}; use its own domain or another store"

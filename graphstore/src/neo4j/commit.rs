@@ -202,6 +202,18 @@ impl Inner {
         Ok(Some(get(row, "accounts")?))
     }
 
+    /// Where the graph stands when nothing is on its way any more.
+    pub(super) async fn settled(&self) -> Result<Head, Error> {
+        self.writable()?;
+        let mut transaction = self.bolt.begin().await?;
+        let rows = transaction.rows(self.statements.settle_query()).await;
+        // The lock was all it was for.
+        transaction.rollback().await;
+        let head = self.head_in(&rows?)?;
+        self.moments.settle();
+        Ok(head)
+    }
+
     pub(super) async fn intend(
         &self,
         intents: Vec<Intent>,

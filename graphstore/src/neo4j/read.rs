@@ -48,7 +48,11 @@ impl Inner {
 
     pub(super) async fn head(&self) -> Result<Head, Error> {
         self.sound()?;
-        let rows = self.bolt.read_within(HEAD_DEADLINE, self.head_query()).await?;
+        self.head_in(&self.bolt.read_within(HEAD_DEADLINE, self.head_query()).await?)
+    }
+
+    /// Where the graph stands, after checking who may write.
+    pub(super) fn head_in(&self, rows: &[Row]) -> Result<Head, Error> {
         let Some(row) = rows.first() else {
             return Err(Error::Broken(
                 "the graph has lost its Shard; restore it from a backup".into(),

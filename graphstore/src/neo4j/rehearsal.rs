@@ -92,7 +92,8 @@ impl Inner {
         let trim = on_shard(&statements.trim).param("after", number - 1).param("upto", number);
         let transactions =
             vec![number.into(), text(&name), BoltType::from(0), record, ious, outputs];
-        let mut queries = vec![on_shard(&statements.rehearsal), fence];
+        let settle = on_shard(&statements.settle);
+        let mut queries = vec![on_shard(&statements.rehearsal), settle, fence];
         queries.extend(keys().chain(locks()).chain(units()));
         queries
             .extend(row(&statements.accounts_new, account.into_iter().chain(balance()).collect()));

@@ -56,6 +56,10 @@ impl Store for Unreliable {
         Ok(head)
     }
 
+    fn settled(&self) -> impl Future<Output = Result<Head, Error>> + Send {
+        self.store.settled()
+    }
+
     fn load(
         &self,
         accounts: &[AccountId],

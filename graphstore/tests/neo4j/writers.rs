@@ -6,11 +6,11 @@ use std::time::Duration;
 use neo4rs::query;
 use webwallet_graphstore::store::{Committed, Error, Store};
 use webwallet_graphstore::{Clock, Graphstore};
-use webwallet_proto::graphstore::v1::StatusRequest;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
+use webwallet_proto::graphstore::v1::{ClearRequest, StatusRequest, clear_reply};
 
 use crate::graph::{Alone, asked};
-use crate::payments::{DOMAIN, account, batch, pay, time};
+use crate::payments::{DOMAIN, account, batch, draft, pay, secret, time};
 
 /// If both wrote, each would answer for payments that the other knows nothing of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,4 +114,29 @@ async fn locks_that_others_hold_delay_a_commit_and_then_refuse_it() {
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
     assert_eq!(store.head().await.expect("head").number, 1);
     assert_eq!(store.commit(&two).await.expect("commit"), Committed::Yes);
+}
+
+/// A commit that is on its way holds the Shard's lock. Whoever is refused before it has
+/// ended pays anew, and has paid twice when it lands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_refused_while_an_earlier_commit_may_still_land() {
+    let alone = Alone::start().await;
+    let clock: Clock = Arc::new(|| Ok(time()));
+    let graphstore = Graphstore::start(alone.open().await, DOMAIN, clock).await.expect("start");
+    let clear = async |from: &str| {
+        let iou = draft(from, "ben", "ann", "1", from).sign(&secret(from));
+        let request = ClearRequest { inputs: vec![iou.into()] };
+        let reply = graphstore.clear(tonic::Request::new(request)).await;
+        reply.map_err(|status| status.code()).map(|reply| match reply.into_inner().outcome {
+            Some(clear_reply::Outcome::Cleared(record)) => Some(record.number),
+            _ => None,
+        })
+    };
+    let mut holder = alone.graph.start_txn().await.expect("a transaction");
+    holder.run(query("MATCH (h:Shard) SET h.lock = 'on its way'")).await.expect("locked");
+    assert_eq!(clear("ann").await, Err(tonic::Code::Unavailable), "nothing clears meanwhile");
+    assert_eq!(clear("a beggar").await, Err(tonic::Code::Unavailable), "nor is refused");
+    holder.commit().await.expect("it lands");
+    assert_eq!(clear("a beggar").await, Ok(None));
+    assert_eq!(clear("ann").await, Ok(Some(1)));
 }
