@@ -285,10 +285,15 @@ impl Inner {
             intent: get(row, "height")?,
         };
         let sealed = get::<Option<u64>>(row, "sealed")?.unwrap_or(0);
-        Ok(match intent.refusal(quiet, &head, sealed) {
-            Some(why) => Err(why),
-            None => Ok(intent),
-        })
+        // Two of one mind, or what is answered is not what was written.
+        match (get(row, "made")?, intent.refusal(quiet, &head, sealed)) {
+            (true, None) => Ok(Ok(intent)),
+            (false, Some(why)) => Ok(Err(why)),
+            (made, refusal) => Err(Error::Broken(format!(
+                "of the intent of block {} it was said that it is stored: {made}, and why not: {refusal:?}",
+                intent.height
+            ))),
+        }
     }
 
     pub(super) async fn trim(&self, upto: u64) -> Result<(), Error> {
