@@ -95,10 +95,10 @@ impl Inner {
                 return tried;
             }
         };
-        self.moments.commit();
+        let turn = self.moments.commit();
         match transaction.commit().await {
             Ok(()) => {
-                self.moments.settle();
+                self.moments.settle(turn);
                 chains.into_iter().for_each(|(id, chain)| self.chains.insert(id, chain));
                 Tried::Done(Committed::Yes)
             }
@@ -189,9 +189,10 @@ impl Inner {
             .param("n0", integer(before))
             .param("n1", integer(last.number))
             .param("time", last.time.unix_ms());
+        let turn = self.moments.turn();
         let rows = transaction.rows(fence).await?;
         let row = first(&rows)?;
-        self.moments.settle();
+        self.moments.settle(turn);
         if get::<u64>(row, "there")? > 0 {
             return Err(Tried::Done(Committed::Yes));
         }
@@ -205,12 +206,13 @@ impl Inner {
     /// Where the graph stands when nothing is on its way any more.
     pub(super) async fn settled(&self) -> Result<Head, Error> {
         self.writable()?;
+        let turn = self.moments.turn();
         let mut transaction = self.bolt.begin().await?;
         let rows = transaction.rows(self.statements.settle_query()).await;
         // The lock was all it was for.
         transaction.rollback().await;
         let head = self.head_in(&rows?)?;
-        self.moments.settle();
+        self.moments.settle(turn);
         Ok(head)
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::store::{Error, READS_MAX};
 
-/// How long a quiet moment is waited for: somewhat more than a large commit takes.
+/// How long a quiet moment is waited for: more than a large commit takes.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// When something is being committed.
@@ -31,14 +31,36 @@ impl Moments {
         Moments { turns: watch::Sender::new(0) }
     }
 
-    /// A COMMIT is about to be sent.
-    pub(super) fn commit(&self) {
-        self.turns.send_modify(|turns| *turns += 1 + *turns % 2 * 2);
+    /// Which turn it is, to be told by whoever asks for the Shard's lock and gets it.
+    pub(super) fn turn(&self) -> u64 {
+        *self.turns.borrow()
     }
 
-    /// No COMMIT is on its way: it was answered, or somebody has got the Shard's lock.
-    pub(super) fn settle(&self) {
-        self.turns.send_modify(|turns| *turns += *turns % 2);
+    /// A COMMIT is about to be sent. Its turn.
+    pub(super) fn commit(&self) -> u64 {
+        let mut ours = 0;
+        self.turns.send_modify(|turn| {
+            *turn += 1 + *turn % 2;
+            ours = *turn;
+        });
+        ours
+    }
+
+    /// The COMMIT of this turn was answered, or somebody has got the Shard's lock since
+    /// this turn: unless another one has begun, none is on its way.
+    pub(super) fn settle(&self, turn: u64) {
+        self.turns.send_if_modified(|now| {
+            let over = *now == turn && turn % 2 == 1;
+            *now += u64::from(over);
+            over
+        });
+    }
+
+    /// Waits for what is on its way. The turn when it has ended; `None`: it has not.
+    pub(super) async fn ended(&self) -> Option<u64> {
+        let mut turns = self.turns.subscribe();
+        let quiet = tokio::time::timeout(WAIT_MAX, turns.wait_for(|turn| turn % 2 == 0)).await;
+        quiet.ok()?.ok().map(|turn| *turn)
     }
 
     /// What is read while nothing is committed.
@@ -49,12 +71,10 @@ impl Moments {
         &self,
         read: impl Fn() -> R,
     ) -> Result<T, Error> {
-        let mut turns = self.turns.subscribe();
         for _ in 0..READS_MAX {
-            let quiet = tokio::time::timeout(WAIT_MAX, turns.wait_for(|turns| turns % 2 == 0));
-            let Ok(Ok(before)) = quiet.await.map(|quiet| quiet.map(|turns| *turns)) else { break };
+            let Some(before) = self.ended().await else { break };
             let found = read().await;
-            if *turns.borrow() == before {
+            if self.turn() == before {
                 return found;
             }
         }
@@ -89,11 +109,18 @@ mod tests {
         type Step = fn(&Moments);
         let cases: [(&[Step], u32); 5] = [
             (&[], 1),
-            (&[|moments| moments.commit()], 2),
-            (&[|moments| (moments.commit(), moments.settle()).1], 2),
-            // Its answer was lost, and the next one is sent.
-            (&[|moments| (moments.commit(), moments.commit()).1], 2),
-            (&[|moments| moments.settle()], 1),
+            (&[|moments| _ = moments.commit()], 2),
+            (&[|moments| moments.settle(moments.commit())], 2),
+            // Its answer was lost, and the next one is sent; and then the first answer comes.
+            (
+                &[|moments| {
+                    let lost = moments.commit();
+                    moments.commit();
+                    moments.settle(lost)
+                }],
+                2,
+            ),
+            (&[|moments| moments.settle(moments.turn())], 1),
         ];
         for (i, (steps, expected)) in cases.into_iter().enumerate() {
             let reads = Mutex::new(0);
@@ -107,7 +134,7 @@ mod tests {
             };
             let ended = async {
                 tokio::task::yield_now().await;
-                moments.settle();
+                moments.settle(moments.turn());
             };
             let (found, ()) = tokio::join!(moments.quiet(read), ended);
             assert_eq!(found.expect("quiet"), expected, "case {i}");
@@ -118,8 +145,7 @@ mod tests {
     async fn where_no_moment_is_quiet_whoever_asks_is_told_to_ask_again() {
         let moments = Moments::new();
         let read = moments.quiet(|| {
-            moments.commit();
-            moments.settle();
+            moments.settle(moments.commit());
             std::future::ready(Ok(()))
         });
         assert!(matches!(read.await, Err(Error::Unavailable(_))));

@@ -243,6 +243,10 @@ impl Inner {
 
     /// What a statement answers while nothing is committed.
     async fn quiet(&self, asked: &Query) -> Result<Vec<Row>, Error> {
+        if self.moments.ended().await.is_none() {
+            // Its answer was lost, and perhaps nobody clears for long.
+            self.settled().await?;
+        }
         let read = || async { Ok(self.bolt.read(asked.clone()).await?) };
         self.moments.quiet(read).await
     }

@@ -3,9 +3,9 @@
 //! Each is a file of its own, so that an operator can read it, and try it by
 //! hand with EXPLAIN.
 
-use super::bolt::statement;
-
 use neo4rs::{Query, query};
+
+use super::bolt::statement;
 
 /// The only Shard: one writer numbers everything.
 pub(super) const SHARD: &str = "main";
