@@ -305,6 +305,15 @@ impl Store for Embedded {
         tip.writable().map(|()| tip.head.clone())
     }
 
+    async fn settled(&self) -> Result<Head, Error> {
+        self.aside(|inner| {
+            let _turn = lock(&inner.turn);
+            let tip = lock(&inner.tip);
+            tip.writable().map(|()| tip.head.clone())
+        })
+        .await
+    }
+
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
         // Before anything is looked up: what is told must not be newer than that.
         let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };

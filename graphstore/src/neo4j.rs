@@ -15,6 +15,7 @@ mod bolt;
 mod commit;
 mod count;
 mod faults;
+mod moments;
 mod plan;
 mod read;
 mod rehearsal;
@@ -35,6 +36,7 @@ use crate::store::{
 use crate::unit::Unit;
 use bolt::Bolt;
 pub use bolt::Settings;
+use moments::Moments;
 use read::Chain;
 use schema::Opened;
 use statements::Statements;
@@ -59,6 +61,8 @@ struct Inner {
     /// Accounts as the last commits left them. What is stale in it makes a
     /// commit fail, and is then forgotten.
     chains: Cache<AccountId, Chain>,
+    /// When readers see what was committed whole.
+    moments: Moments,
     /// Why this process may not write any more.
     stopped: Mutex<Option<Stopped>>,
     /// Held by whoever drops bytes.
@@ -121,6 +125,7 @@ impl Neo4j {
             domain: domain.to_owned(),
             epoch: opened.epoch,
             chains: Cache::new(CACHED_ACCOUNTS),
+            moments: Moments::new(),
             stopped: Mutex::default(),
             trimming: tokio::sync::Mutex::default(),
         };
@@ -183,6 +188,10 @@ impl Store for Neo4j {
 
     async fn head(&self) -> Result<Head, Error> {
         self.there(|inner| async move { inner.head().await }).await
+    }
+
+    async fn settled(&self) -> Result<Head, Error> {
+        self.there(|inner| async move { inner.settled().await }).await
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {

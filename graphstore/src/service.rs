@@ -369,7 +369,10 @@ impl<S: Store> graphstore_server::Graphstore for Graphstore<S> {
         self.beside.is_this_history()?;
         let NewestRequest { after, wait_ms } = *call.get_ref();
         let wait = Duration::from_millis(u64::from(wait_ms.min(WAIT_MS_MAX)));
-        Ok(Response::new(NewestReply { number: self.writer.newest(after, wait).await }))
+        let number = self.writer.newest(after, wait).await;
+        // Answered at once, whoever follows would ask again at once.
+        let number = number.ok_or_else(|| Status::unavailable("the writer has stopped"))?;
+        Ok(Response::new(NewestReply { number }))
     }
 
     async fn accounts(

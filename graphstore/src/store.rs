@@ -233,7 +233,7 @@ pub struct Page {
 ///
 /// Of two processes that open a store to write, never both commit: either the
 /// second is refused, or the first is deposed. A deposed one is so for good:
-/// its `commit`, `intend` and `head` fail with [`Error::Unavailable`], which
+/// its `commit`, `intend`, `head` and `settled` fail with [`Error::Unavailable`], which
 /// says so, until it is opened again. If it took the store back by itself, the
 /// two would take turns in deposing each other.
 pub trait Store: Send + Sync + 'static {
@@ -243,6 +243,11 @@ pub trait Store: Send + Sync + 'static {
     /// Where it stands after the last commit or intent. [`Error::Broken`] where
     /// a commit would fail.
     fn head(&self) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// The same, once no commit and no intent is on its way whose answer was lost:
+    /// such a one has ended by then, and can have no effect after it.
+    /// [`Error::Unavailable`] while it may.
+    fn settled(&self) -> impl Future<Output = Result<Head, Error>> + Send;
 
     /// What the last commit left of these accounts and IOUs. Absent ones are
     /// left out. The answer may be stale when another writer commits: that is

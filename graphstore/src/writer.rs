@@ -105,12 +105,15 @@ impl Entrance {
     }
 
     /// The last number that this writer knows, as soon as it is higher than
-    /// `after`; after the wait in any case.
-    pub(crate) async fn newest(&self, after: u64, wait: Duration) -> u64 {
+    /// `after`; after the wait in any case. `None`: the writer has ended, and there
+    /// will be no higher one.
+    pub(crate) async fn newest(&self, after: u64, wait: Duration) -> Option<u64> {
         let mut newest = self.newest.clone();
-        // Late, or the writer has ended: what is known is the answer.
-        let _ = tokio::time::timeout(wait, newest.wait_for(|number| *number > after)).await;
-        *newest.borrow()
+        let told = newest.wait_for(|number| *number > after);
+        if let Ok(told) = tokio::time::timeout(wait, told).await {
+            return told.ok().map(|number| *number);
+        }
+        Some(*self.newest.borrow())
     }
 
     /// The newest records after a number; see [`Recent::after`].
@@ -249,7 +252,9 @@ impl<S: Store> Writer<S> {
     /// Reads number and time from the engine where they are in doubt.
     async fn refresh(&mut self) -> Result<(), Error> {
         if self.stale {
-            let head = head_of(&*self.store, &self.domain).await?;
+            // Not before what went out has ended: what is refused now and cleared by that
+            // afterwards would be paid anew, and so twice.
+            let head = owned(self.store.settled().await?, &self.domain)?;
             // Whoever restored it under a living server would have everything after that
             // cleared a second time.
             if head.number < self.number {
@@ -258,11 +263,20 @@ impl<S: Store> Writer<S> {
                     self.number, head.number
                 )));
             }
-            (self.number, self.time) = (head.number, head.time.max(self.time));
-            self.told.send_replace(self.number);
+            metrics::counter!("webwallet_graphstore_cleared_total")
+                .increment(head.number - self.number);
+            self.time = head.time.max(self.time);
+            self.tell(head.number);
             self.stale = false;
         }
         Ok(())
+    }
+
+    /// This is the last number given.
+    fn tell(&mut self, number: u64) {
+        self.number = number;
+        self.told.send_replace(number);
+        metrics::gauge!("webwallet_graphstore_number").set(number as f64);
     }
 
     /// Decides and commits a batch. Every request gets a verdict.
@@ -342,10 +356,8 @@ impl<S: Store> Writer<S> {
             self.stale |= committed.is_err();
             match committed? {
                 Committed::Yes => {
-                    self.number += count;
                     self.recent.push(&batch.records);
-                    self.told.send_replace(self.number);
-                    metrics::gauge!("webwallet_graphstore_number").set(self.number as f64);
+                    self.tell(self.number + count);
                     self.time = Some(time);
                     metrics::counter!("webwallet_graphstore_cleared_total").increment(count);
                     return Ok(verdicts);
@@ -379,7 +391,11 @@ impl<S: Store> Writer<S> {
 
 /// Where a store stands, after checking whose it is.
 pub(crate) async fn head_of(store: &impl Store, domain: &str) -> Result<Head, Error> {
-    let head = store.head().await?;
+    owned(store.head().await?, domain)
+}
+
+/// The head of a store, if it holds this domain's records.
+fn owned(head: Head, domain: &str) -> Result<Head, Error> {
     match &head.domain {
         Some(theirs) if theirs != domain => Err(Error::Broken(format!(
             "this store holds the records of another domain, {theirs:?}, not of {domain:?}; use its own domain or another store"

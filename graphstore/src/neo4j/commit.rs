@@ -95,8 +95,10 @@ impl Inner {
                 return tried;
             }
         };
+        let turn = self.moments.commit();
         match transaction.commit().await {
             Ok(()) => {
+                self.moments.settle(turn);
                 chains.into_iter().for_each(|(id, chain)| self.chains.insert(id, chain));
                 Tried::Done(Committed::Yes)
             }
@@ -187,8 +189,10 @@ impl Inner {
             .param("n0", integer(before))
             .param("n1", integer(last.number))
             .param("time", last.time.unix_ms());
+        let turn = self.moments.turn();
         let rows = transaction.rows(fence).await?;
         let row = first(&rows)?;
+        self.moments.settle(turn);
         if get::<u64>(row, "there")? > 0 {
             return Err(Tried::Done(Committed::Yes));
         }
@@ -197,6 +201,19 @@ impl Inner {
             return Ok(None);
         }
         Ok(Some(get(row, "accounts")?))
+    }
+
+    /// Where the graph stands when nothing is on its way any more.
+    pub(super) async fn settled(&self) -> Result<Head, Error> {
+        self.writable()?;
+        let turn = self.moments.turn();
+        let mut transaction = self.bolt.begin().await?;
+        let rows = transaction.rows(self.statements.settle_query()).await;
+        // The lock was all it was for.
+        transaction.rollback().await;
+        let head = self.head_in(&rows?)?;
+        self.moments.settle(turn);
+        Ok(head)
     }
 
     pub(super) async fn intend(
@@ -270,10 +287,15 @@ impl Inner {
             intent: get(row, "height")?,
         };
         let sealed = get::<Option<u64>>(row, "sealed")?.unwrap_or(0);
-        Ok(match intent.refusal(quiet, &head, sealed) {
-            Some(why) => Err(why),
-            None => Ok(intent),
-        })
+        // Two of one mind, or what is answered is not what was written.
+        match (get(row, "made")?, intent.refusal(quiet, &head, sealed)) {
+            (true, None) => Ok(Ok(intent)),
+            (false, Some(why)) => Ok(Err(why)),
+            (made, refusal) => Err(Error::Broken(format!(
+                "of the intent of block {} it was said that it is stored: {made}, and why not: {refusal:?}",
+                intent.height
+            ))),
+        }
     }
 
     pub(super) async fn trim(&self, upto: u64) -> Result<(), Error> {

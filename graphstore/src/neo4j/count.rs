@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 
-use neo4rs::{BoltType, Query, query};
+use neo4rs::{BoltType, query};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Address, Lock};
 
-use super::bolt::{Bolt, Failure, get, integer, list, packed};
+use super::bolt::{Bolt, Failure, first, get, integer, list, packed};
 use super::read::{lock, parsed};
 use super::statements::{FORMAT, SHARD, Statements};
 use crate::unit::Totals;
@@ -36,30 +36,45 @@ pub(super) async fn units(bolt: &Bolt, epoch: u64) -> Result<(), Failure> {
     tracing::info!(units = units.len(), "the units of an earlier build's graph are counted");
     let rows: Vec<BoltType> = units.iter().map(|(unit, totals)| row(unit, totals)).collect();
     for rows in rows.chunks(UNITS) {
-        let written = packed(&statements.units_counted, rows.to_vec());
-        write(bolt, written.into_iter().map(|(query, _)| query)).await?;
+        write(bolt, &statements, epoch, rows).await?;
     }
     let formed = query(&statements.formed)
         .param("shard", SHARD)
         .param("epoch", integer(epoch))
         .param("format", FORMAT);
     if bolt.write(formed).await?.is_empty() {
-        let why = "another Graphstore has taken the graph while its units were counted";
-        return Err(Failure::Transient(why.into()));
+        return Err(taken());
     }
     Ok(())
 }
 
-async fn write(bolt: &Bolt, queries: impl Iterator<Item = Query>) -> Result<(), Failure> {
+fn taken() -> Failure {
+    let why = "another Graphstore has taken the graph while its units were counted";
+    Failure::Transient(why.into())
+}
+
+/// Writes what units come to, unless somebody else has taken the graph: what he has
+/// counted or cleared since must not become what it was.
+async fn write(
+    bolt: &Bolt,
+    statements: &Statements,
+    epoch: u64,
+    rows: &[BoltType],
+) -> Result<(), Failure> {
     let mut transaction = bolt.begin().await?;
-    let mut ran = Ok(Vec::new());
-    for query in queries {
-        ran = transaction.rows(query).await;
-        if ran.is_err() {
-            break;
+    let ran = async {
+        // Nobody takes it from here to the end.
+        let locked = transaction.rows(statements.settle_query()).await?;
+        if get::<u64>(first(&locked)?, "epoch")? != epoch {
+            return Err(taken());
         }
-    }
-    transaction.end(ran).await.map(drop)
+        for (query, _) in packed(&statements.units_counted, rows.to_vec()) {
+            transaction.rows(query).await?;
+        }
+        Ok(())
+    };
+    let ran = ran.await;
+    transaction.end(ran).await
 }
 
 async fn count_accounts(
@@ -110,5 +125,45 @@ async fn count_locks(
                 totals.locked = totals.locked.plus(&amount);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use webwallet_ledger::signature::public_of;
+
+    use super::super::bolt::Settings;
+    use super::super::schema;
+    use super::*;
+
+    const DOMAIN: &str = "example.net";
+
+    /// Everybody who asks what a unit comes to would be told, for ever, what it came to
+    /// before the second Graphstore cleared.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_has_lost_the_graph_counts_no_more() {
+        let server = tokio::task::spawn_blocking(webwallet_engines::neo4j).await.expect("a server");
+        let webwallet_engines::Neo4j { uri, user, password, .. } = server;
+        let settings =
+            Settings { url: uri.clone(), user: user.clone(), password: password.clone() };
+        let bolt = Bolt::new(&settings).expect("an address");
+        bolt.write(query("MATCH (n) DETACH DELETE n")).await.expect("emptied");
+        let open = async || {
+            let opened = schema::open(&bolt, &settings, DOMAIN).await.expect("opened");
+            opened.epoch.expect("to write")
+        };
+        let (statements, unit) = (Statements::new(), Address::of_public(&public_of(&[0; 32])));
+        let counted = async |epoch, accounts| {
+            let totals = Totals { accounts, ..Totals::default() };
+            write(&bolt, &statements, epoch, &[row(&unit, &totals)]).await
+        };
+        let (first, second) = (open().await, open().await);
+        counted(second, 2).await.expect("it has the graph");
+        assert!(matches!(counted(first, 1).await, Err(Failure::Transient(_))));
+        let rows = bolt.read(query("MATCH (u:Unit) RETURN u.accounts AS accounts")).await;
+        let rows = rows.expect("an answer");
+        let accounts: Vec<u64> =
+            rows.iter().map(|row| get(row, "accounts").expect("a number")).collect();
+        assert_eq!(accounts, [2]);
     }
 }

@@ -1,2 +1,2 @@
 // A record by its name.
-MATCH (t:Transaction {id: $id}) RETURN t.n AS n, t.id AS id, t.record AS record
+MATCH (t:Transaction {id: $id}) RETURN t.n AS n, t.id AS id, t.record AS record, t.sum AS sum

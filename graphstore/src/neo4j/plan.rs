@@ -147,6 +147,7 @@ fn transaction_row(record: &Record, outputs: Vec<BoltType>) -> BoltType {
         record.hash.to_string().into(),
         record.time.unix_ms().into(),
         record.bytes.as_slice().into(),
+        integer(u64::from(crc32c::crc32c(&record.bytes))),
         list(ious),
         list(outputs),
     ])
@@ -211,9 +212,9 @@ impl Plan {
                 nodes_created: count + ious + outputs,
                 labels_added: count + ious + outputs,
                 relationships_created: ious + outputs,
-                // Transaction 4, IOU 1, Output 4 and 1 on the way to it,
+                // Transaction 5, IOU 1, Output 4 and 1 on the way to it,
                 // and its locks.
-                properties_set: 4 * count + ious + 5 * outputs + collecting,
+                properties_set: 5 * count + ious + 5 * outputs + collecting,
                 ..Counters::default()
             };
             self.statements.push((query, effect));

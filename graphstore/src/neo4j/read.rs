@@ -12,7 +12,7 @@ use webwallet_ledger::{
 use super::Inner;
 use super::bolt::{Failure, first, get, integer, packed};
 use super::statements::SHARD;
-use crate::store::{ANSWER_BYTES, Error, Head, Intent, Loaded, Page, Placed, READS_MAX, Stored};
+use crate::store::{ANSWER_BYTES, Error, Head, Intent, Loaded, Page, Placed, Stored};
 use crate::unit::{Totals, Unit};
 
 /// Health asks once a second.
@@ -48,7 +48,11 @@ impl Inner {
 
     pub(super) async fn head(&self) -> Result<Head, Error> {
         self.sound()?;
-        let rows = self.bolt.read_within(HEAD_DEADLINE, self.head_query()).await?;
+        self.head_in(&self.bolt.read_within(HEAD_DEADLINE, self.head_query()).await?)
+    }
+
+    /// Where the graph stands, after checking who may write.
+    pub(super) fn head_in(&self, rows: &[Row]) -> Result<Head, Error> {
         let Some(row) = rows.first() else {
             return Err(Error::Broken(
                 "the graph has lost its Shard; restore it from a backup".into(),
@@ -77,11 +81,14 @@ impl Inner {
             false => self.bolt.read(asked).await,
         };
         for keys in self.heads(&missing) {
-            let found = self.chains_in(&read(keys).await?)?;
             if writes {
+                // Nothing of his own is on its way by now.
+                let found = self.chains_in(&read(keys).await?)?;
                 found.iter().for_each(|(id, chain)| self.chains.insert(*id, chain.clone()));
+                known.extend(found);
+            } else {
+                known.extend(self.moments.whole(|| self.chains_of(&keys)).await?);
             }
-            known.extend(found);
         }
         let mut loaded = Loaded::default();
         loaded.accounts.extend(known.into_iter().map(|(id, chain)| (id, chain.account)));
@@ -115,10 +122,18 @@ impl Inner {
         rows.iter()
             .map(|row| {
                 let id = AccountId { unit: parsed(row, "unit")?, address: parsed(row, "address")? };
+                let position: u64 = get::<Option<u64>>(row, "p")?.ok_or_else(|| {
+                    Failure::Unexplained(format!("the unspent output of {id} is missing"))
+                })?;
                 let account = Account { balance: balance(row)?, output: pointer(row)? };
-                Ok((id, Chain { no: get(row, "no")?, s: get(row, "s")?, account }))
+                Ok((id, Chain { no: get(row, "no")?, s: position % CHAIN_MAX, account }))
             })
             .collect()
+    }
+
+    /// The accounts that a reader asks for.
+    async fn chains_of(&self, asked: &Query) -> Result<Vec<(AccountId, Chain)>, Error> {
+        Ok(self.chains_in(&self.bolt.read(asked.clone()).await?)?)
     }
 
     pub(super) async fn numbered(&self, number: u64) -> Result<Option<Stored>, Error> {
@@ -132,6 +147,10 @@ impl Inner {
     }
 
     pub(super) async fn cleared(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
+        self.moments.whole(|| self.cleared_now(after, limit)).await
+    }
+
+    async fn cleared_now(&self, after: u64, limit: u32) -> Result<Vec<Stored>, Error> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         while found.len() < limit as usize && bytes < ANSWER_BYTES {
             let from = after + found.len() as u64;
@@ -143,7 +162,8 @@ impl Inner {
                 let stored = stored(row)?;
                 let next = after + found.len() as u64 + 1;
                 if stored.number != next {
-                    return Err(Error::Broken(format!("record {next} is missing in the graph")));
+                    let lost = || Error::Broken(format!("record {next} is missing in the graph"));
+                    return if found.is_empty() { Err(lost()) } else { Ok(found) };
                 }
                 if stored.bytes.is_empty() {
                     return self.trimmed(found).await;
@@ -180,13 +200,13 @@ impl Inner {
             .param("after", after.as_ref().map_or("", Address::as_str))
             .param("skip", integer(skip))
             .param("limit", limit);
-        let found = self.chains_in(&self.bolt.read(asked).await?)?;
+        let found = self.moments.whole(|| self.chains_of(&asked)).await?;
         Ok(found.into_iter().map(|(id, chain)| (id, chain.account)).collect())
     }
 
     pub(super) async fn unit(&self, unit: Address) -> Result<Unit, Error> {
         let asked = query(&self.statements.unit).param("unit", unit.as_str());
-        let rows = self.bolt.read(asked).await?;
+        let rows = self.quiet(&asked).await?;
         let row = first(&rows)?;
         let supply = match get::<Option<&str>>(row, "net")? {
             Some(net) => Amount::parse_signed(net).map(|net| net.negated()),
@@ -217,18 +237,18 @@ impl Inner {
             .param("after", after.as_ref().map_or("", Address::as_str))
             .param("skip", integer(skip))
             .param("limit", limit);
-        let mut before = self.head().await?.number;
-        for _ in 0..READS_MAX {
-            let rows = self.bolt.read(asked.clone()).await?;
-            // What is committed while Neo4j reads is seen in part (it isolates no reads).
-            let after = self.head().await?.number;
-            if after == before {
-                let holder = |row| Ok((parsed(row, "address")?, balance(row)?));
-                return rows.iter().map(holder).collect();
-            }
-            before = after;
+        let holder = |row| Ok((parsed(row, "address")?, balance(row)?));
+        self.quiet(&asked).await?.iter().map(holder).collect()
+    }
+
+    /// What a statement answers while nothing is committed.
+    async fn quiet(&self, asked: &Query) -> Result<Vec<Row>, Error> {
+        if self.moments.ended().await.is_none() {
+            // Its answer was lost, and perhaps nobody clears for long.
+            self.settled().await?;
         }
-        Err(Error::Unavailable("the unit changes while it is read; ask again, or for less".into()))
+        let read = || async { Ok(self.bolt.read(asked.clone()).await?) };
+        self.moments.quiet(read).await
     }
 
     pub(super) async fn outputs(
@@ -236,12 +256,22 @@ impl Inner {
         account: AccountId,
         page: Page,
     ) -> Result<Vec<Placed>, Error> {
+        self.moments.whole(|| self.outputs_now(account, page)).await
+    }
+
+    async fn outputs_now(&self, account: AccountId, page: Page) -> Result<Vec<Placed>, Error> {
         let asked = query(&self.statements.outputs)
             .param("k", account.to_string())
             .param("before", integer(page.before))
             .param("skip", integer(page.skip))
             .param("limit", page.limit);
         let rows = self.bolt.read(asked).await?;
+        for row in &rows {
+            if get::<Option<&str>>(row, "record")?.is_none() {
+                let s: u64 = get(row, "s")?;
+                return Err(Error::Broken(format!("output {s} of {account} is missing")));
+            }
+        }
         let mut placed = Vec::with_capacity(rows.len());
         for (i, row) in rows.iter().take(page.limit as usize).enumerate() {
             // The output before it in the chain is the one it consumed.
@@ -297,7 +327,8 @@ impl Inner {
             .param("record", record)
             .param("index", index)
             .param("limit", limit);
-        let rows = self.bolt.read(asked).await?;
+        // One that is being used would be listed beside the balance that has it already.
+        let rows = self.quiet(&asked).await?;
         rows.iter().map(|row| Ok((parsed(row, "id")?, lock(row)?))).collect()
     }
 
@@ -320,8 +351,14 @@ impl Inner {
 fn stored(row: &Row) -> Result<Stored, Error> {
     let (number, hash) = (get(row, "n")?, parsed(row, "id")?);
     let bytes = get::<Option<&[u8]>>(row, "record")?.unwrap_or_default().to_vec();
-    // A damaged disk must not answer: the name is checked on every read.
-    if !bytes.is_empty() && webwallet_ledger::document::name(&bytes) != Ok(hash) {
+    // A damaged disk must not answer: both are checked on every read. The name covers what is
+    // paid, the sum also who signed; what an earlier build wrote has none.
+    let sum = get::<Option<u32>>(row, "sum")?;
+    let is_right = || {
+        webwallet_ledger::document::name(&bytes) == Ok(hash)
+            && sum.is_none_or(|sum| crc32c::crc32c(&bytes) == sum)
+    };
+    if !bytes.is_empty() && !is_right() {
         return Err(Error::Broken(format!("record {number} is damaged in the graph")));
     }
     Ok(Stored { number, hash, bytes })

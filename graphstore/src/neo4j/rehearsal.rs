@@ -91,8 +91,9 @@ impl Inner {
             .param("intent", &b"{}"[..]);
         let trim = on_shard(&statements.trim).param("after", number - 1).param("upto", number);
         let transactions =
-            vec![number.into(), text(&name), BoltType::from(0), record, ious, outputs];
-        let mut queries = vec![on_shard(&statements.rehearsal), fence];
+            vec![number.into(), text(&name), 0.into(), record, 0.into(), ious, outputs];
+        let settle = on_shard(&statements.settle);
+        let mut queries = vec![on_shard(&statements.rehearsal), settle, fence];
         queries.extend(keys().chain(locks()).chain(units()));
         queries
             .extend(row(&statements.accounts_new, account.into_iter().chain(balance()).collect()));

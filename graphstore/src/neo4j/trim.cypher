@@ -2,4 +2,4 @@
 MATCH (h:Shard {id: $shard}) SET h.trimmed = $upto
 WITH h
 MATCH (t:Transaction) WHERE t.n > $after AND t.n <= $upto
-REMOVE t.record
+REMOVE t.record, t.sum

@@ -1,10 +1,12 @@
 //! What every engine of Graphstore promises, shown on each of them. A new
 //! engine is one more line at the end of this file.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use webwallet_graphstore::store::{Batch, Committed, Error, Head, Intended, Intent, Page, Store};
-use webwallet_ledger::{Address, Hash, History, Record, Request, Time};
+use webwallet_ledger::{Address, Amount, Hash, History, Pointer, Record, Request, Time};
 
 use crate::graph::Alone;
 use crate::locks::{
@@ -332,6 +334,106 @@ async fn trimmed_records_stay_decided<E: Engine>() {
     }
 }
 
+/// Payments of a batch that is read while it is committed: a quarter of them to somebody
+/// new, the others to eight who are there.
+const MEANWHILE: u64 = 400;
+
+fn meanwhile(first: u64) -> Vec<Request> {
+    let pays = |number: u64| {
+        let unit = ["ann", "bea", "cat", "dan"][(number % 4) as usize];
+        let to = match number % 4 {
+            0 => format!("new {number}"),
+            _ => format!("holder {}", number / 4 % 8),
+        };
+        pay(unit, &to, unit, "1", &number.to_string())
+    };
+    (first..first + MEANWHILE).map(pays).collect()
+}
+
+/// Reads until there is nothing more to come, and once more. Answers what it was told
+/// that outputs left.
+async fn reads(store: &impl Store, done: &AtomicBool) -> Vec<(Pointer, Amount)> {
+    let (bea, one) = (account("bea", "bea"), account("bea", "holder 1"));
+    let page = |skip, limit| Page { before: 0, skip, limit };
+    let (mut told, mut last, mut over) = (Vec::new(), 0, false);
+    while !over {
+        over = done.load(Ordering::SeqCst);
+        let loaded = store.load(&[bea, one], &[]).await.expect("load");
+        assert_eq!(loaded.accounts.len(), 2, "an account is missing");
+        let listed = store.accounts(address("holder 1"), None, 0, 10).await.expect("accounts");
+        assert_eq!(listed.len(), 3, "a list of accounts is too short");
+        for account in loaded.accounts.into_values().chain(listed.into_iter().map(|(_, a)| a)) {
+            told.push((account.output, account.balance.net));
+        }
+        let newest = store.outputs(one, page(0, 1)).await.expect("the newest output");
+        assert_eq!(newest.len(), 1, "the newest output is missing");
+        let chain = store.outputs(one, page(1, 9)).await.expect("outputs");
+        assert_eq!(chain.len(), 9, "a page is too short");
+        for pair in chain.windows(2) {
+            assert_eq!(pair[0].output.sources, [pair[1].pointer], "an output was left out");
+        }
+        let outputs = newest.into_iter().chain(chain);
+        told.extend(outputs.map(|placed| (placed.pointer, placed.output.balance.net)));
+        let more = store.cleared(last, 1_000).await.expect("cleared");
+        assert!(more.iter().map(|record| record.number).eq((last + 1..).take(more.len())));
+        last += more.len() as u64;
+        // Both may be told to ask again, but not once nothing is committed any more.
+        match store.holders(address("bea"), None, 0, 100).await {
+            Err(Error::Unavailable(_)) if !over => {}
+            holders => {
+                let holders = holders.expect("holders");
+                let nets = holders.iter().map(|(_, balance)| &balance.net);
+                let sum = nets.fold(Amount::zero(), |sum, net| sum.plus(net));
+                assert_eq!((holders.len(), sum), (9, Amount::zero()), "not of one moment");
+            }
+        }
+        match store.unit(address("ann")).await {
+            Err(Error::Unavailable(_)) if !over => {}
+            unit => {
+                let unit = unit.expect("unit");
+                let paid = (unit.totals.accounts - 1).to_string();
+                assert_eq!(unit.supply.to_string(), paid, "not of one moment");
+            }
+        }
+    }
+    told
+}
+
+/// Somebody would be told that an account which has always had money does not exist, or
+/// has what it never had.
+async fn what_is_read_during_commits_is_as_one_of_them_left_it<E: Engine>() {
+    let engine = E::start().await;
+    let store = Arc::new(engine.open().await);
+    let mut left = HashMap::new();
+    let mut commit = async |number| {
+        let batch = batch(&*store, number, &meanwhile(number)).await;
+        for record in &batch.records {
+            for (index, output) in (0..).zip(&record.outputs) {
+                left.insert(Pointer { record: record.hash, index }, output.balance.net.clone());
+            }
+        }
+        assert_eq!(store.commit(&batch).await.expect("commit"), Committed::Yes);
+    };
+    commit(1).await;
+    let done = Arc::<AtomicBool>::default();
+    let reader = |store: Arc<E::Store>, done: Arc<AtomicBool>| {
+        tokio::spawn(async move { reads(&*store, &done).await })
+    };
+    let readers = [(); 2].map(|()| reader(store.clone(), done.clone()));
+    for round in 1..8 {
+        commit(1 + round * MEANWHILE).await;
+    }
+    done.store(true, Ordering::SeqCst);
+    let mut told = Vec::new();
+    for reader in readers {
+        told.extend(reader.await.expect("what was read is right"));
+    }
+    println!("{} outputs were read during 7 commits", told.len());
+    for (pointer, net) in told {
+        assert_eq!(left.get(&pointer), Some(&net), "what {pointer} left");
+    }
+}
+
 macro_rules! suite {
     ($name:ident, $engine:ident: $($case:ident)*) => {
         mod $name {
@@ -355,6 +457,7 @@ macro_rules! every_case {
             a_long_chain_reads_newest_first_and_stays_put_under_inserts
             an_intent_is_stored_once_for_its_height
             trimmed_records_stay_decided
+            what_is_read_during_commits_is_as_one_of_them_left_it
             an_open_lock_is_there_for_both_and_a_used_one_for_nobody
             open_locks_are_listed_whole_on_pages_of_any_size
             a_lock_is_used_once_whatever_a_writer_believes

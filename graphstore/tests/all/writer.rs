@@ -34,6 +34,8 @@ enum Act {
     LostWith,
     /// Nothing was written.
     Fails,
+    /// The writer's thread ends.
+    Panics,
 }
 
 /// The real engine behind an unreliable wire.
@@ -54,6 +56,10 @@ impl Store for Unreliable {
         let mut head = self.store.head().await?;
         head.number += u64::from(self.deposed.load(Ordering::SeqCst));
         Ok(head)
+    }
+
+    fn settled(&self) -> impl Future<Output = Result<Head, Error>> + Send {
+        self.store.settled()
     }
 
     fn load(
@@ -90,6 +96,7 @@ impl Store for Unreliable {
                 Ok(Committed::Unknown)
             }
             Act::Fails => Err(Error::Unavailable("a test".into())),
+            Act::Panics => panic!("a test"),
         }
     }
 
@@ -270,6 +277,22 @@ async fn the_next_number_is_told_as_soon_as_it_is_given() {
     assert_eq!(clear(&graphstore, "one").await, Ok((1, true)));
     assert_eq!(clear(&graphstore, "two").await, Err(tonic::Code::Unavailable));
     assert_eq!((newest(1, 1).await, newest(0, 5_000).await), (1, 1));
+}
+
+/// Whoever follows what clears would be answered at once, ask again at once, and take
+/// a whole processor.
+#[tokio::test]
+async fn the_next_number_is_not_waited_for_where_none_will_be_given() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let graphstore = graphstore(&dir, &[Act::Well, Act::Panics]).await;
+    let newest = async |after, wait_ms| {
+        let reply = graphstore.newest(tonic::Request::new(NewestRequest { after, wait_ms })).await;
+        reply.map(|reply| reply.get_ref().number).map_err(|status| status.code())
+    };
+    assert_eq!(clear(&graphstore, "one").await, Ok((1, false)));
+    assert_eq!(clear(&graphstore, "two").await, Err(tonic::Code::Unavailable));
+    assert_eq!(newest(0, 5_000).await, Ok(1), "what is there is given");
+    assert_eq!(newest(1, 5_000).await, Err(tonic::Code::Unavailable));
 }
 
 /// Blockstack would seal what nobody can read again, or balances that differ

@@ -29,7 +29,8 @@ fn transaction(n: i64, id: &str, iou: &str, p: i64) -> Query {
     let statement = include_str!("../../src/neo4j/transactions.cypher");
     let record = BoltType::from(b"record".as_slice());
     let ious = list(vec![iou.into()]);
-    rows(statement, vec![n.into(), id.into(), 0.into(), record, ious, list(vec![output])])
+    let outputs = list(vec![output]);
+    rows(statement, vec![n.into(), id.into(), 0.into(), record, 0.into(), ious, outputs])
 }
 
 fn account(k: &str, no: i64) -> Query {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use webwallet_graphstore::neo4j::{Neo4j, Settings};
-use webwallet_graphstore::store::{Committed, Store};
+use webwallet_graphstore::store::{Committed, Error, Store};
 
 use crate::graph::Alone;
 use crate::life::{Life, UNITS};
@@ -150,6 +150,37 @@ async fn a_graph_of_a_build_without_units_is_counted_at_the_start() {
         assert_eq!(store.faults().await.expect("faults"), Vec::<String>::new());
     }
     assert_eq!(alone.number("MATCH (h:Shard) RETURN h.format").await, 2);
+}
+
+/// A record's name covers what was paid, but not the signatures: damaged ones would be
+/// handed out as if somebody had signed so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_of_which_any_byte_was_changed_is_not_handed_out() {
+    let alone = Alone::start().await;
+    let store = alone.open().await;
+    let one = batch(&store, 1, &[pay("ann", "ben", "ann", "1", "one")]).await;
+    assert_eq!(store.commit(&one).await.expect("commit"), Committed::Yes);
+    let record = &one.records[0];
+    let text = String::from_utf8(record.bytes.clone()).expect("JSON");
+    let damaged = async |bytes: &[u8]| {
+        let write = neo4rs::query("MATCH (t:Transaction {n: 1}) SET t.record = $record");
+        alone.graph.run(write.param("record", bytes)).await.expect("written");
+        let read = [
+            store.numbered(1).await.map(drop),
+            store.named(record.hash).await.map(drop),
+            store.cleared(0, 10).await.map(drop),
+        ];
+        read.map(|read| matches!(read, Err(Error::Broken(_))))
+    };
+    for part in ["\"signatures\"", "\"amount\""] {
+        let mut bytes = record.bytes.clone();
+        bytes[text.find(part).expect("it is there") + 1] ^= 1;
+        assert_eq!(damaged(&bytes).await, [true; 3], "{part}");
+    }
+    assert_eq!(damaged(&record.bytes).await, [false; 3]);
+    // One that an earlier build wrote has its name alone.
+    alone.run("MATCH (t:Transaction) REMOVE t.sum").await;
+    assert_eq!(damaged(&record.bytes).await, [false; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

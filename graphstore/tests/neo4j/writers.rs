@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neo4rs::query;
-use webwallet_graphstore::store::{Committed, Error, Store};
+use webwallet_graphstore::store::{Committed, Error, Intent, Store};
 use webwallet_graphstore::{Clock, Graphstore};
-use webwallet_proto::graphstore::v1::StatusRequest;
 use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
+use webwallet_proto::graphstore::v1::{ClearRequest, IntendRequest, StatusRequest, clear_reply};
 
 use crate::graph::{Alone, asked};
-use crate::payments::{DOMAIN, account, batch, pay, time};
+use crate::payments::{DOMAIN, account, batch, draft, pay, secret, time};
 
 /// If both wrote, each would answer for payments that the other knows nothing of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,4 +114,38 @@ async fn locks_that_others_hold_delay_a_commit_and_then_refuse_it() {
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
     assert_eq!(store.head().await.expect("head").number, 1);
     assert_eq!(store.commit(&two).await.expect("commit"), Committed::Yes);
+}
+
+/// What is on its way holds the Shard's lock. Whoever is refused before it has ended pays
+/// anew, and has paid twice when it lands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_refused_while_what_was_sent_may_still_land() {
+    let alone = Alone::start().await;
+    let clock: Clock = Arc::new(|| Ok(time()));
+    let graphstore = Graphstore::start(alone.open().await, DOMAIN, clock).await.expect("start");
+    let clear = async |from: &str| {
+        let iou = draft(from, "ben", "ann", "1", from).sign(&secret(from));
+        let request = ClearRequest { inputs: vec![iou.into()] };
+        let reply = graphstore.clear(tonic::Request::new(request)).await;
+        reply.map_err(|status| status.code()).map(|reply| match reply.into_inner().outcome {
+            Some(clear_reply::Outcome::Cleared(record)) => Some(record.number),
+            _ => None,
+        })
+    };
+    // An intent, which is given up sooner than a batch: Neo4j ends any transaction after 10 s,
+    // the holder's too.
+    let intend = async || {
+        let block = Vec::new().into();
+        let intent = Intent { height: 0, cleared: 0, time: time(), documents: Vec::new(), block };
+        let request = IntendRequest { intent: Some(intent.into()), quiet: true };
+        graphstore.intend(tonic::Request::new(request)).await.map(drop).map_err(|s| s.code())
+    };
+    let mut holder = alone.graph.start_txn().await.expect("a transaction");
+    holder.run(query("MATCH (h:Shard) SET h.lock = 'on its way'")).await.expect("locked");
+    assert_eq!(intend().await, Err(tonic::Code::Unavailable), "nobody knows whether it is stored");
+    assert_eq!(clear("a beggar").await, Err(tonic::Code::Unavailable), "and nobody is refused");
+    holder.commit().await.expect("it lands, and was on its way until now");
+    assert_eq!(clear("a beggar").await, Ok(None));
+    assert_eq!(intend().await, Ok(()));
+    assert_eq!(clear("ann").await, Ok(Some(1)));
 }
