@@ -142,14 +142,11 @@ pub(crate) fn start<S: Store>(
     head: &Head,
 ) -> Result<Entrance, Error> {
     let (work, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
-    // One thread, one task: engines may block here without holding up others.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
     let (number, time) = (head.number, head.time);
     let (told, newest) = watch::channel(number);
     metrics::gauge!("webwallet_graphstore_number").set(number as f64);
+    // An alert on what grows from nothing would miss the first.
+    metrics::counter!("webwallet_graphstore_batches_failed_total").increment(0);
     let recent = Arc::new(Recent::default());
     let writer = Writer {
         store,
@@ -162,10 +159,18 @@ pub(crate) fn start<S: Store>(
         told,
         recent: recent.clone(),
     };
-    std::thread::Builder::new()
-        .name("writer".into())
-        .spawn(move || runtime.block_on(writer.run(inbox)))
-        .map_err(|e| Error::Unavailable(format!("cannot start the writer: {e}")))?;
+    let failed = |e: std::io::Error| Error::Unavailable(format!("cannot start the writer: {e}"));
+    // One thread, one task: engines may block here without holding up others. The thread first:
+    // where there can be none, a runtime could not be dropped here.
+    let (hand, handed) = std::sync::mpsc::channel::<tokio::runtime::Runtime>();
+    let run = move || {
+        if let Ok(runtime) = handed.recv() {
+            runtime.block_on(writer.run(inbox));
+        }
+    };
+    std::thread::Builder::new().name("writer".into()).spawn(run).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let _ = hand.send(runtime.map_err(failed)?);
     Ok(Entrance { work, newest, recent })
 }
 
