@@ -144,7 +144,7 @@ pub async fn restore(
     // One that is the backup's was put there by an attempt before.
     let began = place.exists() && key_of(&backup, &place, domain)?.is_some();
     // It may have ended with all done but the last words.
-    let done = began && engine::published(data)?.is_some_and(|log| log.note() == backup.note());
+    let done = began && engine::published(data.path())?.is_some_and(|log| log.note() == backup.note());
     let taken = [(checkpoint.exists() && !done, &checkpoint), (place.exists() && !began, &place)];
     for (taken, file) in taken {
         ensure!(
@@ -169,7 +169,7 @@ pub async fn restore(
 /// Puts the key that signed a backup's log into its place, if it is beside that: a backup
 /// before ended early, or this one is about to be whole.
 fn settle_key(backup: &Data, domain: &str) -> anyhow::Result<()> {
-    let Some(log) = engine::published(backup)? else { return Ok(()) };
+    let Some(log) = engine::published(backup.path())? else { return Ok(()) };
     match engine::read_log_key(&data::log_key(backup.path()), domain)? {
         Some(mut key) => Ok(key.settle_for(log.note())?),
         None => Ok(()),
