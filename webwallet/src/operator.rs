@@ -212,6 +212,7 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
         match work {
             Work::Restore(backup) => {
                 data::belongs(backup, &config.domain)?;
+                backup::are_apart(backup, &config.data)?;
                 backup::is_free(&config).await?;
             }
             Work::Fsck => is_server(&config, config.redis.is_some() && config.neo4j.is_some())?,
