@@ -82,7 +82,9 @@ pub(crate) fn now(status: StatusCode, form: Form, body: impl Into<Body>) -> Resp
 }
 
 /// An answer that comes as it is made. Where the rest cannot be made, its
-/// connection is cut, so that nobody takes what has come for the whole.
+/// connection is cut, so that nobody takes what has come for the whole: but in HTTP/1.0, where
+/// that is how every such answer ends. There a client counts the lines of a batch, and of
+/// events asks for those after the last.
 pub(crate) fn lasting(
     form: Form,
     body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,

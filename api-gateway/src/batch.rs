@@ -43,7 +43,7 @@ const UNDER_WAY: usize = 64;
 
 /// Clear many requests
 ///
-/// One request a line (NDJSON), or an array of requests. Each clears or is refused as if it had been posted alone, in the order of
+/// One request a line (NDJSON), or an array of requests; under `application/x-ndjson` always one a line. Each clears or is refused as if it had been posted alone, in the order of
 /// the body: a request sees what those before it have left. The answers are lines, in the same order, and come while requests are still
 /// being sent; read them meanwhile, for a batch whose answers are not read waits. `mode=stop` ends at the first refusal, and what follows is
 /// neither cleared nor answered. A batch that breaks off may be sent again as it is: what has cleared is answered with its record.
@@ -71,7 +71,10 @@ pub(crate) async fn post_batch(
         Some("stop") => true,
         Some(_) => return Err(query::invalid("mode is independent or stop")),
     };
-    media::check_batch(request.headers())?;
+    let splitter = match media::check_batch(request.headers())? {
+        true => Splitter::of_lines(),
+        false => Splitter::default(),
+    };
     gateway.prover().permit().await?;
     let asks =
         request.version() == Version::HTTP_11 && request.headers().contains_key(header::EXPECT);
@@ -80,7 +83,7 @@ pub(crate) async fn post_batch(
         false => request,
     };
     let stopped = Arc::new(AtomicBool::new(false));
-    let items = unfold(Reading::new(&gateway, request, stopped.clone()), Reading::next);
+    let items = unfold(Reading::new(&gateway, request, splitter, stopped.clone()), Reading::next);
     let verifying = gateway.clone();
     let verified = items.map(move |item| verified(verifying.clone(), item)).buffered(UNDER_WAY);
     let lines: Pin<Box<dyn Stream<Item = io::Result<Written>> + Send>> = match stop {
@@ -123,13 +126,18 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(gateway: &Gateway, request: extract::Request, stopped: Arc<AtomicBool>) -> Reading {
+    fn new(
+        gateway: &Gateway,
+        request: extract::Request,
+        splitter: Splitter,
+        stopped: Arc<AtomicBool>,
+    ) -> Reading {
         Reading {
             gateway: gateway.clone(),
             client: request.extensions().get::<Arc<Connected>>().cloned(),
             first: true,
             body: Some(request.into_body()),
-            splitter: Splitter::default(),
+            splitter,
             place: gateway.bodies().place(),
             until: None,
             broken: false,

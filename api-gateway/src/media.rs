@@ -14,9 +14,11 @@ pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     check(headers, &["application/json", "text/plain"])
 }
 
-/// Refuses a body that says it is neither JSON nor lines of it.
-pub(crate) fn check_batch(headers: &HeaderMap) -> Result<(), Problem> {
-    check(headers, &["application/json", "text/plain", "application/x-ndjson"])
+/// Refuses a body that says it is neither JSON nor lines of it. Whether it says that it is lines.
+pub(crate) fn check_batch(headers: &HeaderMap) -> Result<bool, Problem> {
+    check(headers, &["application/json", "text/plain", LINES])?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(parts);
+    Ok(kind.is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(LINES)))
 }
 
 fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
@@ -71,10 +73,11 @@ pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
 
 /// Whether a stream of events is asked for.
 pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
-    prefers(headers, "text/event-stream", "application/x-ndjson")
+    prefers(headers, "text/event-stream", LINES)
 }
 
 const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 
 /// Whether a form is asked for by name, and no less than what is given otherwise.
 fn prefers(headers: &HeaderMap, form: &str, otherwise: &str) -> bool {

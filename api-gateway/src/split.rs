@@ -1,5 +1,5 @@
 //! Cutting a body into its requests while it comes: one a line (NDJSON), or the
-//! elements of a JSON array. What a request says is not looked at here; of an
+//! elements of a JSON array; which of them, its begin says unless its client has. What a request says is not looked at here; of an
 //! array only so much of JSON is read as tells where an element ends.
 
 use bytes::{Bytes, BytesMut};
@@ -67,6 +67,12 @@ fn is_blank(byte: u8) -> bool {
 }
 
 impl Splitter {
+    /// Of a body that is lines, also if the first of them is an array, and so no request:
+    /// else what follows it would be taken for what follows an array.
+    pub(crate) fn of_lines() -> Splitter {
+        Splitter { form: Form::Lines, ..Splitter::default() }
+    }
+
     /// More of the body.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.fresh.extend_from_slice(bytes);

@@ -112,7 +112,11 @@ pub(crate) async fn decide(
         Ok(request) => request,
         Err(refusal) => return refused(gateway, refusal.into()).await,
     };
-    match gateway.allowances().hold(&request).await {
+    let held = match rehearsal {
+        true => gateway.allowances().rehearse(&request),
+        false => gateway.allowances().hold(&request).await,
+    };
+    match held {
         Ok(held) => {
             let outcome = gateway.stores().clear(request, held, rehearsal).await?;
             decided(gateway, outcome, sent).await

@@ -4,12 +4,15 @@ Computed upwards from the entries: an entry against its hash, a full subtree's r
 tile above, at last the root against the checkpoint. A hash is a finding only where nothing beneath it was one.
 """
 
+import ipaddress
 import os
 import queue
 import re
 import stat
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import namedtuple
 
@@ -23,6 +26,8 @@ _MISSING_IN_A_ROW_MAX = 1_000
 _BUNDLE_BYTES_MAX = WIDTH * (2 + 65_535)
 # For one answer, from the first byte of the request to the last of the body, and for each byte of it.
 _ANSWER_S, _BYTE_S = 60, 30
+# How often a server is asked for one file before the audit gives up, and the wait between.
+_TRIES, _PAUSE_S = 3, 0.5
 _PARTIAL = re.compile('[1-9][0-9]{0,2}')
 
 TileFault = namedtuple('TileFault', 'leaf level fault')
@@ -77,28 +82,50 @@ class Web:
 
     def __init__(self, url):
         self._url = url.rstrip('/')
+        # The variables of a proxy mean servers elsewhere; it would ask its own machine.
+        handlers = [urllib.request.ProxyHandler({})] if _is_here(url) else []
+        self._opener = urllib.request.build_opener(*handlers)
 
     def read(self, path, bytes_max):
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE_S)
+            answer = self._ask(path, bytes_max)
+            if not isinstance(answer, Exception):
+                return answer
+        raise SourceError(f'{path}: {str(answer) or type(answer).__name__}')
+
+    def _ask(self, path, bytes_max):
+        """The bytes of an answer, None if the server has no such file, or what went wrong."""
         # Sockets know only how long to wait for the next byte, and a server can send one now and then for ever.
         outcome = queue.SimpleQueue()
-        arguments = f'{self._url}/{path}', bytes_max, outcome.put
+        arguments = self._opener, f'{self._url}/{path}', bytes_max, outcome.put
         threading.Thread(target=_fetch, args=arguments, daemon=True).start()
         try:
-            answer = outcome.get(timeout=_ANSWER_S)
+            return outcome.get(timeout=_ANSWER_S)
         except queue.Empty:
-            answer = TimeoutError(f'no whole answer within {_ANSWER_S} s')
-        if isinstance(answer, Exception):
-            raise SourceError(f'{path}: {str(answer) or type(answer).__name__}') from None
-        return answer
+            return TimeoutError(f'no whole answer within {_ANSWER_S} s')
 
     def spare_widths(self, _path, _width):
         return []
 
 
-def _fetch(url, bytes_max, put):
-    """Puts the bytes of an answer, None if the server has no such file, or what went wrong."""
+def _is_here(url):
+    """True if a URL leads to this machine."""
     try:
-        with urllib.request.urlopen(url, timeout=_BYTE_S) as answer:
+        host = urllib.parse.urlsplit(url).hostname or ''
+        if host == 'localhost':
+            return True
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(ip, 'ipv4_mapped', None) or ip).is_loopback
+
+
+def _fetch(opener, url, bytes_max, put):
+    """Puts what came of one question."""
+    try:
+        with opener.open(url, timeout=_BYTE_S) as answer:
             raw = answer.read(bytes_max + 1)
             stated = answer.headers.get('Content-Length')
             # What is of another length than it says was cut on its way: that is no file of the log.
@@ -115,7 +142,7 @@ def _fetch(url, bytes_max, put):
 
 
 def source(place):
-    return Web(place) if place.startswith(('http://', 'https://')) else Directory(place)
+    return Web(place) if place.lower().startswith(('http://', 'https://')) else Directory(place)
 
 
 def read_checkpoint(place):

@@ -22,7 +22,7 @@ from document import Fault, Unreadable
 from forge import DOMAIN, EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
-from log import WIDTH
+from log import WIDTH, _is_here
 from note import VerifierKey, checkpoint_text, decode, encode
 from tree import Range, leaf_hash, root, sha256
 
@@ -355,8 +355,40 @@ class Honest(LogTest):
             (2, lambda path: b'HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n'),
         ]
         for code, answer in rows:
-            with self.subTest(f'{code} {answer("/checkpoint")[:60]}'), _Server(answer) as url:
+            patched = unittest.mock.patch('log._PAUSE_S', 0)
+            with self.subTest(f'{code} {answer("/checkpoint")[:60]}'), patched, _Server(answer) as url:
                 self.assertEqual(self.command(url, '--key', str(forge.signer.key))[0], code)
+
+    def test_a_server_is_reached_as_by_the_other_auditor(self):
+        """Two auditors of which one is stopped by a proxy or by one lost answer say nothing twice."""
+        forge, asked = history(), []
+        forge.write(self.directory)
+
+        def lossy(path):
+            asked.append(path)
+            if asked.count(path) < 3:
+                return b''
+            try:
+                with open(self.path(path.strip('/')), 'rb') as file:
+                    raw = file.read()
+            except OSError:
+                return b'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+            return b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' % len(raw) + raw
+
+        proxy = unittest.mock.patch.dict(os.environ, http_proxy='http://127.0.0.1:1', no_proxy='')
+        with proxy, unittest.mock.patch('log._PAUSE_S', 0), _Server(lossy) as url:
+            arguments = url.replace('http', 'HTTP'), '--key', str(forge.signer.key)
+            self.assertEqual(self.run_audit(*arguments)[:2], (0, []))
+        self.assertEqual(asked.count('/checkpoint'), 3)
+
+    def test_which_url_leads_to_this_machine(self):
+        """What is said to a server of this machine is not for a proxy, and all else is."""
+        for url, expected in (
+                ('http://localhost:8080', True), ('HTTPS://LOCALHOST', True), ('http://127.9.9.9/path', True),
+                ('http://[::1]:8080', True), ('http://[::ffff:127.0.0.1]', True), ('http://127.0.0.1@example.net', False),
+                ('http://localhost.example.net', False), ('http://10.0.0.1:8080', False), ('http://[', False)):
+            with self.subTest(url):
+                self.assertEqual(_is_here(url), expected)
 
     def test_an_answer_that_never_ends_is_none(self):
         """A server that sends a byte now and then would hold an auditor for ever."""
@@ -366,7 +398,7 @@ class Honest(LogTest):
         def answer(_path):
             slow.wait()
             return b''
-        with _Server(answer) as url, unittest.mock.patch('log._ANSWER_S', 0.2):
+        with _Server(answer) as url, unittest.mock.patch.multiple('log', _ANSWER_S=0.2, _PAUSE_S=0):
             with self.assertRaises(webwallet_audit.SourceError):
                 self.run_audit(url, '--key', str(forge.signer.key))
 

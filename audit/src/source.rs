@@ -10,7 +10,7 @@ use ureq::Proxy;
 use webwallet_ledger::note::NOTE_BYTES_MAX;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
-use crate::url::{is_here, wrong_scheme};
+use crate::url::{is_here, is_url, renamed, wrong_scheme};
 
 /// Bytes of a bundle at most: full, of the largest leaves that two bytes of length can name.
 /// Whatever is longer is wrong without being read.
@@ -85,7 +85,7 @@ impl Source {
     /// # Errors
     /// [`SourceError::Missing`] when the directory is not there.
     pub fn open(place: &str) -> Result<Source, SourceError> {
-        if place.starts_with("http://") || place.starts_with("https://") {
+        if is_url(place) {
             // The variables of a proxy mean servers elsewhere; it would ask its own machine.
             let proxy = if is_here(place) { None } else { Proxy::try_from_env() };
             let agent = ureq::Agent::config_builder()
@@ -120,7 +120,7 @@ impl Source {
     pub fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
         self.read("checkpoint", NOTE_BYTES_MAX as u64)?.ok_or_else(|| {
             let (place, hint) = match self {
-                Source::Url { base, .. } => (base.clone(), ""),
+                Source::Url { base, .. } => (renamed(base, ""), ""),
                 Source::Directory(path) => {
                     let below = path.join("log").join("checkpoint").is_file();
                     (
@@ -257,7 +257,8 @@ fn fetch(agent: &ureq::Agent, url: &str, bytes_max: u64) -> Result<Option<Vec<u8
             }
         }
     }
-    Err(SourceError::Http { url: url.into(), error })
+    // A password that was given with it is not shown.
+    Err(SourceError::Http { url: renamed(url, ""), error })
 }
 
 /// What a tile or bundle is called in reports.

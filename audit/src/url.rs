@@ -17,6 +17,22 @@ pub fn wrong_scheme(error: &ureq::Error) -> Option<&'static str> {
     }
 }
 
+/// Whether a text begins as a URL, and is no path.
+pub fn is_url(text: &str) -> bool {
+    let begins = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
+    begins("http://") || begins("https://")
+}
+
+/// A URL with this in place of the user and the password that it may hold, to be shown.
+pub fn renamed(url: &str, user: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{user}{}", &rest[host..])
+}
+
 /// Whether a URL leads to this machine.
 pub fn is_here(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
@@ -28,6 +44,35 @@ pub fn is_here(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One program would ask a server where another looks for a folder of that name.
+    #[test]
+    fn a_url_is_told_from_a_path() {
+        for (text, expected) in [
+            ("http://a", true),
+            ("HTTPS://a", true),
+            ("Http://", true),
+            ("http:/a", false),
+            ("./http://a", false),
+            ("hé", false),
+            ("", false),
+        ] {
+            assert_eq!(is_url(text), expected, "{text}");
+        }
+    }
+
+    /// Whoever reads over a shoulder, or a log, would learn the password.
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("http://alice:secret@example.net/a", "http://example.net/a"),
+            ("http://alice:s@cret@example.net", "http://example.net"),
+            ("http://example.net/a@b", "http://example.net/a@b"),
+            ("http://example.net?a@b", "http://example.net?a@b"),
+        ] {
+            assert_eq!(renamed(url, ""), shown);
+        }
+    }
 
     /// What is said to a server of this machine, the operator's token too, is not for a proxy.
     #[test]

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use webwallet_ledger::tile::TileId;
 
+use crate::key;
 use crate::store::{Published, Store};
 
 const CHECKPOINT: &str = "checkpoint";
@@ -41,6 +42,9 @@ impl Folder {
     /// It cannot be read or written.
     pub fn open(dir: &Path) -> io::Result<Folder> {
         fs::create_dir_all(dir)?;
+        // Also if it was there: a process that died may not have synced it, and without its name
+        // none in it lasts.
+        key::sync(dir)?;
         if_there(fs::remove_dir_all(dir.join(UNFINISHED)))?;
         Ok(Folder { dir: dir.to_owned(), writing: Mutex::default() })
     }

@@ -79,6 +79,24 @@ impl LogKey {
         LogKey::of(path, domain, randomness, current)
     }
 
+    /// Reads the key of a log that was published. Where no file is, it is one that signs nothing
+    /// of that log, in no file: a new one there would be taken for the log's, also in copies.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub fn read_or_lost(
+        path: &Path,
+        domain: &str,
+        randomness: Randomness,
+    ) -> Result<LogKey, KeyError> {
+        if let Some(key) = LogKey::read(path, domain, randomness.clone())? {
+            return Ok(key);
+        }
+        let secret = randomness();
+        let key = note::verifier_key(domain, &secret);
+        LogKey::of(path, domain, randomness, Pair { secret, key })
+    }
+
     /// Reads the key of this log, if a file is there.
     ///
     /// # Errors
@@ -218,8 +236,8 @@ fn next_to(path: &Path) -> PathBuf {
     path.with_added_extension("next")
 }
 
-/// The folder that names this file.
-fn sync(path: &Path) -> io::Result<()> {
+/// The folder that names this file or folder.
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -200,9 +200,10 @@ impl<S: Store> Sealing<S> {
 
     pub(crate) fn no_key(&self) -> Stop {
         let newest = self.chain.keys.last().map(ToString::to_string).unwrap_or_default();
+        // Everybody is told the rest: that must not say where a secret is.
+        tracing::error!(file = %self.key.path().display(), "the log key that is asked for belongs there");
         Stop::ReadOnly(format!(
-            "the log key {} is not the log's newest, {newest}; put that one back, in the same place",
-            self.key.path().display()
+            "the log key is not the log's newest, {newest}; put that one back, in the same place"
         ))
     }
 }

@@ -56,19 +56,16 @@ impl Backup {
         Ok(Outcome::Done)
     }
 
-    /// That it is no folder of a server.
-    fn is_apart(&self, apart: bool) -> anyhow::Result<()> {
-        let dir = self.dir.display();
-        ensure!(apart, "{dir} is, or is in, the data directory of a server: name another folder");
-        Ok(())
-    }
-
     /// How many files were written, and the block that the backup ends with.
     fn copy(&self, config: &Config) -> anyhow::Result<(u64, Block)> {
         data::belongs(&config.data, &config.domain)?;
-        self.is_apart(!is_below(&self.dir, &config.data))?;
+        are_apart(&self.dir, &config.data)?;
         let to = Data::open(&self.dir, &config.domain)?;
-        self.is_apart(!data::is_server(to.path()))?;
+        ensure!(
+            !data::is_server(to.path()),
+            "{} is the data directory of a server: name another folder",
+            self.dir.display()
+        );
         for _ in 0..TRIES_MAX {
             let log = LogFolder::open(&data::log(&config.data))
                 .context("there is no log to be copied: the first block makes it")?;
@@ -92,11 +89,31 @@ impl Backup {
     }
 }
 
-/// Is a folder, which may not be there yet, in this one?
-fn is_below(folder: &Path, data: &Path) -> bool {
-    let Ok(whole) = std::path::absolute(folder) else { return false };
-    let above = whole.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
-    above.zip(data.canonicalize().ok()).is_some_and(|(above, data)| above.starts_with(data))
+/// That a backup and the data directory of a server, either of which may not be there yet, are
+/// two folders: what a server makes in a backup keeps every later one out.
+///
+/// # Errors
+/// They are one, or one is in the other.
+pub fn are_apart(backup: &Path, data: &Path) -> anyhow::Result<()> {
+    let (backup, data) = (whole(backup)?, whole(data)?);
+    ensure!(
+        !backup.starts_with(&data) && !data.starts_with(&backup),
+        "the backup {} and the data directory of a server {} are one folder, or one is in the other: name another folder",
+        backup.display(),
+        data.display()
+    );
+    Ok(())
+}
+
+/// A folder by its true name, as far as it is there.
+fn whole(folder: &Path) -> anyhow::Result<PathBuf> {
+    let absolute = std::path::absolute(folder)?;
+    for above in absolute.ancestors() {
+        if let (Ok(there), Ok(below)) = (above.canonicalize(), absolute.strip_prefix(above)) {
+            return Ok(there.join(below));
+        }
+    }
+    Ok(absolute)
 }
 
 /// `webwallet restore`
@@ -144,7 +161,8 @@ pub async fn restore(
     // One that is the backup's was put there by an attempt before.
     let began = place.exists() && key_of(&backup, &place, domain)?.is_some();
     // It may have ended with all done but the last words.
-    let done = began && engine::published(data)?.is_some_and(|log| log.note() == backup.note());
+    let done =
+        began && engine::published(data.path())?.is_some_and(|log| log.note() == backup.note());
     let taken = [(checkpoint.exists() && !done, &checkpoint), (place.exists() && !began, &place)];
     for (taken, file) in taken {
         ensure!(
@@ -169,7 +187,7 @@ pub async fn restore(
 /// Puts the key that signed a backup's log into its place, if it is beside that: a backup
 /// before ended early, or this one is about to be whole.
 fn settle_key(backup: &Data, domain: &str) -> anyhow::Result<()> {
-    let Some(log) = engine::published(backup)? else { return Ok(()) };
+    let Some(log) = engine::published(backup.path())? else { return Ok(()) };
     match engine::read_log_key(&data::log_key(backup.path()), domain)? {
         Some(mut key) => Ok(key.settle_for(log.note())?),
         None => Ok(()),

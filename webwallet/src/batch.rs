@@ -119,6 +119,12 @@ impl Batch {
                 "the first request in {} goes on after its line: each line must be one whole request, as `jq -c .` writes them",
                 file::name(&self.file)
             );
+            // At the begin of what is sent, a server could take it for all there is.
+            ensure!(
+                !is_array(&line),
+                "the request {count} in {} is an array and so none, and those from {first} on were not sent: give each of its elements a line",
+                file::name(&self.file)
+            );
             if !line.trim_ascii().is_empty() {
                 sent.extend_from_slice(&line);
                 sent.push(b'\n');

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use webwallet_audit::url::{is_here, wrong_scheme};
+use webwallet_audit::url::{is_here, is_url, renamed, wrong_scheme};
 use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
@@ -190,15 +190,9 @@ impl Server {
     /// The server at a URL, for the patience of a program; with CAs in PEM, it
     /// believes those and no others.
     pub fn within(url: &str, patience: Duration, ca: Option<&[u8]>) -> anyhow::Result<Server> {
-        let begins = |scheme: &str| {
-            url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
-        };
         // A password that was given with it is not shown.
         let shown = url.rsplit('@').next().unwrap_or_default();
-        ensure!(
-            begins("http://") || begins("https://"),
-            "{shown:?} is no address of a server: begin with http:// or https://"
-        );
+        ensure!(is_url(url), "{shown:?} is no address of a server: begin with http:// or https://");
         let mut tls = TlsConfig::builder();
         if let Some(pem) = ca {
             let mut cas = Vec::new();
@@ -425,14 +419,6 @@ fn again_within(
             answer => return Ok(answer),
         }
     }
-}
-
-/// A URL with this before its host, in place of a user and password.
-fn renamed(url: &str, user: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-    format!("{scheme}://{user}{}", &rest[host..])
 }
 
 /// What came; or why nothing did, and which scheme the address should begin with where that is

@@ -20,6 +20,7 @@ use webwallet_ledger::signature::public_of;
 use webwallet_ledger::time::Time;
 
 use crate::client::{Answer, Server, patiently};
+use crate::key::random_bytes;
 
 /// Tells the time whenever asked, or says why it cannot.
 pub type Clock = Arc<dyn Fn() -> Result<Time, String> + Send + Sync>;
@@ -48,9 +49,23 @@ pub fn now() -> anyhow::Result<Time> {
 /// given once is never gone back behind. So the rules are asked, with an IOU that expired long
 /// ago: why it does not clear is said with the time, and it never will.
 pub fn of(server: &Server, domain: &str) -> anyhow::Result<Time> {
-    // A key that everybody has: what it signs is worth nothing.
-    const SECRET: [u8; 32] = [0; 32];
-    let nobody = Address::of_public(&public_of(&SECRET));
+    let request = question(domain)?;
+    let problem = match patiently(|| server.rehearse(&request))? {
+        Answer::Problem(problem) => problem,
+        Answer::Done { .. } => {
+            bail!("{domain} takes what expired in 1970: its clock cannot be right")
+        }
+    };
+    let time = problem.actual().filter(|_| problem.code == Code::Expired.as_str());
+    let said = || format!("{domain} does not say its time: {}", problem.sentence());
+    time.with_context(said)?.parse().with_context(said)
+}
+
+/// An IOU that expired long ago.
+fn question(domain: &str) -> anyhow::Result<Vec<u8>> {
+    // A key that nobody has: with one that others have, they could use up what it may ask.
+    let secret = random_bytes()?;
+    let nobody = Address::of_public(&public_of(&secret));
     let draft = Draft {
         domain: domain.to_owned(),
         source: nobody,
@@ -64,16 +79,7 @@ pub fn of(server: &Server, domain: &str) -> anyhow::Result<Time> {
         locker: None,
         solver: None,
     };
-    let request = body_of([draft.sign(&SECRET).as_slice()]);
-    let problem = match patiently(|| server.rehearse(&request))? {
-        Answer::Problem(problem) => problem,
-        Answer::Done { .. } => {
-            bail!("{domain} takes what expired in 1970: its clock cannot be right")
-        }
-    };
-    let time = problem.actual().filter(|_| problem.code == Code::Expired.as_str());
-    let said = || format!("{domain} does not say its time: {}", problem.sentence());
-    time.with_context(said)?.parse().with_context(said)
+    Ok(body_of([draft.sign(&secret).as_slice()]))
 }
 
 /// The time in a file.
@@ -121,6 +127,18 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    /// With a source that everybody has, a stranger could use up what it may ask, and whoever then
+    /// does not hear the time shows no preimage: the other party has both sides of a swap.
+    #[test]
+    fn the_time_is_asked_for_by_nobody_else() {
+        let source = || {
+            let question = question("example.net").expect("a question");
+            let question: serde_json::Value = serde_json::from_slice(&question).expect("JSON");
+            question["data"]["inputs"][0]["data"]["source"].to_string()
+        };
+        assert_ne!(source(), source());
     }
 
     /// A test clock that is read once would never expire anything.

@@ -239,7 +239,11 @@ pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
     is_whole(dir)
 }
 
-fn is_whole(dir: &Path) -> anyhow::Result<()> {
+/// That no restore into it was ended before it was done.
+///
+/// # Errors
+/// [`Refused::Restoring`].
+pub fn is_whole(dir: &Path) -> anyhow::Result<()> {
     ensure!(!dir.join(RESTORING).exists(), Refused::Restoring(dir.to_owned()));
     Ok(())
 }

@@ -123,12 +123,18 @@ impl Doctor {
         if config.has_data() {
             report.tell("data", directory(&config))?;
         }
+        if config.role.seals() {
+            report.tell("log-key", log_key(&config))?;
+        }
         report.tell("clock", time(&config))?;
         report.tell("files", files(&config))?;
+        // A server has both at once, so the first is kept while the second is tried.
+        let mut kept = None;
         for (part, address) in [("listen", Some(config.listen)), ("admin", config.operators())] {
             let Some(address) = address else { continue };
-            report.tell(part, listener(&config, address))?;
+            report.tell(part, listener(&config, address, &mut kept))?;
         }
+        drop(kept);
         let runtime = Runtime::new()?;
         if config.role.keeps() && config.redis.is_some() {
             report.tell("redis", runtime.block_on(redis(&config)))?;
@@ -227,6 +233,7 @@ fn directory(config: &Config) -> Found {
     let dir = &config.data;
     let look = || -> anyhow::Result<(String, u64, f64)> {
         data::fits(dir, &config.domain)?;
+        data::is_whole(dir)?;
         let absolute = std::path::absolute(dir)?;
         // It, or what it will be made in.
         let there = absolute.ancestors().find(|folder| folder.exists()).context("no such disk")?;
@@ -253,6 +260,31 @@ fn directory(config: &Config) -> Found {
         Found::Good(format!(
             "{place}: {file_system}, {free} GiB free, a sync takes {sync_ms:.1} ms"
         ))
+    }
+}
+
+/// Whether what is published is signed with the key that is there, so that a server goes on.
+fn log_key(config: &Config) -> Found {
+    let file = engine::log_key(config);
+    let look = || -> anyhow::Result<_> {
+        engine::named_key(config)?;
+        Ok((engine::read_log_key(&file, &config.domain)?, engine::published(&config.data)?))
+    };
+    let shown = file.display();
+    match look() {
+        Err(why) => Found::Wrong(format!("{why:#}")),
+        Ok((None, None)) => Found::Good(format!("{shown} will be made")),
+        Ok((Some(_), None)) => Found::Good(format!("{shown} will sign the first block")),
+        Ok((Some(key), Some(log))) if key.has_signed(log.note()) => {
+            Found::Good(format!("{shown} has signed the newest checkpoint"))
+        }
+        // The stores may have the block that changed it.
+        Ok((Some(_), Some(_))) => Found::Doubtful(format!(
+            "{shown} has not signed the newest checkpoint: unless the log is older than a change of its key, nothing will clear; `webwallet fsck` says which key it needs"
+        )),
+        Ok((None, Some(_))) => Found::Wrong(format!(
+            "{shown} is not there, and the log is signed with it: nothing will clear until it is put back, from a backup or a copy"
+        )),
     }
 }
 
@@ -283,10 +315,23 @@ fn files(config: &Config) -> Found {
 }
 
 /// Whether there is room for a listener, or the server it is for is already there.
-fn listener(config: &Config, address: SocketAddr) -> anyhow::Result<String> {
+fn listener(
+    config: &Config,
+    address: SocketAddr,
+    kept: &mut Option<TcpListener>,
+) -> anyhow::Result<String> {
     match TcpListener::bind(address) {
-        Ok(_) => Ok(format!("{address} is free")),
+        Ok(free) => {
+            *kept = Some(free);
+            Ok(format!("{address} is free"))
+        }
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if let Some(first) = kept {
+                let first = first.local_addr()?;
+                bail!(
+                    "{address} is taken, and no server is at {first}: each listener needs a port of its own"
+                );
+            }
             let server = health::ready(config, &health::address(config));
             server.with_context(|| format!("{address} is taken, and no server is ready there"))?;
             Ok(format!("{address} is taken by the server, which is ready"))

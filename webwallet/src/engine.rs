@@ -244,9 +244,14 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data::log(data.path())).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
-    let key = LogKey::create_or_read(&file, &config.domain, randomness());
-    let key = key.map_err(|why| refused_log(data, why))?;
-    safety::warn_of_readers([file.as_path()]);
+    let read = match data::log(data.path()).join("checkpoint").exists() {
+        true => LogKey::read_or_lost,
+        false => LogKey::create_or_read,
+    };
+    let key = read(&file, &config.domain, randomness()).map_err(|why| refused_log(data, why))?;
+    if file.exists() {
+        safety::warn_of_readers([file.as_path()]);
+    }
     let mut settings = webwallet_blockstack::Config::new(&config.domain, data.state());
     settings.given_log_key = config.log_key.is_some();
     settings.seal = match config.seal {
@@ -262,8 +267,8 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
 ///
 /// # Errors
 /// Its checkpoint cannot be read.
-pub fn published(data: &Data) -> anyhow::Result<Option<LogFolder>> {
-    let folder = data::log(data.path());
+pub fn published(dir: &Path) -> anyhow::Result<Option<LogFolder>> {
+    let folder = data::log(dir);
     let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
     log.with_context(|| format!("the log {} cannot be read", folder.display()))
 }

@@ -46,13 +46,18 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 /// Writes a file, over one that is there only once all of the new one is on disk:
 /// a full disk costs no older proof.
 pub fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_as(file, bytes, 0o666)
+}
+
+/// The same, with the mode of a file that is not there yet.
+fn write_as(file: &Path, bytes: &[u8], new: u32) -> anyhow::Result<()> {
     let write = || -> io::Result<()> {
         let mode = match fs::metadata(file) {
             Ok(there) if there.is_file() => there.permissions().mode() & 0o777,
             // `/dev/stdout` or a pipe: nothing may take its place.
             Ok(_) => return fs::write(file, bytes),
             // The process's umask takes away what it always does.
-            Err(_) => 0o666,
+            Err(_) => new,
         };
         // Behind a link, the file itself.
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -63,19 +68,34 @@ pub fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// The same where nothing else is in the way: what somebody has signed may be nowhere else.
 pub fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_new_as(file, bytes, 0o666)
+}
+
+/// The same, and a file that was not there is for nobody else to read.
+pub fn write_new_secret(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_new_as(file, bytes, 0o600)
+}
+
+fn write_new_as(file: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     if fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
         let is_same = read(file)? == bytes;
         ensure!(is_same, "{} holds something else; name another file", file.display());
         return Ok(());
     }
-    write(file, bytes)
+    write_as(file, bytes, mode)
 }
 
 /// Writes a new file into a folder that only its owner may enter: whole or not at all,
 /// never over another, and for nobody else to read.
 pub fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder_of(file))?;
+        let folder = folder_of(file);
+        let new: Vec<_> = folder.ancestors().take_while(|above| !above.exists()).collect();
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Else the file is on disk, and the way to it is not.
+        for folder in new {
+            File::open(folder_of(folder))?.sync_all()?;
+        }
         let line = [bytes, b"\n"].concat();
         place(file, &line, 0o600, NamedTempFile::persist_noclobber)
     };
@@ -146,6 +166,10 @@ mod tests {
         assert_eq!(fs::read(&file).expect("there"), b"one");
         fs::write(&file, b"").expect("emptied");
         write_new(&file, b"two").expect("written");
+        // Whoever sees a preimage before the lock is claimed can claim elsewhere with it.
+        let secret = folder.path().join("secret");
+        write_new_secret(&secret, b"three").expect("written");
+        assert_eq!(fs::metadata(&secret).expect("there").permissions().mode() & 0o777, 0o600);
         write_new(Path::new("/dev/null"), b"three").expect("written");
     }
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
+use webwallet_audit::url::renamed;
 use webwallet_proto::tls::Tls;
 use webwallet_proto::{blockstack, graphstore, hashtable, serve};
 
@@ -37,11 +38,14 @@ impl Health {
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
         let url = self.url.clone().unwrap_or_else(|| address(&config));
-        match ready(&config, &url) {
+        let found = ready(&config, &url);
+        // A password that was given with it is not shown, whatever went wrong with it.
+        let (whole, url) = (&url, renamed(&url, ""));
+        match found {
             Ok(()) if json => output::line(json!({ "url": url, "ready": true }).to_string())?,
             Ok(()) => output::line(format!("{url} is ready"))?,
             Err(why) => {
-                let why = format!("{why:#}");
+                let why = format!("{why:#}").replace(whole, &url);
                 output::line(match json {
                     true => json!({ "url": url, "ready": false, "why": why }).to_string(),
                     false => output::harmless(&format!("{url} is not ready: {why}")).into_owned(),

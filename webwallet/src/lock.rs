@@ -143,7 +143,11 @@ impl Use {
         let script = script.map(|script| keys.multisig(&script)).transpose()?.flatten();
         let signed = sign(&draft, &holder, script.as_ref(), &keys)?;
         if let Some(file) = &self.offline {
-            file::write_new(file, &signed)?;
+            // Until it is posted, nobody has seen a preimage in it.
+            match shows {
+                true => file::write_new_secret(file, &signed)?,
+                false => file::write_new(file, &signed)?,
+            }
             return Ok(Outcome::Done);
         }
         let sentence = sentence(&draft, &lock, &labels);

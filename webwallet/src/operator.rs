@@ -113,7 +113,7 @@ impl Migrate {
                 bail!("no engines");
             };
             let (here, apart) = ((&graph, &documents), (neo4j, redis));
-            let (log, domain) = (engine::published(stores.data()?)?, &config.domain);
+            let (log, domain) = (engine::published(stores.data()?.path())?, &config.domain);
             let number = match self.to {
                 Engines::Apart => rebuild::migrate(here, apart, log.as_ref(), domain).await?,
                 Engines::Embedded => rebuild::migrate(apart, here, log.as_ref(), domain).await?,
@@ -233,6 +233,7 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
         match work {
             Work::Restore(backup) => {
                 data::belongs(backup, &config.domain)?;
+                backup::are_apart(backup, &config.data)?;
                 backup::is_free(&config).await?;
             }
             Work::Fsck => is_server(&config, config.redis.is_some() && config.neo4j.is_some())?,
@@ -351,7 +352,7 @@ impl Lost {
         documents: impl Documents,
     ) -> anyhow::Result<((&'static str, &'static str), u64)> {
         let domain = &config.domain;
-        let log = || engine::published(data);
+        let log = || engine::published(data.path());
         match self {
             Lost::Hashtable => {
                 let count = rebuild::hashtable(&documents, &graph, log()?.as_ref(), domain).await?;

@@ -19,9 +19,11 @@ use crate::standin::{Deployment, body, draft, issue, person};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn send(server: &Deployment, query: &str, body: Body) -> BodyDataStream {
-    let request =
-        Request::post(format!("/batch{query}")).header("content-type", "application/x-ndjson");
-    let request = request.body(body).expect("a request");
+    // Its form is seen where it begins.
+    ask(server, Request::post(format!("/batch{query}")).body(body).expect("a request")).await
+}
+
+async fn ask(server: &Deployment, request: Request<Body>) -> BodyDataStream {
     let response = server.router.clone().oneshot(request).await.expect("infallible");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
@@ -100,6 +102,24 @@ async fn each_request_is_answered_as_if_it_were_alone() {
         }
         let kept = server.stores.documents.lock().expect("lock").len();
         assert_eq!(kept, 4, "what was answered is in both stores");
+    }
+}
+
+/// Of a file with a request a line, one line that is none costs the others nothing: they would be told that
+/// there is something after the array, and never be looked at.
+#[tokio::test]
+async fn where_lines_are_announced_an_array_is_a_line() {
+    let (alice, bob) = (person(1), person(2));
+    let text = [&b"[{},{}]"[..], &issue(alice, bob, "1", 1), b"[]"].join(&b'\n');
+    for (kind, expected) in [
+        ("application/x-ndjson", &[400, 201, 400][..]),
+        ("Application/X-NDJSON; charset=utf-8", &[400, 201, 400]),
+        ("application/json", &[400, 400, 400]),
+    ] {
+        let server = Deployment::new();
+        let request = Request::post("/batch").header("content-type", kind);
+        let answer = ask(&server, request.body(Body::from(text.clone())).expect("a request")).await;
+        assert_eq!(statuses(&lines(answer).await), expected, "{kind}");
     }
 }
 

@@ -211,6 +211,13 @@ fn what_cannot_be_checked_is_neither_accepted_nor_rejected() {
         assert_eq!(output.status.code(), Some(2), "{case:?}: {output:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{case:?}");
     }
+    // What is said of it is read by others than who gave the password.
+    for place in [&nobody, &served(Path::new(empty))] {
+        let place = place.replace("http://", "HTTP://alice:SECRET@");
+        let told = command(&[&place, "--key", &key]);
+        let told = String::from_utf8(told.stderr).expect("UTF-8");
+        assert!(told.contains("HTTP://127.0.0.1") && !told.contains("SECRET"), "{told}");
+    }
 }
 
 /// A host that is found out must not get out of it by answering no more.

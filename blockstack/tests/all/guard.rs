@@ -85,6 +85,8 @@ async fn stores_that_went_back_are_not_sealed_over() {
     let mut running = stores.start(dir.path()).await;
     let why = status(&mut running).await.read_only.expect("read-only");
     assert!(why.contains("is not the log's newest"), "{why}");
+    // The whole world is told this.
+    assert!(!why.contains(&dir.path().display().to_string()), "{why}");
     running.blockstack.stop().await;
     std::fs::rename(dir.path().join("old"), dir.path().join("log-key")).expect("moved");
     let running = stores.start(dir.path()).await;

@@ -116,7 +116,7 @@ export interface paths {
         put?: never;
         /**
          * Clear many requests
-         * @description One request a line (NDJSON), or an array of requests. Each clears or is refused as if it had been posted alone, in the order of
+         * @description One request a line (NDJSON), or an array of requests; under `application/x-ndjson` always one a line. Each clears or is refused as if it had been posted alone, in the order of
          *     the body: a request sees what those before it have left. The answers are lines, in the same order, and come while requests are still
          *     being sent; read them meanwhile, for a batch whose answers are not read waits. `mode=stop` ends at the first refusal, and what follows is
          *     neither cleared nor answered. A batch that breaks off may be sent again as it is: what has cleared is answered with its record.

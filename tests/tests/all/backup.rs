@@ -123,7 +123,19 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(sealed(&other).terminate(), Some(0));
     refused(&other, &["restore", place(&backup)], "restore into a data directory of its own");
     refused(&stores, &["backup", place(&data)], "data directory of a server");
-    refused(&stores, &["backup", place(stores.folder())], "not a data directory");
+    refused(&stores, &["backup", place(stores.folder())], "one is in the other");
+    refused(&other, &["backup", place(stores.folder())], "not a data directory");
+    // A restore into the backup would leave stores in it, and no later backup goes in.
+    let link = stores.folder().join("link");
+    std::os::unix::fs::symlink(&backup, &link).expect("linked");
+    for at in [backup.clone(), link.clone(), link.join("new"), stores.folder().to_owned()] {
+        let mut restore = Command::new(binary());
+        restore.args(["restore", place(&backup), "--domain", DOMAIN, "--data", place(&at)]);
+        let output = restore.output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(output.status.code() == Some(2) && said.contains("one is in the other"), "{said}");
+    }
+    assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
     refused(&stores, &["restore", place(stores.folder())], "no data directory");
     // To look at the backup as at a server would leave stores in it, and no later one goes in.
     let mut fsck = Command::new(binary());

@@ -182,6 +182,32 @@ fn an_array_over_many_lines_is_sent_whole_however_large_it_is() {
     assert!(told.contains("begins as an array") && told.contains("line "), "{told}");
 }
 
+/// A line that is an array is no request. A server that took it for all of what is sent with it would say of the payments
+/// after it that they are refused, and never have looked at them.
+#[test]
+fn a_line_that_is_an_array_is_named_before_it_is_sent() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&data.path().join("data"), &[]);
+    let (alice, bob) = (party("alice"), party("bob"));
+    let pay = |n| issue(&alice, &bob, "1", &format!("beside an array {n}"));
+    let file = data.path().join("requests");
+    // The first fills what is sent at a time.
+    let large = vec![b'x'; 128 * 1024];
+    let pair = [&b" ["[..], &pay(1), b",", &pay(2), b"]"].concat();
+    std::fs::write(&file, [large, pair, pay(3)].join(&b'\n')).expect("written");
+    let mut command = Command::new(binary());
+    command.arg("batch").arg(&file).args(["--url", &server.url(), "--json"]);
+    let output = command.env("WEBWALLET_HOME", data.path().join("home")).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((told.lines().count(), told.contains("\"status\":413")), (1, true), "{told}");
+    assert!(said.contains("request 1") && said.contains("from 1 on were not sent"), "{said}");
+    // Nothing of it has cleared.
+    assert_eq!(post(&agent(), &server.url(), &pay(1)).expect("an answer").status, 201);
+    assert_eq!(post(&agent(), &server.url(), &pay(3)).expect("an answer").status, 201);
+}
+
 /// What a server says of the first payments is not lost with what it never says of the others:
 /// whoever is shown neither does not know which to ask for.
 #[test]

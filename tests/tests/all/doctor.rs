@@ -10,7 +10,7 @@ use std::process::Command;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::process::binary;
+use webwallet_tests::process::{agent, binary, get};
 
 use crate::proofs::{live, seal, text};
 
@@ -92,6 +92,17 @@ fn what_would_stop_a_server_is_found_before_it_is_started() {
     wrong(&stores, &ANYWHERE, "data", "not a data directory of WebWallet");
     settle(&stores.data(), "version", r#"{"format":1,"domain":"example.com"}"#);
     wrong(&stores, &ANYWHERE, "data", "belongs to the domain example.com");
+    settle(&stores.data(), "restoring", "");
+    settle(&stores.data(), "version", r#"{"format":2,"domain":"localhost"}"#);
+    wrong(&stores, &ANYWHERE, "data", "a restore into");
+    settle(&stores.data(), "log-key", "no key");
+    wrong(&stores, &ANYWHERE, "log-key", "is not a signed-note private key");
+    // One port for both listeners.
+    drop(taken);
+    let both = ["doctor", "--json", "--listen", &address, "--admin", &address];
+    let output = stores.command(&both).output();
+    let said = output.expect("it runs").stdout;
+    assert!(text(&said).contains("each listener needs a port of its own"), "{}", text(&said));
     let file = stores.folder().join("file");
     fs::write(&file, "").expect("written");
     let on_a_file = ["--data", file.to_str().expect("UTF-8")];
@@ -99,6 +110,39 @@ fn what_would_stop_a_server_is_found_before_it_is_started() {
     command.arg("doctor").args(ANYWHERE).args(ADMIN).args(on_a_file);
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+}
+
+/// A key made in the place of a lost one is taken for the log's, and the next backup has that one.
+#[test]
+fn a_log_key_that_is_lost_is_missed_and_not_made_anew() {
+    let stores = Deployment::embedded();
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 0, 2);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let key = stores.data().join("log-key");
+    fs::rename(&key, stores.folder().join("kept")).expect("moved");
+    let lost = || {
+        let (code, lines) = doctor(&stores, &ANYWHERE);
+        let (verdict, detail) = of(&lines, "log-key");
+        assert_eq!((code, verdict), (Some(1), "wrong"), "{detail}");
+    };
+    lost();
+    // What is sealed is served all the same.
+    let server = stores.serve(&["--seal", "manual"]);
+    let agent = agent();
+    assert_eq!(get(&agent, &server.url(), "/transaction/1").status, 200);
+    for path in ["/readyz", "/address/nobody"] {
+        let answer = get(&agent, &server.url(), path);
+        let folder = stores.folder().display().to_string();
+        assert!(!text(&answer.body).contains(&folder), "{path}: {}", text(&answer.body));
+    }
+    assert_eq!(server.terminate(), Some(0));
+    lost();
+    fs::rename(stores.folder().join("kept"), &key).expect("moved");
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 2, 1);
+    assert_eq!(server.terminate(), Some(0));
 }
 
 #[test]

@@ -111,6 +111,16 @@ fn health_tells_of_a_test_clock() {
         assert_eq!((health.status, &health.json()["test_clock"]), (200, &expected));
         assert_eq!(get(&agent(), &server.url(), "/livez").json(), json(r#"{"status":"alive"}"#));
     }
+    // What is asked with a password is shown to others without.
+    let server = Process::all(&data.path().join("data"), &[]);
+    let user = "http://alice:SECRET@";
+    for url in [server.url().replace("http://", user), format!("{user}127.0.0.1:1")] {
+        let output = Command::new(binary()).args(["health", "--url", &url]).output();
+        let output = output.expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("UTF-8");
+        assert!(said.contains("http://127.0.0.1") && !said.contains("SECRET"), "{said}");
+    }
     // A gateway has no clock and seals nothing: it says what others say.
     let apart = get(&agent(), Sockets::apart().url(), "/readyz").json();
     assert_eq!(apart, json(r#"{"status":"ready","test_clock":true,"manual_seal":true}"#));
