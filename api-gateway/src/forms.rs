@@ -29,8 +29,10 @@ fn form(name: &str) -> Option<Value> {
         "after" | "blocks" | "cleared" | "first" | "from" | "height" | "index" | "leaves"
         | "number" | "records" | "size" | "to" => pattern(NUMBER),
         "active" | "expiry" | "time" => {
-            let time = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z";
-            json!({ "format": "date-time", "pattern": format!("^{time}$") })
+            // Not `format: date-time`: clients made from it read a time into a type of theirs and write it out in another
+            // form, and what was signed is then another text.
+            let day = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
+            pattern(&format!(r"{day}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"))
         }
         "amount" => pattern(DECIMAL),
         "credit" => pattern(&format!("-?{DECIMAL}")),

@@ -33,7 +33,9 @@ use crate::schema;
         title = "WebWallet",
         description = "Any address issues its own unit of account and pays with signed IOUs. \
             URLs are part of the protocol: `/address/{address}` is the name of a wallet. \
-            Amounts and numbers are decimal strings, times are RFC 3339 UTC, hashes are lower-case hex. \
+            Amounts and numbers are decimal strings, times are RFC 3339 UTC with milliseconds, hashes are lower-case hex. \
+            All of them are text that is signed or hashed: a time that is read and written again in another form (`.000Z` \
+            left out, say) spoils the signature, so keep it as text. \
             HEAD works wherever GET does. Every refusal is `application/problem+json` with a stable `code`.",
         contact(name = "Whoever runs the server"),
         license(name = "Apache-2.0", identifier = "Apache-2.0"),

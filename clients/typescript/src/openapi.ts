@@ -663,8 +663,7 @@ export interface components {
             /** @description Root of all accounts after it. */
             state: string;
             /**
-             * Format: date-time
-             * @description Of its last record, or, without one, when it was sealed.
+             * @description Of its last record, or, without one, when it was sealed. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -783,7 +782,6 @@ export interface components {
              */
             number: string;
             /**
-             * Format: date-time
              * @description When it cleared.
              * @example 2026-06-01T12:00:00.000Z
              */
@@ -963,8 +961,7 @@ export interface components {
         /** @description What is owed. */
         IouData: {
             /**
-             * Format: date-time
-             * @description The first moment it clears at.
+             * @description The first moment it clears at. Signed text: to be kept as it is written.
              * @example 2026-06-01T00:00:00.000Z
              */
             active?: string;
@@ -986,8 +983,7 @@ export interface components {
              */
             domain: string;
             /**
-             * Format: date-time
-             * @description The last moment it clears at.
+             * @description The last moment it clears at. Signed text: to be kept as it is written.
              * @example 2027-01-01T00:00:00.000Z
              */
             expiry: string;
@@ -1318,8 +1314,7 @@ export interface components {
             /** @description One for each account it touched, and then the locks it made. */
             outputs: components["schemas"]["Output"][];
             /**
-             * Format: date-time
-             * @description When it cleared.
+             * @description When it cleared. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -1497,8 +1492,7 @@ export interface components {
             /** @description SHA3-256 root over the hashes of its blocks. */
             root: string;
             /**
-             * Format: date-time
-             * @description Of its last block.
+             * @description Of its last block. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -1522,14 +1516,12 @@ export interface components {
         /** @description When a lock is open to its target. */
         Timers: {
             /**
-             * Format: date-time
-             * @description From this time on.
+             * @description From this time on. Signed text: to be kept as it is written.
              * @example 2026-06-01T00:00:00.000Z
              */
             active?: string;
             /**
-             * Format: date-time
-             * @description Before this time; from then on it is its source's.
+             * @description Before this time; from then on it is its source's. Signed text: to be kept as it is written.
              * @example 2027-06-01T00:00:00.000Z
              */
             expiry: string;
