@@ -114,15 +114,19 @@ pub(crate) fn add(document: &mut Value) {
     LINKS.into_iter().for_each(|way| link(document, way));
 }
 
-/// Names the headers that answers have by their status, whatever they are of. What has a 304 is
-/// true for ever.
+/// See [`crate::answer::Kept`].
+const KEPT: &str = "`immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, \
+    a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest";
+
+/// Names the headers that answers have by their status, whatever they are of. What has a 304 has
+/// a tag, and says how long it may be kept.
 fn name_headers(answers: &mut Value, negotiated: bool) {
     let kept = answers.get("304").is_some();
     for (status, answer) in answers.as_object_mut().into_iter().flatten() {
         let by_status: &[(&str, &str)] = match status.as_str() {
             "200" | "304" if kept => &[
                 ("ETag", "names these bytes; not where they are the latest"),
-                ("Cache-Control", "immutable; `no-store` where they are the latest"),
+                ("Cache-Control", KEPT),
             ],
             "4XX" => {
                 &[("Allow", "of 405: the methods of this path"), ("Retry-After", "of 429: seconds")]

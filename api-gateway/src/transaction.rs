@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::{Hash, document};
 
-use crate::answer;
+use crate::answer::{self, Kept};
 use crate::body;
 use crate::conflict;
 use crate::gateway::Gateway;
@@ -210,7 +210,8 @@ fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
 
 /// Read a record
 ///
-/// By its hash or by its number. A record never changes, so the answer may be kept for ever.
+/// By its hash or by its number. A record never changes: what was read by its hash may be kept for ever. What has a number is
+/// asked for again, for a server that begins anew gives it to another record.
 #[utoipa::path(
     get,
     path = "/transaction/{name}",
@@ -218,8 +219,7 @@ fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
     params(("name" = String, Path, description = "64 lower-case hex digits, or a number from 1", example = "1")),
     responses(
         (status = 200, description = "The record", body = schema::RecordAnswer,
-            headers(("ETag" = String, description = "the record's hash, quoted"),
-                ("Cache-Control" = String, description = "immutable"))),
+            headers(("ETag" = String, description = "the record's hash, quoted"))),
         (status = 304, description = "`If-None-Match` named the record's hash"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
@@ -233,7 +233,8 @@ pub(crate) async fn get_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let name = query::segment(name)?;
-    let found = match named(&name)? {
+    let name = named(&name)?;
+    let found = match name {
         Name::Hash(hash) => by_hash(&gateway, hash).await?.map(|body| (hash, body)),
         Name::Number(number) => {
             let record = gateway.stores().numbered(number).await?;
@@ -242,7 +243,7 @@ pub(crate) async fn get_transaction(
         Name::Beyond => None,
     };
     let Some((hash, body)) = found else { return Err(gateway.absent(NOTHING).await) };
-    Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
+    Ok(answer::named(&headers, name.kept(), &hash, || answer::data(&body)))
 }
 
 pub(crate) const NOTHING: &str = "no such record has been cleared here";
@@ -252,6 +253,16 @@ pub(crate) enum Name {
     Hash(Hash),
     Number(u64),
     Beyond,
+}
+
+impl Name {
+    /// How long what was asked for by it may be kept.
+    pub(crate) fn kept(&self) -> Kept {
+        match self {
+            Name::Hash(_) => Kept::ForEver,
+            Name::Number(_) | Name::Beyond => Kept::WhileTrue,
+        }
+    }
 }
 
 pub(crate) fn named(text: &str) -> Result<Name, Problem> {
