@@ -40,6 +40,8 @@ impl Form {
 #[derive(Clone, Copy)]
 pub(crate) struct Lasting;
 
+/// Tells a proxy to send on what comes when it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// How long an answer that has a tag may be kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -107,6 +109,9 @@ pub(crate) fn lasting(
 ) -> Response {
     let mut response = now(StatusCode::OK, form, Body::from_stream(body));
     response.extensions_mut().insert(Lasting);
+    // nginx, as it is installed, keeps the pieces of an answer until it has a few kB of them or the end: a reader of
+    // events would see nothing.
+    response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
     response
 }
 

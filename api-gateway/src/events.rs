@@ -53,7 +53,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
         (status = 200, description = "Events", content(
             (schema::Event = "application/x-ndjson"),
             (String = "text/event-stream"),
-        )),
+        ), headers(("X-Accel-Buffering" = String, description = "`no`: a proxy sends on what comes when it comes"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "A store did not answer; or what is current is not known (`read_only`); or as many follow as may (`overloaded`)", body = schema::Problem, content_type = "application/problem+json"),
     )
