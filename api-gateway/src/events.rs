@@ -36,7 +36,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Follow what clears
 ///
 /// Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
-/// after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+/// after the last number of this one. With `Accept: text/event-stream`, and pages not named as well: a stream that goes on (server-sent events, `id` is the
 /// number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
 /// nothing twice. A number that no record has yet is refused: it is of another history. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
 /// an empty page or a stream comes the refusal, and streams end.
