@@ -6,6 +6,8 @@
 //! its form by its name. The document says as much of each value as a schema can, so that a
 //! client's mistake is found before it is sent, and a test finds ours.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::edge::NEGOTIATED;
@@ -76,9 +78,13 @@ const FREE: [&str; 6] = ["Change", "Explanation", "NotSealed", "OriginalError", 
 
 /// Adds the forms to a document.
 pub(crate) fn add(document: &mut Value) {
+    let closed = closed(document);
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (name, schema) in schemas.into_iter().flatten() {
-        close(schema);
+        if schema.get("properties").is_some() {
+            // Said of the open ones, too: where it is not, generators take an object for closed.
+            schema["additionalProperties"] = json!(!closed.contains(name));
+        }
         let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
         for (property, schema) in properties.into_iter().flatten() {
             if property == "meta" && schema.get("$ref").is_none() {
@@ -186,10 +192,40 @@ fn link(document: &mut Value, (path, method, name, to, parameters): Link) {
     }
 }
 
-/// An object has the fields that are named, and no other: that is refused in requests, and missing in no answer.
-fn close(schema: &mut Value) {
-    if schema.get("properties").is_some() {
-        schema["additionalProperties"] = json!(false);
+/// What is hashed as it stands, beside what requests are made of.
+const HASHED: [&str; 3] = ["Block", "Record", "Stack"];
+
+/// The schemas of objects that have the fields that are named and no other: those of requests, in which any other is refused, and
+/// of what is hashed or signed, in which it would be another document. All other answers may have more one day, which a client that
+/// was made today has to pass over.
+fn closed(document: &Value) -> BTreeSet<String> {
+    let mut names: Vec<String> = HASHED.map(str::to_owned).into();
+    for item in document["paths"].as_object().into_iter().flat_map(Map::values) {
+        for operation in item.as_object().into_iter().flat_map(Map::values) {
+            names.extend(references(&operation["requestBody"]));
+        }
+    }
+    let mut closed = BTreeSet::new();
+    while let Some(name) = names.pop() {
+        if !closed.contains(&name) {
+            names.extend(references(&document["components"]["schemas"][&name]));
+            closed.insert(name);
+        }
+    }
+    closed
+}
+
+/// The names of the schemas that a part of the document leads to.
+fn references(part: &Value) -> Vec<String> {
+    match part {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            let name = reference.and_then(|path| path.strip_prefix("#/components/schemas/"));
+            let deeper = members.values().flat_map(references);
+            name.map(str::to_owned).into_iter().chain(deeper).collect()
+        }
+        Value::Array(elements) => elements.iter().flat_map(references).collect(),
+        _ => Vec::new(),
     }
 }
 

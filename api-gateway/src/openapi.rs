@@ -49,7 +49,7 @@ use crate::schema;
         (name = "proofs", description = "Blocks, checkpoints, receipts: what nobody has to trust the server for"),
         (name = "server", description = "Who the server is, and whether it is well"),
     ),
-    components(schemas(schema::ProblemCode))
+    components(schemas(schema::KnownCode, schema::ProblemCode))
 )]
 struct Frame;
 

@@ -245,7 +245,7 @@ export interface paths {
         /**
          * Follow what clears
          * @description Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
-         *     after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+         *     after the last number of this one. With `Accept: text/event-stream`, and pages not named as well: a stream that goes on (server-sent events, `id` is the
          *     number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
          *     nothing twice. A number that no record has yet is refused: it is of another history. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
          *     an empty page or a stream comes the refusal, and streams end.
@@ -268,7 +268,7 @@ export interface paths {
         };
         /**
          * Read an IOU
-         * @description Only IOUs that cleared here are known; the answer never changes.
+         * @description Only IOUs that cleared here are known.
          */
         get: operations["get_iou"];
         put?: never;
@@ -455,7 +455,8 @@ export interface paths {
         };
         /**
          * Read a record
-         * @description By its hash or by its number. A record never changes, so the answer may be kept for ever.
+         * @description By its hash or by its number. A record never changes: what was read by its hash may be kept for ever. What has a number is
+         *     asked for again, for a server that begins anew gives it to another record.
          */
         get: operations["get_transaction"];
         put?: never;
@@ -1023,6 +1024,48 @@ export interface components {
             /** @description Every one must verify; one at least is the source's. */
             signatures: components["schemas"]["Signature"][];
         };
+        /**
+         * @description The rejections in order of precedence, then the other problems.
+         *
+         *     - `malformed` (400): The request is not of the documented form.
+         *     - `unsupported_field` (422): A field is part of the protocol, but this server does not implement it yet.
+         *     - `too_large` (413): Something is larger than its limit.
+         *     - `unsupported_hash` (422): The hash is of a kind outside the list.
+         *     - `hash_mismatch` (422): A hash is not the hash of what it names.
+         *     - `wrong_domain` (422): The IOU was written for another server.
+         *     - `unsupported_scheme` (422): The signature scheme or linker is outside the list.
+         *     - `address_invalid` (422): An address does not pass its own check.
+         *     - `key_address_mismatch` (422): The public key does not belong to the signer's address.
+         *     - `signature_missing` (422): Nobody signed for the source.
+         *     - `signature_invalid` (422): A signature does not verify.
+         *     - `puzzle_unsolved` (422): The signatures weigh less than the puzzle needs.
+         *     - `iou_already_cleared` (409): An IOU of this request is in another record.
+         *     - `not_yet_active` (422): The IOU is not active yet.
+         *     - `expired` (422): The IOU has expired.
+         *     - `expiry_too_far` (422): The IOU expires too far in the future.
+         *     - `credit_not_by_issuer` (422): Only the issuer of a unit gives credit in it.
+         *     - `credit_not_granted` (422): More credit is withdrawn than was granted.
+         *     - `lock_not_found` (422): There is no such lock.
+         *     - `lock_not_yours` (422): The lock is between two others.
+         *     - `lock_closed` (422): This party may not use the lock at this time.
+         *     - `lock_unsolved` (422): The lock's conditions are not met.
+         *     - `balance_below_min` (422): A balance would fall below its lower limit.
+         *     - `balance_above_max` (422): A balance would rise above its upper limit.
+         *     - `amount_overflow` (422): A result has more than 60 digits before the point.
+         *     - `not_found` (404): There is nothing at this address.
+         *     - `method_not_allowed` (405): The resource does not answer this method.
+         *     - `not_acceptable` (406): The answer cannot be given in an accepted form.
+         *     - `media_type` (415): The body is of a form that is not read here.
+         *     - `parameter_invalid` (400): A parameter of the URL is unknown, missing or out of its range.
+         *     - `cursor_invalid` (400): The cursor does not belong to this list.
+         *     - `unauthorized` (401): This needs a token.
+         *     - `rate_limited` (429): More a second than the operator allows.
+         *     - `overloaded` (503): The server has as much work waiting as it takes on.
+         *     - `unavailable` (503): A part of the server did not answer.
+         *     - `read_only` (503): The server takes no requests to clear at present.
+         * @enum {string}
+         */
+        KnownCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "lock_not_found" | "lock_not_yours" | "lock_closed" | "lock_unsolved" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
         /** @description Until when and on what conditions the target may use a lock. */
         Locker: {
             /** @description SHA-256 of what the target must show. */
@@ -1190,47 +1233,10 @@ export interface components {
             type: string;
         };
         /**
-         * @description The rejections in order of precedence, then the other problems.
-         *
-         *     - `malformed` (400): The request is not of the documented form.
-         *     - `unsupported_field` (422): A field is part of the protocol, but this server does not implement it yet.
-         *     - `too_large` (413): Something is larger than its limit.
-         *     - `unsupported_hash` (422): The hash is of a kind outside the list.
-         *     - `hash_mismatch` (422): A hash is not the hash of what it names.
-         *     - `wrong_domain` (422): The IOU was written for another server.
-         *     - `unsupported_scheme` (422): The signature scheme or linker is outside the list.
-         *     - `address_invalid` (422): An address does not pass its own check.
-         *     - `key_address_mismatch` (422): The public key does not belong to the signer's address.
-         *     - `signature_missing` (422): Nobody signed for the source.
-         *     - `signature_invalid` (422): A signature does not verify.
-         *     - `puzzle_unsolved` (422): The signatures weigh less than the puzzle needs.
-         *     - `iou_already_cleared` (409): An IOU of this request is in another record.
-         *     - `not_yet_active` (422): The IOU is not active yet.
-         *     - `expired` (422): The IOU has expired.
-         *     - `expiry_too_far` (422): The IOU expires too far in the future.
-         *     - `credit_not_by_issuer` (422): Only the issuer of a unit gives credit in it.
-         *     - `credit_not_granted` (422): More credit is withdrawn than was granted.
-         *     - `lock_not_found` (422): There is no such lock.
-         *     - `lock_not_yours` (422): The lock is between two others.
-         *     - `lock_closed` (422): This party may not use the lock at this time.
-         *     - `lock_unsolved` (422): The lock's conditions are not met.
-         *     - `balance_below_min` (422): A balance would fall below its lower limit.
-         *     - `balance_above_max` (422): A balance would rise above its upper limit.
-         *     - `amount_overflow` (422): A result has more than 60 digits before the point.
-         *     - `not_found` (404): There is nothing at this address.
-         *     - `method_not_allowed` (405): The resource does not answer this method.
-         *     - `not_acceptable` (406): The answer cannot be given in an accepted form.
-         *     - `media_type` (415): The body is of a form that is not read here.
-         *     - `parameter_invalid` (400): A parameter of the URL is unknown, missing or out of its range.
-         *     - `cursor_invalid` (400): The cursor does not belong to this list.
-         *     - `unauthorized` (401): This needs a token.
-         *     - `rate_limited` (429): More a second than the operator allows.
-         *     - `overloaded` (503): The server has as much work waiting as it takes on.
-         *     - `unavailable` (503): A part of the server did not answer.
-         *     - `read_only` (503): The server takes no requests to clear at present.
-         * @enum {string}
+         * @description A `KnownCode`, which says what each means; a later server may have others, of which `status` and `retry` say what to do.
+         * @example balance_below_min
          */
-        ProblemCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "lock_not_found" | "lock_not_yours" | "lock_closed" | "lock_unsolved" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
+        ProblemCode: string;
         /** @description A proof, and the block it leads to. */
         ProvenState: {
             /** @description The block whose `state` or `units` is the root. */
@@ -1820,7 +1826,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1833,7 +1839,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1888,6 +1894,8 @@ export interface operations {
             /** @description A line for each request; its `status` is what it would have been alone */
             200: {
                 headers: {
+                    /** @description `no`: a proxy sends on what comes when it comes */
+                    "X-Accel-Buffering"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1938,7 +1946,7 @@ export interface operations {
             /** @description Its records */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1951,7 +1959,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2003,7 +2011,7 @@ export interface operations {
             /** @description The block document */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2016,7 +2024,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2112,7 +2120,7 @@ export interface operations {
             /** @description The checkpoint of that size */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2125,7 +2133,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2187,7 +2195,7 @@ export interface operations {
             /** @description `If-None-Match` named the document's hash */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2311,6 +2319,8 @@ export interface operations {
                 headers: {
                     /** @description `Accept` */
                     Vary?: string;
+                    /** @description `no`: a proxy sends on what comes when it comes */
+                    "X-Accel-Buffering"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2363,9 +2373,9 @@ export interface operations {
             /** @description The IOU and its record */
             200: {
                 headers: {
-                    /** @description immutable */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
-                    /** @description the IOU's hash, quoted */
+                    /** @description names these bytes; not where they are the latest */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2373,10 +2383,10 @@ export interface operations {
                     "application/json": components["schemas"]["IouAnswer"];
                 };
             };
-            /** @description `If-None-Match` named the IOU's hash */
+            /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2449,7 +2459,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description `code` of a refusal */
-                code: components["schemas"]["ProblemCode"];
+                code: components["schemas"]["KnownCode"];
             };
             cookie?: never;
         };
@@ -2504,7 +2514,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2517,7 +2527,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2573,7 +2583,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2586,7 +2596,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2682,7 +2692,7 @@ export interface operations {
             /** @description The stack document */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2695,7 +2705,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2747,20 +2757,20 @@ export interface operations {
             /** @description Its bytes */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/octet-stream": string;
                 };
             };
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2886,7 +2896,7 @@ export interface operations {
             /** @description The record */
             200: {
                 headers: {
-                    /** @description immutable */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description the record's hash, quoted */
                     ETag?: string;
@@ -2899,7 +2909,7 @@ export interface operations {
             /** @description `If-None-Match` named the record's hash */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2951,7 +2961,7 @@ export interface operations {
             /** @description The receipt */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2980,7 +2990,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3141,7 +3151,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3154,7 +3164,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;

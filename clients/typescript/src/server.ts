@@ -32,7 +32,7 @@ export class Refusal extends Error {
     super(`${problem.code}: ${problem.detail}`)
   }
 
-  /** Why, in one word that never changes. */
+  /** Why, in one word that never changes. A later server may have words that are in no type of today. */
   get code (): ProblemCode { return this.problem.code }
 
   /** What to do: nothing (`never`), the same bytes again (`same`), sign anew (`rebuild`) or wait (`later`). */
