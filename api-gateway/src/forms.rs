@@ -229,18 +229,15 @@ fn references(part: &Value) -> Vec<String> {
     }
 }
 
-/// Custom data, which is anybody's: text, lists and objects, however deep.
+/// Custom data, which is anybody's: text, lists and objects, however deep. Said in words: generators make nothing of a map of choices
+/// that compiles.
 fn describe_custom(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
     schemas["CustomData"] = json!({
-        "description": "Text, and lists and objects of text; a request is at most 16 deep.",
+        "description": "Its values are text, and lists and objects of text, and nothing else; a request is at most 16 deep.",
         "type": "object",
         "maxProperties": 10,
-        "additionalProperties": { "anyOf": [
-            { "type": "string" },
-            { "type": "array", "items": {} },
-            { "type": "object", "additionalProperties": {} },
-        ] },
+        "additionalProperties": true,
     });
     schemas["Custom"] = json!({
         "description": "What an IOU is for, in its parties' own words.",
@@ -253,9 +250,12 @@ fn describe_custom(document: &mut Value) {
         "additionalProperties": false,
     });
     if let Some(data) = schemas.pointer_mut("/Document/properties/data") {
-        let kinds = ["PuzzleData", "CustomData"]
-            .map(|kind| json!({ "$ref": format!("#/components/schemas/{kind}") }));
-        *data = json!({ "description": "What the hash is of.", "anyOf": kinds });
+        *data = json!({
+            "description": "What the hash is of: that of a puzzle, as in `PuzzleData`, or custom data, as in `CustomData`.",
+            "type": "object",
+            "maxProperties": 10,
+            "additionalProperties": true,
+        });
     }
     if let Some(custom) = schemas.pointer_mut("/IouMeta/properties/custom") {
         *custom = json!({ "$ref": "#/components/schemas/Custom" });

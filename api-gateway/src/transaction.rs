@@ -59,7 +59,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
         (status = 201, description = "Cleared; with `receipt` where it was waited for", body = schema::ClearedAnswer,
             headers(("Location" = String, description = "`/transaction/{hash}`"),
                 ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),
-        (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatOrRehearsal,
+        (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatAnswer,
             headers(("Idempotent-Replayed" = String, description = "`true`"),
                 ("Location" = String, description = "`/transaction/{hash}`"),
                 ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),

@@ -124,8 +124,7 @@ async fn a_dry_run_says_what_would_be_left_and_leaves_nothing() {
     let ten = issue(alice, bob, "10", 1);
     let dry = ask("dry_run=true", ten.clone()).await;
     assert_eq!((dry.status, dry.header("location")), (StatusCode::OK, None), "{dry:?}");
-    documented::<schema::RehearsalAnswer>(&dry);
-    documented::<schema::RepeatOrRehearsal>(&dry);
+    documented::<schema::RepeatAnswer>(&dry);
     assert_eq!(server.get("/transaction/1").await.code(), "not_found");
     assert!(server.stores.documents.lock().expect("lock").is_empty());
 
