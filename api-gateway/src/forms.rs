@@ -100,6 +100,7 @@ pub(crate) fn add(document: &mut Value) {
         }
     }
     describe_custom(document);
+    show_request(document);
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, item) in paths.into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -260,6 +261,20 @@ fn describe_custom(document: &mut Value) {
     if let Some(custom) = schemas.pointer_mut("/IouMeta/properties/custom") {
         *custom = json!({ "$ref": "#/components/schemas/Custom" });
     }
+}
+
+/// Shows a request that is one: signed, if long ago and for another server. What a browser of the document makes of the schemas alone has every field at
+/// once, which is none.
+fn show_request(document: &mut Value) {
+    let Ok(request) = serde_json::from_str::<Value>(include_str!("schema/example.json")) else {
+        return;
+    };
+    let content = |document: &mut Value, path: &str, form: &str, example: Value| {
+        document["paths"][path]["post"]["requestBody"]["content"][form]["example"] = example;
+    };
+    content(document, "/batch", "application/json", json!([request]));
+    content(document, "/batch", "application/x-ndjson", request.clone());
+    content(document, "/transaction", "application/json", request);
 }
 
 /// A form is of texts, and of lists of them.

@@ -750,16 +750,16 @@ export interface components {
             data: components["schemas"]["CustomData"];
             hash?: components["schemas"]["HashOf"];
         };
-        /** @description Text, and lists and objects of text; a request is at most 16 deep. */
+        /** @description Its values are text, and lists and objects of text, and nothing else; a request is at most 16 deep. */
         CustomData: {
-            [key: string]: string | unknown[] | {
-                [key: string]: unknown;
-            };
+            [key: string]: unknown;
         };
         /** @description A puzzle, or custom data of an IOU. */
         Document: {
-            /** @description What the hash is of. */
-            data: components["schemas"]["PuzzleData"] | components["schemas"]["CustomData"];
+            /** @description What the hash is of: that of a puzzle, as in `PuzzleData`, or custom data, as in `CustomData`. */
+            data: {
+                [key: string]: unknown;
+            };
             /** @description Its name. */
             hash: components["schemas"]["HashOf"];
             /** @description Always empty. */
@@ -1335,13 +1335,15 @@ export interface components {
             /** @description As they would stand in its record. */
             outputs: components["schemas"]["Output"][];
         };
-        /** @description What a request would leave. */
-        RehearsalAnswer: {
-            /** @description What it would leave now. */
-            data: components["schemas"]["Rehearsal"];
-        };
         /** @description A record that was there before; or, of a rehearsal, the outputs that the request would leave. */
-        RepeatOrRehearsal: components["schemas"]["ClearedAnswer"] | components["schemas"]["RehearsalAnswer"];
+        RepeatAnswer: {
+            /** @description What tells the two apart: a record has a `hash`. */
+            data: components["schemas"]["RepeatOrRehearsal"];
+            /** @description A `.tlog-proof` file, of a record that was sealed in time. */
+            receipt?: string;
+        };
+        /** @description A record that was there before, or, with `dry_run=true`, what would be left. */
+        RepeatOrRehearsal: components["schemas"]["Record"] | components["schemas"]["Rehearsal"];
         /** @description A server's card. */
         Server: {
             /** @description The signed head of its log; absent before the first block. */
@@ -1886,7 +1888,79 @@ export interface operations {
         /** @description Requests of at most 128 KiB each, as many as you like */
         requestBody: {
             content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "data": {
+                 *           "inputs": [
+                 *             {
+                 *               "data": {
+                 *                 "amount": "100",
+                 *                 "domain": "localhost",
+                 *                 "expiry": "2019-03-16T13:45:44.459Z",
+                 *                 "random": "0755d7e5f218bb668883",
+                 *                 "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                 "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                 "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *               },
+                 *               "hash": {
+                 *                 "steps": "stringify:data",
+                 *                 "types": "sha256:sha256",
+                 *                 "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *               },
+                 *               "meta": {
+                 *                 "signatures": [
+                 *                   {
+                 *                     "linker": "sha256:ripemd160",
+                 *                     "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                     "scheme": "ecdsa-ed25519",
+                 *                     "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                     "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                   }
+                 *                 ]
+                 *               }
+                 *             }
+                 *           ]
+                 *         }
+                 *       }
+                 *     ]
+                 */
                 "application/json": components["schemas"]["Transaction"][];
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "inputs": [
+                 *           {
+                 *             "data": {
+                 *               "amount": "100",
+                 *               "domain": "localhost",
+                 *               "expiry": "2019-03-16T13:45:44.459Z",
+                 *               "random": "0755d7e5f218bb668883",
+                 *               "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *             },
+                 *             "hash": {
+                 *               "steps": "stringify:data",
+                 *               "types": "sha256:sha256",
+                 *               "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *             },
+                 *             "meta": {
+                 *               "signatures": [
+                 *                 {
+                 *                   "linker": "sha256:ripemd160",
+                 *                   "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                   "scheme": "ecdsa-ed25519",
+                 *                   "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                   "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
                 "application/x-ndjson": components["schemas"]["Transaction"];
             };
         };
@@ -2820,6 +2894,41 @@ export interface operations {
         /** @description 1 to 100 signed IOUs in at most 128 KiB */
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "inputs": [
+                 *           {
+                 *             "data": {
+                 *               "amount": "100",
+                 *               "domain": "localhost",
+                 *               "expiry": "2019-03-16T13:45:44.459Z",
+                 *               "random": "0755d7e5f218bb668883",
+                 *               "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *             },
+                 *             "hash": {
+                 *               "steps": "stringify:data",
+                 *               "types": "sha256:sha256",
+                 *               "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *             },
+                 *             "meta": {
+                 *               "signatures": [
+                 *                 {
+                 *                   "linker": "sha256:ripemd160",
+                 *                   "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                   "scheme": "ecdsa-ed25519",
+                 *                   "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                   "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["Transaction"];
             };
         };
@@ -2836,7 +2945,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RepeatOrRehearsal"];
+                    "application/json": components["schemas"]["RepeatAnswer"];
                 };
             };
             /** @description Cleared; with `receipt` where it was waited for */
