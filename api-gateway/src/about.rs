@@ -127,7 +127,7 @@ pub(crate) async fn get_readyz(
     get,
     path = "/problems/{code}",
     tag = "server",
-    params(("code" = schema::ProblemCode, Path, description = "`code` of a refusal")),
+    params(("code" = schema::KnownCode, Path, description = "`code` of a refusal")),
     responses(
         (status = 200, description = "Its meaning", content(
             (schema::Explanation = "application/json"),

@@ -40,8 +40,28 @@ impl Form {
 #[derive(Clone, Copy)]
 pub(crate) struct Lasting;
 
-/// A record never changes, so it may be kept for ever (RFC 8246).
-const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Tells a proxy to send on what comes when it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// How long an answer that has a tag may be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Its URL names it by a hash, and so nothing else in any history (RFC 8246); or it is a tile, of which
+    /// c2sp.org/tlog-tiles wants as much.
+    ForEver,
+    /// Its URL names it by a number, a height or a size, which whoever begins anew on other data, or puts another
+    /// server behind the same name, gives to something else. So a cache asks each time, and is answered 304.
+    WhileTrue,
+}
+
+impl Kept {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Kept::ForEver => "public, max-age=31536000, immutable",
+            Kept::WhileTrue => "no-cache",
+        })
+    }
+}
+
 /// A balance may change at any moment.
 const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -91,31 +111,39 @@ pub(crate) fn lasting(
 ) -> Response {
     let mut response = now(StatusCode::OK, form, Body::from_stream(body));
     response.extensions_mut().insert(Lasting);
+    // nginx, as it is installed, keeps the pieces of an answer until it has a few kB of them or the end: a reader of
+    // events would see nothing.
+    response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
     response
 }
 
-/// JSON that is true for ever, named by a hash; 304 without it to whom already
-/// has it.
-pub(crate) fn immutable(asked: &HeaderMap, name: &Hash, body: impl FnOnce() -> Bytes) -> Response {
-    kept(asked, &format!("\"{name}\""), Form::Json, body)
+/// JSON that has a hash for its name; 304 without it to whom already has it.
+pub(crate) fn named(
+    asked: &HeaderMap,
+    kept: Kept,
+    name: &Hash,
+    body: impl FnOnce() -> Bytes,
+) -> Response {
+    tagged(asked, kept, &format!("\"{name}\""), Form::Json, body)
 }
 
-/// An answer that is true for ever, and has no name but its own bytes.
-pub(crate) fn for_ever(asked: &HeaderMap, form: Form, body: Bytes) -> Response {
-    kept(asked, &format!("\"{}\"", Hash::sha3(&body)), form, || body)
+/// An answer that has no name but its own bytes.
+pub(crate) fn unnamed(asked: &HeaderMap, kept: Kept, form: Form, body: Bytes) -> Response {
+    tagged(asked, kept, &format!("\"{}\"", Hash::sha3(&body)), form, || body)
 }
 
-/// JSON that is true for ever if it was asked for by all its names, else now.
+/// JSON that stays true if it was asked for by all its numbers, else is true now.
 pub(crate) fn fixed_if(fixed: bool, asked: &HeaderMap, body: Bytes) -> Response {
     match fixed {
-        true => for_ever(asked, Form::Json, body),
+        true => unnamed(asked, Kept::WhileTrue, Form::Json, body),
         false => current(StatusCode::OK, body),
     }
 }
 
-/// An answer that is true for ever under this tag.
-pub(crate) fn kept(
+/// An answer under this tag.
+pub(crate) fn tagged(
     asked: &HeaderMap,
+    kept: Kept,
     tag: &str,
     form: Form,
     body: impl FnOnce() -> Bytes,
@@ -128,7 +156,7 @@ pub(crate) fn kept(
         response
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, FOR_EVER);
+    headers.insert(header::CACHE_CONTROL, kept.header());
     insert(headers, header::ETAG, tag);
     response
 }

@@ -57,7 +57,8 @@ const UNDER_WAY: usize = 64;
     request_body(content((schema::Transaction = "application/x-ndjson"), (Vec<schema::Transaction> = "application/json")),
         description = "Requests of at most 128 KiB each, as many as you like"),
     responses(
-        (status = 200, description = "A line for each request; its `status` is what it would have been alone", body = schema::BatchLine, content_type = "application/x-ndjson"),
+        (status = 200, description = "A line for each request; its `status` is what it would have been alone", body = schema::BatchLine, content_type = "application/x-ndjson",
+            headers(("X-Accel-Buffering" = String, description = "`no`: a proxy sends on what comes when it comes"))),
         (status = "4XX", description = "Refused as a whole", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing clears at present, or as many batches are answered as may be (`overloaded`)", body = schema::Problem, content_type = "application/problem+json"),
     )

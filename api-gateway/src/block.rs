@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use webwallet_proto::blockstack::v1::block_request::Key;
 
-use crate::answer;
+use crate::answer::{self, Form, Kept};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::prover::Document;
@@ -49,11 +49,16 @@ pub(crate) async fn get_block(
             )
         })?)),
     };
-    if key.is_none() {
-        gateway.shows_the_newest().await?;
-    }
+    let kept = match key {
+        Some(Key::Hash(_)) => Some(Kept::ForEver),
+        Some(_) => Some(Kept::WhileTrue),
+        None => {
+            gateway.shows_the_newest().await?;
+            None
+        }
+    };
     let block = gateway.prover().block(key).await?;
-    document(&gateway, block, name == LATEST, &headers).await
+    document(&gateway, block, kept, &headers).await
 }
 
 /// Read the records of a block
@@ -85,7 +90,7 @@ pub(crate) async fn get_block_transactions(
     let mut body = b"{\"data\":{\"transactions\":[".to_vec();
     body.extend_from_slice(&records.join(&b','));
     body.extend_from_slice(b"]}}");
-    Ok(answer::for_ever(&headers, answer::Form::Json, Bytes::from(body)))
+    Ok(answer::unnamed(&headers, Kept::WhileTrue, Form::Json, Bytes::from(body)))
 }
 
 /// Read a stack
@@ -121,19 +126,20 @@ pub(crate) async fn get_stack(
         gateway.shows_the_newest().await?;
     }
     let stack = gateway.prover().stack(height).await?;
-    document(&gateway, stack, name == LATEST, &headers).await
+    document(&gateway, stack, height.map(|_| Kept::WhileTrue), &headers).await
 }
 
+/// `kept` where it was asked for by a name, and not as the latest.
 async fn document(
     gateway: &Gateway,
     found: Option<Document>,
-    latest: bool,
+    kept: Option<Kept>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(found) = found else { return Err(gateway.absent(NOTHING).await) };
-    Ok(match latest {
-        true => answer::current(StatusCode::OK, answer::data(&found.body)),
-        false => answer::immutable(headers, &found.hash, || answer::data(&found.body)),
+    Ok(match kept {
+        None => answer::current(StatusCode::OK, answer::data(&found.body)),
+        Some(kept) => answer::named(headers, kept, &found.hash, || answer::data(&found.body)),
     })
 }
 

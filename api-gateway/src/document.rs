@@ -11,10 +11,11 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri, header};
 use webwallet_ledger::{Code, Hash, Rejection, Supplied};
 
+use crate::answer::{self, Kept};
 use crate::gateway::Gateway;
 use crate::problem::{Other, Problem};
 use crate::query::{self, Query};
-use crate::{answer, body, media, schema};
+use crate::{body, media, schema};
 
 /// Have a document kept
 ///
@@ -96,7 +97,7 @@ pub(crate) async fn get_document(
     let document = gateway.stores().supplied(&hash).await?;
     let document = document
         .ok_or_else(|| Problem::new(Other::NotFound, "nobody has supplied such a document here"))?;
-    Ok(answer::immutable(&headers, &hash, || answer::data(&document)))
+    Ok(answer::named(&headers, Kept::ForEver, &hash, || answer::data(&document)))
 }
 
 fn named(text: &str) -> Result<Hash, Problem> {

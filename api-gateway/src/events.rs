@@ -36,7 +36,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Follow what clears
 ///
 /// Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
-/// after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+/// after the last number of this one. With `Accept: text/event-stream`, and pages not named as well: a stream that goes on (server-sent events, `id` is the
 /// number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
 /// nothing twice. A number that no record has yet is refused: it is of another history. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
 /// an empty page or a stream comes the refusal, and streams end.
@@ -53,7 +53,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
         (status = 200, description = "Events", content(
             (schema::Event = "application/x-ndjson"),
             (String = "text/event-stream"),
-        )),
+        ), headers(("X-Accel-Buffering" = String, description = "`no`: a proxy sends on what comes when it comes"))),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "A store did not answer; or what is current is not known (`read_only`); or as many follow as may (`overloaded`)", body = schema::Problem, content_type = "application/problem+json"),
     )

@@ -6,6 +6,8 @@
 //! its form by its name. The document says as much of each value as a schema can, so that a
 //! client's mistake is found before it is sent, and a test finds ours.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::edge::NEGOTIATED;
@@ -29,8 +31,10 @@ fn form(name: &str) -> Option<Value> {
         "after" | "blocks" | "cleared" | "first" | "from" | "height" | "index" | "leaves"
         | "number" | "records" | "size" | "to" => pattern(NUMBER),
         "active" | "expiry" | "time" => {
-            let time = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z";
-            json!({ "format": "date-time", "pattern": format!("^{time}$") })
+            // Not `format: date-time`: clients made from it read a time into a type of theirs and write it out in another
+            // form, and what was signed is then another text.
+            let day = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
+            pattern(&format!(r"{day}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"))
         }
         "amount" => pattern(DECIMAL),
         "credit" => pattern(&format!("-?{DECIMAL}")),
@@ -74,9 +78,13 @@ const FREE: [&str; 6] = ["Change", "Explanation", "NotSealed", "OriginalError", 
 
 /// Adds the forms to a document.
 pub(crate) fn add(document: &mut Value) {
+    let closed = closed(document);
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (name, schema) in schemas.into_iter().flatten() {
-        close(schema);
+        if schema.get("properties").is_some() {
+            // Said of the open ones, too: where it is not, generators take an object for closed.
+            schema["additionalProperties"] = json!(!closed.contains(name));
+        }
         let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
         for (property, schema) in properties.into_iter().flatten() {
             if property == "meta" && schema.get("$ref").is_none() {
@@ -92,6 +100,7 @@ pub(crate) fn add(document: &mut Value) {
         }
     }
     describe_custom(document);
+    show_request(document);
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, item) in paths.into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -112,15 +121,19 @@ pub(crate) fn add(document: &mut Value) {
     LINKS.into_iter().for_each(|way| link(document, way));
 }
 
-/// Names the headers that answers have by their status, whatever they are of. What has a 304 is
-/// true for ever.
+/// See [`crate::answer::Kept`].
+const KEPT: &str = "`immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, \
+    a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest";
+
+/// Names the headers that answers have by their status, whatever they are of. What has a 304 has
+/// a tag, and says how long it may be kept.
 fn name_headers(answers: &mut Value, negotiated: bool) {
     let kept = answers.get("304").is_some();
     for (status, answer) in answers.as_object_mut().into_iter().flatten() {
         let by_status: &[(&str, &str)] = match status.as_str() {
             "200" | "304" if kept => &[
                 ("ETag", "names these bytes; not where they are the latest"),
-                ("Cache-Control", "immutable; `no-store` where they are the latest"),
+                ("Cache-Control", KEPT),
             ],
             "4XX" => {
                 &[("Allow", "of 405: the methods of this path"), ("Retry-After", "of 429: seconds")]
@@ -180,25 +193,52 @@ fn link(document: &mut Value, (path, method, name, to, parameters): Link) {
     }
 }
 
-/// An object has the fields that are named, and no other: that is refused in requests, and missing in no answer.
-fn close(schema: &mut Value) {
-    if schema.get("properties").is_some() {
-        schema["additionalProperties"] = json!(false);
+/// What is hashed as it stands, beside what requests are made of.
+const HASHED: [&str; 3] = ["Block", "Record", "Stack"];
+
+/// The schemas of objects that have the fields that are named and no other: those of requests, in which any other is refused, and
+/// of what is hashed or signed, in which it would be another document. All other answers may have more one day, which a client that
+/// was made today has to pass over.
+fn closed(document: &Value) -> BTreeSet<String> {
+    let mut names: Vec<String> = HASHED.map(str::to_owned).into();
+    for item in document["paths"].as_object().into_iter().flat_map(Map::values) {
+        for operation in item.as_object().into_iter().flat_map(Map::values) {
+            names.extend(references(&operation["requestBody"]));
+        }
+    }
+    let mut closed = BTreeSet::new();
+    while let Some(name) = names.pop() {
+        if !closed.contains(&name) {
+            names.extend(references(&document["components"]["schemas"][&name]));
+            closed.insert(name);
+        }
+    }
+    closed
+}
+
+/// The names of the schemas that a part of the document leads to.
+fn references(part: &Value) -> Vec<String> {
+    match part {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            let name = reference.and_then(|path| path.strip_prefix("#/components/schemas/"));
+            let deeper = members.values().flat_map(references);
+            name.map(str::to_owned).into_iter().chain(deeper).collect()
+        }
+        Value::Array(elements) => elements.iter().flat_map(references).collect(),
+        _ => Vec::new(),
     }
 }
 
-/// Custom data, which is anybody's: text, lists and objects, however deep.
+/// Custom data, which is anybody's: text, lists and objects, however deep. Said in words: generators make nothing of a map of choices
+/// that compiles.
 fn describe_custom(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
     schemas["CustomData"] = json!({
-        "description": "Text, and lists and objects of text; a request is at most 16 deep.",
+        "description": "Its values are text, and lists and objects of text, and nothing else; a request is at most 16 deep.",
         "type": "object",
         "maxProperties": 10,
-        "additionalProperties": { "anyOf": [
-            { "type": "string" },
-            { "type": "array", "items": {} },
-            { "type": "object", "additionalProperties": {} },
-        ] },
+        "additionalProperties": true,
     });
     schemas["Custom"] = json!({
         "description": "What an IOU is for, in its parties' own words.",
@@ -211,13 +251,30 @@ fn describe_custom(document: &mut Value) {
         "additionalProperties": false,
     });
     if let Some(data) = schemas.pointer_mut("/Document/properties/data") {
-        let kinds = ["PuzzleData", "CustomData"]
-            .map(|kind| json!({ "$ref": format!("#/components/schemas/{kind}") }));
-        *data = json!({ "description": "What the hash is of.", "anyOf": kinds });
+        *data = json!({
+            "description": "What the hash is of: that of a puzzle, as in `PuzzleData`, or custom data, as in `CustomData`.",
+            "type": "object",
+            "maxProperties": 10,
+            "additionalProperties": true,
+        });
     }
     if let Some(custom) = schemas.pointer_mut("/IouMeta/properties/custom") {
         *custom = json!({ "$ref": "#/components/schemas/Custom" });
     }
+}
+
+/// Shows a request that is one: signed, if long ago and for another server. What a browser of the document makes of the schemas alone has every field at
+/// once, which is none.
+fn show_request(document: &mut Value) {
+    let Ok(request) = serde_json::from_str::<Value>(include_str!("schema/example.json")) else {
+        return;
+    };
+    let content = |document: &mut Value, path: &str, form: &str, example: Value| {
+        document["paths"][path]["post"]["requestBody"]["content"][form]["example"] = example;
+    };
+    content(document, "/batch", "application/json", json!([request]));
+    content(document, "/batch", "application/x-ndjson", request.clone());
+    content(document, "/transaction", "application/json", request);
 }
 
 /// A form is of texts, and of lists of them.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::Hash;
 
-use crate::answer;
+use crate::answer::{self, Form, Kept};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::query::{self, Query};
@@ -19,17 +19,15 @@ use crate::stores::unreadable;
 
 /// Read an IOU
 ///
-/// Only IOUs that cleared here are known; the answer never changes.
+/// Only IOUs that cleared here are known.
 #[utoipa::path(
     get,
     path = "/iou/{hash}",
     tag = "transactions",
     params(("hash" = String, Path, description = "`hash.value` of the IOU: 64 lower-case hex digits")),
     responses(
-        (status = 200, description = "The IOU and its record", body = schema::IouAnswer,
-            headers(("ETag" = String, description = "the IOU's hash, quoted"),
-                ("Cache-Control" = String, description = "immutable"))),
-        (status = 304, description = "`If-None-Match` named the IOU's hash"),
+        (status = 200, description = "The IOU and its record", body = schema::IouAnswer),
+        (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -52,7 +50,8 @@ pub(crate) async fn get_iou(
         let name = record.hash;
         unreadable(&format_args!("record {name} does not hold IOU {hash}, by which it was found"))
     })?;
-    Ok(answer::immutable(&headers, &hash, || body))
+    // The hash is the IOU's, and not of the record that is named beside it: sent to a server that began anew, it clears in another.
+    Ok(answer::unnamed(&headers, Kept::WhileTrue, Form::Json, body))
 }
 
 /// The IOU's own bytes out of the record, with the record's names.

@@ -1,7 +1,7 @@
 //! The log as a stranger reads it: checkpoints, tiles, and proofs about both.
 //!
 //! The paths are those of c2sp.org/tlog-tiles, so this server's URL is the URL of
-//! its log. All but the newest checkpoint is immutable and says so.
+//! its log. Tiles are kept for ever, as that format wants it; what has a size or a number for its name is asked for again.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use webwallet_proto::blockstack::v1::inclusion_request::Leaf;
 
-use crate::answer::{self, Form};
+use crate::answer::{self, Form, Kept};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::query::{self, Query};
@@ -67,7 +67,7 @@ pub(crate) async fn get_checkpoint_at(
     let Some(note) = note else {
         return Err(gateway.absent("no block ended at this size").await);
     };
-    Ok(answer::for_ever(&headers, Form::Text, Bytes::from(note)))
+    Ok(answer::unnamed(&headers, Kept::WhileTrue, Form::Text, Bytes::from(note)))
 }
 
 /// A tile or an entry bundle
@@ -79,7 +79,7 @@ pub(crate) async fn get_checkpoint_at(
     tag = "proofs",
     params(("path" = String, Path, description = "`{L}/{N}[.p/{W}]` or `entries/{N}[.p/{W}]`", example = "entries/000.p/1")),
     responses(
-        (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "Its bytes", body = inline(schema::Tile), content_type = "application/octet-stream"),
         (status = 304, description = "`If-None-Match` named the answer's `ETag`"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The log did not answer; or whether it is there, or the newest, is not known (`read_only`)", body = schema::Problem, content_type = "application/problem+json"),
@@ -97,7 +97,7 @@ pub(crate) async fn get_tile(
     let tile = gateway.prover().tile(path.clone()).await?;
     let Some(tile) = tile else { return Err(gateway.absent("the log has no such tile").await) };
     // Its bytes follow from its path, and there may be sixteen million of them to hash.
-    Ok(answer::kept(&headers, &format!("\"{path}\""), Form::Bytes, || tile))
+    Ok(answer::tagged(&headers, Kept::ForEver, &format!("\"{path}\""), Form::Bytes, || tile))
 }
 
 /// Prove that a leaf is in the log

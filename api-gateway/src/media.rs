@@ -71,11 +71,13 @@ pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
     prefers(headers, "text/html", JSON)
 }
 
-/// Whether a stream of events is asked for.
+/// Whether a stream of events is asked for. Who names pages as well, and no less, gets a page: clients made from the
+/// OpenAPI document name all forms of an answer, and one that reads answers whole would wait for the end of a stream.
 pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
-    prefers(headers, "text/event-stream", LINES)
+    prefers(headers, EVENTS, LINES) && !prefers(headers, LINES, EVENTS)
 }
 
+const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
@@ -212,6 +214,9 @@ mod tests {
             ("text/event-stream", false, false, true),
             ("application/x-ndjson, text/event-stream;q=0", false, false, false),
             ("text/event-stream, */*", false, false, true),
+            ("application/x-ndjson, text/event-stream", false, false, false),
+            ("text/event-stream;q=0.5, application/x-ndjson;q=0.5", false, false, false),
+            ("text/event-stream, application/x-ndjson;q=0.5", false, false, true),
             ("*/*", false, false, false),
         ] {
             let headers = headers(header::ACCEPT, &[accept]);

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Uri, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
@@ -33,7 +33,9 @@ use crate::schema;
         title = "WebWallet",
         description = "Any address issues its own unit of account and pays with signed IOUs. \
             URLs are part of the protocol: `/address/{address}` is the name of a wallet. \
-            Amounts and numbers are decimal strings, times are RFC 3339 UTC, hashes are lower-case hex. \
+            Amounts and numbers are decimal strings, times are RFC 3339 UTC with milliseconds, hashes are lower-case hex. \
+            All of them are text that is signed or hashed: a time that is read and written again in another form (`.000Z` \
+            left out, say) spoils the signature, so keep it as text. \
             HEAD works wherever GET does. Every refusal is `application/problem+json` with a stable `code`.",
         contact(name = "Whoever runs the server"),
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -47,7 +49,7 @@ use crate::schema;
         (name = "proofs", description = "Blocks, checkpoints, receipts: what nobody has to trust the server for"),
         (name = "server", description = "Who the server is, and whether it is well"),
     ),
-    components(schemas(schema::ProblemCode))
+    components(schemas(schema::KnownCode, schema::ProblemCode))
 )]
 struct Frame;
 
@@ -58,6 +60,8 @@ pub(crate) fn frame() -> OpenApi {
 /// The document with what its types cannot say.
 pub(crate) fn formed(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    // Said outright: nobody needs leave for anything here.
+    document["security"] = json!([]);
     forms::add(&mut document);
     document
 }

@@ -73,10 +73,13 @@ pub(crate) async fn get_receipt(
         (Some(receipt), Name::Hash(hash)) if receipt.hash[..] != hash.0 => {
             Err(gateway.absent(transaction::NOTHING).await)
         }
-        (Some(receipt), _) if media::prefers_json(&headers) => {
-            Ok(answer::for_ever(&headers, Form::Json, json(&receipt)?))
+        (Some(receipt), name) if media::prefers_json(&headers) => {
+            Ok(answer::unnamed(&headers, name.kept(), Form::Json, json(&receipt)?))
         }
-        (Some(receipt), _) => Ok(answer::for_ever(&headers, Form::Text, Bytes::from(receipt.text))),
+        (Some(receipt), name) => {
+            let text = Bytes::from(receipt.text);
+            Ok(answer::unnamed(&headers, name.kept(), Form::Text, text))
+        }
         (None, name) => not_sealed(&gateway, number, &name).await,
     }
 }

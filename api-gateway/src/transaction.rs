@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::{Hash, document};
 
-use crate::answer;
+use crate::answer::{self, Kept};
 use crate::body;
 use crate::conflict;
 use crate::gateway::Gateway;
@@ -59,7 +59,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
         (status = 201, description = "Cleared; with `receipt` where it was waited for", body = schema::ClearedAnswer,
             headers(("Location" = String, description = "`/transaction/{hash}`"),
                 ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),
-        (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatOrRehearsal,
+        (status = 200, description = "Cleared before; or, of a rehearsal, what it would leave", body = schema::RepeatAnswer,
             headers(("Idempotent-Replayed" = String, description = "`true`"),
                 ("Location" = String, description = "`/transaction/{hash}`"),
                 ("Preference-Applied" = String, description = "`wait=2`: the seconds that the answer would wait for the receipt"))),
@@ -214,7 +214,8 @@ fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
 
 /// Read a record
 ///
-/// By its hash or by its number. A record never changes, so the answer may be kept for ever.
+/// By its hash or by its number. A record never changes: what was read by its hash may be kept for ever. What has a number is
+/// asked for again, for a server that begins anew gives it to another record.
 #[utoipa::path(
     get,
     path = "/transaction/{name}",
@@ -222,8 +223,7 @@ fn rehearsed(record: &Cleared, replayed: bool) -> Result<Response, Problem> {
     params(("name" = String, Path, description = "64 lower-case hex digits, or a number from 1", example = "1")),
     responses(
         (status = 200, description = "The record", body = schema::RecordAnswer,
-            headers(("ETag" = String, description = "the record's hash, quoted"),
-                ("Cache-Control" = String, description = "immutable"))),
+            headers(("ETag" = String, description = "the record's hash, quoted"))),
         (status = 304, description = "`If-None-Match` named the record's hash"),
         (status = "4XX", description = "Refused", body = schema::Problem, content_type = "application/problem+json"),
         (status = 503, description = "A store did not answer", body = schema::Problem, content_type = "application/problem+json"),
@@ -237,7 +237,8 @@ pub(crate) async fn get_transaction(
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let name = query::segment(name)?;
-    let found = match named(&name)? {
+    let name = named(&name)?;
+    let found = match name {
         Name::Hash(hash) => by_hash(&gateway, hash).await?.map(|body| (hash, body)),
         Name::Number(number) => {
             let record = gateway.stores().numbered(number).await?;
@@ -246,7 +247,7 @@ pub(crate) async fn get_transaction(
         Name::Beyond => None,
     };
     let Some((hash, body)) = found else { return Err(gateway.absent(NOTHING).await) };
-    Ok(answer::immutable(&headers, &hash, || answer::data(&body)))
+    Ok(answer::named(&headers, name.kept(), &hash, || answer::data(&body)))
 }
 
 pub(crate) const NOTHING: &str = "no such record has been cleared here";
@@ -256,6 +257,16 @@ pub(crate) enum Name {
     Hash(Hash),
     Number(u64),
     Beyond,
+}
+
+impl Name {
+    /// How long what was asked for by it may be kept.
+    pub(crate) fn kept(&self) -> Kept {
+        match self {
+            Name::Hash(_) => Kept::ForEver,
+            Name::Number(_) | Name::Beyond => Kept::WhileTrue,
+        }
+    }
 }
 
 pub(crate) fn named(text: &str) -> Result<Name, Problem> {

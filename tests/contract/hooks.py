@@ -88,6 +88,12 @@ def before_load_schema(context, raw_schema):
     ):
         schemas[schema]["properties"][list_]["maxItems"] = items
     schemas["CustomData"]["additionalProperties"] = {"type": "string"}
+    kinds = [{"$ref": f"#/components/schemas/{kind}"} for kind in ("PuzzleData", "CustomData")]
+    schemas["Document"]["properties"]["data"] = {"anyOf": kinds}
+    # A pattern knows no leap years.
+    for schema in ("IouData", "Timers"):
+        for name in ("active", "expiry"):
+            schemas[schema]["properties"][name]["format"] = "date-time"
     # The same requests in an array: it cannot write them as lines.
     batch = raw_schema["paths"]["/batch"]["post"]["requestBody"]["content"]
     del batch["application/x-ndjson"]

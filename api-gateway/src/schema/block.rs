@@ -61,7 +61,7 @@ pub struct BlockData {
     pub signature: String,
     /// Root of all accounts after it.
     pub state: String,
-    /// Of its last record, or, without one, when it was sealed.
+    /// Of its last record, or, without one, when it was sealed. Hashed text: to be kept as it is written.
     #[schema(example = "2026-06-01T12:00:00.000Z")]
     pub time: String,
     /// Root of all units after it.
@@ -122,7 +122,7 @@ pub struct StackData {
     pub previous: String,
     /// SHA3-256 root over the hashes of its blocks.
     pub root: String,
-    /// Of its last block.
+    /// Of its last block. Hashed text: to be kept as it is written.
     #[schema(example = "2026-06-01T12:00:00.000Z")]
     pub time: String,
 }

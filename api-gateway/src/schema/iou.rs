@@ -38,10 +38,10 @@ pub struct IouData {
     /// Tells equal payments apart: 8 to 100 characters.
     #[schema(example = "5a1f0e9cbb7d44c2a8d3f61e92b70c45", min_length = 8, max_length = 100)]
     pub random: String,
-    /// The last moment it clears at.
+    /// The last moment it clears at. Signed text: to be kept as it is written.
     #[schema(example = "2027-01-01T00:00:00.000Z")]
     pub expiry: String,
-    /// The first moment it clears at.
+    /// The first moment it clears at. Signed text: to be kept as it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-06-01T00:00:00.000Z")]
     pub active: Option<String>,
@@ -76,11 +76,11 @@ pub struct Locker {
 /// When a lock is open to its target.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Timers {
-    /// From this time on.
+    /// From this time on. Signed text: to be kept as it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-06-01T00:00:00.000Z")]
     pub active: Option<String>,
-    /// Before this time; from then on it is its source's.
+    /// Before this time; from then on it is its source's. Signed text: to be kept as it is written.
     #[schema(example = "2027-06-01T00:00:00.000Z")]
     pub expiry: String,
 }

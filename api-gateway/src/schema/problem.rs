@@ -118,11 +118,27 @@ pub struct OriginalError {
     pub details: String,
 }
 
-/// Every code there is.
+/// A code in an answer: any text, for a client that was made today must be able to read the refusals of a later server.
 #[derive(Debug)]
 pub struct ProblemCode;
 
+/// Every code there is, for who asks what one means.
+#[derive(Debug)]
+pub struct KnownCode;
+
 impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "A `KnownCode`, which says what each means; a later server may have others, of which `status` and `retry` say what to do.",
+            ))
+            .examples(["balance_below_min"])
+            .into()
+    }
+}
+
+impl PartialSchema for KnownCode {
     fn schema() -> RefOr<Schema> {
         let lines = Kind::all().map(|kind| {
             format!("- `{}` ({}): {}", kind.code(), kind.status().as_u16(), kind.title())
@@ -139,3 +155,5 @@ impl PartialSchema for ProblemCode {
 }
 
 impl ToSchema for ProblemCode {}
+
+impl ToSchema for KnownCode {}

@@ -37,6 +37,11 @@ pub struct NotSealed {
     pub number: String,
 }
 
+/// A tile or an entry bundle: bytes. As the list of numbers that bytes are elsewhere, clients would read it as JSON.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct Tile(pub Vec<u8>);
+
 /// A proof that a leaf is in the log (RFC 6962, SHA-256).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Inclusion {

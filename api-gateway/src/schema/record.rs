@@ -28,7 +28,7 @@ pub struct RecordData {
     /// Its place in the order of clearing, from 1, without gaps.
     #[schema(example = "1")]
     pub number: String,
-    /// When it cleared.
+    /// When it cleared. Hashed text: to be kept as it is written.
     #[schema(example = "2026-06-01T12:00:00.000Z")]
     pub time: String,
     /// The hashes of its IOUs, in the order of the request.

@@ -27,6 +27,8 @@ async fn ask(server: &Deployment, request: Request<Body>) -> BodyDataStream {
     let response = server.router.clone().oneshot(request).await.expect("infallible");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    // Or who sends through nginx and waits for an answer before the next request waits for ever.
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
     response.into_body().into_data_stream()
 }
 

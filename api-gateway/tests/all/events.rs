@@ -43,6 +43,8 @@ impl Stream {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
+        // Or nothing reaches a reader behind nginx.
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
         Stream { body: response.into_body().into_data_stream(), text: String::new() }
     }
 

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use webwallet_api_gateway::openapi_text;
 use webwallet_api_gateway::problem::Kind;
 
@@ -28,7 +28,7 @@ const REGENERATE: &str = "If the change is meant, write it anew with: \
 fn it_is_openapi_3_1_and_lists_every_code() {
     let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
     assert!(document["openapi"].as_str().is_some_and(|v| v.starts_with("3.1")));
-    let codes = document["components"]["schemas"]["ProblemCode"]["enum"].as_array();
+    let codes = document["components"]["schemas"]["KnownCode"]["enum"].as_array();
     let codes: Vec<&str> = codes.expect("an enum").iter().filter_map(Value::as_str).collect();
     assert_eq!(codes, Kind::all().map(Kind::code).collect::<Vec<_>>());
 }
@@ -73,6 +73,31 @@ async fn every_documented_path_answers_exactly_its_methods() {
             let refused = answer.status == StatusCode::METHOD_NOT_ALLOWED;
             assert_eq!(documented, !refused, "{method} {path}");
         }
+    }
+}
+
+/// Whoever tries the API in `/docs` for the first time sends what is shown there: it must be a request, and be answered by a rule.
+#[tokio::test]
+async fn the_request_that_is_shown_is_one() {
+    let vectors = include_str!("../../../tests/vectors/iou-signatures.json");
+    let vectors: Value = serde_json::from_str(vectors).expect("JSON");
+    let shown = json!({ "data": { "inputs": [vectors["cases"][0]["iou"]] } });
+    let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
+    let server = Deployment::new();
+    let example = |path: &str, form: &str| {
+        let content = &document["paths"][path]["post"]["requestBody"]["content"];
+        content[form]["example"].clone()
+    };
+    assert_eq!(example("/transaction", "application/json"), shown);
+    assert_eq!(server.post(shown.to_string()).await.code(), "wrong_domain");
+    for (form, expected) in [("application/json", json!([shown])), ("application/x-ndjson", shown)]
+    {
+        let example = example("/batch", form);
+        assert_eq!(example, expected, "{form}");
+        let request = Request::post("/batch").header("content-type", form);
+        let request = request.body(Body::from(example.to_string())).expect("a request");
+        let answer = server.send(request).await;
+        assert_eq!(answer.json()["problem"]["code"], "wrong_domain", "{form}");
     }
 }
 

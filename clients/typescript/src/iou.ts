@@ -7,7 +7,7 @@ import { demand, faultOf, IOU, IOU_DATA, nameOf, PUZZLE } from './form.js'
 import type { Key } from './key.js'
 import { addressOfPuzzle, identityOf } from './puzzle.js'
 import { SCHEMES, verify } from './signature.js'
-import type { HashOf, Iou, IouData, ProblemCode, Puzzle, Signature } from './types.js'
+import type { HashOf, Iou, IouData, KnownCode, Puzzle, Signature } from './types.js'
 
 const LINKER = 'sha256:ripemd160'
 const YEAR_MS = 365 * 86_400_000
@@ -69,7 +69,7 @@ export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
  * they are. Whatever is given: it is JSON of a stranger, most likely.
  *
  * Not judged, because only a server can: its domain, its time, balances and locks. */
-export async function flaw (iou: Iou): Promise<ProblemCode | null> {
+export async function flaw (iou: Iou): Promise<KnownCode | null> {
   const fault = faultOf(IOU, iou, 'iou')
   if (fault !== undefined) return fault.code
   const documents: Array<{ hash: HashOf, data: unknown }> = [iou, ...(iou.meta.scripts ?? []), ...customOf(iou)]
@@ -110,7 +110,7 @@ function scriptOf ({ script }: Signature, iou: Iou): Puzzle | undefined {
   return iou.meta.scripts?.find(({ hash }) => hash.value === script?.toLowerCase())
 }
 
-async function flawOfSignatures (iou: Iou): Promise<ProblemCode | null> {
+async function flawOfSignatures (iou: Iou): Promise<KnownCode | null> {
   const { signatures } = iou.meta
   const bySource = signatures.filter(({ signer }) => signer === iou.data.source)
   if (bySource.length === 0) return 'signature_missing'

@@ -9,7 +9,9 @@ const PKCS8 = unhex('302e020100300506032b657004220420')
 /** A key, with its address. */
 export class Key {
   private constructor (
-    private readonly secret: CryptoKey,
+    /** What signs. IndexedDB keeps it as it is, without the secret ever being readable: a `Key` it does not, for a copy has
+     * lost what a `Key` can do. With `publicKey` beside it, `fromCryptoKey` makes the key again. */
+    readonly cryptoKey: CryptoKey,
     /** The public key in hex. */
     readonly publicKey: string,
     /** The address it pays from, and the name of the unit it issues. */
@@ -35,6 +37,17 @@ export class Key {
     return await Key.of(kept, unbase64(padded))
   }
 
+  /** The key that was kept as its `cryptoKey` and its `publicKey`. Throws where they are not of one key: what it signed would be
+   * refused everywhere, and what was paid to its address would be nobody's. */
+  static async fromCryptoKey (cryptoKey: CryptoKey, publicKey: string): Promise<Key> {
+    const bytes = unhex(publicKey)
+    const verifier = await crypto.subtle.importKey('raw', bytes, 'Ed25519', true, ['verify'])
+    const message = crypto.getRandomValues(new Uint8Array(16))
+    const signature = await crypto.subtle.sign('Ed25519', cryptoKey, message)
+    if (!await crypto.subtle.verify('Ed25519', verifier, signature, message)) throw new Error('the public key is of another key')
+    return await Key.of(cryptoKey, bytes)
+  }
+
   private static async of (secret: CryptoKey, publicBytes: Bytes): Promise<Key> {
     const publicKey = hex(publicBytes)
     return new Key(secret, publicKey, await addressOfPublic(publicKey))
@@ -42,12 +55,12 @@ export class Key {
 
   /** The secret in hex, of a key that was generated as extractable. */
   async exportSecret (): Promise<string> {
-    const pkcs8 = new Uint8Array(await crypto.subtle.exportKey('pkcs8', this.secret))
+    const pkcs8 = new Uint8Array(await crypto.subtle.exportKey('pkcs8', this.cryptoKey))
     return hex(pkcs8.slice(PKCS8.length))
   }
 
   /** Its signature in hex. */
   async sign (message: Bytes): Promise<string> {
-    return hex(new Uint8Array(await crypto.subtle.sign('Ed25519', this.secret, message)))
+    return hex(new Uint8Array(await crypto.subtle.sign('Ed25519', this.cryptoKey, message)))
   }
 }

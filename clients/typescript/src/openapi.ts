@@ -245,7 +245,7 @@ export interface paths {
         /**
          * Follow what clears
          * @description Every record once, in the order of the numbers. As NDJSON: what has cleared after a number, up to `limit`, at once; the next page is
-         *     after the last number of this one. With `Accept: text/event-stream`: a stream that goes on (server-sent events, `id` is the
+         *     after the last number of this one. With `Accept: text/event-stream`, and pages not named as well: a stream that goes on (server-sent events, `id` is the
          *     number). It starts now, or after `after`, or where `Last-Event-ID` says: a reader that was cut misses nothing and gets
          *     nothing twice. A number that no record has yet is refused: it is of another history. A reader that is slow is given all of it, later. While nothing clears (`read_only`), what has is read page by page; instead of
          *     an empty page or a stream comes the refusal, and streams end.
@@ -268,7 +268,7 @@ export interface paths {
         };
         /**
          * Read an IOU
-         * @description Only IOUs that cleared here are known; the answer never changes.
+         * @description Only IOUs that cleared here are known.
          */
         get: operations["get_iou"];
         put?: never;
@@ -455,7 +455,8 @@ export interface paths {
         };
         /**
          * Read a record
-         * @description By its hash or by its number. A record never changes, so the answer may be kept for ever.
+         * @description By its hash or by its number. A record never changes: what was read by its hash may be kept for ever. What has a number is
+         *     asked for again, for a server that begins anew gives it to another record.
          */
         get: operations["get_transaction"];
         put?: never;
@@ -663,8 +664,7 @@ export interface components {
             /** @description Root of all accounts after it. */
             state: string;
             /**
-             * Format: date-time
-             * @description Of its last record, or, without one, when it was sealed.
+             * @description Of its last record, or, without one, when it was sealed. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -750,16 +750,16 @@ export interface components {
             data: components["schemas"]["CustomData"];
             hash?: components["schemas"]["HashOf"];
         };
-        /** @description Text, and lists and objects of text; a request is at most 16 deep. */
+        /** @description Its values are text, and lists and objects of text, and nothing else; a request is at most 16 deep. */
         CustomData: {
-            [key: string]: string | unknown[] | {
-                [key: string]: unknown;
-            };
+            [key: string]: unknown;
         };
         /** @description A puzzle, or custom data of an IOU. */
         Document: {
-            /** @description What the hash is of. */
-            data: components["schemas"]["PuzzleData"] | components["schemas"]["CustomData"];
+            /** @description What the hash is of: that of a puzzle, as in `PuzzleData`, or custom data, as in `CustomData`. */
+            data: {
+                [key: string]: unknown;
+            };
             /** @description Its name. */
             hash: components["schemas"]["HashOf"];
             /** @description Always empty. */
@@ -783,7 +783,6 @@ export interface components {
              */
             number: string;
             /**
-             * Format: date-time
              * @description When it cleared.
              * @example 2026-06-01T12:00:00.000Z
              */
@@ -963,8 +962,7 @@ export interface components {
         /** @description What is owed. */
         IouData: {
             /**
-             * Format: date-time
-             * @description The first moment it clears at.
+             * @description The first moment it clears at. Signed text: to be kept as it is written.
              * @example 2026-06-01T00:00:00.000Z
              */
             active?: string;
@@ -986,8 +984,7 @@ export interface components {
              */
             domain: string;
             /**
-             * Format: date-time
-             * @description The last moment it clears at.
+             * @description The last moment it clears at. Signed text: to be kept as it is written.
              * @example 2027-01-01T00:00:00.000Z
              */
             expiry: string;
@@ -1027,6 +1024,48 @@ export interface components {
             /** @description Every one must verify; one at least is the source's. */
             signatures: components["schemas"]["Signature"][];
         };
+        /**
+         * @description The rejections in order of precedence, then the other problems.
+         *
+         *     - `malformed` (400): The request is not of the documented form.
+         *     - `unsupported_field` (422): A field is part of the protocol, but this server does not implement it yet.
+         *     - `too_large` (413): Something is larger than its limit.
+         *     - `unsupported_hash` (422): The hash is of a kind outside the list.
+         *     - `hash_mismatch` (422): A hash is not the hash of what it names.
+         *     - `wrong_domain` (422): The IOU was written for another server.
+         *     - `unsupported_scheme` (422): The signature scheme or linker is outside the list.
+         *     - `address_invalid` (422): An address does not pass its own check.
+         *     - `key_address_mismatch` (422): The public key does not belong to the signer's address.
+         *     - `signature_missing` (422): Nobody signed for the source.
+         *     - `signature_invalid` (422): A signature does not verify.
+         *     - `puzzle_unsolved` (422): The signatures weigh less than the puzzle needs.
+         *     - `iou_already_cleared` (409): An IOU of this request is in another record.
+         *     - `not_yet_active` (422): The IOU is not active yet.
+         *     - `expired` (422): The IOU has expired.
+         *     - `expiry_too_far` (422): The IOU expires too far in the future.
+         *     - `credit_not_by_issuer` (422): Only the issuer of a unit gives credit in it.
+         *     - `credit_not_granted` (422): More credit is withdrawn than was granted.
+         *     - `lock_not_found` (422): There is no such lock.
+         *     - `lock_not_yours` (422): The lock is between two others.
+         *     - `lock_closed` (422): This party may not use the lock at this time.
+         *     - `lock_unsolved` (422): The lock's conditions are not met.
+         *     - `balance_below_min` (422): A balance would fall below its lower limit.
+         *     - `balance_above_max` (422): A balance would rise above its upper limit.
+         *     - `amount_overflow` (422): A result has more than 60 digits before the point.
+         *     - `not_found` (404): There is nothing at this address.
+         *     - `method_not_allowed` (405): The resource does not answer this method.
+         *     - `not_acceptable` (406): The answer cannot be given in an accepted form.
+         *     - `media_type` (415): The body is of a form that is not read here.
+         *     - `parameter_invalid` (400): A parameter of the URL is unknown, missing or out of its range.
+         *     - `cursor_invalid` (400): The cursor does not belong to this list.
+         *     - `unauthorized` (401): This needs a token.
+         *     - `rate_limited` (429): More a second than the operator allows.
+         *     - `overloaded` (503): The server has as much work waiting as it takes on.
+         *     - `unavailable` (503): A part of the server did not answer.
+         *     - `read_only` (503): The server takes no requests to clear at present.
+         * @enum {string}
+         */
+        KnownCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "lock_not_found" | "lock_not_yours" | "lock_closed" | "lock_unsolved" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
         /** @description Until when and on what conditions the target may use a lock. */
         Locker: {
             /** @description SHA-256 of what the target must show. */
@@ -1194,47 +1233,10 @@ export interface components {
             type: string;
         };
         /**
-         * @description The rejections in order of precedence, then the other problems.
-         *
-         *     - `malformed` (400): The request is not of the documented form.
-         *     - `unsupported_field` (422): A field is part of the protocol, but this server does not implement it yet.
-         *     - `too_large` (413): Something is larger than its limit.
-         *     - `unsupported_hash` (422): The hash is of a kind outside the list.
-         *     - `hash_mismatch` (422): A hash is not the hash of what it names.
-         *     - `wrong_domain` (422): The IOU was written for another server.
-         *     - `unsupported_scheme` (422): The signature scheme or linker is outside the list.
-         *     - `address_invalid` (422): An address does not pass its own check.
-         *     - `key_address_mismatch` (422): The public key does not belong to the signer's address.
-         *     - `signature_missing` (422): Nobody signed for the source.
-         *     - `signature_invalid` (422): A signature does not verify.
-         *     - `puzzle_unsolved` (422): The signatures weigh less than the puzzle needs.
-         *     - `iou_already_cleared` (409): An IOU of this request is in another record.
-         *     - `not_yet_active` (422): The IOU is not active yet.
-         *     - `expired` (422): The IOU has expired.
-         *     - `expiry_too_far` (422): The IOU expires too far in the future.
-         *     - `credit_not_by_issuer` (422): Only the issuer of a unit gives credit in it.
-         *     - `credit_not_granted` (422): More credit is withdrawn than was granted.
-         *     - `lock_not_found` (422): There is no such lock.
-         *     - `lock_not_yours` (422): The lock is between two others.
-         *     - `lock_closed` (422): This party may not use the lock at this time.
-         *     - `lock_unsolved` (422): The lock's conditions are not met.
-         *     - `balance_below_min` (422): A balance would fall below its lower limit.
-         *     - `balance_above_max` (422): A balance would rise above its upper limit.
-         *     - `amount_overflow` (422): A result has more than 60 digits before the point.
-         *     - `not_found` (404): There is nothing at this address.
-         *     - `method_not_allowed` (405): The resource does not answer this method.
-         *     - `not_acceptable` (406): The answer cannot be given in an accepted form.
-         *     - `media_type` (415): The body is of a form that is not read here.
-         *     - `parameter_invalid` (400): A parameter of the URL is unknown, missing or out of its range.
-         *     - `cursor_invalid` (400): The cursor does not belong to this list.
-         *     - `unauthorized` (401): This needs a token.
-         *     - `rate_limited` (429): More a second than the operator allows.
-         *     - `overloaded` (503): The server has as much work waiting as it takes on.
-         *     - `unavailable` (503): A part of the server did not answer.
-         *     - `read_only` (503): The server takes no requests to clear at present.
-         * @enum {string}
+         * @description A `KnownCode`, which says what each means; a later server may have others, of which `status` and `retry` say what to do.
+         * @example balance_below_min
          */
-        ProblemCode: "malformed" | "unsupported_field" | "too_large" | "unsupported_hash" | "hash_mismatch" | "wrong_domain" | "unsupported_scheme" | "address_invalid" | "key_address_mismatch" | "signature_missing" | "signature_invalid" | "puzzle_unsolved" | "iou_already_cleared" | "not_yet_active" | "expired" | "expiry_too_far" | "credit_not_by_issuer" | "credit_not_granted" | "lock_not_found" | "lock_not_yours" | "lock_closed" | "lock_unsolved" | "balance_below_min" | "balance_above_max" | "amount_overflow" | "not_found" | "method_not_allowed" | "not_acceptable" | "media_type" | "parameter_invalid" | "cursor_invalid" | "unauthorized" | "rate_limited" | "overloaded" | "unavailable" | "read_only";
+        ProblemCode: string;
         /** @description A proof, and the block it leads to. */
         ProvenState: {
             /** @description The block whose `state` or `units` is the root. */
@@ -1318,8 +1320,7 @@ export interface components {
             /** @description One for each account it touched, and then the locks it made. */
             outputs: components["schemas"]["Output"][];
             /**
-             * Format: date-time
-             * @description When it cleared.
+             * @description When it cleared. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -1334,13 +1335,15 @@ export interface components {
             /** @description As they would stand in its record. */
             outputs: components["schemas"]["Output"][];
         };
-        /** @description What a request would leave. */
-        RehearsalAnswer: {
-            /** @description What it would leave now. */
-            data: components["schemas"]["Rehearsal"];
-        };
         /** @description A record that was there before; or, of a rehearsal, the outputs that the request would leave. */
-        RepeatOrRehearsal: components["schemas"]["ClearedAnswer"] | components["schemas"]["RehearsalAnswer"];
+        RepeatAnswer: {
+            /** @description What tells the two apart: a record has a `hash`. */
+            data: components["schemas"]["RepeatOrRehearsal"];
+            /** @description A `.tlog-proof` file, of a record that was sealed in time. */
+            receipt?: string;
+        };
+        /** @description A record that was there before, or, with `dry_run=true`, what would be left. */
+        RepeatOrRehearsal: components["schemas"]["Record"] | components["schemas"]["Rehearsal"];
         /** @description A server's card. */
         Server: {
             /** @description The signed head of its log; absent before the first block. */
@@ -1497,8 +1500,7 @@ export interface components {
             /** @description SHA3-256 root over the hashes of its blocks. */
             root: string;
             /**
-             * Format: date-time
-             * @description Of its last block.
+             * @description Of its last block. Hashed text: to be kept as it is written.
              * @example 2026-06-01T12:00:00.000Z
              */
             time: string;
@@ -1522,14 +1524,12 @@ export interface components {
         /** @description When a lock is open to its target. */
         Timers: {
             /**
-             * Format: date-time
-             * @description From this time on.
+             * @description From this time on. Signed text: to be kept as it is written.
              * @example 2026-06-01T00:00:00.000Z
              */
             active?: string;
             /**
-             * Format: date-time
-             * @description Before this time; from then on it is its source's.
+             * @description Before this time; from then on it is its source's. Signed text: to be kept as it is written.
              * @example 2027-06-01T00:00:00.000Z
              */
             expiry: string;
@@ -1828,7 +1828,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1841,7 +1841,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1888,7 +1888,79 @@ export interface operations {
         /** @description Requests of at most 128 KiB each, as many as you like */
         requestBody: {
             content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "data": {
+                 *           "inputs": [
+                 *             {
+                 *               "data": {
+                 *                 "amount": "100",
+                 *                 "domain": "localhost",
+                 *                 "expiry": "2019-03-16T13:45:44.459Z",
+                 *                 "random": "0755d7e5f218bb668883",
+                 *                 "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                 "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                 "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *               },
+                 *               "hash": {
+                 *                 "steps": "stringify:data",
+                 *                 "types": "sha256:sha256",
+                 *                 "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *               },
+                 *               "meta": {
+                 *                 "signatures": [
+                 *                   {
+                 *                     "linker": "sha256:ripemd160",
+                 *                     "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                     "scheme": "ecdsa-ed25519",
+                 *                     "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                     "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                   }
+                 *                 ]
+                 *               }
+                 *             }
+                 *           ]
+                 *         }
+                 *       }
+                 *     ]
+                 */
                 "application/json": components["schemas"]["Transaction"][];
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "inputs": [
+                 *           {
+                 *             "data": {
+                 *               "amount": "100",
+                 *               "domain": "localhost",
+                 *               "expiry": "2019-03-16T13:45:44.459Z",
+                 *               "random": "0755d7e5f218bb668883",
+                 *               "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *             },
+                 *             "hash": {
+                 *               "steps": "stringify:data",
+                 *               "types": "sha256:sha256",
+                 *               "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *             },
+                 *             "meta": {
+                 *               "signatures": [
+                 *                 {
+                 *                   "linker": "sha256:ripemd160",
+                 *                   "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                   "scheme": "ecdsa-ed25519",
+                 *                   "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                   "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
                 "application/x-ndjson": components["schemas"]["Transaction"];
             };
         };
@@ -1896,6 +1968,8 @@ export interface operations {
             /** @description A line for each request; its `status` is what it would have been alone */
             200: {
                 headers: {
+                    /** @description `no`: a proxy sends on what comes when it comes */
+                    "X-Accel-Buffering"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1946,7 +2020,7 @@ export interface operations {
             /** @description Its records */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1959,7 +2033,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2011,7 +2085,7 @@ export interface operations {
             /** @description The block document */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2024,7 +2098,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2120,7 +2194,7 @@ export interface operations {
             /** @description The checkpoint of that size */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2133,7 +2207,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2195,7 +2269,7 @@ export interface operations {
             /** @description `If-None-Match` named the document's hash */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2319,6 +2393,8 @@ export interface operations {
                 headers: {
                     /** @description `Accept` */
                     Vary?: string;
+                    /** @description `no`: a proxy sends on what comes when it comes */
+                    "X-Accel-Buffering"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2371,9 +2447,9 @@ export interface operations {
             /** @description The IOU and its record */
             200: {
                 headers: {
-                    /** @description immutable */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
-                    /** @description the IOU's hash, quoted */
+                    /** @description names these bytes; not where they are the latest */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2381,10 +2457,10 @@ export interface operations {
                     "application/json": components["schemas"]["IouAnswer"];
                 };
             };
-            /** @description `If-None-Match` named the IOU's hash */
+            /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2457,7 +2533,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description `code` of a refusal */
-                code: components["schemas"]["ProblemCode"];
+                code: components["schemas"]["KnownCode"];
             };
             cookie?: never;
         };
@@ -2512,7 +2588,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2525,7 +2601,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2581,7 +2657,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2594,7 +2670,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2690,7 +2766,7 @@ export interface operations {
             /** @description The stack document */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2703,7 +2779,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2755,20 +2831,20 @@ export interface operations {
             /** @description Its bytes */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/octet-stream": string;
                 };
             };
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2818,6 +2894,41 @@ export interface operations {
         /** @description 1 to 100 signed IOUs in at most 128 KiB */
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "inputs": [
+                 *           {
+                 *             "data": {
+                 *               "amount": "100",
+                 *               "domain": "localhost",
+                 *               "expiry": "2019-03-16T13:45:44.459Z",
+                 *               "random": "0755d7e5f218bb668883",
+                 *               "source": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "symbol": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *               "target": "wT99yCRnoYrN3KvTte3XhkUzjB9naFbwHo"
+                 *             },
+                 *             "hash": {
+                 *               "steps": "stringify:data",
+                 *               "types": "sha256:sha256",
+                 *               "value": "488c38b545da49890313e5f355a40ae842e622dc86d3ee815a6dac31bdd25530"
+                 *             },
+                 *             "meta": {
+                 *               "signatures": [
+                 *                 {
+                 *                   "linker": "sha256:ripemd160",
+                 *                   "public": "03596a0b6e0d8ac185d28d9dccb8f8f1b262704d871a6c10a1eaa1234a034d1f80",
+                 *                   "scheme": "ecdsa-ed25519",
+                 *                   "signer": "wS1EU4AtgzD6VDtsrJyGKXmkQdvkWt9Qeq",
+                 *                   "string": "30440220029798e773fcc93f3ab754a05a778a1c01bfb9fd9490e37f24fa114cfafac90b02200af8934a1442c7338969fa21a4483e44440c9c3466a3be6e65e80a434c859b53"
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["Transaction"];
             };
         };
@@ -2834,7 +2945,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RepeatOrRehearsal"];
+                    "application/json": components["schemas"]["RepeatAnswer"];
                 };
             };
             /** @description Cleared; with `receipt` where it was waited for */
@@ -2894,7 +3005,7 @@ export interface operations {
             /** @description The record */
             200: {
                 headers: {
-                    /** @description immutable */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description the record's hash, quoted */
                     ETag?: string;
@@ -2907,7 +3018,7 @@ export interface operations {
             /** @description `If-None-Match` named the record's hash */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2959,7 +3070,7 @@ export interface operations {
             /** @description The receipt */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2988,7 +3099,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3149,7 +3260,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3162,7 +3273,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description immutable; `no-store` where they are the latest */
+                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;

@@ -32,7 +32,7 @@ export class Refusal extends Error {
     super(`${problem.code}: ${problem.detail}`)
   }
 
-  /** Why, in one word that never changes. */
+  /** Why, in one word that never changes. A later server may have words that are in no type of today. */
   get code (): ProblemCode { return this.problem.code }
 
   /** What to do: nothing (`never`), the same bytes again (`same`), sign anew (`rebuild`) or wait (`later`). */
@@ -68,11 +68,16 @@ export class Server {
 
   /** Clears IOUs, all or none. Sending them again is safe for ever: the answer is the same record.
    *
-   * With `waitSeconds`, 1 to 8, it waits for the receipt. Throws where the answer is not the record of these IOUs, or the
+   * With `waitSeconds`, whole seconds from 1 to 8, it waits for the receipt; of others it throws, and nothing is sent. Throws where the answer is not the record of these IOUs, or the
    * receipt not that of this record, whether or not they have cleared. */
   async clear (inputs: Iou[], waitSeconds?: number): Promise<Cleared> {
     const headers: { [name: string]: string } = { 'content-type': 'application/json' }
-    if (waitSeconds !== undefined) headers['prefer'] = `wait=${waitSeconds}`
+    if (waitSeconds !== undefined) {
+      // Servers pass over a wait that they do not understand, and the receipt would be missing without a word.
+      const isWait = Number.isInteger(waitSeconds) && waitSeconds >= 1 && waitSeconds <= 8
+      if (!isWait) throw new RangeError(`a receipt is waited for 1 to 8 whole seconds, and not ${waitSeconds}`)
+      headers['prefer'] = `wait=${waitSeconds}`
+    }
     const body = JSON.stringify({ data: { inputs } })
     const answer = await this.request('/transaction', { method: 'POST', headers, body })
     const { data, receipt } = json(answer)
@@ -89,7 +94,7 @@ export class Server {
 
   /** A record, by its hash or its number. */
   async record (name: string): Promise<Record> {
-    const record = await readRecord(await this.data(`/transaction/${encodeURIComponent(name)}`))
+    const record = await readRecord(await this.data(`/transaction/${encodeURIComponent(name)}`, fresh(name)))
     if (![record.hash.value, record.data.number].includes(name)) throw unlike(`what it answered is not record ${name}`)
     return record
   }
@@ -98,7 +103,7 @@ export class Server {
    * it is that of another. Whether the log's key signed it, `verifyReceipt` says. */
   async receipt (name: string): Promise<string | null> {
     const path = `/transaction/${encodeURIComponent(name)}/receipt`
-    const { status, text } = await this.request(path, { headers: { accept: 'text/plain' } })
+    const { status, text } = await this.request(path, { ...fresh(name), headers: { accept: 'text/plain' } })
     if (status !== 200) return null
     await receivedAs(name, text)
     return text
@@ -176,14 +181,14 @@ export class Server {
     }
   }
 
-  private async data<Data> (path: string): Promise<Data> {
-    const { data } = json(await this.request(path))
+  private async data<Data> (path: string, init?: RequestInit): Promise<Data> {
+    const { data } = json(await this.request(path, init))
     if (!isObject(data)) throw unlike('its answer has no data')
     return data as Data
   }
 
   private async request (path: string, init?: RequestInit): Promise<Answer> {
-    const url = this.url.replace(/\/$/, '') + path
+    const url = this.url.replace(/\/+$/, '') + path
     // Called as a function of its own: browsers refuse their `fetch` as a method of something else.
     const fetch = this.fetch
     const response = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(this.timeoutMs) })
@@ -201,6 +206,11 @@ export class Server {
     if (typeof problem['code'] !== 'string') throw unlike(`it answered ${response.status} to ${url}`)
     throw new Refusal(problem as Problem)
   }
+}
+
+/** That a browser is to ask for what has a number: of a server that began anew, what it has kept is of another history. */
+function fresh (name: string): RequestInit {
+  return /^[0-9]{1,19}$/.test(name) ? { cache: 'no-cache' } : {}
 }
 
 /** The record of a receipt that was asked for by this hash or number. Throws where it is another's. */

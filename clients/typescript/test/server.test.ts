@@ -114,6 +114,34 @@ test('only the receipt of the record that was asked for is handed out', async ()
   assert.equal(await server.receipt('5'), null)
 })
 
+test('a wait that no server understands is not sent', async () => {
+  // Passed over by the server, it would leave a payment without the receipt that was asked for.
+  const iou = await pays('example.net')
+  const before = asked.length
+  for (const wait of [0, -1, 9, 1.5, NaN, Infinity]) await assert.rejects(server.clear([iou], wait), RangeError, `${wait}`)
+  assert.equal(asked.length, before)
+})
+
+test('slashes at the end of a URL are no part of it, and what has a number is asked for again', async () => {
+  // What a browser kept of an older server at the same URL would be shown in place of the record.
+  const record = await recordOf([await pays('example.net')])
+  const sent: Array<[string, string | undefined]> = []
+  const recording = async (url: unknown, init?: RequestInit): Promise<Response> => {
+    sent.push([String(url), init?.cache])
+    return String(url).endsWith('/receipt') ? new Response(receiptOf(record)) : Response.json({ data: record })
+  }
+  const other = new Server('http://host//', recording as typeof fetch)
+  const hash = record.hash.value
+  for (const name of ['5', hash]) {
+    await other.record(name)
+    await other.receipt(name)
+  }
+  assert.deepEqual(sent, [
+    ['http://host/transaction/5', 'no-cache'], ['http://host/transaction/5/receipt', 'no-cache'],
+    [`http://host/transaction/${hash}`, undefined], [`http://host/transaction/${hash}/receipt`, undefined]
+  ])
+})
+
 test('a server that has moved is not followed', async () => {
   const iou = await pays('example.net')
   const record = await recordOf([iou])

@@ -15,6 +15,20 @@ import { isConsistent, isIncluded } from '../src/merkle.js'
 import { countersigned, forged } from './forged.js'
 import { vectors, vectorsBelow } from './vectors.js'
 
+test('a key that was kept is the same key', async () => {
+  // Whoever keeps a key that cannot be had again loses what is paid to its address. IndexedDB clones what it keeps as this does.
+  const key = await Key.generate()
+  const kept = structuredClone({ cryptoKey: key.cryptoKey, publicKey: key.publicKey })
+  const again = await Key.fromCryptoKey(kept.cryptoKey, kept.publicKey.toUpperCase())
+  assert.deepEqual([again.publicKey, again.address], [key.publicKey, key.address])
+  const message = utf8('message')
+  assert.equal(await again.sign(message), await key.sign(message))
+  await assert.rejects(again.exportSecret())
+  // Beside another's public key, it would sign what is refused, for an address that it cannot pay from.
+  const { publicKey } = await Key.generate()
+  await assert.rejects(Key.fromCryptoKey(kept.cryptoKey, publicKey), /of another key/)
+})
+
 test('hash, address and signatures of every IOU of the vectors are judged as there', async () => {
   const { cases } = vectors<{ cases: Array<{ name: string, iou: Iou, strict: boolean | string }> }>('iou-signatures.json')
   let sound = 0
