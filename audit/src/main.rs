@@ -51,9 +51,32 @@ struct LogArgs {
     /// Reject a log whose last block is older.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     max_age: Option<u32>,
+    #[command(flatten)]
+    ca: Ca,
     /// Findings as JSON Lines, the last line is the result.
     #[arg(long)]
     json: bool,
+}
+
+/// Whom to believe that it is the server.
+#[derive(Args)]
+struct Ca {
+    /// Believe the CAs in this file (PEM) and no others.
+    #[arg(
+        id = "ca",
+        long = "ca",
+        env = "WEBWALLET_CA",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    file: Option<PathBuf>,
+}
+
+impl Ca {
+    fn source(&self, place: &str) -> anyhow::Result<Source> {
+        let pem = self.file.as_deref().map(read).transpose()?;
+        Ok(Source::open(place, pem.as_deref())?)
+    }
 }
 
 #[derive(Subcommand)]
@@ -81,6 +104,8 @@ enum Command {
         /// A verifier key of the log; several may be given.
         #[arg(long, value_name = "VKEY", required = true)]
         key: Vec<VerifierKey>,
+        #[command(flatten)]
+        ca: Ca,
         /// One JSON document.
         #[arg(long)]
         json: bool,
@@ -126,8 +151,8 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             report::receipt(&verified, json)?;
             Ok(verified.is_ok())
         }
-        Some(Command::Consistency { old, new, source, key, json }) => {
-            let (old, new, source) = (read(&old)?, read(&new)?, Source::open(&source)?);
+        Some(Command::Consistency { old, new, source, key, ca, json }) => {
+            let (old, new, source) = (read(&old)?, read(&new)?, ca.source(&source)?);
             let finding = webwallet_audit::consistency(&old, &new, &key, &source)?;
             report::consistency(finding.as_ref(), json)?;
             Ok(finding.is_none())
@@ -160,7 +185,7 @@ fn audit(args: LogArgs) -> anyhow::Result<bool> {
         max_age_ms: args.max_age.map(|seconds| i64::from(seconds) * 1_000),
         now: now()?,
     };
-    let source = Source::open(&place)?;
+    let source = args.ca.source(&place)?;
     let mut meter = report::Meter::new(io::stderr().is_terminal());
     let outcome = audit.run(&source, &mut |progress| meter.show(progress));
     meter.clear();

@@ -10,7 +10,7 @@ use ureq::Proxy;
 use webwallet_ledger::note::NOTE_BYTES_MAX;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
-use crate::url::{is_here, is_url, renamed, wrong_scheme};
+use crate::url::{BadCa, believing, is_here, is_url, renamed, wrong_scheme};
 
 /// Bytes of a bundle at most: full, of the largest leaves that two bytes of length can name.
 /// Whatever is longer is wrong without being read.
@@ -66,6 +66,9 @@ pub enum SourceError {
         /// Why, at the last try.
         error: String,
     },
+    /// The file of a CA names none.
+    #[error("{0}")]
+    Ca(#[from] BadCa),
     /// A thread of the audit ended without an answer.
     #[error("a worker of the audit stopped: this is a fault of the auditor, not of the log")]
     Worker,
@@ -80,17 +83,20 @@ pub(crate) struct Found {
 }
 
 impl Source {
-    /// A URL if it begins as one, otherwise a directory.
+    /// A URL if it begins as one, otherwise a directory. With CAs in PEM a server is believed that has
+    /// a certificate of one of those, and no other.
     ///
     /// # Errors
-    /// [`SourceError::Missing`] when the directory is not there.
-    pub fn open(place: &str) -> Result<Source, SourceError> {
+    /// [`SourceError::Missing`] when the directory is not there; [`SourceError::Ca`].
+    pub fn open(place: &str, ca: Option<&[u8]>) -> Result<Source, SourceError> {
+        let tls = ca.map(believing).transpose()?.unwrap_or_default();
         if is_url(place) {
             // The variables of a proxy mean servers elsewhere; it would ask its own machine.
             let proxy = if is_here(place) { None } else { Proxy::try_from_env() };
             let agent = ureq::Agent::config_builder()
                 .http_status_as_error(false)
                 .proxy(proxy)
+                .tls_config(tls)
                 .timeout_global(Some(ANSWER_TIME))
                 .max_idle_connections_per_host(16)
                 .build();

@@ -3,6 +3,35 @@
 use std::net::IpAddr;
 
 use ureq::http::Uri;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// Why a file names no CA.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCa {
+    /// It is no PEM.
+    #[error("the CA's certificate")]
+    Pem(#[source] ureq::Error),
+    /// It is, of something else.
+    #[error("there is no certificate of a CA in PEM")]
+    None,
+}
+
+/// Servers are believed that have a certificate of one of these CAs, in PEM, and no others.
+///
+/// # Errors
+/// There is none.
+pub fn believing(pem: &[u8]) -> Result<TlsConfig, BadCa> {
+    let mut cas = Vec::new();
+    for item in parse_pem(pem) {
+        if let PemItem::Certificate(ca) = item.map_err(BadCa::Pem)? {
+            cas.push(ca);
+        }
+    }
+    match cas.is_empty() {
+        true => Err(BadCa::None),
+        false => Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&cas)).build()),
+    }
+}
 
 /// What to do where an address begins with the wrong scheme; none if that is not why it failed.
 pub fn wrong_scheme(error: &ureq::Error) -> Option<&'static str> {

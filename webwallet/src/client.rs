@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use webwallet_audit::url::{is_here, is_url, renamed, wrong_scheme};
+use ureq::tls::TlsConfig;
+use webwallet_audit::url::{believing, is_here, is_url, renamed, wrong_scheme};
 use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
@@ -193,18 +193,8 @@ impl Server {
         // A password that was given with it is not shown.
         let shown = url.rsplit('@').next().unwrap_or_default();
         ensure!(is_url(url), "{shown:?} is no address of a server: begin with http:// or https://");
-        let mut tls = TlsConfig::builder();
-        if let Some(pem) = ca {
-            let mut cas = Vec::new();
-            for item in parse_pem(pem) {
-                if let PemItem::Certificate(ca) = item.context("the CA's certificate")? {
-                    cas.push(ca);
-                }
-            }
-            ensure!(!cas.is_empty(), "there is no certificate of a CA in PEM");
-            tls = tls.root_certs(RootCerts::new_with_certs(&cas));
-        }
-        Ok(Server::with(url, patience, tls.build()))
+        let tls = ca.map(believing).transpose()?.unwrap_or_default();
+        Ok(Server::with(url, patience, tls))
     }
 
     fn with(url: &str, patience: Duration, tls: TlsConfig) -> Server {

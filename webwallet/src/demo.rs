@@ -301,7 +301,7 @@ impl Stage {
             max_age_ms: None,
             now: clock::now()?,
         };
-        let report = audit.run(&Source::open(self.api.url())?, &mut |_| ())?;
+        let report = audit.run(&Source::open(self.api.url(), None)?, &mut |_| ())?;
         ensure!(report.is_accepted(), "the audit found {:?}", report.findings);
         let lines = [format!(
             "accepted: {} blocks, {} records; every signature and every balance came out the same",

@@ -149,7 +149,7 @@ pub async fn is_of_this_log(
     sign: bool,
 ) -> anyhow::Result<()> {
     let Some(height) = neo4j.head().await?.intent else { return Ok(()) };
-    let last = published(data).map(|log| log.map(|log| log.last()));
+    let last = published(data.path()).map(|log| log.map(|log| log.last()));
     let why = match last {
         Ok(Some(Ok(last))) => {
             let there = neo4j.intents(last.header.height, 1).await?;

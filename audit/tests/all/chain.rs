@@ -407,6 +407,6 @@ pub fn question(log: &Log) -> Audit {
 
 /// What the auditor says of the log there.
 pub fn ask(audit: &Audit, place: &str) -> Report {
-    let source = Source::open(place).expect("a place");
+    let source = Source::open(place, None).expect("a place");
     audit.run(&source, &mut |_| {}).expect("readable")
 }

@@ -371,7 +371,7 @@ fn no_tree_has_more_leaves_than_can_be_counted() {
     for (level, index) in [(7, 0), (0, (1 << 63) / 256)] {
         write(TileId::at(Level::Hashes(level), index, size).expect("a tile"));
     }
-    let source = Source::open(directory.path().to_str().expect("a path")).expect("a place");
+    let source = Source::open(directory.path().to_str().expect("a path"), None).expect("a place");
     let note = |size: u64, root: Node| {
         let checkpoint = Checkpoint { origin: DOMAIN.into(), size, root };
         checkpoint.sign(&secret("log key 1")).into_bytes()

@@ -111,6 +111,16 @@ fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
         command.output().expect("it runs").status.code()
     };
     assert_eq!((wallet(&ours), wallet(&foreign)), (Some(0), Some(2)));
+    // So does an auditor: a server that only its operator's tools can read is audited by nobody.
+    let wait = "/transaction/1/receipt";
+    while get(&client, &url, wait).status == 202 {}
+    let key = sealing.line["key"].as_str().expect("a key");
+    let audit = |ca: &Ca| {
+        let mut command = Command::new(binary().with_file_name("webwallet-audit"));
+        command.args([&url, "--key", key]).arg("--ca").arg(ca.folder.join("ca.pem"));
+        command.output().expect("it runs").status.code()
+    };
+    assert_eq!((audit(&ours), audit(&foreign)), (Some(0), Some(2)));
     let lines = folder.path().join("lines");
     std::fs::write(&lines, [&body[..], b"\n"].concat()).expect("written");
     let mut batch = Command::new(binary());
