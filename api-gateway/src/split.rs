@@ -26,6 +26,8 @@ pub(crate) struct Splitter {
     /// Bytes of it that were thrown away.
     thrown: usize,
     form: Form,
+    /// Whatever it begins with.
+    only_lines: bool,
     ended: bool,
 }
 
@@ -70,7 +72,7 @@ impl Splitter {
     /// Of a body that is lines, also if the first of them is an array, and so no request:
     /// else what follows it would be taken for what follows an array.
     pub(crate) fn of_lines() -> Splitter {
-        Splitter { form: Form::Lines, ..Splitter::default() }
+        Splitter { only_lines: true, ..Splitter::default() }
     }
 
     /// More of the body.
@@ -93,7 +95,7 @@ impl Splitter {
         loop {
             match self.form {
                 Form::Unknown => match self.first()? {
-                    b'[' => {
+                    b'[' if !self.only_lines => {
                         let _ = self.fresh.split_to(1);
                         self.form = Form::Array(Place::First);
                     }

@@ -93,7 +93,7 @@ fn what_would_stop_a_server_is_found_before_it_is_started() {
     settle(&stores.data(), "version", r#"{"format":1,"domain":"example.com"}"#);
     wrong(&stores, &ANYWHERE, "data", "belongs to the domain example.com");
     settle(&stores.data(), "restoring", "");
-    settle(&stores.data(), "version", r#"{"format":2,"domain":"localhost"}"#);
+    settle(&stores.data(), "version", r#"{"format":2,"domain":"example.net"}"#);
     wrong(&stores, &ANYWHERE, "data", "a restore into");
     settle(&stores.data(), "log-key", "no key");
     wrong(&stores, &ANYWHERE, "log-key", "is not a signed-note private key");
