@@ -70,7 +70,7 @@ fn audit(directory: &str, structure: bool) {
         max_age_ms: None,
         now: Time::from_unix_ms(i64::MAX),
     };
-    let source = Source::open(directory).expect("a directory");
+    let source = Source::open(directory, None).expect("a directory");
     let (start, processors) = (Instant::now(), ProcessTime::now());
     let report = audit.run(&source, &mut |_| {}).expect("readable");
     let (seconds, busy) = (start.elapsed().as_secs_f64(), processors.elapsed().as_secs_f64());
