@@ -176,7 +176,9 @@ fn is_hashed(bundle: TileId, place: usize, leaf: &[u8], hash: &Node) -> Result<(
         return Ok(());
     }
     let index = bundle.index * u64::from(TILE_WIDTH) + place as u64;
-    Err(LogError::damaged(bundle.path(), format!("leaf {index} is not the one of its hash")))
+    let hashes = TileId { level: Level::Hashes(0), ..bundle }.path();
+    let why = format!("leaf {index} is not the one of its hash in {hashes}");
+    Err(LogError::damaged(bundle.path(), why))
 }
 
 /// The first entries of a tile that may be wider than asked for.

@@ -67,6 +67,7 @@ struct Inner {
     stopped: Mutex<Option<Stopped>>,
     /// Held by whoever drops bytes.
     trimming: tokio::sync::Mutex<()>,
+    settling: tokio::sync::Mutex<()>,
 }
 
 /// Why a process may not write any more.
@@ -128,6 +129,7 @@ impl Neo4j {
             moments: Moments::new(),
             stopped: Mutex::default(),
             trimming: tokio::sync::Mutex::default(),
+            settling: tokio::sync::Mutex::default(),
         };
         // The first time, the server takes long to plan what health then asks in a hurry.
         inner.bolt.read(inner.head_query()).await?;

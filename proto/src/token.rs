@@ -22,7 +22,7 @@ use crate::incoming::Admitted;
 /// Fewer characters can be guessed.
 const CHARACTERS_MIN: usize = 16;
 /// More may find no room among the headers of a call.
-const CHARACTERS_MAX: usize = 1_024;
+const CHARACTERS_MAX: usize = 8_192;
 
 /// A secret text. Has no `Debug`, so that it never reaches a log.
 #[derive(Clone)]

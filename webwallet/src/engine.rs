@@ -155,16 +155,16 @@ pub async fn is_of_this_log(
             let there = neo4j.intents(last.header.height, 1).await?;
             // One that has fewer is for others to judge.
             let other = there.iter().find(|intent| intent.block != last.bytes);
-            other.map(|_| format!("it has another block {}", last.header.height))
+            other.map(|_| format!("it has another block {};", last.header.height))
         }
-        Ok(None) if sign && !log_key(config).exists() => {
-            Some(format!("it has blocks up to {height}, and there is neither a log nor its key"))
-        }
+        Ok(None) if sign && !log_key(config).exists() => Some(format!(
+            "it has blocks up to {height}, and there is neither a log nor its key; if they were lost, put the key back from a backup, and run `webwallet rebuild log`; else"
+        )),
         _ => None,
     };
     let Some(why) = why else { return Ok(()) };
     let url = config.neo4j.clone().unwrap_or_default();
-    let why = format!("{why}; name the data directory that belongs to it (--data)");
+    let why = format!("{why} name the data directory that belongs to it (--data)");
     Err(Refused::OtherLog { url: without_user(&url).0, dir: data.path().to_owned(), why }.into())
 }
 

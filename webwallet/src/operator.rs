@@ -107,7 +107,7 @@ impl Migrate {
                     "the Neo4j has records up to {held}, and the data directory up to {number}"
                 );
             }
-            let stores = Stores::open(&config, Opened::ToWrite, Data::open).await?;
+            let stores = Stores::open(&config, false, Data::open).await?;
             let (graph, documents) = (stores.graphstore()?, stores.hashtable()?);
             let (Some(neo4j), Some(redis)) = (&stores.neo4j, &stores.redis) else {
                 bail!("no engines");
@@ -136,17 +136,6 @@ enum Work<'a> {
     Restore(&'a Path),
 }
 
-/// What a Neo4j is opened for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Opened {
-    /// Beside a server that goes on.
-    ToLook,
-    /// Others are made of it: what is not there is lost.
-    ToRead,
-    /// It is made of others.
-    ToWrite,
-}
-
 /// The stores that the settings name, whatever their engines.
 struct Stores {
     /// Locked: no server runs. Not where it holds none of them and is only looked at.
@@ -156,26 +145,22 @@ struct Stores {
 }
 
 impl Stores {
-    /// Takes them, or looks at what is on engines.
+    /// Takes them, or `looks` at what is on engines beside a server that goes on.
     async fn open(
         config: &Config,
-        neo4j: Opened,
+        looks: bool,
         open: fn(&Path, &str) -> anyhow::Result<Data>,
     ) -> anyhow::Result<Stores> {
         // Its lock comes first: opening a Neo4j deposes whoever clears there.
         let apart = config.redis.is_some() && config.neo4j.is_some();
-        let data = (!apart || neo4j != Opened::ToLook).then(|| open(&config.data, &config.domain));
+        let data = (!apart || !looks).then(|| open(&config.data, &config.domain));
         let data = data.transpose()?;
         let redis = engine::redis(config).await?;
-        let neo4j = match neo4j {
-            Opened::ToLook => engine::inspected_neo4j(config).await?,
-            _ => {
-                // And what would be refused then is refused before.
+        let neo4j = match looks {
+            true => engine::inspected_neo4j(config).await?,
+            false => {
+                // And one that does not belong here is left alone.
                 if let (Some(data), Some(seen)) = (&data, engine::seen_neo4j(config).await) {
-                    if neo4j == Opened::ToRead {
-                        let redis = None::<&Redis>;
-                        engine::nothing_is_left_behind(data, Some(&seen), redis).await?;
-                    }
                     engine::is_of_this_log(config, data, &seen, false).await?;
                 }
                 engine::neo4j(config).await?
@@ -246,12 +231,7 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
             Work::Restore(_) => Data::open_to_restore,
             _ => Data::open,
         };
-        let neo4j = match work {
-            Work::Fsck => Opened::ToLook,
-            Work::Rebuild(Lost::Hashtable | Lost::Log) => Opened::ToRead,
-            Work::Rebuild(Lost::Graphstore) | Work::Restore(_) => Opened::ToWrite,
-        };
-        let mut stores = Stores::open(&config, neo4j, open).await?;
+        let mut stores = Stores::open(&config, matches!(work, Work::Fsck), open).await?;
         let (neo4j, redis) = (stores.neo4j.take(), stores.redis.take());
         let (config, data) = (&config, stores.data.as_ref());
         match (neo4j, redis) {
@@ -370,6 +350,14 @@ impl Lost {
                 Ok((("graphstore", "records"), number))
             }
             Lost::Log => {
+                let key = engine::log_key(config);
+                // Nobody has its checkpoint, and a new key would sign another log.
+                if !key.exists() && log()?.is_none() && graph.head().await?.intent.is_some() {
+                    bail!(
+                        "the log key {} is missing, and the checkpoint that it signed: put the key back from a backup first",
+                        key.display()
+                    );
+                }
                 let graphstore = engine::start(graph, config).await?;
                 let graphstore = Link::embedded(graphstore.server(), serve::DEADLINE);
                 let hashtable = webwallet_hashtable::server(documents);

@@ -21,7 +21,13 @@ use crate::{clock, file, output};
 
 /// That no IOU like this one waits in the outbox: paying anew would pay twice if
 /// that one has cleared, or still will.
-pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Result<()> {
+/// `flags` go with the command that is named: it must ask for no less than the one before.
+pub fn nothing_open(
+    keys: &Keys,
+    draft: &Draft,
+    server: &Server,
+    flags: &str,
+) -> anyhow::Result<()> {
     let entries = match fs::read_dir(keys.outbox()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -46,7 +52,7 @@ pub fn nothing_open(keys: &Keys, draft: &Draft, server: &Server) -> anyhow::Resu
         // What was piped to `post` is kept as one request.
         let ious = open["data"]["inputs"].as_array().map_or(slice::from_ref(&open), Vec::as_slice);
         let Some(like) = ious.iter().find(|iou| is_like(iou, &new)) else { continue };
-        let posting = posting(&[file], keys, server);
+        let posting = format!("{}{flags}", posting(&[file], keys, server));
         // No server has cleared that one yet, whatever it has answered: it is not active, or
         // expires too far from now.
         let expiry = like["data"]["expiry"].as_str().and_then(|time| time.parse::<Time>().ok());

@@ -197,7 +197,7 @@ impl Payment {
             }
             (Ok(_), _) => {
                 if !self.once_more {
-                    outbox::nothing_open(&keys, &draft, &server)?;
+                    outbox::nothing_open(&keys, &draft, &server, &self.proof.flags())?;
                 }
                 let sentence = sentence(&draft, &labels);
                 clear(&server, &keys, &draft, &signed, &sentence, &self.proof, json)

@@ -193,6 +193,7 @@ fn send(
             if let Some((ious, record)) = conflict::proven(problem.body(), request)
                 && ious.len() == self::ious(request).len()
             {
+                proof.take(server, &record).map_err(unknown)?;
                 output::complain(format!("this has cleared before, in record {}", record.number));
             }
             if let Some(once) = problem.may_change()

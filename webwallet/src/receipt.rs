@@ -1,6 +1,7 @@
 //! `webwallet receipt` and `webwallet verify`: proofs that need no server any
 //! more once they are in a file. And the proof that a payment may be asked to wait for.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::thread;
@@ -21,8 +22,9 @@ use crate::{file, log, record};
 
 /// How often a record that is not sealed yet is asked for again.
 const AGAIN: Duration = Duration::from_millis(250);
-/// How long a payment waits for its receipt: a server seals in a fraction of a second.
-const PROVEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a payment waits for its receipt. Mostly that is there in a fraction of a second; a
+/// server may be set to seal once a minute.
+const PROVEN_WITHIN: Duration = Duration::from_secs(70);
 
 /// `webwallet receipt`
 #[derive(Args)]
@@ -123,9 +125,12 @@ impl Proof {
             folder.is_none_or(Path::is_dir),
             "there is no folder for the receipt {name}; nothing was sent"
         );
+        let is_free = fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() == 0);
         // The same may be posted again, for the same receipt.
         ensure!(
-            !file.exists() || held(file).is_some_and(|(_, of)| record::is_of(&of, request)),
+            !file.exists()
+                || is_free
+                || held(file).is_some_and(|(_, of)| record::is_of(&of, request)),
             "{name} is there, and no receipt of this; name another file for it; nothing was sent"
         );
         Ok(())

@@ -244,8 +244,12 @@ impl Inner {
     /// What a statement answers while nothing is committed.
     async fn quiet(&self, asked: &Query) -> Result<Vec<Row>, Error> {
         if self.moments.ended().await.is_none() {
-            // Its answer was lost, and perhaps nobody clears for long.
-            self.settled().await?;
+            // Its answer was lost, and perhaps nobody clears for long. One asks for all who
+            // wait, or the writer would have to wait behind them.
+            let _turn = self.settling.lock().await;
+            if self.moments.turn() % 2 == 1 {
+                self.settled().await?;
+            }
         }
         let read = || async { Ok(self.bolt.read(asked.clone()).await?) };
         self.moments.quiet(read).await

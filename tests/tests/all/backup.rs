@@ -275,7 +275,7 @@ fn who_is_refused_deposes_nobody() {
     // A server of the same domain whose folder is named beside the engines of this one.
     let other = Deployment::embedded();
     let theirs = other.serve(&["--seal", "manual"]);
-    live(&theirs.url(), 50, 3);
+    live(&theirs.url(), 0, 4);
     seal(&theirs);
     theirs.kill();
     let wrong = other.clearing_as(&ours).keeping_as(&ours);

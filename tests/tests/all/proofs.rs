@@ -658,7 +658,7 @@ fn fsck_names_a_log_that_no_server_goes_on_from() {
     let widest: PathBuf = widest.expect("a tile");
     let damages: [(&str, &dyn Fn()); 8] = [
         ("tile/0/000.p/", &|| std::fs::remove_dir_all(data.join("log/tile/0")).expect("removed")),
-        ("not what the leaves give", &|| {
+        ("not the one of its hash in tile/0/000.p/", &|| {
             let mut tile = std::fs::read(&widest).expect("a tile");
             tile[40] ^= 1;
             std::fs::write(&widest, tile).expect("written");

@@ -541,6 +541,10 @@ fn a_payment_is_open_until_its_receipt_is_there() {
     assert_eq!(kept.len(), 1, "{told:?}");
     let again = format!("--receipt {} --key {key}", path(&file));
     assert!(said(&told.stderr).contains(&again), "{told:?}");
+    // Nor is it paid anew, and whoever asks for it asks for the receipt.
+    let anew = pay(&server.url(), &file);
+    assert_eq!(anew.status.code(), Some(2), "{anew:?}");
+    assert!(said(&anew.stderr).contains(&again), "{anew:?}");
     let post = |url: &str| {
         let what = ["post", path(&kept[0]), "--url", url, "--receipt", path(&file), "--key", key];
         alice.run(&what)

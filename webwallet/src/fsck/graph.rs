@@ -1,13 +1,13 @@
 //! What Graphstore keeps beside the records, so that it need not read them: accounts and
 //! their chains of outputs, open locks, and what units come to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use webwallet_graphstore::Store as Graph;
-use webwallet_graphstore::store::{Page, Placed};
+use webwallet_graphstore::store::{Error, Page, Placed};
 use webwallet_hashtable::{Error as Kept, Store as Documents};
 use webwallet_ledger::account::Balance;
-use webwallet_ledger::{AccountId, Address, Hash, Lock, Pointer, Record};
+use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Pointer, Record};
 
 use super::books::mark;
 use super::{Check, PAGE};
@@ -25,11 +25,11 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         let mut ids: Vec<AccountId> = self.books.accounts.keys().copied().collect();
         ids.sort_unstable();
         for ids in ids.chunks(PAGE) {
-            let loaded = self.graph.load(ids, &[]).await?;
+            let loaded = self.loaded(ids).await?;
             for id in ids {
                 let chain = self.chain(*id).await?;
                 let Some(line) = self.books.accounts.get(id) else { continue };
-                let right = loaded.accounts.get(id) == Some(&line.account);
+                let right = loaded.get(id) == Some(&line.account);
                 let whole = chain == (line.outputs, line.sum);
                 if right && whole {
                     continue;
@@ -48,6 +48,24 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             }
         }
         Ok(())
+    }
+
+    /// These accounts as Graphstore has them, but for those that it cannot put together.
+    async fn loaded(&self, ids: &[AccountId]) -> anyhow::Result<HashMap<AccountId, Account>> {
+        match self.graph.load(ids, &[]).await {
+            Ok(loaded) => return Ok(loaded.accounts),
+            Err(Error::Broken(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut accounts = HashMap::new();
+        for id in ids {
+            match self.graph.load(&[*id], &[]).await {
+                Ok(loaded) => accounts.extend(loaded.accounts),
+                Err(Error::Broken(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(accounts)
     }
 
     /// Every open lock, and that the two who may use it find it and no other.
@@ -132,14 +150,27 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
         Ok((count, sum))
     }
 
-    /// The number and mark of every output that an account has in Graphstore.
+    /// The number and mark of every output that an account has in Graphstore, but for those
+    /// that it cannot put together.
     async fn outputs(&self, id: AccountId, mut each: impl FnMut(u64, u128)) -> anyhow::Result<()> {
-        let mut before = 0;
+        let (mut before, mut skip, mut limit) = (0, 0, PAGE as u32);
         loop {
-            let page = Page { before, skip: 0, limit: PAGE as u32 };
-            let outputs = self.graph.outputs(id, page).await?;
+            let outputs = match self.graph.outputs(id, Page { before, skip, limit }).await {
+                Ok(outputs) => outputs,
+                // One by one up to those that are missing, and past them.
+                Err(Error::Broken(_)) if limit > 1 => {
+                    limit = 1;
+                    continue;
+                }
+                Err(Error::Broken(_)) => {
+                    skip += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let Some(last) = outputs.last() else { return Ok(()) };
-            before = last.number;
+            (before, limit) = (last.number, if skip > 0 { PAGE as u32 } else { limit });
+            skip = 0;
             for Placed { pointer, output, number } in &outputs {
                 each(*number, mark(pointer, *number, output));
             }

@@ -151,7 +151,7 @@ impl Offer {
             return party.refused(&rejection);
         }
         if !self.once_more {
-            outbox::nothing_open(&party.keys, &draft, &self.url.server()?)?;
+            outbox::nothing_open(&party.keys, &draft, &self.url.server()?, "")?;
         }
         self.nothing_there(&party)?;
         party.in_step()?;
