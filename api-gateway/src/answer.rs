@@ -42,6 +42,7 @@ pub(crate) struct Lasting;
 
 /// Tells a proxy to send on what comes when it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 /// How long an answer that has a tag may be kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {

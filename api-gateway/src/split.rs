@@ -1,6 +1,7 @@
 //! Cutting a body into its requests while it comes: one a line (NDJSON), or the
-//! elements of a JSON array; which of them, its begin says unless its client has. What a request says is not looked at here; of an
-//! array only so much of JSON is read as tells where an element ends.
+//! elements of a JSON array; which of them, its begin says unless its client has.
+//! What a request says is not looked at here; of an array only so much of JSON is
+//! read as tells where an element ends.
 
 use bytes::{Bytes, BytesMut};
 use webwallet_ledger::limits::BODY_BYTES_MAX;
