@@ -183,14 +183,15 @@ impl<S: Store> Sealing<S> {
     }
 
     fn snapshot(&mut self) {
-        let live = self.reader.work_on_live();
+        let (accounts, changes) = self.reader.work_on_live(|live| {
+            if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
+                tracing::warn!(%error, "no snapshot was written; the next start takes longer");
+            }
+            (live.state.accounts(), live.state.changes())
+        });
+        self.snapshot = changes;
         // Regular ones stand further apart than that, also while accounts become more.
-        let apart = self.snapshot_records.max(live.state.accounts() / 2) / 2;
-        self.snapshot = live.state.changes();
-        if let Err(error) = self.reader.snapshots.write(&self.chain, &live.state) {
-            tracing::warn!(%error, "no snapshot was written; the next start takes longer");
-        }
-        drop(live);
+        let apart = self.snapshot_records.max(accounts / 2) / 2;
         // Whoever waits for them looks again.
         self.reader.view.send_modify(|_| ());
         if let Err(error) = self.reader.thin_snapshots(apart) {

@@ -3,7 +3,6 @@
 //! Every proof is checked before it is answered, so that damage on disk shows
 //! as an error here and never as a proof that fails at a stranger's.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,32 +50,6 @@ pub(crate) struct Balances {
     pub(crate) state: State,
 }
 
-/// The live balances while they are changed or written; until it is dropped they stand nowhere.
-pub(crate) struct AtWork<'r> {
-    live: MutexGuard<'r, Balances>,
-    stands: &'r AtomicU64,
-}
-
-impl Deref for AtWork<'_> {
-    type Target = Balances;
-
-    fn deref(&self) -> &Balances {
-        &self.live
-    }
-}
-
-impl DerefMut for AtWork<'_> {
-    fn deref_mut(&mut self) -> &mut Balances {
-        &mut self.live
-    }
-}
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        self.stands.store(self.live.number, Ordering::SeqCst);
-    }
-}
-
 /// What a balance is asked of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Of {
@@ -109,10 +82,13 @@ impl<S: Store> Reader<S> {
         lock(&self.live)
     }
 
-    /// The same, to change them, or for as long as a disk takes.
-    pub(crate) fn work_on_live(&self) -> AtWork<'_> {
+    /// Changes them, or has them for as long as a disk takes; meanwhile they stand nowhere.
+    pub(crate) fn work_on_live<T>(&self, work: impl FnOnce(&mut Balances) -> T) -> T {
         self.stands.store(AT_WORK, Ordering::SeqCst);
-        AtWork { live: self.live(), stands: &self.stands }
+        let mut live = self.live();
+        let done = work(&mut live);
+        self.stands.store(live.number, Ordering::SeqCst);
+        done
     }
 
     /// Are these at hand now, after this record?

@@ -294,7 +294,7 @@ impl LogFolder {
         for (tile, bytes) in files {
             // Partial ones of higher levels grow with the next bundles.
             let is_last = TileId::at(tile.level, tile.index, self.checkpoint.size) == Some(tile);
-            if is_last && self.log.tile(tile)?.as_ref() != Some(&bytes) {
+            if is_last && self.log.file(tile)?.as_ref() != Some(&bytes) {
                 return Err(LogError::damaged(tile.path(), "it is not what the leaves give"));
             }
         }

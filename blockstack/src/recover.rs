@@ -19,6 +19,7 @@ use webwallet_proto::graphstore::v1::Intent;
 use crate::chain::{Chain, Last, Parts};
 use crate::guard::{self, HEIGHTS, Stores};
 use crate::log::{Edge, Log, LogError};
+use crate::reader::Balances;
 use crate::remote;
 use crate::replay::follow;
 use crate::sealing::{Sealing, Stop};
@@ -226,8 +227,8 @@ impl<S: Store> Sealing<S> {
     ) -> Result<(), LogError> {
         self.snapshot = state.changes();
         follow(log, &mut chain, &mut state, &self.reader.index, &self.ended)?;
-        let mut live = self.reader.work_on_live();
-        (live.number, live.state) = (chain.cleared(), state);
+        let number = chain.cleared();
+        self.reader.work_on_live(|live| *live = Balances { number, state });
         self.chain = chain;
         Ok(())
     }

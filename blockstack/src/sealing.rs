@@ -4,9 +4,10 @@
 //! last block, so the two cannot disagree. The order of writes of each block:
 //! records into Hashtable, what the block will be into Graphstore (the intent,
 //! once for each height), tiles and entry bundles, the block and its height into
-//! Hashtable, the signed checkpoint, and then Graphstore may drop the records' bytes. Each is durable before the next
-//! begins and may be repeated, so whatever ends the process, the next one finds
-//! the intent and writes the same bytes: see `recover.rs`.
+//! Hashtable, the signed checkpoint, and then Graphstore may drop the records'
+//! bytes. Each is durable before the next begins and may be repeated, so whatever
+//! ends the process, the next one finds the intent and writes the same bytes: see
+//! `recover.rs`.
 //!
 //! It runs on a thread of its own that may block, and nobody can cancel it.
 
@@ -245,7 +246,7 @@ impl<S: Store> Sealing<S> {
         (self.publish_from, self.publish_size, self.snapshot) = (0, 0, 0);
         self.unwritten.clear();
         self.waiting.clear();
-        *self.reader.work_on_live() = Balances::default();
+        self.reader.work_on_live(|live| *live = Balances::default());
     }
 
     /// The next command; `None` when nobody needs this any more.
@@ -481,10 +482,12 @@ impl<S: Store> Sealing<S> {
     /// The block of these leaves; the live state is ahead of what is published
     /// until [`Sealing::commit`] (`publish.rs`) has published it.
     pub(crate) fn block(&self, parts: &Parts, time: Time, signature: String) -> Block {
-        let mut live = self.reader.work_on_live();
-        parts.records.iter().for_each(|entry| live.state.apply(&entry.record));
-        live.number = self.chain.cleared() + parts.records.len() as u64;
-        self.chain.block(parts, time, signature, live.state.roots())
+        let roots = self.reader.work_on_live(|live| {
+            parts.records.iter().for_each(|entry| live.state.apply(&entry.record));
+            live.number = self.chain.cleared() + parts.records.len() as u64;
+            live.state.roots()
+        });
+        self.chain.block(parts, time, signature, roots)
     }
 
     /// The log's line on the checkpoint as it is before a block of these leaves.
