@@ -292,7 +292,7 @@ fn log_key(config: &Config) -> Found {
 fn time(config: &Config) -> anyhow::Result<String> {
     let now = engine::clock_of(config)().map_err(|why| anyhow::anyhow!(why))?;
     let log = data::log(&config.data);
-    if config.role.seals() && log.join("checkpoint").exists() {
+    if config.role.seals() && engine::is_published(&config.data) {
         let last = LogFolder::open(&log).and_then(|log| log.last());
         let last = last.context("the log cannot be read; `webwallet fsck` says more")?.header.time;
         ensure!(

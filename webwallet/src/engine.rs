@@ -244,7 +244,7 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data::log(data.path())).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
-    let read = match data::log(data.path()).join("checkpoint").exists() {
+    let read = match is_published(data.path()) {
         true => LogKey::read_or_lost,
         false => LogKey::create_or_read,
     };
@@ -263,13 +263,18 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     Ok(LogParts { config: settings, folder, key })
 }
 
+/// Whether a data directory, or a backup, has a published log.
+pub fn is_published(dir: &Path) -> bool {
+    data::log(dir).join("checkpoint").exists()
+}
+
 /// The published log of a data directory, or of a backup: before the first block there is none.
 ///
 /// # Errors
 /// Its checkpoint cannot be read.
 pub fn published(dir: &Path) -> anyhow::Result<Option<LogFolder>> {
     let folder = data::log(dir);
-    let log = folder.join("checkpoint").exists().then(|| LogFolder::open(&folder)).transpose();
+    let log = is_published(dir).then(|| LogFolder::open(&folder)).transpose();
     log.with_context(|| format!("the log {} cannot be read", folder.display()))
 }
 

@@ -166,13 +166,14 @@ impl Server {
             Role::All => {
                 let redis = engine::redis(config).await?;
                 let data = self.data.as_ref();
+                let seen = engine::seen_neo4j(config).await;
                 // Before whoever clears there is deposed.
-                if let (Some(data), Some(seen)) = (data, engine::seen_neo4j(config).await) {
-                    engine::nothing_is_left_behind(data, Some(&seen), redis.as_ref()).await?;
-                    engine::is_of_this_log(config, data, &seen, true).await?;
+                if let (Some(data), Some(seen)) = (data, &seen) {
+                    engine::nothing_is_left_behind(data, Some(seen), redis.as_ref()).await?;
+                    engine::is_of_this_log(config, data, seen, true).await?;
                 }
                 let neo4j = engine::neo4j(config).await?;
-                if let Some(data) = data {
+                if let (Some(data), None) = (data, seen) {
                     let (neo4j, redis) = (neo4j.as_ref(), redis.as_ref());
                     engine::nothing_is_left_behind(data, neo4j, redis).await?;
                 }

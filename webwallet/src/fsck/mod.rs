@@ -107,19 +107,20 @@ pub async fn check(
         if head.number <= read {
             break;
         }
-        // What cleared meanwhile is no damage; nor is it when Hashtable has it a moment later.
+        // What cleared meanwhile is no damage.
         (check.counts, tries) = (before, tries + 1);
         check.untold.clear();
-        let since = Instant::now();
-        while documents.highest().await? < head.number && since.elapsed() < KEPT_WITHIN {
-            tokio::time::sleep(KEPT_WITHIN / 100).await;
-        }
         ensure!(
             tries < COMPARED_MAX,
             "records clear faster than accounts are compared: {} since record {read}; stop the server, or look while less is paid; the records themselves {}",
             head.number - read,
             if check.counts.is_empty() { "are sound" } else { "are not, as said above" }
         );
+        // Nor is it when Hashtable has it a moment later.
+        let since = Instant::now();
+        while documents.highest().await? < head.number && since.elapsed() < KEPT_WITHIN {
+            tokio::time::sleep(KEPT_WITHIN / 100).await;
+        }
     }
     for (unit, sum) in check.books.sums().into_iter().filter(|(_, sum)| !sum.is_zero()) {
         check.find("F-SUM", None, format!("the balances in {unit} sum to {sum}, not to 0"));
