@@ -19,6 +19,7 @@ mod original_sdk;
 mod outbox;
 mod proofs;
 mod readme;
+mod receipts;
 mod scenarios;
 mod server;
 mod strangers;
