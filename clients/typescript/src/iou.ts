@@ -10,23 +10,37 @@ import { SCHEMES, verify } from './signature.js'
 import type { HashOf, Iou, IouData, KnownCode, Puzzle, Signature } from './types.js'
 
 const LINKER = 'sha256:ripemd160'
-const YEAR_MS = 365 * 86_400_000
+const DAY_MS = 86_400_000
+/** Days from the time of clearing to the expiry, at most. */
+const EXPIRY_DAYS_MAX = 3660
 
 /** What an IOU says, with what can be left to this client: `random` (128 random bits) and `expiry` (in 365 days). */
 export type Draft = Omit<IouData, 'random' | 'expiry'> & Partial<Pick<IouData, 'random' | 'expiry'>>
 
-/** An IOU that nobody has signed yet. Throws on what every server would refuse: form, amounts, times, addresses. */
+/** An IOU that nobody has signed yet. Throws on what every server would refuse: form, amounts, addresses, credit by another
+ * than the issuer, and, by the clock of this machine, times. */
 export async function write (draft: Draft): Promise<Iou> {
   // What is `undefined` was not given: it must not take the place of what is filled in.
   const given = Object.entries(draft).filter(([, value]) => value !== undefined)
   const data = {
     random: hex(crypto.getRandomValues(new Uint8Array(16))),
-    expiry: new Date(Date.now() + YEAR_MS).toISOString(),
+    expiry: new Date(Date.now() + 365 * DAY_MS).toISOString(),
     ...Object.fromEntries(given) as Draft
   }
   demand(IOU_DATA, data, 'data')
   for (const address of [data.source, data.target, data.symbol]) {
     if (!await isAddress(address)) throw new Error(`${JSON.stringify(address)} is not an address`)
+  }
+  const { active, domain, expiry } = data
+  if (!/^[a-z0-9.:-]{1,100}$/.test(domain)) throw new Error(`data.domain: ${JSON.stringify(domain)} is no domain`)
+  const flaw = flawOfTerms(data)
+  if (flaw === 'not_yet_active') throw new Error(`data.expiry: ${expiry} is before ${active}, when it becomes active`)
+  if (flaw !== null) throw new Error('data.credit: only the issuer of a unit gives credit in it')
+  const now = new Date().toISOString()
+  if (expiry < now) throw new Error(`data.expiry: ${expiry} is over`)
+  const cleared = active !== undefined && active > now ? active : now
+  if (Date.parse(expiry) > Date.parse(cleared) + EXPIRY_DAYS_MAX * DAY_MS) {
+    throw new Error(`data.expiry: ${expiry} is more than ${EXPIRY_DAYS_MAX} days after ${cleared}`)
   }
   return { data, hash: await hashOf(data), meta: { signatures: [] } }
 }
@@ -65,7 +79,7 @@ export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
   return signed
 }
 
-/** Why form, hashes, addresses or signatures of an IOU are not in order, by the server's codes and in their order; null if
+/** Why form, hashes, addresses, signatures or credit of an IOU are not in order, or when it could never clear, by the server's codes and in their order; null if
  * they are. Whatever is given: it is JSON of a stranger, most likely.
  *
  * Not judged, because only a server can: its domain, its time, balances and locks. */
@@ -90,7 +104,13 @@ export async function flaw (iou: Iou): Promise<KnownCode | null> {
   for (const signature of signatures) {
     if (await addressOfSigner(signature, iou) !== signature.signer) return 'key_address_mismatch'
   }
-  return await flawOfSignatures(iou)
+  return await flawOfSignatures(iou) ?? flawOfTerms(iou.data)
+}
+
+/** What no time and no balance mends. */
+function flawOfTerms ({ active, credit, expiry, source, symbol }: IouData): KnownCode | null {
+  if (active !== undefined && active > expiry) return 'not_yet_active'
+  return credit !== undefined && source !== symbol ? 'credit_not_by_issuer' : null
 }
 
 /** Custom data under its name in `data`, and under the one it states itself: both must be right. */

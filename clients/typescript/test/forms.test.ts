@@ -175,3 +175,23 @@ test('nobody signs who would spoil the IOU', async () => {
   for (; signed < 16; signed++) iou = await countersigned(iou, bob)
   await assert.rejects(sign(iou, alice), /at most 16/)
 })
+
+test('what could never clear is not written, nor taken for good', async () => {
+  const far = new Date(Date.now() + 3661 * 86_400_000).toISOString()
+  const rows: Array<[object, RegExp, string | null]> = [
+    [{ source: bob.address, target: alice.address, credit: '-5' }, /only the issuer/, 'credit_not_by_issuer'],
+    [{ active: '2031-01-01T00:00:00.001Z', expiry: time }, /before 2031-01-01T00:00:00.001Z/, 'not_yet_active'],
+    // By the clock of this machine, which another may doubt.
+    [{ expiry: '2001-01-01T00:00:00.000Z' }, /is over/, null],
+    [{ expiry: far }, /more than 3660 days/, null],
+    [{ domain: 'Local Host' }, /is no domain/, null]
+  ]
+  for (const [change, why, code] of rows) {
+    const draft = { ...whole, ...change }
+    await assert.rejects(write(draft), why, JSON.stringify(change))
+    const key = draft.source === bob.address ? bob : alice
+    assert.equal(await flaw(await sign(await forged(draft), key)), code, JSON.stringify(change))
+  }
+  const later = await write({ ...whole, active: far, expiry: new Date(Date.parse(far) + 1).toISOString() })
+  assert.equal(await flaw(await sign(later, alice)), null)
+})
