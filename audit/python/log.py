@@ -4,6 +4,7 @@ Computed upwards from the entries: an entry against its hash, a full subtree's r
 tile above, at last the root against the checkpoint. A hash is a finding only where nothing beneath it was one.
 """
 
+import base64
 import ipaddress
 import os
 import queue
@@ -81,7 +82,7 @@ class Web:
     """A log behind a URL."""
 
     def __init__(self, url):
-        self._url = url.rstrip('/')
+        self._url, self._login = _login(url.rstrip('/'))
         # The variables of a proxy mean servers elsewhere; it would ask its own machine.
         handlers = [urllib.request.ProxyHandler({})] if _is_here(url) else []
         self._opener = urllib.request.build_opener(*handlers)
@@ -99,7 +100,11 @@ class Web:
         """The bytes of an answer, None if the server has no such file, or what went wrong."""
         # Sockets know only how long to wait for the next byte, and a server can send one now and then for ever.
         outcome = queue.SimpleQueue()
-        arguments = self._opener, f'{self._url}/{path}', bytes_max, outcome.put
+        request = urllib.request.Request(f'{self._url}/{path}')
+        for header in self._login.items():
+            # Of no other server's business: it may lead there.
+            request.add_unredirected_header(*header)
+        arguments = self._opener, request, bytes_max, outcome.put
         threading.Thread(target=_fetch, args=arguments, daemon=True).start()
         try:
             return outcome.get(timeout=_ANSWER_S)
@@ -108,6 +113,17 @@ class Web:
 
     def spare_widths(self, _path, _width):
         return []
+
+
+def _login(url):
+    """A URL without the user and the password that it may hold, and the header that has them (RFC 7617)."""
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition('@')
+    if not at:
+        return url, {}
+    user = urllib.parse.unquote_to_bytes(user if ':' in user else user + ':')
+    login = base64.b64encode(user).decode()
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), {'Authorization': f'Basic {login}'}
 
 
 def _is_here(url):
@@ -122,10 +138,10 @@ def _is_here(url):
     return (getattr(ip, 'ipv4_mapped', None) or ip).is_loopback
 
 
-def _fetch(opener, url, bytes_max, put):
+def _fetch(opener, request, bytes_max, put):
     """Puts what came of one question."""
     try:
-        with opener.open(url, timeout=_BYTE_S) as answer:
+        with opener.open(request, timeout=_BYTE_S) as answer:
             raw = answer.read(bytes_max + 1)
             stated = answer.headers.get('Content-Length')
             # What is of another length than it says was cut on its way: that is no file of the log.

@@ -1,5 +1,6 @@
 """Whole logs: an honest one is accepted, and each lie is found where it was told."""
 
+import base64
 import contextlib
 import http.server
 import io
@@ -22,7 +23,7 @@ from document import Fault, Unreadable
 from forge import DOMAIN, EXPIRY, Forge, Shared, Signer, document, iou, puzzle
 from iou import Iou
 from json_profile import canonical
-from log import WIDTH, _is_here
+from log import WIDTH, SourceError, _is_here
 from note import VerifierKey, checkpoint_text, decode, encode
 from tree import Range, leaf_hash, root, sha256
 
@@ -326,6 +327,29 @@ class Honest(LogTest):
             self.assertEqual(self.run_audit(*arguments)[:2], (0, []))
             os.remove(self.path('tile/0/000.p/8'))
             self.assertEqual(self.run_audit(*arguments)[1][0]['code'], 'A-TILE')
+            server.shutdown()
+
+    def test_by_url_with_a_password(self):
+        """A log behind a login could be audited by one of the two auditors alone."""
+        forge = history()
+        forge.write(self.directory)
+        login = 'Basic ' + base64.b64encode(b'alice:s:ecret@').decode()
+
+        class Guarded(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                if self.headers['Authorization'] == login:
+                    return super().do_GET()
+                self.send_error(401)
+        with http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Guarded, directory=self.directory)) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            key = '--key', str(forge.signer.key)
+            place = f'127.0.0.1:{server.server_port}/'
+            self.assertEqual(self.run_audit(f'http://alice:s:ecret%40@{place}', *key)[:2], (0, []))
+            with self.assertRaises(SourceError):
+                self.run_audit(f'http://{place}', *key)
             server.shutdown()
 
     def test_a_server_that_cannot_answer_says_nothing_about_its_log(self):
