@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use webwallet_ledger::block::RULES;
 use webwallet_ledger::limits;
 
 use crate::answer::{self, Form};
@@ -13,9 +14,6 @@ use crate::media;
 use crate::problem::{Kind, Other, Problem};
 use crate::query::{self, LIMIT_MAX, Query};
 use crate::schema;
-
-/// The version of the protocol's rules that this server clears by.
-const RULES: &str = "1";
 
 /// Who this server is
 ///

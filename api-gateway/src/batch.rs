@@ -70,7 +70,7 @@ pub(crate) async fn post_batch(
     let stop = match Query::parse(request.uri().query(), &["mode"])?.get("mode") {
         None | Some("independent") => false,
         Some("stop") => true,
-        Some(_) => return Err(query::invalid("mode is independent or stop")),
+        Some(other) => return Err(query::wrong("mode", other, "independent or stop")),
     };
     let splitter = match media::check_batch(request.headers())? {
         true => Splitter::of_lines(),

@@ -9,14 +9,20 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use webwallet_ledger::limits::{
+    CUSTOM_KEYS_MAX, DEPTH_MAX, DOMAIN_BYTES_MAX, FRACTION_DIGITS_MAX, WHOLE_DIGITS_MAX,
+};
 
 use crate::edge::NEGOTIATED;
 
-/// A decimal of the protocol, without its sign.
-const DECIMAL: &str = r"(0|[1-9][0-9]{0,59})(\.[0-9]{1,40})?";
 /// A number from 0: no log has more leaves than fit into 63 bits.
 const NUMBER: &str = "(0|[1-9][0-9]{0,18})";
 const HASH: &str = "[0-9a-f]{64}";
+
+/// A decimal of the protocol, without its sign.
+fn decimal() -> String {
+    format!(r"(0|[1-9][0-9]{{0,{}}})(\.[0-9]{{1,{FRACTION_DIGITS_MAX}}})?", WHOLE_DIGITS_MAX - 1)
+}
 
 /// Names of fields and parameters, and their form.
 fn form(name: &str) -> Option<Value> {
@@ -36,11 +42,11 @@ fn form(name: &str) -> Option<Value> {
             let day = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
             pattern(&format!(r"{day}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"))
         }
-        "amount" => pattern(DECIMAL),
-        "credit" => pattern(&format!("-?{DECIMAL}")),
-        "max" | "min" | "net" => pattern(&format!("(-?{DECIMAL}|-?Infinity)")),
+        "amount" => pattern(&decimal()),
+        "credit" => pattern(&format!("-?{}", decimal())),
+        "max" | "min" | "net" => pattern(&format!("(-?{}|-?Infinity)", decimal())),
         "output" | "pointer" | "sources" => pattern(&format!("{HASH}::{NUMBER}")),
-        "domain" => pattern("[a-z0-9.:-]{1,100}"),
+        "domain" => pattern(&format!("[a-z0-9.:-]{{1,{DOMAIN_BYTES_MAX}}}")),
         "cursor" | "next" => pattern("[A-Za-z0-9_-]+"),
         "linker" => json!({ "enum": ["sha256:ripemd160"] }),
         "retry" => json!({ "enum": ["never", "same", "rebuild", "later"] }),
@@ -235,9 +241,9 @@ fn references(part: &Value) -> Vec<String> {
 fn describe_custom(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
     schemas["CustomData"] = json!({
-        "description": "Its values are text, and lists and objects of text, and nothing else; a request is at most 16 deep.",
+        "description": format!("Its values are text, and lists and objects of text, and nothing else; a request is at most {DEPTH_MAX} deep."),
         "type": "object",
-        "maxProperties": 10,
+        "maxProperties": CUSTOM_KEYS_MAX,
         "additionalProperties": true,
     });
     schemas["Custom"] = json!({
@@ -254,7 +260,7 @@ fn describe_custom(document: &mut Value) {
         *data = json!({
             "description": "What the hash is of: that of a puzzle, as in `PuzzleData`, or custom data, as in `CustomData`.",
             "type": "object",
-            "maxProperties": 10,
+            "maxProperties": CUSTOM_KEYS_MAX,
             "additionalProperties": true,
         });
     }

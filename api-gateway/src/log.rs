@@ -181,5 +181,5 @@ pub(crate) async fn get_consistency(
         to: to.to_string(),
         path: answer::hex(&proof.path),
     };
-    Ok(answer::fixed_if(true, &headers, answer::json(&consistency)))
+    Ok(answer::unnamed(&headers, Kept::WhileTrue, Form::Json, answer::json(&consistency)))
 }

@@ -58,7 +58,7 @@ fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
 /// Whether an answer in JSON is welcome.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     // The usual case, without taking it apart.
-    headers.get_all(header::ACCEPT).iter().any(matches_all) || weight(headers, JSON) > 0.0
+    headers.get_all(header::ACCEPT).iter().any(is_usual) || weight(headers, JSON) > 0.0
 }
 
 /// Whether JSON is asked for by name, where text is what is given otherwise.
@@ -122,7 +122,7 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).filter(|range| !range.trim().is_empty())
 }
 
-fn matches_all(value: &HeaderValue) -> bool {
+fn is_usual(value: &HeaderValue) -> bool {
     value == "*/*" || value == "application/json"
 }
 

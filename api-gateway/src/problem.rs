@@ -86,7 +86,7 @@ macro_rules! others {
 others! {
     NotFound "not_found" "not-found" 404 "never" None;
         "There is nothing at this address."
-        cause: "The path is not one of the API, or no record, IOU or document of that name has been cleared here."
+        cause: "The path is not one of the API, or what it names has not been cleared, sealed or supplied here."
         cure: "Compare the path with /openapi.json; a record is readable from the moment its 201 was sent."
         example: "GET /transaction/999 on a server that has cleared 12 records."
     MethodNotAllowed "method_not_allowed" "method-not-allowed" 405 "never" None;
@@ -101,14 +101,14 @@ others! {
         example: "GET /address/ADDRESS with Accept: text/html."
     MediaType "media_type" "unsupported-media-type" 415 "never" None;
         "The body is of a form that is not read here."
-        cause: "Content-Type is neither application/json nor text/plain, its charset is not UTF-8, or the body is compressed."
+        cause: "Content-Type is none that is read here (the detail names those) or is given more than once, its charset is not UTF-8, or the body is compressed."
         cure: "Send plain JSON with Content-Type: application/json."
         example: "POST /transaction with Content-Type: application/xml."
     ParameterInvalid "parameter_invalid" "invalid-parameter" 400 "never" None;
         "A parameter of the URL is unknown, missing or out of its range."
         cause: "A part of the path or of the query does not have the documented form."
         cure: "The detail names the parameter and what was expected of it."
-        example: "GET /address/ADDRESS?limit=5000: limit is a number from 1 to 1000."
+        example: "GET /address/ADDRESS?limit=5000: limit is \"5000\"; it is a number from 1 to 1000."
     CursorInvalid "cursor_invalid" "invalid-cursor" 400 "never" None;
         "The cursor does not belong to this list."
         cause: "A cursor is good only for the path and filter it was given for, and only unchanged."
@@ -116,8 +116,8 @@ others! {
         example: "A cursor of the history of alice, sent with the address of bob."
     Unauthorized "unauthorized" "unauthorized" 401 "never" None;
         "This needs a token."
-        cause: "The admin listener has a token configured, and the request did not bring it; or a page in a browser sent it, which may send nothing there."
-        cure: "Send Authorization: Bearer and the token."
+        cause: "The admin listener has a token configured, and the request did not bring it; or a page in a browser sent it, which may send nothing there; or, where no token is configured, its Host header names no address of this machine."
+        cure: "Send Authorization: Bearer and the token; where there is none, ask by the IP address of the listener, or by localhost."
         example: "POST /seal on an admin listener with a token: curl -H \"Authorization: Bearer $(cat FILE)\" ..."
     RateLimited "rate_limited" "rate-limited" 429 "same" Some(1);
         "More a second than the operator allows."
@@ -126,7 +126,7 @@ others! {
         example: "A client that may send 20 requests a second sends its 21st within one: 429, Retry-After: 1."
     Overloaded "overloaded" "overloaded" 503 "same" Some(1);
         "The server has as much work waiting as it takes on."
-        cause: "More requests, or more bytes of them, are in work than the operator allows. Nothing was stored."
+        cause: "More requests, bytes of them, answers that nobody reads or followed events are in work than the operator allows. Nothing was stored."
         cure: "Send the same bytes again after the seconds that Retry-After names."
         example: "Ten thousand clients at once: 503, Retry-After: 1. The same bytes, sent a second later, clear."
     Unavailable "unavailable" "unavailable" 503 "same" Some(1);

@@ -58,7 +58,7 @@ impl<'a> Query<'a> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(invalid(format!("{name} is true or false"))),
+            Some(text) => Err(wrong(name, text, "true or false")),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Query<'a> {
         };
         match decimal(text) {
             Some(limit) if (1..=u64::from(LIMIT_MAX)).contains(&limit) => Ok(limit as u32),
-            _ => Err(invalid(format!("limit is a number from 1 to {LIMIT_MAX}"))),
+            _ => Err(wrong("limit", text, &format!("a number from 1 to {LIMIT_MAX}"))),
         }
     }
 
@@ -88,9 +88,10 @@ impl<'a> Query<'a> {
             return Err(invalid("skip and cursor exclude each other"));
         }
         decimal(text).filter(|skip| *skip <= SKIP_MAX).ok_or_else(|| {
-            invalid(format!(
-                "skip is a number from 0 to {SKIP_MAX}; what is further away is found by the cursor, `next` of each page"
-            ))
+            let rule = format!(
+                "a number from 0 to {SKIP_MAX}; what is further away is found by the cursor, `next` of each page"
+            );
+            wrong("skip", text, &rule)
         })
     }
 }
@@ -106,10 +107,20 @@ pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Other::ParameterInvalid, detail)
 }
 
+/// The same of one that has another value than the rule says.
+pub(crate) fn wrong(name: &str, text: &str, rule: &str) -> Problem {
+    invalid(format!("{name} is {:?}; it is {rule}", shown(text)))
+}
+
+/// What is sent back is cut: it may be as long as a URL.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
 /// A height, a size, or whatever `name` is: a number from 0.
 pub(crate) fn number(name: &str, text: &str) -> Result<u64, Problem> {
     decimal(text).ok_or_else(|| {
-        invalid(format!("{name} is a number from 0 to {}, without leading zeros", u64::MAX))
+        wrong(name, text, &format!("a number from 0 to {}, without leading zeros", u64::MAX))
     })
 }
 
@@ -121,8 +132,7 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
 }
 
 fn unknown(name: &str, known: &[&str]) -> Problem {
-    // What is sent back is cut: the name may be as long as a URL.
-    let shown: String = name.chars().take(64).collect();
+    let shown = shown(name);
     let nearest = known
         .iter()
         .max_by(|a, b| strsim::jaro_winkler(a, &shown).total_cmp(&strsim::jaro_winkler(b, &shown)));

@@ -17,7 +17,6 @@ use crate::trust::Trust;
 
 /// How far a block may be ahead of the auditor's clock.
 const AHEAD_MS: i64 = 5 * 60 * 1_000;
-const DAY_MS: i64 = 86_400_000;
 
 /// How far the block that is open has come: leaves of later rows follow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,9 +290,8 @@ impl<'a> Chain<'a> {
         if let Some(expected) = genesis.or(self.open.time) {
             at.same("data.time", expected, time);
         }
-        let day = |time: Time| time.unix_ms().div_euclid(DAY_MS);
         let before = self.block_time.filter(|_| self.blocks > 0);
-        if before.is_some_and(|before| day(before) < day(time)) && !self.open.stacked {
+        if before.is_some_and(|before| before.day() < time.day()) && !self.open.stacked {
             let expected = "a stack as first leaf, because a new day begins";
             at.note(Code::Header, "data.leaves", expected, "no stack");
         }

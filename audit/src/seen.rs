@@ -8,7 +8,6 @@ use std::hash::{BuildHasher, RandomState};
 
 use webwallet_ledger::{Hash, Time};
 
-const DAY_MS: i64 = 86_400_000;
 /// By the first 16 of the bits.
 const SHARDS: usize = 1 << 16;
 /// Forgetting looks at every entry: not before there are that many more.
@@ -48,10 +47,10 @@ impl Seen {
         if expiry < time {
             return true;
         }
-        let today = time.unix_ms().div_euclid(DAY_MS);
+        let today = time.day();
         let start = *self.start.get_or_insert(today);
         self.forget(today - start);
-        let last_day = expiry.unix_ms().div_euclid(DAY_MS) - start;
+        let last_day = expiry.day() - start;
         let last_day = u16::try_from(last_day.max(0)).unwrap_or(FAR);
         let [first, second] = [0, 1].map(|i| self.hashers[i].hash_one(iou.0));
         let mut entry = [0; 9];
@@ -101,7 +100,7 @@ mod tests {
     /// An IOU that is forgotten before it expires could be cleared twice unseen.
     #[test]
     fn an_iou_is_known_until_it_expires_and_not_kept_much_longer() {
-        let day = |day: i64| Time::from_unix_ms(1_700_000_000_000 + day * DAY_MS);
+        let day = |day: i64| Time::from_unix_ms(1_700_000_000_000).plus_days(day);
         let mut seen = Seen::new();
         assert!(seen.insert(&iou(0), day(400), day(0)));
         for today in 0..300 {
@@ -123,7 +122,7 @@ mod tests {
     /// each could be cleared twice unseen.
     #[test]
     fn a_log_of_centuries_forgets_no_iou_that_lives() {
-        let day = |day: i64| Time::from_unix_ms(-4_102_444_800_000 + day * DAY_MS);
+        let day = |day: i64| Time::from_unix_ms(-4_102_444_800_000).plus_days(day);
         let now = i64::from(FAR) + 2_000;
         let mut seen = Seen::new();
         assert!(seen.insert(&iou(0), day(3_000), day(0)));

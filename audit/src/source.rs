@@ -10,7 +10,7 @@ use ureq::Proxy;
 use webwallet_ledger::note::NOTE_BYTES_MAX;
 use webwallet_ledger::tile::{Level, TILE_WIDTH, TileId};
 
-use crate::url::{BadCa, believing, is_here, is_url, renamed, wrong_scheme};
+use crate::url::{BadCa, believing, is_here, is_url, with_user, wrong_scheme};
 
 /// Bytes of a bundle at most: full, of the largest leaves that two bytes of length can name.
 /// Whatever is longer is wrong without being read.
@@ -126,7 +126,7 @@ impl Source {
     pub fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
         self.read("checkpoint", NOTE_BYTES_MAX as u64)?.ok_or_else(|| {
             let (place, hint) = match self {
-                Source::Url { base, .. } => (renamed(base, ""), ""),
+                Source::Url { base, .. } => (with_user(base, ""), ""),
                 Source::Directory(path) => {
                     let below = path.join("log").join("checkpoint").is_file();
                     (
@@ -264,7 +264,7 @@ fn fetch(agent: &ureq::Agent, url: &str, bytes_max: u64) -> Result<Option<Vec<u8
         }
     }
     // A password that was given with it is not shown.
-    Err(SourceError::Http { url: renamed(url, ""), error })
+    Err(SourceError::Http { url: with_user(url, ""), error })
 }
 
 /// What a tile or bundle is called in reports.

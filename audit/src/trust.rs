@@ -88,8 +88,7 @@ impl Trust {
 /// Reads a note that should be a checkpoint of the domain. What is said in it
 /// is not yet known to be the log's.
 pub(crate) fn read_checkpoint(note: &[u8], domain: &str) -> Result<(Note, Checkpoint), NoteError> {
-    let note = Note::parse(note)?;
-    let checkpoint = Checkpoint::parse(&note.text)?;
+    let (note, checkpoint) = Checkpoint::unverified(note)?;
     if checkpoint.origin != domain {
         return Err(NoteError::Origin { actual: checkpoint.origin, expected: domain.into() });
     }

@@ -55,7 +55,7 @@ pub fn is_url(text: &str) -> bool {
 }
 
 /// A URL with this in place of the user and the password that it may hold, to be shown.
-pub fn renamed(url: &str, user: &str) -> String {
+pub fn with_user(url: &str, user: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
@@ -99,7 +99,7 @@ mod tests {
             ("http://example.net/a@b", "http://example.net/a@b"),
             ("http://example.net?a@b", "http://example.net?a@b"),
         ] {
-            assert_eq!(renamed(url, ""), shown);
+            assert_eq!(with_user(url, ""), shown);
         }
     }
 

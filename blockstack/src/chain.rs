@@ -13,8 +13,6 @@ use webwallet_ledger::merkle::{Node, Range, Sha3, Sha256, TreeHash as _};
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::{Hash, Record, Time};
 
-const DAY_MS: i64 = 86_400_000;
-
 /// The last block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Last {
@@ -137,8 +135,7 @@ impl Chain {
 
     /// Must a block of this time begin with a stack?
     pub(crate) fn ends_a_day(&self, time: Time) -> bool {
-        let day = |time: Time| time.unix_ms().div_euclid(DAY_MS);
-        self.last.as_ref().is_some_and(|last| day(time) > day(last.time))
+        self.last.as_ref().is_some_and(|last| time.day() > last.time.day())
     }
 
     /// The stack of all blocks since the last one; `None` before block 0.

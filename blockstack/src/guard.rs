@@ -11,7 +11,7 @@
 
 /// Heights that Hashtable is asked for at a time; and how far behind the newest block that
 /// the others know one is looked for there.
-pub const HEIGHTS: u64 = 500;
+pub const HEIGHTS_AT_ONCE: u64 = 500;
 
 /// Why Hashtable may have other blocks than the log or Graphstore, and what to do.
 pub const OTHER_BLOCKS: &str = "it is of another log, or another server goes on with this one; stop this server if that is so; else name another Redis (`--redis`), or move Hashtable aside, and run `webwallet rebuild hashtable`";

@@ -48,6 +48,8 @@ pub struct LogKey {
     domain: String,
     randomness: Randomness,
     current: Pair,
+    /// Is `current` in its file?
+    is_kept: bool,
     next: Option<Pair>,
 }
 
@@ -63,38 +65,19 @@ impl Pair {
 }
 
 impl LogKey {
-    /// Reads the key of this log, or makes it where no file is.
-    ///
-    /// # Errors
-    /// The file cannot be read or written, or holds something else.
-    pub fn create_or_read(
-        path: &Path,
-        domain: &str,
-        randomness: Randomness,
-    ) -> Result<LogKey, KeyError> {
-        if let Some(key) = LogKey::read(path, domain, randomness.clone())? {
-            return Ok(key);
-        }
-        let current = write(path, domain, randomness())?;
-        LogKey::of(path, domain, randomness, current)
-    }
-
-    /// Reads the key of a log that was published. Where no file is, it is one that signs nothing
-    /// of that log, in no file: a new one there would be taken for the log's, also in copies.
+    /// Reads the key of this log. Where no file is, it is a new one that is in no file until
+    /// [`LogKey::keep`]: one that lay there beside the blocks of a lost one would be taken for
+    /// theirs, also in copies.
     ///
     /// # Errors
     /// The file cannot be read, or holds something else.
-    pub fn read_or_lost(
-        path: &Path,
-        domain: &str,
-        randomness: Randomness,
-    ) -> Result<LogKey, KeyError> {
+    pub fn open(path: &Path, domain: &str, randomness: Randomness) -> Result<LogKey, KeyError> {
         if let Some(key) = LogKey::read(path, domain, randomness.clone())? {
             return Ok(key);
         }
         let secret = randomness();
-        let key = note::verifier_key(domain, &secret);
-        LogKey::of(path, domain, randomness, Pair { secret, key })
+        let current = Pair { secret, key: note::verifier_key(domain, &secret) };
+        LogKey::of(path, domain, randomness, current, false)
     }
 
     /// Reads the key of this log, if a file is there.
@@ -107,7 +90,7 @@ impl LogKey {
         randomness: Randomness,
     ) -> Result<Option<LogKey>, KeyError> {
         let current = read(path, domain)?;
-        current.map(|current| LogKey::of(path, domain, randomness, current)).transpose()
+        current.map(|current| LogKey::of(path, domain, randomness, current, true)).transpose()
     }
 
     fn of(
@@ -115,9 +98,28 @@ impl LogKey {
         domain: &str,
         randomness: Randomness,
         current: Pair,
+        is_kept: bool,
     ) -> Result<LogKey, KeyError> {
-        let next = read(&next_to(path), domain)?;
-        Ok(LogKey { path: path.to_owned(), domain: domain.to_owned(), randomness, current, next })
+        let (path, domain) = (path.to_owned(), domain.to_owned());
+        let next = read(&next_to(&path), &domain)?;
+        Ok(LogKey { path, domain, randomness, current, is_kept, next })
+    }
+
+    /// Writes a new key into its file, before the first block is signed with it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn keep(&mut self) -> Result<(), KeyError> {
+        if !self.is_kept {
+            write(&self.path, &self.domain, self.current.secret)?;
+            self.is_kept = true;
+        }
+        Ok(())
+    }
+
+    /// Is it in its file?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// The key in the file.
@@ -288,7 +290,9 @@ mod tests {
     fn open(path: &Path, domain: &str) -> Result<LogKey, KeyError> {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let randomness = Arc::new(|| [NEXT.fetch_add(1, Ordering::SeqCst); 32]);
-        LogKey::create_or_read(path, domain, randomness)
+        let mut key = LogKey::open(path, domain, randomness)?;
+        key.keep()?;
+        Ok(key)
     }
 
     /// A key that others can read, or that changes by itself, is no key.

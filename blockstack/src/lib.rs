@@ -12,6 +12,7 @@ mod guard;
 mod index;
 pub mod key;
 mod log;
+mod log_folder;
 mod publish;
 mod pull;
 mod reader;
@@ -39,9 +40,10 @@ use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
 pub use folder::Folder;
-pub use guard::{HEIGHTS, OTHER_BLOCKS};
+pub use guard::{HEIGHTS_AT_ONCE, OTHER_BLOCKS};
 pub use key::{KeyError, LogKey, Randomness};
 pub use log::LogError;
+pub use log_folder::{LogFolder, LoggedBlock};
 pub use sealing::Seal;
 pub use service::Service;
 pub use store::{Published, Store};
@@ -188,8 +190,8 @@ fn prepare<S: Store>(
     let failed = |error| StartError::Io(config.state.display().to_string(), error);
     let snapshots = snapshot::Snapshots::open(&config.state).map_err(failed)?;
     let index = index::Index::open(&config.state.join("blocks")).map_err(failed)?;
-    let keys = [key.verifier().clone()];
-    let view = View { keys: keys.as_slice().into(), ..View::default() };
+    let keys = key.is_kept().then(|| key.verifier().clone()).into_iter().collect();
+    let view = View { keys, ..View::default() };
     Ok(Sealing {
         reader: Arc::new(Reader::new(store, index, snapshots, view)),
         remote: Remote { graphstore, hashtable },

@@ -83,7 +83,7 @@ impl<S: Store> Log<S> {
         Ok(parse_hashes(&bytes, tile.width)?)
     }
 
-    /// The same, and of a bundle nothing is looked at: for whoever knows what is in it.
+    /// As [`Log::tile`], and of a bundle nothing is looked at: for whoever knows what is in it.
     pub(crate) fn file(&self, asked: TileId) -> Result<Option<Vec<u8>>, LogError> {
         let Some(whole) = TileId::at(asked.level, asked.index, self.size) else { return Ok(None) };
         if asked.width > whole.width {

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use webwallet_ledger::block::{AtHeight, Block, Header};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;
-use webwallet_ledger::note::{Note, SignatureLine, VerifierKey};
+use webwallet_ledger::note::{SignatureLine, VerifierKey};
 use webwallet_ledger::state::State;
 use webwallet_ledger::{Hash, document};
 use webwallet_proto::graphstore::v1::Intent;
 
 use crate::chain::{Chain, Last, Parts};
-use crate::guard::{self, HEIGHTS, Stores};
+use crate::guard::{self, HEIGHTS_AT_ONCE, Stores};
 use crate::log::{Edge, Log, LogError};
 use crate::reader::Balances;
 use crate::remote;
@@ -107,12 +107,23 @@ impl<S: Store> Sealing<S> {
         if self.chain.keys.last().is_some_and(|newest| !self.key.has(newest)) {
             return Err(self.no_key());
         }
+        if self.chain.last.is_none() {
+            self.begin_with_key()?;
+        }
         // Of a block whose intent Graphstore has lost since a process died at it: the next one
         // is another, and strangers would find tiles of both.
         if let Err(error) = self.reader.store.remove_wider(&self.edge.tiles()) {
             tracing::warn!(%error, "tiles of a block that was never published may stay");
         }
         (self.since, self.drained) = (Instant::now(), Instant::now());
+        Ok(())
+    }
+
+    /// No store knows of a block: the key here will sign the first.
+    fn begin_with_key(&mut self) -> Result<(), Stop> {
+        self.key.keep().map_err(|error| Stop::Failed(format!("{error:#}")))?;
+        let keys = [self.key.verifier().clone()];
+        self.reader.view.send_modify(|view| view.keys = keys.as_slice().into());
         Ok(())
     }
 
@@ -123,8 +134,7 @@ impl<S: Store> Sealing<S> {
             _ => failed(LogError::Io("checkpoint".into(), error)),
         })?;
         let Some(note) = note else { return Ok(None) };
-        let parsed = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(&note.text));
-        let checkpoint = parsed.map_err(unusable)?;
+        let (_, checkpoint) = Checkpoint::unverified(note.as_bytes()).map_err(unusable)?;
         match checkpoint.origin == self.chain.domain {
             true => Ok(Some((note, checkpoint))),
             false => Err(unusable(format!("it is of the log {}", checkpoint.origin))),
@@ -267,7 +277,7 @@ impl<S: Store> Sealing<S> {
     /// the block after their newest one, or of one soon after it.
     pub(crate) async fn nothing_is_beyond(&self, newest: Option<(u64, Hash)>) -> Result<(), Stop> {
         let next = newest.map_or(0, |(height, _)| height + 1);
-        let entries = self.entries(next, next.saturating_add(HEIGHTS)).await?;
+        let entries = self.entries(next, next.saturating_add(HEIGHTS_AT_ONCE)).await?;
         let Some((height, _)) = (next..).zip(entries).find(|(_, entry)| entry.is_some()) else {
             return Ok(());
         };

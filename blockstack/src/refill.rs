@@ -9,7 +9,7 @@
 use webwallet_ledger::Hash;
 use webwallet_ledger::block::whole;
 
-use crate::guard::{self, HEIGHTS};
+use crate::guard::{self, HEIGHTS_AT_ONCE};
 use crate::log::Log;
 use crate::recover::{damaged, failed};
 use crate::remote;
@@ -103,7 +103,7 @@ impl<S: Store> Sealing<S> {
     async fn refill_blocks(&self, log: &Log<S>, mut from: u64) -> Result<(), Stop> {
         while from < self.chain.height() {
             self.still_needed()?;
-            let to = self.chain.height().min(from + HEIGHTS);
+            let to = self.chain.height().min(from + HEIGHTS_AT_ONCE);
             let mut documents = Vec::new();
             for (height, entry) in (from..).zip(self.entries(from, to).await?) {
                 let place = self.reader.place(height).map_err(failed)?;

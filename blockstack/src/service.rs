@@ -245,7 +245,9 @@ impl<S: Store> blockstack_server::Blockstack for Service<S> {
     ) -> Result<Response<ConsistencyReply>, Status> {
         let ConsistencyRequest { from, to } = *call.get_ref();
         if from > to {
-            return Err(Status::invalid_argument("`from` is larger than `to`"));
+            return Err(Status::invalid_argument(format!(
+                "from is {from} and larger than to, {to}"
+            )));
         }
         let path = self.aside(move |reader| reader.consistency(from, to)).await?;
         let consistency = path.map(|path| Consistency { path: nodes(path) });

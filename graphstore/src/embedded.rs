@@ -223,6 +223,28 @@ impl Inner {
         read()
     }
 
+    /// What is loaded, and what was told with it.
+    fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<(Loaded, Told), Error> {
+        // Before anything is looked up: what is told must not be newer than that.
+        let mut told = Told { number: lock(&self.tip).head.number, ..Told::default() };
+        let mut loaded = Loaded::default();
+        told.accounts.reserve(accounts.len());
+        told.absent.reserve(ious.len());
+        loaded.accounts.reserve(accounts.len());
+        for id in accounts {
+            let account = self.index.account(id)?;
+            told.accounts.insert(*id, account.as_ref().map(|account| account.output));
+            loaded.accounts.extend(account.map(|account| (*id, account)));
+        }
+        for iou in ious {
+            match self.index.record_of(iou)? {
+                Some(record) => drop(loaded.ious.insert(*iou, record)),
+                None => drop(told.absent.insert(*iou)),
+            }
+        }
+        Ok((loaded, told))
+    }
+
     fn stored(&self, number: u64) -> Result<Option<Stored>, Error> {
         let Some(place) = self.index.place(number)? else { return Ok(None) };
         let bytes = self.log.read(place)?;
@@ -315,27 +337,14 @@ impl Store for Embedded {
     }
 
     async fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<Loaded, Error> {
-        // Before anything is looked up: what is told must not be newer than that.
-        let mut told = Told { number: lock(&self.inner.tip).head.number, ..Told::default() };
-        let mut loaded = Loaded::default();
-        told.accounts.reserve(accounts.len());
-        told.absent.reserve(ious.len());
-        loaded.accounts.reserve(accounts.len());
-        for id in accounts {
-            let account = self.inner.index.account(id)?;
-            told.accounts.insert(*id, account.as_ref().map(|account| account.output));
-            loaded.accounts.extend(account.map(|account| (*id, account)));
+        // Readers ask for one or the other; only a writer, on a thread of its own, is about to
+        // commit.
+        if accounts.is_empty() || ious.is_empty() {
+            let (accounts, ious) = (accounts.to_vec(), ious.to_vec());
+            return self.aside(move |inner| Ok(inner.load(&accounts, &ious)?.0)).await;
         }
-        for iou in ious {
-            match self.inner.index.record_of(iou)? {
-                Some(record) => drop(loaded.ious.insert(*iou, record)),
-                None => drop(told.absent.insert(*iou)),
-            }
-        }
-        // Readers ask for one or the other; only a writer is about to commit.
-        if !accounts.is_empty() && !ious.is_empty() {
-            *lock(&self.inner.told) = told;
-        }
+        let (loaded, told) = self.inner.load(accounts, ious)?;
+        *lock(&self.inner.told) = told;
         Ok(loaded)
     }
 

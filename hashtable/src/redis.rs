@@ -145,7 +145,9 @@ impl Redis {
             doubts: watch::Doubts::default(),
         });
         match tokio::time::timeout(OPEN, shared.connection()).await {
-            Err(_) => return Err(Refused(format!("{} does not answer within 4 s", shared.shown))),
+            Err(_) => {
+                return Err(Refused(format!("{} does not answer within {OPEN:?}", shared.shown)));
+            }
             Ok(Err(error)) => return Err(Refused(shared.explained(&error))),
             Ok(Ok(_)) => {}
         }

@@ -45,6 +45,16 @@ impl Checkpoint {
         Ok(Checkpoint { origin: origin.to_owned(), size, root })
     }
 
+    /// The checkpoint in a note that anybody may have signed, and the note.
+    ///
+    /// # Errors
+    /// As [`Note::parse`], then [`Checkpoint::parse`].
+    pub fn unverified(note: &[u8]) -> Result<(Note, Checkpoint), NoteError> {
+        let note = Note::parse(note)?;
+        let checkpoint = Checkpoint::parse(&note.text)?;
+        Ok((note, checkpoint))
+    }
+
     /// The whole note, signed by the log's key.
     pub fn sign(&self, secret: &[u8; 32]) -> String {
         let text = self.text();

@@ -68,10 +68,7 @@ pub fn decide(
         return Ok(Cleared::Before(record));
     }
     let mut found = Earliest::default();
-    judge_inputs(request, time, history, &mut found);
-    let used = judge_locks(request, time, history, &mut found);
-    // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
-    let left = settle(request, &used, |id| history.account(id), &mut found);
+    let (used, left) = judge(request, time, history, &mut found);
     if let Err(rejection) = found.into_result() {
         let shortfall = Shortfall::of(rejection.code, request, used, history);
         return Err(Refused { rejection, shortfall, number, time });
@@ -127,12 +124,24 @@ impl Refused {
 /// The earliest code from `iou_already_cleared` on, over all inputs or accounts.
 pub fn outputs(request: &Request, time: Time, history: &impl History) -> Result<Left, Rejection> {
     let mut found = Earliest::default();
-    judge_inputs(request, time, history, &mut found);
-    let used = judge_locks(request, time, history, &mut found);
-    // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
-    let left = settle(request, &used, |id| history.account(id), &mut found);
+    let (_, left) = judge(request, time, history, &mut found);
     found.into_result()?;
     Ok(left)
+}
+
+/// Every rule that needs a history but the first, that a request clears once: what is used of
+/// locks, and what the request leaves.
+fn judge(
+    request: &Request,
+    time: Time,
+    history: &impl History,
+    found: &mut Earliest,
+) -> (Vec<Option<Amount>>, Left) {
+    judge_inputs(request, time, history, found);
+    let used = judge_locks(request, time, history, found);
+    // Also behind a fault in a lock: more withdrawn than granted is an earlier code.
+    let left = settle(request, &used, |id| history.account(id), found);
+    (used, left)
 }
 
 /// Once only, in time, credit by the issuer.
@@ -191,7 +200,7 @@ struct Touched {
     id: AccountId,
     before: Option<Account>,
     balance: Balance,
-    /// The first input that names it.
+    /// The first input that touches it.
     input: usize,
     /// The locks that it gets.
     collected: Vec<Pointer>,

@@ -20,6 +20,8 @@ const BEFORE_NAME: &[u8] = br#","hash":{"steps":"stringify:data","types":"sha3-2
 /// What stands after the name.
 const AFTER_NAME: &[u8] = br#""},"meta":{"#;
 
+const NOT_ITS_NAME: &str = "hash.value is not the SHA3-256 of data";
+
 /// The name of a document, checked to be the hash of its data.
 ///
 /// It looks for the name at its place in the canonical form and hashes what is
@@ -43,8 +45,7 @@ pub fn name(bytes: &[u8]) -> Result<Hash, Rejection> {
         Rejection::new(Code::Malformed, "", "not a document {data, hash, meta} in canonical form")
     })?;
     if Hash::sha3(&bytes[8..data_end]) != name {
-        let detail = "hash.value is not the SHA3-256 of data";
-        return Err(Rejection::new(Code::HashMismatch, "/hash/value", detail));
+        return Err(Rejection::new(Code::HashMismatch, "/hash/value", NOT_ITS_NAME));
     }
     Ok(name)
 }
@@ -114,8 +115,7 @@ fn read_name(hash: &Value<'_>, data: &[u8]) -> Result<(Hash, Result<(), Rejectio
         () if steps != STEPS => Err(unsupported("steps", STEPS)),
         () if types != Types::Sha3.as_str() => Err(unsupported("types", Types::Sha3.as_str())),
         () if Hash::sha3(data) != value => {
-            let detail = "hash.value is not the SHA3-256 of data";
-            Err(at.key("value").rejection(Code::HashMismatch, detail))
+            Err(at.key("value").rejection(Code::HashMismatch, NOT_ITS_NAME))
         }
         () => Ok(()),
     };
@@ -144,6 +144,21 @@ pub(crate) fn read_types(
     Ok(types)
 }
 
+/// Notes it if a name is not the hash of the data that it stands for. Of a kind of hash outside
+/// the list nobody can tell. `at` is where `hash` stands.
+pub(crate) fn check_name(
+    types: Option<Types>,
+    data: &[u8],
+    name: Hash,
+    at: &Path<'_>,
+    found: &mut Earliest,
+) {
+    if types.is_some_and(|types| types.digest(data) != name) {
+        let detail = "this is not the hash of the canonical JSON of data";
+        found.note(at.key("value").rejection(Code::HashMismatch, detail));
+    }
+}
+
 /// The document of canonical data and meta.
 pub(crate) fn write(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Vec<u8> {
     let name = format!(
@@ -157,11 +172,9 @@ pub(crate) fn write(data: &[u8], types: Types, hash: Hash, meta: &[u8]) -> Vec<u
 /// to follow. `data` began at this place.
 pub(crate) fn end_data(out: &mut Vec<u8>, data_start: usize) -> Hash {
     let hash = Hash::sha3(&out[data_start..]);
-    let types = Types::Sha3.as_str();
-    out.extend_from_slice(b",\"hash\":{\"steps\":\"");
-    out.extend_from_slice(STEPS.as_bytes());
-    out.extend_from_slice(format!("\",\"types\":\"{types}\",\"value\":\"{hash}\"}}").as_bytes());
-    out.extend_from_slice(b",\"meta\":");
+    out.extend_from_slice(BEFORE_NAME);
+    out.extend_from_slice(hash.to_string().as_bytes());
+    out.extend_from_slice(b"\"},\"meta\":");
     hash
 }
 
@@ -175,7 +188,7 @@ pub(crate) fn of_texts(data: &[(&str, &str)]) -> (Hash, Vec<u8>) {
     (hash, bytes)
 }
 
-/// The kind of a document of ours (`record`, ...), from its canonical bytes.
+/// Whether canonical bytes are a record.
 pub fn is_record(bytes: &[u8]) -> bool {
     // `kind` can only stand before the name, and quotes in strings are escaped.
     let end = find(bytes, BEFORE_NAME).unwrap_or_default();

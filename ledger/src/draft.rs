@@ -5,7 +5,7 @@ use faster_hex::hex_string;
 
 use crate::address::Address;
 use crate::claim::LINKER;
-use crate::document::{self, HASH_KEYS, KEYS, read_types};
+use crate::document::{self, HASH_KEYS, KEYS, check_name, read_types};
 use crate::hash::{Hash, Types};
 use crate::iou::{DATA_KEYS, META_KEYS};
 use crate::json::{self, Value};
@@ -152,10 +152,7 @@ pub fn add_signature(iou: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, Rejection
     let types = read_types(&named, &hash_at, &mut found)?;
     let hash = named.parsed("value", &hash_at)?;
     let data = document.required("data", &at)?.to_vec();
-    if types.is_some_and(|types| types.digest(&data) != hash) {
-        let detail = "this is not the hash of the canonical JSON of data";
-        found.note(hash_at.key("value").rejection(Code::HashMismatch, detail));
-    }
+    check_name(types, &data, hash, &hash_at, &mut found);
     let meta_at = at.key("meta");
     let meta = Object::new(document.required("meta", &at)?, &meta_at, META_KEYS)?;
     let puzzles = match meta.optional("scripts") {

@@ -7,10 +7,10 @@
 use crate::address::Address;
 use crate::amount::{Amount, NotAnAmount};
 use crate::claim::{Claims, Signing};
-use crate::document::{HASH_KEYS, KEYS, read_types};
+use crate::document::{HASH_KEYS, KEYS, check_name, read_types};
 use crate::hash::{Hash, Types};
 use crate::json::Value;
-use crate::limits::{CUSTOM_KEYS_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
+use crate::limits::{CUSTOM_KEYS_MAX, EXPIRY_DAYS_MAX, RANDOM_CHARS_MAX, RANDOM_CHARS_MIN};
 use crate::lock::{Locker, Solver};
 use crate::puzzle;
 use crate::rejection::{Code, Earliest, Rejection};
@@ -64,6 +64,11 @@ pub(crate) struct Read {
     pub iou: Option<Iou>,
 }
 
+/// Whether an amount may be zero: beside credit or what a lock gives, and never to be locked.
+pub(crate) fn may_be_zero(locks: bool, credits: bool, solves: bool) -> bool {
+    !locks && (credits || solves)
+}
+
 impl Iou {
     /// Reads an IOU. `Err` is always `malformed`; later codes go into `found`,
     /// and then the IOU may be missing.
@@ -104,7 +109,7 @@ impl Iou {
             Some(solver) => Some(Solver::read(solver, &data_at.key("solver"), found)?),
             None => None,
         };
-        let may_be_zero = locker.is_none() && (gives_credit || solver.is_some());
+        let may_be_zero = may_be_zero(locker.is_some(), gives_credit, solver.is_some());
         if amount.as_ref().is_some_and(Amount::is_zero) && !may_be_zero {
             let detail = "zero only with credit or solver, never with locker";
             return Err(data_at.key("amount").malformed(detail));
@@ -164,14 +169,7 @@ impl Iou {
         bytes.extend_from_slice(b"{\"data\":");
         data_value.write(&mut bytes);
         let data_end = bytes.len();
-        if let Some(types) = types
-            && types.digest(&bytes[8..data_end]) != claimed
-        {
-            found.note(hash_at.key("value").rejection(
-                Code::HashMismatch,
-                "this is not the hash of the canonical JSON of data",
-            ));
-        }
+        check_name(types, &bytes[8..data_end], claimed, &hash_at, found);
         bytes.extend_from_slice(b",\"hash\":");
         hash_value.write(&mut bytes);
         bytes.extend_from_slice(b",\"meta\":");
@@ -229,9 +227,10 @@ impl Iou {
                 Rejection::new(Code::Expired, at("expiry"), detail).measured(self.expiry, time)
             );
         }
-        let latest = time.plus_days(crate::limits::EXPIRY_DAYS_MAX);
+        let latest = time.plus_days(EXPIRY_DAYS_MAX);
         if self.expiry > latest {
-            let detail = "the IOU expires more than 3,660 days after the server's time";
+            let detail =
+                format!("the IOU expires more than {EXPIRY_DAYS_MAX} days after the server's time");
             return Err(Rejection::new(Code::ExpiryTooFar, at("expiry"), detail)
                 .measured(latest, self.expiry));
         }

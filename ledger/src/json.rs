@@ -257,7 +257,7 @@ impl Value<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Value::Text(text) => write_text(text.as_str(), out),
-            Value::Integer(number) => write_integer(*number, out),
+            Value::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Value::Array(items) => {
                 out.push(b'[');
                 for (i, item) in items.iter().enumerate() {
@@ -318,17 +318,6 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     } else {
         serde_json::to_writer(&mut *out, text).expect("a string always goes into memory");
     }
-}
-
-/// Appends the digits of a number.
-fn write_integer(number: u32, out: &mut Vec<u8>) {
-    let (mut digits, mut rest, mut from) = ([0; 10], number, 10);
-    while rest > 0 || from == 10 {
-        from -= 1;
-        digits[from] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&digits[from..]);
 }
 
 /// Appends an object of texts, given in the order of their keys.

@@ -19,7 +19,8 @@ pub const RECORD_BYTES_MAX: usize = 61_440;
 pub const DEPTH_MAX: usize = 16;
 /// JSON values in a request, the request itself included. With flat custom
 /// data the fullest request has under 4,500; without a bound a body of nothing
-/// but empty lists would be the dearest to read.
+/// but empty lists would be the dearest to read. So it is asked where requests are read, and
+/// not of records: what has cleared elsewhere is no less right for it.
 pub const VALUES_MAX: usize = 8_192;
 /// Keys of an IOU's custom data.
 pub const CUSTOM_KEYS_MAX: usize = 10;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use faster_hex::hex_string;
 
 use crate::address::Address;
-use crate::document::{self, HASH_KEYS, KEYS, read_types};
+use crate::document::{self, HASH_KEYS, KEYS, check_name, read_types};
 use crate::hash::{Hash, Types};
 use crate::json::{self, Value};
 use crate::limits::{DEPTH_MAX, IDENTITIES_MAX, SCRIPTS_MAX};
@@ -124,9 +124,7 @@ impl Puzzle {
         }
         let mut data = Vec::with_capacity(2_048);
         data_value.write(&mut data);
-        if types.is_some_and(|types| types.digest(&data) != claimed) {
-            note_mismatch(&hash_at.key("value"), found);
-        }
+        check_name(types, &data, claimed, &hash_at, found);
         let puzzle = identities.zip(types).map(|(identities, types)| Puzzle {
             hash: claimed,
             threshold,
@@ -136,11 +134,6 @@ impl Puzzle {
         });
         Ok((claimed, puzzle))
     }
-}
-
-fn note_mismatch(at: &Path<'_>, found: &mut Earliest) {
-    let detail = "this is not the hash of the canonical JSON of data";
-    found.note(at.rejection(Code::HashMismatch, detail));
 }
 
 /// `meta.scripts`: the puzzles that travel with an IOU. Those that could not be

@@ -16,7 +16,7 @@ use crate::account::{Account, AccountId, Balance};
 use crate::amount::Amount;
 use crate::cut::{Arc, Network, Place};
 use crate::history::History;
-use crate::iou::Iou;
+use crate::iou::{Iou, may_be_zero};
 use crate::rejection::{Change, Code};
 use crate::request::Request;
 
@@ -76,9 +76,9 @@ struct Kept<'a> {
 impl Kept<'_> {
     /// Whether something is left that may be signed.
     fn is_something(&self) -> bool {
-        let may_be_zero =
-            self.iou.locker.is_none() && (self.iou.solver.is_some() || self.credit.is_some());
-        may_be_zero || !self.amount.is_zero()
+        let Iou { locker, solver, .. } = self.iou;
+        may_be_zero(locker.is_some(), self.credit.is_some(), solver.is_some())
+            || !self.amount.is_zero()
     }
 
     /// What is not cut of it. Nothing cannot be locked again, and whoever pays out of

@@ -4,7 +4,7 @@
 //! well, under their own name. That such a document is kept says nothing: whoever
 //! has it may have made it up.
 
-use crate::document::{HASH_KEYS, KEYS, read_types};
+use crate::document::{HASH_KEYS, KEYS, check_name, read_types};
 use crate::fault::kind_of;
 use crate::hash::Hash;
 use crate::iou::check_custom;
@@ -100,9 +100,6 @@ fn read_custom(
     let types = read_types(&hash, &hash_at, found)?;
     let name = hash.parsed("value", &hash_at)?;
     Object::new(document.required("meta", at)?, &at.key("meta"), &[])?;
-    if types.is_some_and(|types| types.digest(&data.to_vec()) != name) {
-        let detail = "this is not the hash of the canonical JSON of data";
-        found.note(hash_at.key("value").rejection(Code::HashMismatch, detail));
-    }
+    check_name(types, &data.to_vec(), name, &hash_at, found);
     Ok(name)
 }

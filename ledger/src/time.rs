@@ -29,6 +29,11 @@ impl Time {
         self.unix_ms
     }
 
+    /// Days since 1970, in UTC.
+    pub fn day(self) -> i64 {
+        self.unix_ms.div_euclid(DAY_MS)
+    }
+
     /// So many days later, at most the last millisecond of the year 9999.
     pub fn plus_days(self, days: i64) -> Time {
         Time::from_unix_ms(self.unix_ms.saturating_add(days.saturating_mul(DAY_MS)))

@@ -52,8 +52,9 @@ use crate::token::Token;
 
 /// A connection that cannot be made within this time is unavailable.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// A connection on which a ping stays unanswered for so long is dead.
+/// How often a connection is pinged.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(10);
+/// One on which a ping stays unanswered for so long is dead.
 pub(crate) const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// HTTP/2 flow control: what one call, and all calls of a connection, may have
 /// under way unread. The protocol's default of 64 KiB would stall on one record.

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::engines::{Engines, neo4j_emptied, redis_emptied};
 use crate::process::{Process, binary};
-use crate::world::{Engines, neo4j_emptied, redis_emptied};
 
 /// Where the stores of a server are.
 pub struct Deployment<'e> {

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod deployment;
+pub mod engines;
 pub mod party;
 pub mod process;
 pub mod scenario;

@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use http_body_util::BodyExt as _;
@@ -17,7 +16,6 @@ use tower::ServiceExt as _;
 use ureq::Agent;
 use webwallet_api_gateway::{Config, Gateway, Limits};
 use webwallet_blockstack::{Blockstack, Folder, LogKey, Seal};
-use webwallet_engines::{Neo4j, Redis};
 use webwallet_graphstore::Graphstore;
 use webwallet_ledger::clear::{Cleared, clear, replay};
 use webwallet_ledger::signature::Keys;
@@ -30,7 +28,7 @@ use webwallet_proto::graphstore::v1::graphstore_server::Graphstore as _;
 use webwallet_proto::graphstore::v1::{ClearReply, ClearRequest};
 use webwallet_proto::link::Link;
 
-use crate::deployment::Deployment;
+use crate::engines::Engines;
 use crate::party::DOMAIN;
 use crate::process::{self, Answer, Process};
 
@@ -238,75 +236,6 @@ pub struct InProcess {
     data: tempfile::TempDir,
 }
 
-/// The Redis and Neo4j of this test binary, empty, to one test at a time.
-pub struct Engines {
-    redis: &'static Redis,
-    neo4j: &'static Neo4j,
-    _turn: MutexGuard<'static, ()>,
-}
-
-impl Engines {
-    /// Waits for its turn and empties both.
-    pub fn empty() -> Engines {
-        static TURN: Mutex<()> = Mutex::new(());
-        // Whoever failed before left nothing that is not removed now.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (redis, neo4j) = (webwallet_engines::redis(), webwallet_engines::neo4j());
-        redis_emptied(redis);
-        neo4j_emptied(neo4j);
-        Engines { redis, neo4j, _turn: turn }
-    }
-
-    /// Runs a statement on the graph for its effect.
-    pub fn cypher(&self, statement: &str) {
-        cypher(self.neo4j, statement);
-    }
-
-    /// Takes a key out of Redis, which must be there.
-    pub fn forget(&self, key: &str) {
-        let client = redis::Client::open(&*self.redis.url).expect("an address");
-        let mut connection = client.get_connection().expect("Redis answers");
-        let taken: u64 = redis::cmd("DEL").arg(key).query(&mut connection).expect("taken out");
-        assert_eq!(taken, 1, "{key}");
-    }
-
-    /// A server over them.
-    pub fn deployment(&self) -> Deployment<'_> {
-        Deployment::on(self.redis, self.neo4j)
-    }
-}
-
-/// FLUSHALL.
-pub fn redis_emptied(redis: &Redis) {
-    let client = redis::Client::open(&*redis.url).expect("an address");
-    let mut connection = client.get_connection().expect("Redis answers");
-    redis::cmd("FLUSHALL").exec(&mut connection).expect("emptied");
-}
-
-/// Removes every node; constraints stay.
-pub fn neo4j_emptied(neo4j: &Neo4j) {
-    // A piece at a time: the server ends what takes longer than ten seconds.
-    let wipe = "MATCH (n) WITH n LIMIT 10000 DETACH DELETE n RETURN count(n)";
-    while cypher(neo4j, wipe)["values"][0][0].as_u64().expect("a count") > 0 {}
-}
-
-/// What a statement answers.
-fn cypher(neo4j: &Neo4j, statement: &str) -> serde_json::Value {
-    let http = neo4j.http.as_ref().expect("a Neo4j that was started here");
-    let login = BASE64_STANDARD.encode(format!("{}:{}", neo4j.user, neo4j.password));
-    let answer = process::agent()
-        .post(format!("{http}/db/neo4j/query/v2"))
-        .header("authorization", format!("Basic {login}"))
-        .header("accept", "application/json")
-        .content_type("application/json")
-        .send(serde_json::json!({ "statement": statement }).to_string());
-    let mut answer = answer.expect("Neo4j answers");
-    let body = answer.body_mut().read_to_vec().expect("a body");
-    let mut body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-    assert!(body["data"].is_object(), "{statement}: {body}");
-    body["data"].take()
-}
-
 /// Graphstore itself, behind the gateway.
 type Clear = Box<dyn Fn(ClearRequest) -> BoxFuture<'static, ClearReply>>;
 
@@ -323,7 +252,7 @@ impl InProcess {
 
     /// An empty server on Redis and Neo4j.
     pub fn on_engines(engines: &Engines) -> InProcess {
-        let Engines { redis, neo4j, .. } = engines;
+        let (redis, neo4j) = (engines.redis, engines.neo4j);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let (graphstore, hashtable) = runtime.block_on(async {
             let settings = webwallet_graphstore::neo4j::Settings {
@@ -367,7 +296,7 @@ impl InProcess {
             sealing.seal = Seal::Manual;
             let log = Folder::open(&data.path().join("log")).expect("a folder");
             let key = data.path().join("log-key");
-            let key = LogKey::create_or_read(&key, DOMAIN, Arc::new(|| LOG_KEY)).expect("a key");
+            let key = LogKey::open(&key, DOMAIN, Arc::new(|| LOG_KEY)).expect("a key");
             let blockstack = Blockstack::start(sealing, log, key, deciding(), hashtable()).await;
             let blockstack = blockstack.expect("a log");
             let config = Config {
@@ -566,9 +495,7 @@ impl Sockets {
         let agent = process::agent();
         Sockets { name, agent, url, clock, processes, _data: data }
     }
-}
 
-impl Sockets {
     /// The process that clients speak to, or the only one.
     pub fn process(&self) -> &Process {
         &self.processes[0]

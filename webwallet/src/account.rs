@@ -5,10 +5,10 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::client::Url;
+use crate::client::{Url, segment};
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome};
-use crate::transaction::{Balance, Output, row, segment};
+use crate::transaction::{Balance, Output, row};
 
 /// Which part of a list.
 #[derive(Args)]

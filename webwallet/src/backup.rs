@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde_json::json;
+use webwallet_blockstack::LogFolder;
 use webwallet_blockstack::LogKey;
-use webwallet_blockstack::rebuild::LogFolder;
 use webwallet_graphstore::Store as Graph;
 use webwallet_hashtable::Store as Documents;
 use webwallet_ledger::block::Block;
@@ -21,7 +21,7 @@ use webwallet_ledger::block::Block;
 use crate::config::{self, Config, Flags};
 use crate::data::{self, Data};
 use crate::output::{self, Outcome};
-use crate::{engine, logs, rebuild, safety};
+use crate::{engine, logging, rebuild, safety};
 
 /// How often it begins again because the log key was rotated meanwhile.
 const TRIES_MAX: usize = 3;
@@ -39,7 +39,7 @@ impl Backup {
     /// Copies the log and its key.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
-        let _logs = logs::start(&config.log)?;
+        let _logs = logging::start(&config.log)?;
         let (files, last) = self.copy(&config)?;
         let (block, records, time) = (last.header.height, last.header.cleared, last.header.time);
         output::line(match json {
@@ -114,15 +114,6 @@ fn whole(folder: &Path) -> anyhow::Result<PathBuf> {
         }
     }
     Ok(absolute)
-}
-
-/// `webwallet restore`
-#[derive(Args)]
-pub struct Restore {
-    /// The folder of a backup
-    pub dir: PathBuf,
-    #[command(flatten)]
-    pub flags: Flags,
 }
 
 /// That no server clears where a backup is to go, before anything is taken over.

@@ -84,7 +84,7 @@ fn line_of(requests: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     }
     ensure!(
         line.len() as u64 <= REQUEST_BYTES_MAX,
-        "a line has more than {REQUEST_BYTES_MAX} bytes"
+        "a line has more than {REQUEST_BYTES_MAX} bytes, and each line must be one request"
     );
     line.pop_if(|byte| *byte == b'\n');
     Ok(Some(line))
@@ -188,7 +188,7 @@ impl Batch {
     }
 
     /// What is not known when the answers end before their time, and what to do.
-    fn open(&self, first: u64) -> String {
+    fn unknown_from(&self, first: u64) -> String {
         let again = self.again();
         format!("nobody knows what was cleared of the requests from {first} on; {again}")
     }
@@ -212,13 +212,14 @@ impl Batch {
         json: bool,
         labels: &Labels,
     ) -> anyhow::Result<Outcome> {
-        let answers = server.batch(requests, self.stop).with_context(|| self.open(first))?;
+        let answers =
+            server.batch(requests, self.stop).with_context(|| self.unknown_from(first))?;
         let mut answers = match answers {
             Stream::Open(answers) => answers,
             Stream::Problem(problem) => {
                 let refused = problem.print(json, labels)?;
                 output::complain(match problem.is_unknown_outcome() {
-                    true => self.open(first),
+                    true => self.unknown_from(first),
                     false => format!("that is said of all requests sent together, from {first} on"),
                 });
                 return Ok(refused);
@@ -230,7 +231,7 @@ impl Batch {
         // Each is told when it is there: what has cleared is known although the rest never comes.
         for request in &requests {
             let index = first + answered;
-            let open = || self.open(index);
+            let open = || self.unknown_from(index);
             // They have ended, perhaps within a line.
             let Some(text) = answers.line().with_context(open)? else { break };
             let (told, printed) =
@@ -259,7 +260,7 @@ impl Batch {
             (self.stop && outcome == Outcome::Refused) || answered == requests.len() as u64,
             "only {answered} of {} requests were answered: {}",
             requests.len(),
-            self.open(first + answered)
+            self.unknown_from(first + answered)
         );
         Ok(outcome)
     }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::TlsConfig;
-use webwallet_audit::url::{believing, is_here, is_url, renamed, wrong_scheme};
+use webwallet_audit::url::{believing, is_here, is_url, with_user, wrong_scheme};
 use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
@@ -212,7 +212,7 @@ impl Server {
             .user_agent(concat!("webwallet/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Server { url: renamed(&whole, ""), whole, ca: Ca::default(), agent }
+        Server { url: with_user(&whole, ""), whole, ca: Ca::default(), agent }
     }
 
     /// Its URL, without a password that was given with it.
@@ -227,7 +227,7 @@ impl Server {
         let url = match self.whole == self.url {
             true => output::word(&self.whole),
             false if variable.trim_end_matches('/') == self.whole => format!("\"${URL_VARIABLE}\""),
-            false => output::word(&renamed(&self.whole, "USER:PASSWORD@")),
+            false => output::word(&with_user(&self.whole, "USER:PASSWORD@")),
         };
         format!("--url {url}{}", self.ca.flag())
     }
@@ -490,12 +490,27 @@ pub fn data(body: &str) -> anyhow::Result<&RawValue> {
     Ok(envelope.data)
 }
 
+/// Makes any text one segment of a path; the server says what it thinks of it.
+pub fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:".contains(&b);
+    let write = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(write).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::io::Read;
 
     use super::*;
+
+    /// A key with a slash in it must not ask for another page.
+    #[test]
+    fn any_text_is_one_segment() {
+        assert_eq!(segment("12"), "12");
+        assert_eq!(segment("../x?y#z"), "..%2Fx%3Fy%23z");
+        assert_eq!(segment("a b%"), "a%20b%25");
+    }
 
     /// So many bytes, each after a while.
     struct Slow(u32);

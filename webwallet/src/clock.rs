@@ -22,8 +22,7 @@ use webwallet_ledger::time::Time;
 use crate::client::{Answer, Server, patiently};
 use crate::key::random_bytes;
 
-/// Tells the time whenever asked, or says why it cannot.
-pub type Clock = Arc<dyn Fn() -> Result<Time, String> + Send + Sync>;
+pub use webwallet_graphstore::Clock;
 
 /// The system's clock.
 pub fn system() -> Clock {

@@ -4,13 +4,13 @@
 //! problem or the findings on standard output; 2 could not run (usage, file,
 //! network), the reason on standard error.
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Outcome;
 use crate::{
-    account, backup, batch, bench, config, conflict, demo, doctor, document, events, explain,
-    health, iou, keys, lock, log, manual, operator, pay, post, receipt, serve, swap, transaction,
-    unit,
+    account, admin, backup, batch, bench, config, conflict, demo, doctor, document, events,
+    explain, health, iou, keys, lock, log, manual, operator, pay, post, receipt, serve, swap,
+    transaction, unit,
 };
 
 /// A wallet server on which any address issues its own unit and pays with signed IOUs
@@ -29,7 +29,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 done; 1 refused or rejected, the problem or the findings on standard output; \
+const EXIT_STATUS: &str = "Exit status: 0 done; 1 refused or rejected, the problem or the findings on standard output (of `serve` and `bench`: on standard error); \
     2 could not run, the reason on standard error.";
 
 const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet config show. Each has a \
@@ -93,9 +93,9 @@ enum Command {
     /// The signed head of the log
     Checkpoint(log::Checkpoint),
     /// Operator: seal all that has cleared, now
-    Seal(log::Seal),
+    Seal(admin::Seal),
     /// Operator: sign the log with a new key from now on
-    RotateLogKey(log::RotateLogKey),
+    RotateLogKey(admin::RotateLogKey),
     /// Operator: is this machine, with these settings, fit to serve?
     Doctor(doctor::Doctor),
     /// Operator: are the stores whole, and do they say the same?
@@ -108,7 +108,7 @@ enum Command {
     #[command(after_help = STORES_HELP)]
     Backup(backup::Backup),
     /// Operator: make a server out of a backup
-    Restore(backup::Restore),
+    Restore(operator::Restore),
     /// Operator: bring all records from the data directory to Redis and Neo4j, or back
     #[command(after_help = STORES_HELP)]
     Migrate(operator::Migrate),
@@ -133,13 +133,7 @@ enum Command {
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Print every setting of `serve` and where it comes from
-    Show(ConfigShow),
-}
-
-#[derive(Args)]
-struct ConfigShow {
-    #[command(flatten)]
-    flags: config::Flags,
+    Show(config::Flags),
 }
 
 impl Cli {
@@ -181,7 +175,7 @@ impl Cli {
             Command::Health(health) => health.run(json),
             Command::Explain(explain) => explain.run(json),
             Command::Bench(bench) => bench.run(json),
-            Command::Config(ConfigCommand::Show(show)) => config::show::run(&show.flags, json),
+            Command::Config(ConfigCommand::Show(flags)) => config::show::run(flags, json),
             Command::Completions(completions) => completions.run(Cli::command()),
             Command::Man(man) => man.run(Cli::command()),
             Command::BenchFixed(fixed) => fixed.run(),

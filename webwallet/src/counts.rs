@@ -43,7 +43,7 @@ fn describe() {
         ("webwallet_hashtable_damaged_total", "Documents found damaged when they were read."),
         ("webwallet_hashtable_mended_total", "Damaged documents that were put again."),
         ("webwallet_hashtable_doubts_total", "Times that Redis may have lost documents."),
-        ("webwallet_hashtable_refilled_total", "Records that Redis had lost and was given back."),
+        ("webwallet_hashtable_refilled_total", "Documents that Redis had lost and was given back."),
         ("webwallet_blockstack_sealed_total", "Records sealed in blocks."),
     ] {
         describe_counter!(name, meaning);

@@ -40,7 +40,7 @@ struct Version {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Two servers at once.
-    #[error("another server is running on {0}")]
+    #[error("another server is running on {0}; stop it first, or name another --data")]
     Locked(PathBuf),
     /// Somebody's photographs.
     #[error("{0} is not empty and not a data directory of WebWallet (it has no file `version`)")]
@@ -232,7 +232,7 @@ pub fn belongs(dir: &Path, domain: &str) -> anyhow::Result<()> {
     let version = dir.join("version");
     ensure!(
         version.exists(),
-        "there is no data directory of a server, nor a backup of one, at {}: give the settings of that server as to `serve` (`--data` and the others), or the DIR of `restore`",
+        "there is no data directory of a server, nor a backup of one, at {}: give the settings of that server as to `serve` (`--data` and the others)",
         dir.display()
     );
     check(dir, &version, domain)?;

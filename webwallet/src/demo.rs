@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::home::{Keys, Labels};
 use crate::key::Scheme;
 use crate::output::Outcome;
-use crate::{clock, interrupt, logs, output, serve, transaction};
+use crate::{clock, interrupt, logging, output, serve, transaction};
 
 /// `webwallet demo`
 #[derive(Args)]
@@ -64,7 +64,7 @@ impl Demo {
             }
         };
         // The stores end in the background, and would tell of a folder that is gone.
-        let _logs = logs::start("warn,fjall=off,lsm_tree=off")?;
+        let _logs = logging::start("warn,fjall=off,lsm_tree=off")?;
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),

@@ -13,12 +13,12 @@ use clap::Args;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tonic::Status;
-use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_blockstack::LogFolder;
 use webwallet_graphstore::Neo4j;
 use webwallet_hashtable::Store as _;
 use webwallet_proto::{blockstack, graphstore};
-use x509_parser::pem::Pem;
 
+use crate::certificate::{self, Believed};
 use crate::config::{self, Config};
 use crate::file::is_open_to_others;
 use crate::output::{self, Outcome};
@@ -118,7 +118,7 @@ impl Doctor {
             report.tell("secret", secret)?;
         }
         if let Some(file) = &config.tls_cert_file {
-            report.tell("certificate", certificate(&config, file))?;
+            report.tell("certificate", our_certificate(&config, file))?;
         }
         if config.has_data() {
             report.tell("data", directory(&config))?;
@@ -210,21 +210,24 @@ fn secrets(config: &Config) -> Vec<Found> {
 }
 
 /// Whether the certificate goes with its key, and how long it is believed.
-fn certificate(config: &Config, file: &Path) -> Found {
-    let left = || -> anyhow::Result<i64> {
+fn our_certificate(config: &Config, file: &Path) -> Found {
+    let look = || -> anyhow::Result<Believed> {
         Ours::read(config)?;
-        let first = Pem::iter_from_buffer(&std::fs::read(file)?).next().context("no PEM")??;
-        let until = first.parse_x509()?.validity().not_after.timestamp();
-        Ok((until - clock::now()?.unix_ms() / 1000).div_euclid(86_400))
+        certificate::believed(file, clock::now()?)
     };
     let shown = file.display();
-    match left() {
+    match look() {
         Err(why) => Found::Wrong(format!("{shown}: {why:#}")),
-        Ok(days) if days < 0 => Found::Wrong(format!("{shown} has expired: have it renewed")),
-        Ok(days) if days < CERTIFICATE_DAYS_MIN => Found::Doubtful(format!(
+        Ok(Believed::NoMore(until)) => {
+            Found::Wrong(format!("{shown} has expired at {until}: have it renewed"))
+        }
+        Ok(Believed::Later(from)) => Found::Wrong(format!(
+            "{shown} is believed from {from} on: set the clock, or use it from then on"
+        )),
+        Ok(Believed::Days(days)) if days < CERTIFICATE_DAYS_MIN => Found::Doubtful(format!(
             "{shown} expires in {days} days; a new one is used from the next start on"
         )),
-        Ok(days) => Found::Good(format!("{shown} is good for {days} days")),
+        Ok(Believed::Days(days)) => Found::Good(format!("{shown} is good for {days} days")),
     }
 }
 
@@ -273,7 +276,7 @@ fn log_key(config: &Config) -> Found {
     let shown = file.display();
     match look() {
         Err(why) => Found::Wrong(format!("{why:#}")),
-        Ok((None, None)) => Found::Good(format!("{shown} will be made")),
+        Ok((None, None)) => Found::Good(format!("{shown} will be made before the first block")),
         Ok((Some(_), None)) => Found::Good(format!("{shown} will sign the first block")),
         Ok((Some(key), Some(log))) if key.has_signed(log.note()) => {
             Found::Good(format!("{shown} has signed the newest checkpoint"))

@@ -7,11 +7,10 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use webwallet_ledger::Supplied;
 
-use crate::client::{Answer, Url, data};
+use crate::client::{Answer, Url, data, segment};
 use crate::file;
 use crate::home::Labels;
 use crate::output::{self, Outcome, harmless};
-use crate::transaction::segment;
 
 /// `webwallet document ...`
 #[derive(Subcommand)]

@@ -14,11 +14,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures::FutureExt as _;
 use rand::RngExt as _;
-use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_blockstack::LogFolder;
 use webwallet_blockstack::{Folder, KeyError, LogKey, Randomness, Seal};
 use webwallet_graphstore::neo4j::Settings;
 use webwallet_graphstore::{Graphstore, Neo4j, Store};
 use webwallet_hashtable::{Redis, RedisSettings, Store as Documents};
+use webwallet_proto::engine::chain;
 use webwallet_proto::graphstore::v1::graphstore_server::GraphstoreServer;
 use webwallet_proto::link::Link;
 
@@ -244,11 +245,8 @@ pub fn log(config: &Config, data: &Data) -> anyhow::Result<LogParts> {
     let folder = Folder::open(&data::log(data.path())).map_err(|why| refused_log(data, why))?;
     named_key(config)?;
     let file = log_key(config);
-    let read = match is_published(data.path()) {
-        true => LogKey::read_or_lost,
-        false => LogKey::create_or_read,
-    };
-    let key = read(&file, &config.domain, randomness()).map_err(|why| refused_log(data, why))?;
+    let key = LogKey::open(&file, &config.domain, randomness());
+    let key = key.map_err(|why| refused_log(data, why))?;
     if file.exists() {
         safety::warn_of_readers([file.as_path()]);
     }
@@ -328,22 +326,17 @@ pub fn clock_of(config: &Config) -> Clock {
     }
 }
 
-/// An error with what led to it: an operator has to know which file it was.
-fn chain(why: impl std::error::Error + Send + Sync + 'static) -> String {
-    format!("{:#}", anyhow::Error::new(why))
-}
-
 /// A store that cannot even be opened, and what helps.
 fn embedded(
     store: &'static str,
     name: &str,
     folder: &Path,
-    why: impl std::error::Error + Send + Sync + 'static,
+    why: impl std::error::Error,
 ) -> Refused {
     let place = folder.display();
     let why = format!(
         "{}; if its files are damaged: mv {place} {place}.damaged, and `webwallet rebuild {name}` makes it anew",
-        chain(why)
+        chain(&why)
     );
     refused(store, "in", place, why)
 }

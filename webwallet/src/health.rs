@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
-use webwallet_audit::url::renamed;
+use webwallet_audit::url::with_user;
 use webwallet_proto::tls::Tls;
 use webwallet_proto::{blockstack, graphstore, hashtable, serve};
 
@@ -40,7 +40,7 @@ impl Health {
         let url = self.url.clone().unwrap_or_else(|| address(&config));
         let found = ready(&config, &url);
         // A password that was given with it is not shown, whatever went wrong with it.
-        let (whole, url) = (&url, renamed(&url, ""));
+        let (whole, url) = (&url, with_user(&url, ""));
         match found {
             Ok(()) if json => output::line(json!({ "url": url, "ready": true }).to_string())?,
             Ok(()) => output::line(format!("{url} is ready"))?,

@@ -96,7 +96,11 @@ impl Keys {
     pub fn name(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
         check_name(name)?;
         let file = self.file(name);
-        ensure!(!file.exists(), "there is a key {name} already: {}", file.display());
+        ensure!(
+            !file.exists(),
+            "there is a key {name} already: {}; choose another name",
+            file.display()
+        );
         file::keep(&file, bytes)?;
         Ok(file)
     }

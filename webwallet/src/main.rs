@@ -5,9 +5,11 @@
 //! is one noun; `serve` is the page where a deployment is put together.
 
 mod account;
+mod admin;
 mod backup;
 mod batch;
 mod bench;
+mod certificate;
 mod client;
 mod clock;
 mod command;
@@ -33,7 +35,7 @@ mod key;
 mod keys;
 mod lock;
 mod log;
-mod logs;
+mod logging;
 mod manual;
 mod multisig;
 mod operator;

@@ -1,21 +1,20 @@
 //! `webwallet fsck`, `rebuild`, `restore` and `migrate`: what an operator does with the
 //! stores of a server that is stopped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
-use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_blockstack::LogFolder;
 use webwallet_graphstore::{Neo4j, Store as Graph};
 use webwallet_hashtable::{Redis, Store as Documents};
 use webwallet_proto::link::Link;
 
-use crate::backup::Restore;
 use crate::config::{self, Config, Flags, Role};
 use crate::data::{self, Data};
 use crate::output::Outcome;
-use crate::{backup, engine, fsck, logs, output, rebuild, safety, serve};
+use crate::{backup, engine, fsck, logging, output, rebuild, safety, serve};
 
 /// `webwallet fsck`
 #[derive(Args)]
@@ -78,6 +77,15 @@ impl Rebuild {
     }
 }
 
+/// `webwallet restore`
+#[derive(Args)]
+pub struct Restore {
+    /// The folder of a backup
+    dir: PathBuf,
+    #[command(flatten)]
+    flags: Flags,
+}
+
 impl Restore {
     /// Makes a server out of a backup.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
@@ -89,7 +97,7 @@ impl Migrate {
     /// Brings all that has cleared to other engines.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
         let config = config::load(&self.flags)?;
-        let _logs = logs::start(&config.log)?;
+        let _logs = logging::start(&config.log)?;
         Runtime::new()?.block_on(async {
             ensure!(
                 config.redis.is_some() && config.neo4j.is_some(),
@@ -211,12 +219,17 @@ fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
 /// Opens the stores and works.
 fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome> {
     let config = config::load(flags)?;
-    let _logs = logs::start(&config.log)?;
+    let _logs = logging::start(&config.log)?;
     Runtime::new()?.block_on(async {
         stores_are_meant(&config)?;
         // Before a new directory is made for it.
         match work {
             Work::Restore(backup) => {
+                ensure!(
+                    backup.join("version").exists(),
+                    "{} is no folder that `webwallet backup` wrote",
+                    backup.display()
+                );
                 data::belongs(backup, &config.domain)?;
                 backup::are_apart(backup, &config.data)?;
                 backup::is_free(&config).await?;

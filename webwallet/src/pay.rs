@@ -254,7 +254,9 @@ fn over(draft: &Draft, now: Time) -> Option<Rejection> {
     let latest = made.plus_days(EXPIRY_DAYS_MAX);
     if draft.expiry > latest {
         // It would be refused, and clear for whoever has seen it once the expiry is near enough.
-        let detail = "an IOU expires at most 3,660 days after it is cleared; nothing was signed";
+        let detail = format!(
+            "an IOU expires at most {EXPIRY_DAYS_MAX} days after it is cleared; nothing was signed"
+        );
         let rejection = Rejection::new(Code::ExpiryTooFar, "/data/expiry", detail);
         return Some(rejection.measured(latest, draft.expiry));
     }

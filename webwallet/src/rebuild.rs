@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use webwallet_blockstack::rebuild::{LogFolder, LoggedBlock};
-use webwallet_blockstack::{HEIGHTS, OTHER_BLOCKS};
+use webwallet_blockstack::{HEIGHTS_AT_ONCE, OTHER_BLOCKS};
+use webwallet_blockstack::{LogFolder, LoggedBlock};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};
@@ -118,7 +118,7 @@ async fn intents(
     mut height: u64,
 ) -> anyhow::Result<()> {
     loop {
-        let intents = graph.intents(height, HEIGHTS as u32).await?;
+        let intents = graph.intents(height, HEIGHTS_AT_ONCE as u32).await?;
         let Some(last) = intents.last() else { return Ok(()) };
         height = last.height + 1;
         for together in intents.chunks(TOGETHER) {
@@ -168,7 +168,7 @@ pub async fn graphstore(
     again.written().await?;
     // Records behind a block that is missing may be in blocks, too.
     let later: Vec<Hash> =
-        (height..height + HEIGHTS).map(|later| AtHeight::name(domain, later)).collect();
+        (height..height + HEIGHTS_AT_ONCE).map(|later| AtHeight::name(domain, later)).collect();
     let later = documents.get(&later).await?.into_iter().position(|found| found.is_some());
     if let Some(later) = later {
         bail!(

@@ -11,14 +11,15 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::leaf::Entry;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, Verified};
 
-use crate::client::{Answer, Server, Url};
+use crate::client::{Answer, Server, Url, segment};
 use crate::home::{Home, Labels};
 use crate::output::{self, Outcome, harmless};
-use crate::transaction::{self, segment};
-use crate::{file, log, record};
+use crate::{file, iou, log, record, transaction};
 
 /// How often a record that is not sealed yet is asked for again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -88,7 +89,10 @@ fn check(receipt: &[u8], key: &str, domain: &str) -> anyhow::Result<(Receipt, Re
     let is_of = || {
         let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
-        let Verified { record, checkpoint } = receipt.verify_unsigned()?;
+        let Verified { checkpoint, .. } = receipt.verify_unsigned()?;
+        // The name of a record says nothing of the signatures, which are proofs as well.
+        let Entry { record, request } = record::read(&receipt.record)?;
+        iou::verified(&request?)?;
         let origin = checkpoint.origin;
         ensure!(origin == domain, "it is of the log of {origin}, and this is {domain}");
         let names = [record.number.to_string(), record.hash.to_string()];
@@ -104,7 +108,7 @@ fn check(receipt: &[u8], key: &str, domain: &str) -> anyhow::Result<(Receipt, Re
 }
 
 /// What a server must show of what it says has cleared.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub struct Proof {
     /// Wait for the receipt and write it to this file; until it is there the payment is open
     #[arg(id = "receipt", long = "receipt", value_name = "FILE")]
@@ -116,6 +120,11 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// Whether a receipt is wanted at all.
+    pub fn is_asked(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// That the receipt of a request can be kept: asked before anything is sent.
     pub fn can_be_kept(&self, request: &[u8]) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
@@ -149,6 +158,10 @@ impl Proof {
             ),
         };
         let (proof, _) = check(receipt.as_bytes(), &name, record.domain())?;
+        ensure!(
+            proof.record == record.bytes,
+            "the receipt that the server gives is of other signatures than its record"
+        );
         if !self.keys.is_empty() {
             proof.verify(&self.keys).context("the receipt that the server gives is not valid")?;
         }
@@ -168,8 +181,8 @@ fn verifier(text: &str) -> anyhow::Result<VerifierKey> {
     text.parse().map_err(|why| anyhow!("it is no verifier key (name+hex+base64): {why}"))
 }
 
-/// Writes a receipt to a file, over nothing but an older one of the same record in the same log.
-/// What it would replace may be the only proof of what a server wants to be forgotten.
+/// Writes a receipt to a file, over nothing but the same in another form: an older one of the same
+/// record proves as much, and may be the only proof of a head that a server wants to be forgotten.
 fn keep(file: &Path, new: &[u8], record: &Record, server: &Server) -> anyhow::Result<()> {
     let Some((held, of)) = held(file) else { return file::write_new(file, new) };
     let name = file.display();
@@ -192,7 +205,25 @@ fn keep(file: &Path, new: &[u8], record: &Record, server: &Server) -> anyhow::Re
         keys.iter().any(|key| proves(&held, key) && proves(&new_receipt, key)),
         "{name} holds a receipt of this record, and no key of the server's log has signed both that and the new one; keep it, and name another file"
     );
-    file::write(file, new)
+    ensure!(
+        (new_receipt.index, &new_receipt.record) == (held.index, &held.record),
+        "{name} holds a receipt of this record as leaf {}, and the new one is of another leaf, {}; keep it, and name another file: together they show that the server has two logs",
+        held.index,
+        new_receipt.index
+    );
+    let [before, now] =
+        [&held, &new_receipt].map(|receipt| Checkpoint::unverified(receipt.checkpoint.as_bytes()));
+    let ((_, before), (_, now)) = (before?, now?);
+    ensure!(
+        before.size != now.size || before.root == now.root,
+        "{name} holds a receipt under another head of {} leaves than the new one; keep it, and name another file: together they show that the server has two logs",
+        now.size
+    );
+    output::complain(format!(
+        "{name} holds a receipt of this record already, under the log's head of {} leaves, and stays as it is",
+        before.size
+    ));
+    Ok(())
 }
 
 /// The receipt in a file, and its record.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use tonic::Status;
-use webwallet_blockstack::HEIGHTS;
+use webwallet_blockstack::HEIGHTS_AT_ONCE;
 use webwallet_hashtable::redis::Doubt;
 use webwallet_hashtable::{Document, Error, Redis, Store as _};
 use webwallet_ledger::Hash;
@@ -157,7 +157,7 @@ impl Sources {
         let mut end = status.height.map_or(0, |height| height + 1);
         let mut refilled = 0;
         while end > 0 {
-            let from = end.saturating_sub(HEIGHTS);
+            let from = end.saturating_sub(HEIGHTS_AT_ONCE);
             let missing = missing_blocks(redis, &self.domain, from..end).await?;
             if let Some(first) = missing.first() {
                 tracing::warn!(first, upto = end - 1, "blocks are missing in redis");

@@ -37,7 +37,7 @@ use crate::data::{self, Data};
 use crate::output::Outcome;
 use crate::safety::{self, Unsafe};
 use crate::signals::Signals;
-use crate::{counts, descriptors, engine, logs, output, refill};
+use crate::{certificate, clock, counts, descriptors, engine, logging, output, refill};
 
 /// How long a service may take to answer a gateway.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// anew while it runs; a new certificate is used from the next start on.
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut config = config::load(flags)?;
-    let _logs = logs::start(&config.log)?;
+    let _logs = logging::start(&config.log)?;
     config.limits.connections_max = descriptors::room_for(config.limits.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -113,6 +113,9 @@ impl Server {
         safety::check(config)?;
         safety::warn_of_readers(config.secrets());
         let ours = Ours::read(config)?;
+        if let Some(file) = &config.tls_cert_file {
+            certificate::warn(file, clock::now()?);
+        }
         let admin_token = config.admin_token_file.as_deref().map(Token::read).transpose()?;
         let listener = bind("listen", config.listen).await?;
         let admin = match config.operators() {

@@ -106,7 +106,7 @@ async fn what_a_listener_refuses_is_refused_as_its_example_says() {
         ("method_not_allowed", "GET,HEAD"),
         ("not_acceptable", ""),
         ("media_type", ""),
-        ("parameter_invalid", "limit is a number from 1 to 1000"),
+        ("parameter_invalid", "it is a number from 1 to 1000"),
     ] {
         // METHOD PATH [with HEADER: VALUE | ...][: what the answer says].
         let page = server.get(&format!("/problems/{code}")).await.json();

@@ -42,8 +42,10 @@ pub fn paid(log: &mut Log, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     log.forged(&[draft.sign(&secret("bob"))], json!([]))
 }
 
+/// Who takes what is locked for somebody else, or takes it twice, and has it cleared by a host
+/// who helps.
 #[test]
-fn lock() {
+fn a_lock_used_against_its_terms_is_found() {
     // alice locks 5 for bob in block 1; block 2 is open.
     let begun = || {
         let mut log = Log::new();
@@ -86,8 +88,9 @@ fn lock() {
     assert_eq!(first(&continued(log, record)), ("A-DOUBLE", Some(2), Some(3)));
 }
 
+/// One of three who hold an address together spends alone, and the host lets them.
 #[test]
-fn puzzle() {
+fn a_payment_that_too_few_have_signed_is_found() {
     // Two of three, and one of them is taken away from what was cleared.
     let identity = |name| {
         let public = public_of(&secret(name)).to_vec();
@@ -119,7 +122,7 @@ fn puzzle() {
 /// from nowhere then, at the end of the block; and neither is told again as a
 /// false state.
 #[test]
-fn sum() {
+fn money_from_nowhere_is_found() {
     let changes: [fn(&mut Value); 2] = [
         |outputs| outputs[1]["balance"]["net"] = json!("1000000"),
         |outputs| drop(outputs.as_array_mut().expect("a list").pop()),
@@ -135,8 +138,9 @@ fn sum() {
     }
 }
 
+/// Balances and supplies are proved against these two roots.
 #[test]
-fn state() {
+fn a_block_that_signs_another_state_is_found() {
     for (field, edit) in [
         ("data.state", (|h| h.state[31] ^= 1) as fn(&mut webwallet_ledger::block::Header)),
         ("data.units", |h| h.units[0] ^= 1),

@@ -15,8 +15,9 @@ use crate::chain::{DOMAIN, Log, canonical, document, edited, sample, secret};
 use crate::codes::{begun, paid};
 use crate::{ask, audited, first, question, with_key, written};
 
+/// Each field of a block is what somebody relies on who has not the whole log.
 #[test]
-fn header_of_a_block() {
+fn whatever_a_block_says_that_is_not_so_is_found() {
     type Edit = fn(&mut Header);
     let edits: [(&str, Edit); 10] = [
         ("data.height", |h| h.height += 1),
@@ -184,8 +185,9 @@ fn stack_that_holds_something_else() {
     }
 }
 
+/// A host who dates its log ahead could have what expires refused.
 #[test]
-fn time() {
+fn a_log_from_the_future_is_found_and_a_slow_clock_forgiven() {
     // Five minutes ahead is a slow clock; a millisecond more is not.
     let log = sample();
     let directory = written(&log);
@@ -195,8 +197,9 @@ fn time() {
     assert_eq!(first(&ask(&now(-300_001), place)).0, "A-TIME");
 }
 
+/// Whoever takes the checkpoint of a thief for the log audits what the thief likes.
 #[test]
-fn note() {
+fn a_checkpoint_that_the_log_has_not_signed_is_found() {
     let log = sample();
     let directory = written(&log);
     let place = directory.path().to_str().expect("a path").to_owned();
@@ -216,8 +219,9 @@ fn note() {
     }
 }
 
+/// Whoever has seen a log notices that it was cut or exchanged since.
 #[test]
-fn rewrite() {
+fn a_history_that_was_rewritten_is_found() {
     let log = sample();
     let directory = written(&log);
     let place = directory.path().to_str().expect("a path");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use webwallet_blockstack::rebuild::LogFolder;
+use webwallet_blockstack::LogFolder;
 use webwallet_ledger::block::Block;
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Leaf;

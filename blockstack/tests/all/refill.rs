@@ -1,7 +1,7 @@
 //! What Hashtable has lost is given to it again, and a start does not look at all there ever
 //! was. What would be lost if this failed: the second copy of a log; or hours at each start.
 
-use webwallet_blockstack::HEIGHTS;
+use webwallet_blockstack::HEIGHTS_AT_ONCE;
 use webwallet_ledger::block::AtHeight;
 use webwallet_proto::blockstack::v1::TileRequest;
 
@@ -41,7 +41,7 @@ async fn a_start_looks_at_the_newest_blocks_alone() {
         running.blockstack.stop().await;
         assert!(is_whole(&stores));
         // Beside those of blocks that nobody should have.
-        stores.lock().asked - HEIGHTS as usize
+        stores.lock().asked - HEIGHTS_AT_ONCE as usize
     };
     // The marks of the newest blocks, and the blocks after the last.
     let few = asked().await;

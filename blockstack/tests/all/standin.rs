@@ -231,7 +231,7 @@ impl Stores {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             Hash::sha3(format!("{next} {now:?}").as_bytes()).0
         });
-        let key = LogKey::create_or_read(&dir.join("log-key"), DOMAIN, randomness);
+        let key = LogKey::open(&dir.join("log-key"), DOMAIN, randomness);
         (config, Store { folder, stores: self.clone() }, key.expect("a log key"))
     }
 

@@ -133,7 +133,7 @@ impl Tables {
     }
 
     pub(super) fn intent(&self, height: u64) -> Result<Option<Place>, Error> {
-        find(&self.intents, height.to_be_bytes(), "places", read_place)
+        find(&self.intents, height.to_be_bytes(), "intents", read_place)
     }
 
     pub(super) fn last_intent(&self) -> Result<Option<u64>, Error> {

@@ -91,29 +91,29 @@ fn checksum(length: u32, body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), body)
 }
 
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
 /// The frame at this offset and where it ends, if it is whole and its checksum holds.
 pub(super) fn decode(bytes: &[u8], at: usize, segment: u64) -> Option<(Frame, usize)> {
-    if &number::<8>(bytes, at)? != MAGIC {
+    if &bytes_at::<8>(bytes, at)? != MAGIC {
         return None;
     }
-    let length = u32::from_le_bytes(number(bytes, at + 8)?);
-    let sum = u32::from_le_bytes(number(bytes, at + 12)?);
+    let length = u32::from_le_bytes(bytes_at(bytes, at + 8)?);
+    let sum = u32::from_le_bytes(bytes_at(bytes, at + 12)?);
     let end = (at + HEAD).checked_add(length as usize)?;
     let body = bytes.get(at + HEAD..end)?;
     if length as usize > FRAME_BYTES_MAX || checksum(length, body) != sum {
         return None;
     }
-    let id = Hash(number(body, 0)?);
-    let first = u64::from_le_bytes(number(body, 32)?);
-    let count = u32::from_le_bytes(number(body, 40)?);
+    let id = Hash(bytes_at(body, 0)?);
+    let first = u64::from_le_bytes(bytes_at(body, 32)?);
+    let count = u32::from_le_bytes(bytes_at(body, 40)?);
     let mut items = Vec::new();
     let mut offset = FIXED;
     while offset < body.len() {
-        let length = u32::from_le_bytes(number(body, offset)?);
+        let length = u32::from_le_bytes(bytes_at(body, offset)?);
         let from = offset + 4;
         offset = from.checked_add(length as usize)?;
         let bytes = body.get(from..offset)?;

@@ -125,7 +125,9 @@ impl Shared {
     /// Whether a put would be confirmed, within a second.
     pub(super) async fn ready(&self) -> Result<(), Error> {
         let looked = tokio::time::timeout(READY, self.look_again()).await;
-        match looked.map_err(|_| Error::Engine("redis gave no answer for 1 s".into()))? {
+        match looked
+            .map_err(|_| Error::Engine(format!("redis gave no answer for {READY:?}").into()))?
+        {
             Err(error) => Err(engine(error)),
             Ok(()) => self.faults().map_or(Ok(()), |faults| Err(Error::Stopped(faults))),
         }

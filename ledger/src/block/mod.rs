@@ -22,14 +22,11 @@ use faster_hex::hex_string;
 use crate::document::{self, Document};
 use crate::fault::{self, LeafError};
 use crate::hash::Hash;
-use crate::limits::RECORD_BYTES_MAX;
 use crate::merkle::Node;
 use crate::rejection::Rejection;
 use crate::shape::{Object, Path};
 use crate::time::Time;
 
-/// Bytes of a leaf at most, of whatever kind.
-pub const LEAF_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Records in a block at most.
 pub const BLOCK_RECORDS_MAX: u64 = 4_096;
 /// Bytes of a block's records at most, unless it has only one.

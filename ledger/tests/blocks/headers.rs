@@ -1,8 +1,9 @@
 //! Genesis, keys, stack and block: bytes that a second verifier must also
 //! write, and what each rule refuses.
 
-use webwallet_ledger::block::{Block, Genesis, Header, Keys, LEAF_BYTES_MAX, Stack};
+use webwallet_ledger::block::{Block, Genesis, Header, Keys, Stack};
 use webwallet_ledger::leaf::{Fault, Leaf};
+use webwallet_ledger::limits::RECORD_BYTES_MAX;
 use webwallet_ledger::note::{sign, verifier_key};
 use webwallet_ledger::{Hash, Time};
 
@@ -285,7 +286,7 @@ fn a_bad_leaf_still_says_its_kind_if_it_can() {
         assert_eq!(kind_of(&text.replace("2026", "2027")), Some(kind), "another hash");
         assert_eq!(kind_of(&text.replace("example.net", "example.org")), Some(kind), "elsewhere");
         assert_eq!(
-            kind_of(&format!("{}{text}", " ".repeat(LEAF_BYTES_MAX))),
+            kind_of(&format!("{}{text}", " ".repeat(RECORD_BYTES_MAX))),
             Some(kind),
             "too long"
         );
@@ -308,10 +309,10 @@ fn a_leaf_has_at_most_61_440_bytes() {
         Block::new(header).bytes
     };
     let rest = signature(0).len();
-    let full = signature(LEAF_BYTES_MAX - rest);
-    assert_eq!(full.len(), LEAF_BYTES_MAX);
+    let full = signature(RECORD_BYTES_MAX - rest);
+    assert_eq!(full.len(), RECORD_BYTES_MAX);
     assert_eq!(refusal(&full), None);
-    let over = signature(LEAF_BYTES_MAX - rest + 1);
+    let over = signature(RECORD_BYTES_MAX - rest + 1);
     assert_eq!(refusal(&over), Some((Fault::Encoding, String::new())));
 }
 

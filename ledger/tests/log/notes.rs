@@ -101,6 +101,7 @@ fn a_key_has_one_spelling() {
     }
 }
 
+/// A note that a stranger has signed, in the place of the log, says whatever the stranger likes.
 #[test]
 fn who_must_have_signed() {
     let (ann, ben) = (verifier_key("ann", &[1; 32]), verifier_key("ben", &[2; 32]));
@@ -135,6 +136,7 @@ fn who_must_have_signed() {
     }
 }
 
+/// Two readings of one note would be two truths under one signature.
 #[test]
 fn what_is_no_note() {
     let keys = [verifier_key("ann", &SECRET)];
@@ -177,6 +179,7 @@ fn what_is_no_note() {
     assert_eq!(opened(&many, &keys), Ok("text\n".into()));
 }
 
+/// The same of the size and the root that it signs.
 #[test]
 fn what_is_no_checkpoint() {
     let root = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=";

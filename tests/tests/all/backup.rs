@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use webwallet_ledger::request::body_of;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
+use webwallet_tests::engines::{Engines, redis_emptied};
 use webwallet_tests::party::{DOMAIN, draft, party};
 use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
-use webwallet_tests::world::{Engines, redis_emptied};
 
 use crate::proofs::{copy, live, operate, seal, text, verdict};
 

@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use webwallet_tests::deployment::Deployment;
+use webwallet_tests::engines::Engines;
 use webwallet_tests::party::{issue, party, time};
 use webwallet_tests::process::{Answer, Process, agent, binary, post, post_to};
-use webwallet_tests::world::{Engines, Sockets, World as _};
+use webwallet_tests::world::{Sockets, World as _};
 
 use crate::dry_run::Town;
 

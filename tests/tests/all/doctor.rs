@@ -10,7 +10,7 @@ use std::process::Command;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
 use webwallet_tests::deployment::{Deployment, on_every_engine};
-use webwallet_tests::process::{agent, binary, get};
+use webwallet_tests::process::{Process, agent, binary, get};
 
 use crate::proofs::{live, seal, text};
 
@@ -142,6 +142,19 @@ fn a_log_key_that_is_lost_is_missed_and_not_made_anew() {
     fs::rename(stores.folder().join("kept"), &key).expect("moved");
     let server = stores.serve(&["--seal", "manual"]);
     live(&server.url(), 2, 1);
+    seal(&server);
+    assert_eq!(server.terminate(), Some(0));
+    // With it went the log, so that Graphstore alone knows that there was one.
+    fs::rename(&key, stores.folder().join("kept")).expect("moved");
+    fs::rename(stores.data().join("log"), stores.folder().join("log")).expect("moved");
+    let server = stores.serve(&["--seal", "manual"]);
+    let ready = get(&agent, &server.url(), "/readyz").status;
+    assert_eq!((&server.line["key"], ready), (&Value::Null, 503));
+    assert_eq!(server.terminate(), Some(0));
+    assert!(!key.exists(), "another key signs the next log");
+    fs::rename(stores.folder().join("kept"), &key).expect("moved");
+    let server = stores.serve(&["--seal", "manual"]);
+    live(&server.url(), 3, 1);
     assert_eq!(server.terminate(), Some(0));
 }
 
@@ -155,9 +168,10 @@ fn what_an_operator_would_be_sorry_for_is_said() {
     let key = KeyPair::generate().expect("a key");
     let place = |name: &str| stores.folder().join(name);
     fs::write(place("key"), key.serialize_pem()).expect("written");
-    let verdict = |year: i32, mode: u32| {
+    let verdict = |since: i32, until: i32, mode: u32| {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("parameters");
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_before = date_time_ymd(since, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(place("certificate"), certificate.pem()).expect("written");
         fs::set_permissions(place("key"), Permissions::from_mode(mode)).expect("set");
@@ -167,9 +181,20 @@ fn what_an_operator_would_be_sorry_for_is_said() {
         let of = |part| of(&lines, part).0.to_owned();
         (code, of("certificate"), of("secret"))
     };
-    assert_eq!(verdict(2100, 0o600), (Some(0), "good".into(), "good".into()));
-    assert_eq!(verdict(2100, 0o644), (Some(0), "good".into(), "doubtful".into()));
-    assert_eq!(verdict(2020, 0o600), (Some(1), "wrong".into(), "good".into()));
+    assert_eq!(verdict(2020, 2100, 0o600), (Some(0), "good".into(), "good".into()));
+    assert_eq!(verdict(2020, 2100, 0o644), (Some(0), "good".into(), "doubtful".into()));
+    assert_eq!(verdict(2090, 2100, 0o600), (Some(1), "wrong".into(), "good".into()));
+    assert_eq!(verdict(2010, 2020, 0o600), (Some(1), "wrong".into(), "good".into()));
+    // Who starts a server with it sees no error, and nobody speaks to it.
+    let [cert, key] = ["certificate", "key"].map(|name| place(name).display().to_string());
+    let log = place("stderr");
+    let mut command = Command::new(binary());
+    command.stderr(fs::File::create(&log).expect("made"));
+    let data = stores.data().display().to_string();
+    let tls = ["--tls-cert", &cert, "--tls-key", &key, "--data", &data];
+    drop(Process::start_by(command, &[&ADMIN[..], &tls].concat()));
+    let said = fs::read_to_string(&log).expect("read");
+    assert!(said.contains("since 2020-01-01"), "{said}");
 
     // The clock went back behind the last block.
     let server = stores.serve(&["--seal", "manual"]);

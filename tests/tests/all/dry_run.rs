@@ -11,9 +11,9 @@ use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::request::body_of;
 use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_tests::deployment::Deployment;
+use webwallet_tests::engines::Engines;
 use webwallet_tests::party::{Party, draft, party, time};
 use webwallet_tests::process::{Answer, agent, get, post, post_to};
-use webwallet_tests::world::Engines;
 
 /// Random requests of a small town, some of them nonsense.
 pub struct Town {

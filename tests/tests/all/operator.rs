@@ -152,6 +152,11 @@ fn every_number_at_metrics_is_explained() {
         let newest = format!("webwallet_{service}_number 1");
         assert!(shown.lines().any(|line| line == newest), "{newest}: {shown}");
     }
+    // An alert on what grows sees the first failure only beside a number before it.
+    for failures in ["graphstore_batches_failed", "hashtable_damaged"] {
+        let none = format!("webwallet_{failures}_total 0");
+        assert!(shown.lines().any(|line| line == none), "{none}: {shown}");
+    }
 }
 
 /// Whoever keeps the documents apart must see when some of them are doubted or lost.

@@ -10,9 +10,9 @@ use serde_json::Value;
 use webwallet_ledger::block::AtHeight;
 use webwallet_ledger::{Hash, Pointer};
 use webwallet_tests::deployment::{Deployment, on_every_engine};
+use webwallet_tests::engines::Engines;
 use webwallet_tests::party::{DOMAIN, Party, issue, lock, party, pay, take};
 use webwallet_tests::process::{Answer, Process, agent, binary, get, post};
-use webwallet_tests::world::Engines;
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output().expect("it runs");

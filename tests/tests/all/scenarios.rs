@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use webwallet_tests::engines::Engines;
 use webwallet_tests::party::{now, time};
 use webwallet_tests::scenario::run;
-use webwallet_tests::world::{Engines, InProcess, Rules, Sockets};
+use webwallet_tests::world::{InProcess, Rules, Sockets};
 
 use crate::proofs::{seal, second_verdict, verdict};
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use webwallet_tests::engines::Engines;
 use webwallet_tests::trace::{Trace, live};
-use webwallet_tests::world::{Engines, InProcess, Rules, World};
+use webwallet_tests::world::{InProcess, Rules, World};
 
 /// `WEBWALLET_TEST_SEED` leads through another life.
 fn seed() -> u64 {

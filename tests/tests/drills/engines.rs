@@ -139,7 +139,7 @@ fn filled_again(redis: &Redis) {
 fn strike_redis(crowd: &Crowd, redis: &Redis, server: &Process, flush: bool) {
     let doubts = metric(server, "webwallet_hashtable_doubts_total");
     if flush {
-        webwallet_tests::world::redis_emptied(redis);
+        webwallet_tests::engines::redis_emptied(redis);
         grown("reading from an emptied Redis", &crowd.reads, READS);
     } else {
         redis.kill();

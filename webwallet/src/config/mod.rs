@@ -11,9 +11,10 @@ pub mod show;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use figment::Figment;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use webwallet_api_gateway::Limits;
 use webwallet_ledger::limits::DOMAIN_BYTES_MAX;
@@ -54,10 +55,13 @@ pub struct Config {
     /// Which part of the server this process is.
     pub role: Role,
     /// REST of roles `all` and `gateway`, gRPC of the others; port 0 picks one.
+    #[serde(deserialize_with = "set_address")]
     pub listen: SocketAddr,
     /// Metrics and everything that changes the server.
+    #[serde(deserialize_with = "set_address")]
     pub admin: SocketAddr,
     /// Metrics of a role without REST.
+    #[serde(deserialize_with = "maybe_set_address")]
     pub metrics: Option<SocketAddr>,
     /// The domain IOUs must name.
     pub domain: String,
@@ -151,13 +155,13 @@ pub struct Flags {
     #[arg(long, value_enum)]
     role: Option<Role>,
     /// Address to serve on; port 0 picks one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Address for metrics and administration [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
     /// For --role hashtable, graphstore and blockstack: address for metrics [default: none]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Domain that IOUs must name [default: localhost]
     #[arg(long)]
@@ -208,6 +212,22 @@ pub struct Flags {
     log: Option<String>,
 }
 
+/// Where a listener is to be. A name could stand for several, or for another one tomorrow.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no IP address with a port, like 127.0.0.1:8080 or [::1]:8080")
+    })
+}
+
+fn set_address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
+    address(&String::deserialize(value)?).map_err(D::Error::custom)
+}
+
+fn maybe_set_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(value)?;
+    text.as_deref().map(address).transpose().map_err(D::Error::custom)
+}
+
 /// Is it a domain that IOUs may name?
 pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:".contains(b);
@@ -218,9 +238,22 @@ pub fn check_domain(domain: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Why a setting is none, by the name that it has in a file.
+fn refused(error: &figment::Error) -> anyhow::Error {
+    let setting = match &error.path[..] {
+        [] => String::new(),
+        path => format!("the setting {}: ", path.join(".")),
+    };
+    let from = error.metadata.as_ref().map_or_else(String::new, |from| match &from.source {
+        Some(file) => format!(", in {file}"),
+        None => format!(", in the {}", from.name),
+    });
+    anyhow!("{setting}{}{from}", error.kind)
+}
+
 /// The settings, if they make sense together.
 fn extract(figment: &Figment) -> anyhow::Result<Config> {
-    let config: Config = figment.extract()?;
+    let config: Config = figment.extract().map_err(|error| refused(&error))?;
     check_domain(&config.domain)?;
     let role = config.role;
     // Graphstore asks it for its newest record, which an older copy that was put back lacks.
@@ -430,6 +463,23 @@ mod tests {
             layers(&Flags::default(), vars(&[("WEBWALLET_LIMITS_CONNECTIONS_MAX", "many")]))
                 .is_err()
         );
+    }
+
+    /// Who writes a name where an address belongs must read which setting it was, and what to write.
+    #[test]
+    fn what_is_no_address_is_named() {
+        let set = vars(&[("WEBWALLET_LISTEN", "localhost:8080")]);
+        let refused = extract(&layers(&Flags::default(), set).expect("layers"));
+        let why = refused.expect_err("no address").to_string();
+        for part in
+            ["the setting listen: \"localhost:8080\" is no IP address with a port", "environment"]
+        {
+            assert!(why.contains(part), "{why}");
+        }
+        let (_dir, path) = file("metrics = '[::1]:7'");
+        let flags = Flags { config: Some(path), role: Some(Role::Hashtable), ..Flags::default() };
+        let config = extract(&layers(&flags, vars(&[])).expect("layers")).expect("config");
+        assert_eq!(config.metrics.map(|metrics| metrics.port()), Some(7));
     }
 
     /// A misspelt setting would silently be the default.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use webwallet_blockstack::rebuild::LogFolder;
-use webwallet_blockstack::{HEIGHTS, OTHER_BLOCKS};
+use webwallet_blockstack::LogFolder;
+use webwallet_blockstack::{HEIGHTS_AT_ONCE, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::Intent;
 use webwallet_hashtable::Store as Documents;
@@ -187,7 +187,7 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
 
     /// That behind the end of the log Hashtable has Graphstore's blocks and no others.
     async fn beyond(&mut self, first: u64) -> anyhow::Result<()> {
-        let heights = first..first + HEIGHTS;
+        let heights = first..first + HEIGHTS_AT_ONCE;
         let names: Vec<Hash> =
             heights.map(|height| AtHeight::name(&self.config.domain, height)).collect();
         let Some(found) = self.get(&names, None, "").await? else { return Ok(()) };

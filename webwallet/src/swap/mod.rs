@@ -91,6 +91,8 @@ pub struct Offer {
     #[arg(long)]
     once_more: bool,
     #[command(flatten)]
+    proof: Proof,
+    #[command(flatten)]
     home: Home,
     /// The server that clears what you give
     #[command(flatten)]
@@ -105,6 +107,8 @@ pub struct Step {
     /// Your key, or a multisig
     #[arg(long, value_name = "NAME")]
     with: String,
+    #[command(flatten)]
+    proof: Proof,
     #[command(flatten)]
     home: Home,
     #[command(flatten)]
@@ -145,13 +149,14 @@ impl Offer {
         let holder = keys.holder(&self.from)?;
         let preimage = format!("0x{}", hex_string(&random_bytes::<32>()?));
         let terms = self.terms(&keys, &holder, puzzle_of(&preimage))?;
-        let party = Party { terms, keys, holder, ca: self.url.ca().clone(), json };
+        let (ca, proof) = (self.url.ca().clone(), &self.proof);
+        let party = Party { terms, keys, holder, ca, proof, json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
         if let Err(rejection) = post::checked(&draft, &signed) {
             return party.refused(&rejection);
         }
         if !self.once_more {
-            outbox::nothing_open(&party.keys, &draft, &self.url.server()?, "")?;
+            outbox::nothing_open(&party.keys, &draft, &self.url.server()?, &proof.flags())?;
         }
         self.nothing_there(&party)?;
         party.in_step()?;
@@ -270,16 +275,17 @@ fn remove(file: &Path) {
 }
 
 /// Who takes a step.
-struct Party {
+struct Party<'a> {
     terms: Terms,
     keys: Keys,
     holder: Holder,
     ca: Ca,
+    proof: &'a Proof,
     json: bool,
 }
 
-impl Party {
-    fn new(step: &Step, terms: Terms, json: bool) -> anyhow::Result<Party> {
+impl<'a> Party<'a> {
+    fn new(step: &'a Step, terms: Terms, json: bool) -> anyhow::Result<Party<'a>> {
         let keys = step.home.keys()?;
         let holder = keys.holder(&step.with)?;
         let ours = holder.address()?;
@@ -288,7 +294,7 @@ impl Party {
             "{} is not one of the two who swap",
             step.with
         );
-        Ok(Party { terms, keys, holder, ca: step.ca.clone(), json })
+        Ok(Party { terms, keys, holder, ca: step.ca.clone(), proof: &step.proof, json })
     }
 
     fn offers(&self) -> anyhow::Result<bool> {
@@ -333,7 +339,7 @@ impl Party {
         signed: &[u8],
         sentence: &str,
     ) -> anyhow::Result<Outcome> {
-        post::clear(server, &self.keys, draft, signed, sentence, &Proof::default(), self.json)
+        post::clear(server, &self.keys, draft, signed, sentence, self.proof, self.json)
     }
 
     /// Removes the terms from their file, if it still holds these: what has taken its place may
@@ -390,6 +396,14 @@ impl Party {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
             Found::Taken(hashee) => {
+                // The same once more is answered with the same record.
+                if self.proof.is_asked()
+                    && let Some(pointer) = leg.made(&server, *hash)?
+                {
+                    let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
+                    let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
+                    return self.clear(&server, &draft, &signed, &sentence);
+                }
                 Status { leg, state: "taken" }.print(self.json, &self.keys.labels())?;
                 self.forget(leg, &server, hashee)?;
                 return Ok(Outcome::Done);

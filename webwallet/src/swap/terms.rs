@@ -21,10 +21,9 @@ use webwallet_ledger::hash::Hash;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::time::Time;
 
-use crate::client::{Ca, Server, data};
+use crate::client::{Ca, Server, data, segment};
 use crate::pay::EXPIRY_DAYS;
-use crate::transaction::segment;
-use crate::{config, file, record};
+use crate::{account, config, file, record};
 
 /// Between now, the end of the second lock and that of the first, at least: so
 /// that whoever has to act has time to.
@@ -333,12 +332,7 @@ fn preimage(server: &Server, output: Pointer, hash: Hash) -> anyhow::Result<Opti
 }
 
 fn get<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<T> {
-    known(server, path)?.with_context(|| format!("{} has no {path}", server.url()))
-}
-
-/// The same; none where the server has nothing there.
-fn known<T: DeserializeOwned>(server: &Server, path: &str) -> anyhow::Result<Option<T>> {
-    let Some(body) = server.found(path)? else { return Ok(None) };
-    let answer = serde_json::from_str(data(&body)?.get());
-    answer.map(Some).context("the answer cannot be read")
+    let body = server.found(path)?;
+    let body = body.with_context(|| format!("{} has no {path}", server.url()))?;
+    account::parse(data(&body)?.get())
 }

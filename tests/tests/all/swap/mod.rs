@@ -242,6 +242,33 @@ fn two_servers_swap_two_units() {
     assert_eq!(swap.held(), pair("7", "5"));
 }
 
+/// Who has shown the preimage, and is told that what it opens is theirs, must be able to hold
+/// the server to it: also where the first time gave no proof.
+#[test]
+fn what_was_claimed_can_be_proved() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    swap.does("alice", "claim");
+    let key = swap.theirs.process.line["key"].as_str().expect("a key");
+    let receipt = |name: &str| swap.folder.path().join(name).display().to_string();
+    let claim = |who: &str, file: &str, key: &str| {
+        let terms = swap.terms();
+        let claim = ["swap", "claim", &terms, "--with", who, "--receipt", file, "--key", key];
+        swap.command(who, &swap.ours, &claim).output().expect("it runs").status.code()
+    };
+    let (hers, his) = (receipt("hers"), receipt("his"));
+    // It is in the log of the server that clears it, and of no other.
+    let other = swap.ours.process.line["key"].as_str().expect("a key");
+    assert_eq!(claim("alice", &hers, other), Some(2));
+    assert_eq!(claim("alice", &hers, key), Some(0));
+    assert_eq!(claim("bob", &his, other), Some(0));
+    for (file, key) in [(&hers, key), (&his, other)] {
+        swap.done("alice", &swap.ours, &["verify", file, "--key", key]);
+    }
+    assert_eq!(swap.held(), pair("7", "5"));
+}
+
 /// bob never locks: alice has hers back when her time is over, and not before.
 #[test]
 fn bob_is_gone_after_alice_has_locked() {
