@@ -111,7 +111,7 @@ impl Replay {
             }
         }
         for (unit, sum) in self.state.unbalanced() {
-            found.leaf(Finding::at(place, Code::Sum, unit.to_string(), "0", sum));
+            found.leaf(Finding::at(place, Code::Sum, unit.to_string(), "0", &sum));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a refusal can be right. What a server refuses for ever is forgotten, and paid anew: by
 //! one that lies, or is broken, the first would clear later beside the second.
 
+use webwallet_ledger::amount::Amount;
 use webwallet_ledger::limits::RECORD_BYTES_MAX;
 use webwallet_ledger::rejection::Code;
 use webwallet_ledger::request::Request;
@@ -30,6 +31,21 @@ pub fn is_wrong(problem: &Problem, request: &[u8], domain: &str) -> anyhow::Resu
         }
         // Of many IOUs, or a long one, the record may be: what they leave is in it, too.
         Code::TooLarge => ious.len() == 1 && request.len() < RECORD_BYTES_MAX / 2,
+        Code::CreditNotByIssuer => {
+            ious.iter().all(|iou| iou.credit.is_none() || iou.source == iou.symbol)
+        }
+        Code::CreditNotGranted => {
+            let withdraws = |credit: &Amount| *credit > Amount::zero();
+            !ious.iter().any(|iou| iou.credit.as_ref().is_some_and(withdraws))
+        }
+        // An issuer may owe what it likes.
+        Code::BalanceBelowMin => {
+            ious.iter().all(|iou| iou.source == iou.symbol && iou.credit.is_none())
+        }
+        // Only an issuer has such a limit, and what a lock held may go back to one.
+        Code::BalanceAboveMax => {
+            ious.iter().all(|iou| iou.target != iou.symbol && iou.solver.is_none())
+        }
         // What the bytes alone decide.
         code if code < Code::IouAlreadyCleared => iou::verified(&sent).is_ok(),
         _ => false,

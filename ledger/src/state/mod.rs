@@ -13,7 +13,7 @@ mod tree;
 pub use proof::{EMPTY, Proof, ProofError};
 pub use tree::Tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha3::{Digest, Sha3_256};
 
@@ -176,6 +176,8 @@ pub struct State {
     locks: u64,
     units: Tree<Line>,
     unbalanced: BTreeMap<Address, Amount>,
+    /// Units whose sum has changed since [`State::unbalanced`].
+    disturbed: BTreeSet<Address>,
     /// See [`State::changes`].
     changes: u64,
 }
@@ -214,6 +216,7 @@ impl State {
             if !sum.is_zero() {
                 self.unbalanced.insert(unit, sum);
             }
+            self.disturbed.insert(unit);
         }
         for (unit, change) in changed {
             let key = unit_key(&unit);
@@ -284,9 +287,11 @@ impl State {
     }
 
     /// Units whose nets do not sum to zero, and what they sum to: none, if
-    /// every record should have cleared.
-    pub fn unbalanced(&self) -> impl Iterator<Item = (&Address, &Amount)> {
-        self.unbalanced.iter()
+    /// every record should have cleared. Of those whose sum has changed since this was asked.
+    pub fn unbalanced(&mut self) -> Vec<(Address, Amount)> {
+        let disturbed = std::mem::take(&mut self.disturbed).into_iter();
+        let sum = |unit| Some((unit, self.unbalanced.get(&unit)?.clone()));
+        disturbed.filter_map(sum).collect()
     }
 
     /// The roots of the accounts and of the units.

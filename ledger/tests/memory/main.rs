@@ -61,7 +61,7 @@ fn accounts_and_both_trees_fit_their_budget() {
             }
         }
         state.roots();
-        assert_eq!((state.accounts(), state.unbalanced().count()), (ACCOUNTS as u64, 0));
+        assert_eq!((state.accounts(), state.unbalanced().len()), (ACCOUNTS as u64, 0));
         let bytes = (MEMORY.allocated() - before) / ACCOUNTS;
         println!("round {round}: {bytes} bytes an account");
         worst = worst.max(bytes);

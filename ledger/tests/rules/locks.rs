@@ -164,7 +164,7 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     let (mut ledger, pointer, [alice, bob, _]) = locked(until_end());
     let mut state = State::new();
     state.apply(&ledger.records[0]);
-    assert_eq!((state.accounts(), state.unbalanced().count()), (1, 0));
+    assert_eq!((state.accounts(), state.unbalanced().len()), (1, 0));
     assert_eq!(state.supply(&alice.address), Amount::parse("5").expect("a decimal"));
     let unit = state.prove_unit(&alice.address).value.expect("a unit");
     let expected =
@@ -180,7 +180,7 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     ledger.post(&body(&[iou]), now()).expect("taken");
     for state in [&mut state, &mut again] {
         state.apply(&ledger.records[1]);
-        assert_eq!((state.lock(&pointer), state.unbalanced().count()), (None, 0));
+        assert_eq!((state.lock(&pointer), state.unbalanced().len()), (None, 0));
         let unit = state.prove_unit(&alice.address).value.expect("a unit");
         assert!(String::from_utf8(unit).expect("UTF-8").contains(r#""locked":"0""#));
     }
@@ -249,5 +249,5 @@ fn what_is_locked_may_be_longer_than_any_amount() {
     let iou = takes(&dave, &bob, &alice, pointer).sign(&dave.secret);
     let record = ledger.post(&body(&[iou]), now()).expect("taken");
     [&mut state, &mut again].into_iter().for_each(|state| state.apply(&record));
-    assert_eq!((again.roots(), state.unbalanced().count()), (state.roots(), 0));
+    assert_eq!((again.roots(), state.unbalanced().len()), (state.roots(), 0));
 }

@@ -3,9 +3,13 @@
 
 use std::path::Path;
 
-use webwallet_tests::party::{issue, party};
+use webwallet_ledger::checkpoint::Checkpoint;
+use webwallet_ledger::merkle::{Sha256, TreeHash as _};
+use webwallet_ledger::receipt::Receipt;
+use webwallet_tests::party::{DOMAIN, issue, party};
 use webwallet_tests::process::{Process, agent, get, post};
 
+use crate::proofs::seal;
 use crate::strangers::{Alice, CARD, path, said, stranger, with_two_records};
 
 /// A receipt is kept for the day on which the server is gone: then it is too late to
@@ -32,6 +36,13 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
     let index = first.lines().nth(2).expect("its index");
     let moved = first.replace(index, "index 0");
     let origin = first.replace("\n\nexample.net\n", "\n\nelsewhere.example\n");
+    // Its name is that of the record, and with it went what everybody has signed.
+    let record = Receipt::read(first.as_bytes()).expect("a receipt").record;
+    let record = said(&record);
+    let (data, _) = record.split_once(",\"meta\":").expect("a meta");
+    let without_ious = of_one_leaf(&format!("{data},\"meta\":{{\"inputs\":[]}}}}"));
+    let signature = record.split("\"string\":\"").nth(1).expect("a signature").split('"').next();
+    let unsigned = of_one_leaf(&record.replace(signature.expect("a signature"), &"00".repeat(64)));
     let lies = [
         ("1", String::new()),
         ("1", "cleared".to_owned()),
@@ -39,6 +50,8 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
         ("1", ill),
         ("1", moved),
         ("1", origin),
+        ("1", without_ious),
+        ("1", unsigned),
     ];
     for (name, lie) in lies {
         assert_ne!((name, &lie), ("1", &first));
@@ -50,6 +63,48 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         assert_eq!(said(&std::fs::read(&file).expect("still there")), first);
     }
+}
+
+/// A receipt of this record in a log of nothing else, which any key may sign.
+fn of_one_leaf(record: &str) -> String {
+    let (record, origin) = (record.as_bytes().to_vec(), DOMAIN.to_owned());
+    let checkpoint = Checkpoint { origin, size: 1, root: Sha256::leaf(&record) }.sign(&[7; 32]);
+    Receipt { record, index: 0, path: Vec::new(), checkpoint }.to_text()
+}
+
+/// Two signed heads of one size are the proof that a server shows everybody another history:
+/// whoever holds the one must not lose it to the other.
+#[test]
+fn a_receipt_of_another_history_takes_the_place_of_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "2026-01-01T00:00:00.000Z").expect("a clock");
+    let key = folder.path().join("key");
+    let controls = ["--test-clock", path(&clock), "--seal", "manual"];
+    let first = Process::all(&folder.path().join("first"), &controls);
+    std::fs::copy(folder.path().join("first/log-key"), &key).expect("a key");
+    let own = [&controls[..], &["--log-key", path(&key)]].concat();
+    let second = Process::all(&folder.path().join("second"), &own);
+    for (server, other) in [(&first, "two"), (&second, "another")] {
+        for n in ["one", other] {
+            let body = issue(&party("alice"), &party("bob"), "1", n);
+            assert_eq!(post(&agent(), &server.url(), &body).expect("an answer").status, 201);
+        }
+        seal(server);
+    }
+    let (alice, file) = (Alice::new(), folder.path().join("receipt"));
+    let receipt =
+        |server: &Process| alice.run(&["receipt", "1", "-o", path(&file), "--url", &server.url()]);
+    let held = || said(&std::fs::read(&file).expect("a receipt"));
+    assert_eq!(receipt(&first).status.code(), Some(0));
+    let kept = held();
+    let refused = receipt(&second);
+    assert_eq!((refused.status.code(), held()), (Some(2), kept.clone()), "{refused:?}");
+    assert!(said(&refused.stderr).contains("two logs"), "{refused:?}");
+    // Of the same history the older one proves as much.
+    seal(&first);
+    let newer = receipt(&first);
+    assert_eq!((newer.status.code(), held()), (Some(0), kept), "{newer:?}");
 }
 
 /// The receipt of a payment that a server has lost since, or denies, is the only proof of it: what

@@ -180,6 +180,10 @@ fn a_refusal_that_cannot_be_right_leaves_the_payment_open() {
         ("expired", ""),
         ("not_yet_active", ""),
         ("lock_not_found", ""),
+        ("credit_not_by_issuer", ""),
+        ("credit_not_granted", ""),
+        ("balance_below_min", ""),
+        ("balance_above_max", ""),
         ("iou_already_cleared", ""),
         ("iou_already_cleared", conflict.as_str()),
     ] {
