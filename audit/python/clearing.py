@@ -107,10 +107,10 @@ class _Account:
 
 
 class _Unit:
-    __slots__ = ('accounts', 'sum', 'locked')
+    __slots__ = ('accounts', 'sum', 'told', 'locked')
 
     def __init__(self):
-        self.accounts, self.sum, self.locked = 0, 0, 0
+        self.accounts, self.sum, self.told, self.locked = 0, 0, 0, 0
 
 
 class State:
@@ -239,7 +239,7 @@ class State:
         self._touched[unit_id, address] = output['balance']
 
     def roots(self):
-        """Brings both trees up to date: (state root, units root, A-SUM faults of the units changed since last time)."""
+        """Brings both trees up to date: (state root, units root, A-SUM faults of the units whose sum changed since last time)."""
         units = {unit for unit, _ in self._touched} | self._locked_units
         for (unit, address), balance in self._touched.items():
             account = self._accounts[unit, address]
@@ -252,8 +252,9 @@ class State:
             issuer, line = self._accounts.get((unit, unit)), self._units[unit]
             value = {'accounts': str(line.accounts), 'locked': write(line.locked), 'supply': write(-issuer.net if issuer else 0), 'unit': unit}
             self._unit_tree.set(sha3(b'unit\x00' + unit.encode()), sha3(canonical(value)))
-            if line.sum:
+            if line.sum not in (0, line.told):
                 faults.append(Fault('A-SUM', unit, '0', write(line.sum)))
+            line.told = line.sum
         self._touched, self._locked_units = {}, set()
         return self._account_tree.root(), self._unit_tree.root(), faults
 

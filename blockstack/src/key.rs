@@ -75,6 +75,11 @@ impl LogKey {
         if let Some(key) = LogKey::read(path, domain, randomness.clone())? {
             return Ok(key);
         }
+        // Where it can never be kept no server begins.
+        let part = unfinished(path);
+        let tried = if_there(fs::remove_file(&part)).and_then(|_| create(&part));
+        let tried = tried.and_then(|_| fs::remove_file(&part));
+        tried.map_err(|error| KeyError::Io(path.to_owned(), error))?;
         let secret = randomness();
         let current = Pair { secret, key: note::verifier_key(domain, &secret) };
         LogKey::of(path, domain, randomness, current, false)
@@ -105,13 +110,17 @@ impl LogKey {
         Ok(LogKey { path, domain, randomness, current, is_kept, next })
     }
 
-    /// Writes a new key into its file, before the first block is signed with it.
+    /// Writes a new key into its file, before the first block is signed with it; one that was put
+    /// there meanwhile is the log's.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, or there is something else.
     pub(crate) fn keep(&mut self) -> Result<(), KeyError> {
         if !self.is_kept {
-            write(&self.path, &self.domain, self.current.secret)?;
+            self.current = match read(&self.path, &self.domain)? {
+                Some(there) => there,
+                None => write(&self.path, &self.domain, self.current.secret)?,
+            };
             self.is_kept = true;
         }
         Ok(())
@@ -122,7 +131,7 @@ impl LogKey {
         self.is_kept
     }
 
-    /// The key in the file.
+    /// The key in the file; or the new one that will be.
     pub fn verifier(&self) -> &VerifierKey {
         &self.current.key
     }
@@ -228,7 +237,7 @@ impl LogKey {
         let moved = fs::rename(next_to(&self.path), &self.path).and_then(|()| sync(&self.path));
         moved.map_err(|error| KeyError::Io(self.path.clone(), error))?;
         if let Some(next) = self.next.take() {
-            self.current = next;
+            (self.current, self.is_kept) = (next, true);
         }
         Ok(())
     }
@@ -236,6 +245,15 @@ impl LogKey {
 
 fn next_to(path: &Path) -> PathBuf {
     path.with_added_extension("next")
+}
+
+/// Where a key is until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("unfinished")
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The folder that names this file or folder.
@@ -267,11 +285,11 @@ fn write(path: &Path, domain: &str, secret: [u8; 32]) -> Result<Pair, KeyError> 
     let mut bytes = vec![ED25519];
     bytes.extend_from_slice(&secret);
     let line = format!("{PREFIX}{domain}+{:08x}+{}\n", key.id, STANDARD.encode(bytes));
-    let part = path.with_added_extension("unfinished");
+    let part = unfinished(path);
     let written = || -> io::Result<()> {
         // Left by a crash; its mode may be another.
         if_there(fs::remove_file(&part))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        let mut file = create(&part)?;
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
         fs::rename(&part, path)?;
@@ -306,6 +324,26 @@ mod tests {
         assert!(matches!(open(&path, "example.org"), Err(KeyError::Foreign(..))));
         fs::write(&path, "PRIVATE+KEY+example.net+00000000+AAAA").expect("written");
         assert!(matches!(open(&path, "example.net"), Err(KeyError::Foreign(..))));
+    }
+
+    /// Between a start and the first block an operator may put the key of a lost log back: one
+    /// made meanwhile would take its place for ever.
+    #[test]
+    fn a_key_that_was_put_there_meanwhile_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("log-key");
+        let randomness: Randomness = Arc::new(|| [77; 32]);
+        let made = || LogKey::open(&path, "example.net", randomness.clone());
+        let mut new = made().expect("made");
+        assert!(!new.is_kept() && !path.exists());
+        let there = open(&path, "example.net").expect("put there").verifier().clone();
+        new.keep().expect("kept");
+        assert_eq!((new.verifier(), new.is_kept()), (&there, true));
+        assert_eq!(*open(&path, "example.net").expect("read").verifier(), there);
+        // Where it could not be kept nothing begins.
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(unfinished(&path)).expect("in its way");
+        assert!(matches!(made(), Err(KeyError::Io(..))));
     }
 
     /// Whenever the process ends, the key that the log asks for is still there.

@@ -12,7 +12,7 @@ pub(crate) struct View {
     /// `None` before the first block.
     pub(crate) head: Option<Arc<Head>>,
     /// Every key that signed, oldest first; before the first block, the one
-    /// that will.
+    /// that will, once it is in its file.
     pub(crate) keys: Arc<[VerifierKey]>,
     /// The leaf of each stack.
     pub(crate) stacks: Arc<[u64]>,

@@ -41,7 +41,9 @@ pub fn warn(file: &Path, now: Time) {
     let file_shown = file.display();
     match believed(file, now) {
         Ok(Believed::Later(from)) => {
-            tracing::warn!("clients refuse the certificate {file_shown} before {from}");
+            tracing::warn!(
+                "clients refuse the certificate {file_shown} before {from}: set the clock, or use it from then on"
+            );
         }
         Ok(Believed::NoMore(until)) => tracing::warn!(
             "clients refuse the certificate {file_shown} since {until}: have it renewed, and start again"

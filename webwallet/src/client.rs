@@ -17,7 +17,6 @@ use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::TlsConfig;
 use webwallet_audit::url::{believing, is_here, is_url, with_user, wrong_scheme};
-use webwallet_ledger::note::VerifierKey;
 
 use crate::home::Labels;
 use crate::output::Outcome;
@@ -354,17 +353,6 @@ impl Server {
         // It is shown, and signed.
         config::check_domain(&known.domain).context("the server's domain")?;
         Ok(known.domain)
-    }
-
-    /// The keys of its log, the newest first, as the server names them.
-    pub fn log_keys(&self) -> anyhow::Result<Vec<VerifierKey>> {
-        #[derive(Deserialize)]
-        struct Known {
-            keys: Vec<String>,
-        }
-        let known: Known = self.card("log's keys")?;
-        let keys = known.keys.iter().map(|key| key.parse());
-        keys.collect::<Result<_, _>>().context("the server's log keys")
     }
 
     /// What the server says of itself.

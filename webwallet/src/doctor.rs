@@ -276,6 +276,10 @@ fn log_key(config: &Config) -> Found {
     let shown = file.display();
     match look() {
         Err(why) => Found::Wrong(format!("{why:#}")),
+        // Graphstore may be the only one who knows of its blocks.
+        Ok((None, None)) if config.data.join("graphstore").exists() => Found::Doubtful(format!(
+            "{shown} is not there: it will be made if nothing was ever sealed; else put it back, from a backup or a copy, or nothing will clear"
+        )),
         Ok((None, None)) => Found::Good(format!("{shown} will be made before the first block")),
         Ok((Some(_), None)) => Found::Good(format!("{shown} will sign the first block")),
         Ok((Some(key), Some(log))) if key.has_signed(log.note()) => {

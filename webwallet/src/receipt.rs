@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use webwallet_ledger::Record;
-use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::leaf::Entry;
 use webwallet_ledger::note::VerifierKey;
 use webwallet_ledger::receipt::{Receipt, Verified};
@@ -64,7 +62,7 @@ impl ReceiptOf {
         };
         let (_, record) = check(receipt.as_bytes(), &self.key, &server.domain()?)?;
         match &self.output {
-            Some(output) => keep(output, receipt.as_bytes(), &record, &server)?,
+            Some(output) => keep(output, receipt.as_bytes(), &record)?,
             None => output::line(receipt.trim_end_matches('\n'))?,
         }
         Ok(Outcome::Done)
@@ -165,7 +163,7 @@ impl Proof {
         if !self.keys.is_empty() {
             proof.verify(&self.keys).context("the receipt that the server gives is not valid")?;
         }
-        keep(file, receipt.as_bytes(), record, server)
+        keep(file, receipt.as_bytes(), record)
     }
 
     /// The flags that ask for the same, for a shell.
@@ -181,9 +179,9 @@ fn verifier(text: &str) -> anyhow::Result<VerifierKey> {
     text.parse().map_err(|why| anyhow!("it is no verifier key (name+hex+base64): {why}"))
 }
 
-/// Writes a receipt to a file, over nothing but the same in another form: an older one of the same
-/// record proves as much, and may be the only proof of a head that a server wants to be forgotten.
-fn keep(file: &Path, new: &[u8], record: &Record, server: &Server) -> anyhow::Result<()> {
+/// Writes a receipt to a file, over nothing but the same in another form. A server has one of each
+/// record, so what another would replace may be the only proof of what it wants to be forgotten.
+fn keep(file: &Path, new: &[u8], record: &Record) -> anyhow::Result<()> {
     let Some((held, of)) = held(file) else { return file::write_new(file, new) };
     let name = file.display();
     ensure!(
@@ -194,36 +192,12 @@ fn keep(file: &Path, new: &[u8], record: &Record, server: &Server) -> anyhow::Re
         record.number,
         record.hash
     );
-    let new_receipt = Receipt::read(new)?;
-    if new_receipt == held {
-        return file::write(file, new);
-    }
-    // A server names what keys it likes: only the one that has signed the older receipt counts.
-    let proves = |receipt: &Receipt, key| receipt.verify(slice::from_ref(key)).is_ok();
-    let keys = server.log_keys()?;
     ensure!(
-        keys.iter().any(|key| proves(&held, key) && proves(&new_receipt, key)),
-        "{name} holds a receipt of this record, and no key of the server's log has signed both that and the new one; keep it, and name another file"
+        Receipt::read(new)? == held,
+        "{name} holds another receipt of record {}; keep it, and name another file for this one: together they may show that the server has two logs",
+        of.number
     );
-    ensure!(
-        (new_receipt.index, &new_receipt.record) == (held.index, &held.record),
-        "{name} holds a receipt of this record as leaf {}, and the new one is of another leaf, {}; keep it, and name another file: together they show that the server has two logs",
-        held.index,
-        new_receipt.index
-    );
-    let [before, now] =
-        [&held, &new_receipt].map(|receipt| Checkpoint::unverified(receipt.checkpoint.as_bytes()));
-    let ((_, before), (_, now)) = (before?, now?);
-    ensure!(
-        before.size != now.size || before.root == now.root,
-        "{name} holds a receipt under another head of {} leaves than the new one; keep it, and name another file: together they show that the server has two logs",
-        now.size
-    );
-    output::complain(format!(
-        "{name} holds a receipt of this record already, under the log's head of {} leaves, and stays as it is",
-        before.size
-    ));
-    Ok(())
+    file::write(file, new)
 }
 
 /// The receipt in a file, and its record.

@@ -79,8 +79,8 @@ export async function sign (iou: Iou, key: Key, puzzle?: Puzzle): Promise<Iou> {
   return signed
 }
 
-/** Why form, hashes, addresses, signatures or credit of an IOU are not in order, or when it could never clear, by the server's codes and in their order; null if
- * they are. Whatever is given: it is JSON of a stranger, most likely.
+/** Why form, hashes, addresses, signatures or credit of an IOU are not in order, or that it becomes active after it has
+ * expired, by the server's codes and in their order; null if nothing is wrong. Whatever is given: it is JSON of a stranger, most likely.
  *
  * Not judged, because only a server can: its domain, its time, balances and locks. */
 export async function flaw (iou: Iou): Promise<KnownCode | null> {

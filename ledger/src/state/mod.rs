@@ -13,7 +13,7 @@ mod tree;
 pub use proof::{EMPTY, Proof, ProofError};
 pub use tree::Tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sha3::{Digest, Sha3_256};
 
@@ -176,8 +176,8 @@ pub struct State {
     locks: u64,
     units: Tree<Line>,
     unbalanced: BTreeMap<Address, Amount>,
-    /// Units whose sum has changed since [`State::unbalanced`].
-    disturbed: BTreeSet<Address>,
+    /// Units whose sum has changed since [`State::unbalanced`], and what it was.
+    disturbed: BTreeMap<Address, Amount>,
     /// See [`State::changes`].
     changes: u64,
 }
@@ -212,11 +212,12 @@ impl State {
             *moved = moved.plus(&change.locked);
         }
         for (unit, sum) in moved.into_iter().filter(|(_, sum)| !sum.is_zero()) {
-            let sum = self.unbalanced.remove(&unit).unwrap_or_else(Amount::zero).plus(&sum);
+            let before = self.unbalanced.remove(&unit).unwrap_or_else(Amount::zero);
+            let sum = before.plus(&sum);
             if !sum.is_zero() {
                 self.unbalanced.insert(unit, sum);
             }
-            self.disturbed.insert(unit);
+            self.disturbed.entry(unit).or_insert(before);
         }
         for (unit, change) in changed {
             let key = unit_key(&unit);
@@ -287,10 +288,13 @@ impl State {
     }
 
     /// Units whose nets do not sum to zero, and what they sum to: none, if
-    /// every record should have cleared. Of those whose sum has changed since this was asked.
+    /// every record should have cleared. Of those whose sum is another than when this was asked.
     pub fn unbalanced(&mut self) -> Vec<(Address, Amount)> {
         let disturbed = std::mem::take(&mut self.disturbed).into_iter();
-        let sum = |unit| Some((unit, self.unbalanced.get(&unit)?.clone()));
+        let sum = |(unit, before)| {
+            let sum = self.unbalanced.get(&unit).filter(|sum| **sum != before)?;
+            Some((unit, sum.clone()))
+        };
         disturbed.filter_map(sum).collect()
     }
 

@@ -136,7 +136,11 @@ fn what_is_there_is_never_written_over() {
         assert!(output.status.code() == Some(2) && said.contains("one is in the other"), "{said}");
     }
     assert_eq!(command(&stores, &["backup", place(&backup)]).0, Some(0));
-    refused(&stores, &["restore", place(stores.folder())], "is no folder that `webwallet backup` wrote");
+    refused(
+        &stores,
+        &["restore", place(stores.folder())],
+        "is no folder that `webwallet backup` wrote",
+    );
     // To look at the backup as at a server would leave stores in it, and no later one goes in.
     let mut fsck = Command::new(binary());
     fsck.args(["fsck", "--domain", DOMAIN, "--data", place(&backup)]);

@@ -192,7 +192,8 @@ fn what_an_operator_would_be_sorry_for_is_said() {
     command.stderr(fs::File::create(&log).expect("made"));
     let data = stores.data().display().to_string();
     let tls = ["--tls-cert", &cert, "--tls-key", &key, "--data", &data];
-    drop(Process::start_by(command, &[&ADMIN[..], &tls].concat()));
+    let server = Process::start_by(command, &[&ADMIN[..], &tls].concat());
+    assert_eq!(server.terminate(), Some(0));
     let said = fs::read_to_string(&log).expect("read");
     assert!(said.contains("since 2020-01-01"), "{said}");
 

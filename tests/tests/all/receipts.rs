@@ -101,10 +101,16 @@ fn a_receipt_of_another_history_takes_the_place_of_none() {
     let refused = receipt(&second);
     assert_eq!((refused.status.code(), held()), (Some(2), kept.clone()), "{refused:?}");
     assert!(said(&refused.stderr).contains("two logs"), "{refused:?}");
-    // Of the same history the older one proves as much.
+    // Of the same history there is one.
     seal(&first);
-    let newer = receipt(&first);
-    assert_eq!((newer.status.code(), held()), (Some(0), kept), "{newer:?}");
+    let again = receipt(&first);
+    assert_eq!((again.status.code(), held()), (Some(0), kept.clone()), "{again:?}");
+    // Under another head, although the same record is the same leaf there.
+    let record = Receipt::read(kept.as_bytes()).expect("a receipt").record;
+    std::fs::write(&file, of_one_leaf(&said(&record))).expect("written");
+    let (held, refused) = (held(), receipt(&first));
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(said(&std::fs::read(&file).expect("there")), held);
 }
 
 /// The receipt of a payment that a server has lost since, or denies, is the only proof of it: what

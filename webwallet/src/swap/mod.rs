@@ -396,13 +396,8 @@ impl<'a> Party<'a> {
             Found::Open(pointer) => pointer,
             Found::Nothing => return self.missing(leg),
             Found::Taken(hashee) => {
-                // The same once more is answered with the same record.
-                if self.proof.is_asked()
-                    && let Some(pointer) = leg.made(&server, *hash)?
-                {
-                    let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
-                    let sentence = lock::sentence(&draft, &leg.lock(*hash)?, &self.keys.labels());
-                    return self.clear(&server, &draft, &signed, &sentence);
+                if self.proof.is_asked() {
+                    return self.prove(leg, &server, hashee);
                 }
                 Status { leg, state: "taken" }.print(self.json, &self.keys.labels())?;
                 self.forget(leg, &server, hashee)?;
@@ -427,6 +422,23 @@ impl<'a> Party<'a> {
         let (draft, signed) = self.signed(leg.taking(*hash, pointer, hashee))?;
         let sentence = self.claiming(&draft, leg)?;
         self.clear(&server, &draft, &signed, &sentence)
+    }
+
+    /// The receipt of what was claimed before.
+    fn prove(&self, leg: &Leg, server: &Server, hashee: String) -> anyhow::Result<Outcome> {
+        let hash = self.terms.hash;
+        let made = leg.made(server, hash)?;
+        let taken = made.map(|pointer| leg.taking(hash, pointer, hashee));
+        let draft = match taken {
+            Some(draft) if lock::has_cleared(server, &draft)? => draft,
+            _ => bail!(
+                "it was taken before, and not by this command: `webwallet history` names the record, and `webwallet receipt RECORD` brings its receipt"
+            ),
+        };
+        // The same once more is answered with the same record.
+        let (draft, signed) = self.signed(draft)?;
+        let sentence = lock::sentence(&draft, &leg.lock(hash)?, &self.keys.labels());
+        self.clear(server, &draft, &signed, &sentence)
     }
 
     /// Removes from the outbox what has taken a lock, where its answer was lost.
