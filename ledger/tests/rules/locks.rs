@@ -57,6 +57,13 @@ fn a_lock_is_written_as_documented() {
     );
     assert_eq!(String::from_utf8(lock.to_bytes()).expect("UTF-8"), expected);
     assert_eq!(Lock::parse(expected.as_bytes()), Ok(lock));
+    for (from, to) in [
+        (r#""max":"5""#, r#""max":"6""#),
+        (r#""min":"0""#, r#""min":"1""#),
+        (r#""sources":[]"#, r#""sources":[""]"#),
+    ] {
+        assert!(Lock::parse(expected.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
+    }
     // SHA-256 of the text, and of 32 bytes.
     let of = |hashee: &str| puzzle_of(hashee).to_string();
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -217,9 +224,11 @@ fn shapes_of_locks_are_strict() {
         let at = format!("/data/inputs/0/data{pointer}");
         assert_eq!((rejection.code, rejection.pointer), (Code::Malformed, at), "{more}");
     }
-    let hashee = "h".repeat(101);
-    let long = data(&format!("\"solver\":{{\"hashee\":\"{hashee}\",\"output\":\"{zeros}::0\"}}"));
-    assert_eq!(code(Ledger::default().post(&long, now())), Some(Code::TooLarge));
+    for (chars, expected) in [(100, Code::HashMismatch), (101, Code::TooLarge)] {
+        let solver = format!("{{\"hashee\":\"{}\",\"output\":\"{zeros}::0\"}}", "h".repeat(chars));
+        let long = data(&format!("\"solver\":{solver}"));
+        assert_eq!(code(Ledger::default().post(&long, now())), Some(expected));
+    }
 }
 
 /// Many may lock the most that an amount can be, so that what is locked of a unit
@@ -228,7 +237,7 @@ fn shapes_of_locks_are_strict() {
 fn what_is_locked_may_be_longer_than_any_amount() {
     let (mut ledger, mut state) = (Ledger::default(), State::new());
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(party);
-    let most = "9".repeat(60);
+    let most = "9".repeat(60) + ".25";
     for who in [&bob, &carol] {
         let mut grant = draft(&alice, who, &alice, "0", "granted");
         grant.credit = Some(format!("-{most}"));
@@ -240,7 +249,7 @@ fn what_is_locked_may_be_longer_than_any_amount() {
         }
     }
     let unit = String::from_utf8(state.prove_unit(&alice.address).value.expect("a unit"));
-    let locked = format!("\"locked\":\"1{}8\"", "9".repeat(59));
+    let locked = format!("\"locked\":\"1{}8.5\"", "9".repeat(59));
     assert!(unit.expect("UTF-8").contains(&locked));
     let mut again = State::new();
     assert!(state.pieces().all(|piece| again.add_piece(&piece)));
