@@ -125,6 +125,7 @@ fn a_lock_moves_once() {
     iou.amount = "3".into();
     let record = ledger.post(&body(&[iou.sign(&bob.secret)]), now()).expect("taken");
     assert_eq!(record.outputs[0].sources, [pointer]);
+    assert_eq!(record.spent(&record.outputs[0]), None);
     assert_eq!((ledger.net(&alice, &bob), ledger.net(&alice, &carol)), ("2".into(), "3".into()));
     for who in [&alice, &bob] {
         let other = if who.address == bob.address { &alice } else { &bob };
@@ -138,6 +139,21 @@ fn a_lock_moves_once() {
     let output = Pointer { record: record.hash, index: 0 };
     let iou = takes(&bob, &alice, &alice, output).sign(&bob.secret);
     assert_eq!(code(ledger.post(&body(&[iou]), now())), Some(Code::LockNotFound));
+}
+
+/// Whoever held some before has both: neither is spent again or left behind.
+#[test]
+fn a_lock_is_added_to_what_its_taker_held() {
+    let (mut ledger, pointer, [alice, bob, _]) = locked(until_end());
+    let first = draft(&alice, &bob, &alice, "1", "held").sign(&alice.secret);
+    let record = ledger.post(&body(&[first]), now()).expect("paid");
+    let held = Pointer { record: record.hash, index: 1 };
+    let iou = takes(&bob, &alice, &alice, pointer).sign(&bob.secret);
+    let record = ledger.post(&body(&[iou]), now()).expect("taken");
+    assert_eq!(record.outputs[0].sources, [held, pointer]);
+    assert_eq!(record.spent(&record.outputs[0]), Some(held));
+    assert_eq!(Record::parse(&record.bytes), Ok(record));
+    assert_eq!(ledger.net(&alice, &bob), "6");
 }
 
 /// Escrow: enough of those who must agree, and the target itself.

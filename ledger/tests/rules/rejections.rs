@@ -236,6 +236,14 @@ fn limits_hold_at_exactly_their_value() {
     };
     assert_eq!(code(&body(&[with(16, "x")])), None);
     assert_eq!(code(&body(&[with(17, "x")])).expect("refused").code, Code::TooLarge);
+    // What comes after the sixteenth must still be of the right form.
+    let over = String::from_utf8(with(17, "x")).expect("UTF-8");
+    let (head, last) = over.rsplit_once("\"string\":\"").expect("signatures");
+    let end = last.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    for hex in ["", "0", "0g"] {
+        let iou = format!("{head}\"string\":\"{hex}{end}").into_bytes();
+        assert_eq!(code(&body(&[iou])).expect("refused").code, Code::Malformed, "{hex}");
+    }
     let mut full: Vec<Vec<u8>> =
         (0..SIGNATURES_MAX / 16).map(|i| with(16, &format!("n{i}"))).collect();
     let read = Request::parse(&body(&full), crate::party::DOMAIN).expect("read");
