@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
-use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::clear::{Cleared, clear, outputs};
 use webwallet_ledger::signature::{Keys, public_of};
 use webwallet_ledger::{
-    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Rejection, Request, Time,
-    verify,
+    Account, AccountId, Address, Code, Draft, Hash, Lock, Pointer, Record, Rejection, Request,
+    Time, verify,
 };
 use webwallet_ledger::{History, RecordOf};
 
@@ -85,9 +85,20 @@ impl Ledger {
         let mut random = rand::rngs::StdRng::seed_from_u64(1);
         verify::verify(&[&request], keys, &mut random).remove(0)?;
         let number = self.records.len() as u64 + 1;
-        match clear(&request, number, time, self)? {
+        // Whoever replays the log comes to the same verdict, and to the same bytes.
+        let replayed = outputs(&request, time, self);
+        let cleared = clear(&request, number, time, self).inspect_err(|refused| {
+            let place = |refused: &Rejection| (refused.code, refused.pointer.clone());
+            let other = replayed.as_ref().err().map(place);
+            assert!(refused.code == Code::TooLarge || other == Some(place(refused)), "{other:?}");
+        })?;
+        match cleared {
             Cleared::Before(record) => Ok(self.records[record.number as usize - 1].clone()),
             Cleared::Now(record) => {
+                let mut written = b"\"outputs\":[".to_vec();
+                replayed.expect("what cleared clears").write(&mut written);
+                written.extend_from_slice(b"],\"time\":");
+                assert!(record.bytes.windows(written.len()).any(|part| part == written));
                 self.take(&record);
                 Ok(record)
             }

@@ -9,6 +9,7 @@ use webwallet_ledger::limits::{
 };
 use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
+use webwallet_ledger::rejection::NotACode;
 use webwallet_ledger::signature::{Scheme, public_of};
 use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request, Time};
 
@@ -141,6 +142,9 @@ fn every_code_has_its_row() {
         "a row for each code, in order"
     );
     assert_eq!(rows, Code::ALL.len() - 1);
+    // A client reads the code it was told.
+    assert!(Code::ALL.iter().all(|code| code.to_string().parse() == Ok(*code)));
+    assert_eq!("no_code".parse::<Code>(), Err(NotACode));
 }
 
 /// bob has credit, pays back more than alice ever issued: his limit allows it,
