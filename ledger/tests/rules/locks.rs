@@ -4,8 +4,8 @@ use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::state::State;
-use webwallet_ledger::{Amount, Code, Draft, Pointer, Record, Rejection};
+use webwallet_ledger::state::{State, lock_key, lock_value};
+use webwallet_ledger::{Amount, Code, Draft, Hash, Pointer, Record, Rejection};
 
 use crate::party::{Ledger, Party, body, draft, now, party, time};
 
@@ -193,7 +193,13 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     let expected =
         format!(r#"{{"accounts":"1","locked":"5","supply":"5","unit":"{}"}}"#, alice.address);
     assert_eq!(String::from_utf8(unit).expect("UTF-8"), expected);
-    assert_eq!(state.lock(&pointer).as_ref(), Some(&ledger.records[0].locks[0]));
+    let lock = &ledger.records[0].locks[0];
+    assert_eq!(state.lock(&pointer).as_ref(), Some(lock));
+    // Whoever proves a lock to a stranger looks for it there, and finds this.
+    assert_eq!(lock_key(&pointer), Hash::sha3(format!("lock\0{pointer}").as_bytes()).0);
+    let output = String::from_utf8(lock.to_bytes()).expect("UTF-8");
+    let value = format!(r#"{{"output":{output},"pointer":"{pointer}"}}"#);
+    assert_eq!(String::from_utf8(lock_value(&pointer, lock)).expect("UTF-8"), value);
     let mut again = State::new();
     assert!(state.pieces().all(|piece| again.add_piece(&piece)));
     assert_eq!((again.roots(), again.accounts()), (state.roots(), 1));

@@ -173,10 +173,18 @@ fn the_earliest_code_over_all_inputs_answers() {
     let bad_hash = altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\"");
     let expired = issued(&c, |d| d.expiry = time("2020-01-01T00:00:00.000Z"));
     let bad_signature = altered(&c, "\"string\":\"", "\"string\":\"00");
+    let signer = format!("\"signer\":\"{}\"", c.alice.address);
+    let no_signer = altered(&c, &signer, "\"signer\":\"w\"");
+    let unknown = |random: &str| {
+        let iou = issued(&c, |d| d.random = random.into());
+        String::from_utf8(iou).expect("UTF-8").replace("eddsa-ed25519", "rsa").into_bytes()
+    };
     let two = |a: &Vec<u8>, b: &Vec<u8>| refused(&c, &body(&[a.clone(), b.clone()]));
     let pairs = [
         (&wrong_domain, &bad_hash, Code::HashMismatch, 1),
         (&expired, &wrong_domain, Code::WrongDomain, 1),
+        (&no_signer, &unknown("random-1"), Code::UnsupportedScheme, 1),
+        (&unknown("random-1"), &unknown("random-2"), Code::UnsupportedScheme, 0),
         (&expired, &bad_signature, Code::SignatureInvalid, 1),
         (&expired, &issued(&c, |d| d.expiry = time("2020-01-02T00:00:00.000Z")), Code::Expired, 0),
     ];
