@@ -210,6 +210,7 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     for state in [&mut state, &mut again] {
         state.apply(&ledger.records[1]);
         assert_eq!((state.lock(&pointer), state.unbalanced().count()), (None, 0));
+        assert_eq!(state.accounts(), 2);
         let unit = state.prove_unit(&alice.address).value.expect("a unit");
         assert!(String::from_utf8(unit).expect("UTF-8").contains(r#""locked":"0""#));
     }
