@@ -204,6 +204,12 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     assert!(state.pieces().all(|piece| again.add_piece(&piece)));
     assert_eq!((again.roots(), again.accounts()), (state.roots(), 1));
     assert_eq!(again.lock(&pointer), state.lock(&pointer));
+    // Under a key that is not its own nobody would find it.
+    let piece = state.pieces().find(|piece| piece[0] == b'l').expect("a lock");
+    let mut moved = piece[..piece.len() - 8].to_vec();
+    moved[1] ^= 1;
+    let sum = Hash::sha3(&moved).0;
+    assert!(!State::new().add_piece(&[&moved, &sum[..8]].concat()));
 
     let iou = takes(&bob, &alice, &alice, pointer).sign(&bob.secret);
     ledger.post(&body(&[iou]), now()).expect("taken");
