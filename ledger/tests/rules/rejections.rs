@@ -275,7 +275,8 @@ fn limits_hold_at_exactly_their_value() {
     exact.resize(BODY_BYTES_MAX, b' ');
     assert_eq!(code(&exact), None);
     exact.push(b' ');
-    assert_eq!(code(&exact).expect("refused").code, Code::TooLarge);
+    let over = code(&exact).expect("refused");
+    assert_eq!((over.code, over.limit.as_deref()), (Code::TooLarge, Some("131072")));
 }
 
 /// What stands exactly at a limit is within it: a wallet may count on the page.
