@@ -55,7 +55,11 @@ fn a_receipt_proves_its_record_in_both_forms() {
         let (text, json) = (receipt.to_text(), receipt.to_json().expect("a record"));
         assert_eq!(Receipt::parse(text.as_bytes()), Ok(receipt.clone()));
         assert_eq!(Receipt::parse_json(&json), Ok(receipt.clone()));
+        // A file may end with a line's end, and its form is told from its first byte.
+        assert_eq!(Receipt::read(text.as_bytes()), Ok(receipt.clone()));
+        assert_eq!(Receipt::read(&[&json, &b"\r\n"[..]].concat()), Ok(receipt.clone()));
         let verified = receipt.verify(&keys()).expect("a true receipt");
+        assert_eq!(receipt.verify_unsigned(), Ok(verified.clone()));
         assert_eq!((verified.record.number, verified.checkpoint.size), (1, size));
         assert_eq!(verified.record.bytes, record);
         assert_eq!(from_text(text.as_bytes()), Ok(verified.clone()));
@@ -116,6 +120,8 @@ fn each_part_is_asked_for() {
     let unknown = receipt.verify(&[stranger]);
     assert!(matches!(unknown, Err(ReceiptError::Note(NoteError::Unknown { .. }))), "{unknown:?}");
     let moved = Receipt { index: 4, ..receipt.clone() }.verify(&keys());
+    assert!(matches!(moved, Err(ReceiptError::Proof(_))), "{moved:?}");
+    let moved = Receipt { index: 4, ..receipt.clone() }.verify_unsigned();
     assert!(matches!(moved, Err(ReceiptError::Proof(_))), "{moved:?}");
     let shorter = Receipt { path: receipt.path[1..].to_vec(), ..receipt.clone() }.verify(&keys());
     assert!(matches!(shorter, Err(ReceiptError::Proof(_))), "{shorter:?}");
