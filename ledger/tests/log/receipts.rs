@@ -10,7 +10,7 @@ use webwallet_ledger::note::{NoteError, VerifierKey, verifier_key};
 use webwallet_ledger::receipt::{Receipt, ReceiptError, Verified};
 use webwallet_ledger::{Nothing, Request};
 
-use crate::party::{DOMAIN, Ledger, body, draft, now, party};
+use crate::party::{DOMAIN, Ledger, body, draft, now, party, with_custom};
 
 const SECRET: [u8; 32] = [5; 32];
 
@@ -136,6 +136,10 @@ fn each_part_is_asked_for() {
     let json = long.to_json().expect("a record");
     assert!(matches!(Receipt::parse_json(&json), Err(ReceiptError::Json(_))));
 
+    let longest = Receipt { path: vec![[7; 32]; 64], ..receipt.clone() };
+    let json = longest.to_json().expect("a record");
+    assert_eq!(Receipt::parse_json(&json), Ok(longest));
+
     let text = receipt.to_text();
     let extra = text.lines().nth(1).expect("the record");
     for wrong in [
@@ -150,6 +154,22 @@ fn each_part_is_asked_for() {
     ] {
         assert!(from_text(wrong.as_bytes()).is_err(), "{wrong}");
     }
+}
+
+/// A record as deep and as full as a request may be is proved like any other.
+#[test]
+fn a_receipt_holds_the_deepest_record() {
+    let (ann, ben) = (party("ann"), party("ben"));
+    let iou = draft(&ann, &ben, &ann, "10", "receipt").unsigned();
+    // The request, its data and inputs, the IOU, its meta, custom data and their
+    // object are around nine lists.
+    let custom =
+        format!("{{\"a\":[{}[]],\"b\":{}{}}}", "[],".repeat(200), "[".repeat(9), "]".repeat(9));
+    let iou = with_custom(&iou, &custom, &ann.secret);
+    let record = Ledger::default().post(&body(&[iou]), now()).expect("cleared");
+    let receipt = receipt(&record.bytes, 1, 3);
+    let json = receipt.to_json().expect("a record");
+    assert_eq!(Receipt::parse_json(&json), Ok(receipt));
 }
 
 /// A proof that the server of an odd name made must prove as much as any other.

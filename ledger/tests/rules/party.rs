@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
 use webwallet_ledger::clear::{Cleared, clear, outputs};
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::hash::Types;
 use webwallet_ledger::signature::{Keys, public_of};
 use webwallet_ledger::{
     Account, AccountId, Address, Code, Draft, Hash, Lock, Pointer, Record, Rejection, Request,
@@ -47,6 +49,20 @@ pub fn draft(source: &Party, target: &Party, issuer: &Party, amount: &str, note:
         locker: None,
         solver: None,
     }
+}
+
+/// The IOU with this canonical custom data, signed anew.
+pub fn with_custom(iou: &[u8], data: &str, secret: &[u8; 32]) -> Vec<u8> {
+    let text = std::str::from_utf8(iou).expect("UTF-8");
+    let (named, _) = text.split_once(",\"hash\":").expect("a hash");
+    let named = named.trim_start_matches("{\"data\":");
+    let custom = Types::Sha256Twice.digest(data.as_bytes());
+    let named = named.replacen(",\"domain\"", &format!(",\"custom\":\"{custom}\",\"domain\""), 1);
+    let (types, hash) = (Types::Sha3.as_str(), Hash::sha3(named.as_bytes()));
+    let unsigned = format!(
+        "{{\"data\":{named},\"hash\":{{\"steps\":\"stringify:data\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"custom\":{{\"data\":{data}}},\"signatures\":[]}}}}"
+    );
+    add_signature(unsigned.as_bytes(), secret).expect("an IOU")
 }
 
 pub fn body(ious: &[Vec<u8>]) -> Vec<u8> {

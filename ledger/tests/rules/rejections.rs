@@ -11,7 +11,7 @@ use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::rejection::NotACode;
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request, Time};
+use webwallet_ledger::{Code, Draft, Pointer, Rejection, Request, Time};
 
 use crate::party::{Ledger, Party, body, draft, now, party, time};
 
@@ -342,20 +342,9 @@ fn the_first_malformed_input_answers() {
     assert_eq!((rejection.code, rejection.pointer.as_str()), (Code::Malformed, "/data/inputs/1"));
 }
 
-/// An IOU with this canonical custom data.
+/// alice issues to bob, with this canonical custom data.
 fn with_custom(cast: &Cast, data: &str) -> Vec<u8> {
-    let text = String::from_utf8(issued(cast, |_| {})).expect("UTF-8");
-    let (named, rest) = text.split_once(",\"hash\":").expect("a hash");
-    let named = named.trim_start_matches("{\"data\":");
-    let custom = Types::Sha256Twice.digest(data.as_bytes());
-    let named = named.replacen(",\"domain\"", &format!(",\"custom\":\"{custom}\",\"domain\""), 1);
-    let types = Types::Sha3.as_str();
-    assert!(rest.contains(types));
-    let hash = Hash::sha3(named.as_bytes());
-    let unsigned = format!(
-        "{{\"data\":{named},\"hash\":{{\"steps\":\"stringify:data\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"custom\":{{\"data\":{data}}},\"signatures\":[]}}}}"
-    );
-    add_signature(unsigned.as_bytes(), &cast.alice.secret).expect("an IOU")
+    crate::party::with_custom(&issued(cast, |_| {}), data, &cast.alice.secret)
 }
 
 /// Other custom data than what was signed would put words into the payer's mouth.
