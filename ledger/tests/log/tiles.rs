@@ -116,6 +116,7 @@ fn a_tile_is_as_wide_as_its_tree_and_its_file_as_long() {
         let found = TileId::at(Level::Entries, index, size).map(|id| id.width);
         assert_eq!(found, width, "{index} of {size}");
     }
+    assert_eq!(tile(Level::Entries, 0, 17).full(), tile(Level::Entries, 0, 256));
     // Hashes have 32 bytes, leaves two and more.
     for (level, bytes, fits) in [
         (Level::Hashes(0), 95, false),
