@@ -110,6 +110,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Time>().expect(text).to_string(), text);
         }
+        let ms = |text: &str| text.parse::<Time>().map(Time::unix_ms);
+        assert_eq!(ms("1969-12-31T23:59:58.999Z"), Ok(-1_001));
+        assert_eq!(ms("1970-01-02T00:00:00.002Z"), Ok(86_400_002));
         assert_eq!(Time::from_unix_ms(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         assert_eq!(Time::from_unix_ms(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
     }

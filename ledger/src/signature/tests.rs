@@ -469,7 +469,11 @@ fn ecdsa_signatures_verify_among_others_and_not_once_a_bit_has_changed() {
 fn ecdsa_keys_have_two_forms_and_the_good_ones_only() {
     let secret = Scalar::random(&mut generator(10));
     let point = EdwardsPoint::mul_base(&secret);
-    let decoded = |public: &[u8]| Keys::new(1).point(Scheme::EcdsaEd25519, public);
+    let decoded = |public: &[u8]| {
+        let point = Keys::new(1).point(Scheme::EcdsaEd25519, public);
+        assert_eq!(is_key(Scheme::EcdsaEd25519, public), point.is_some());
+        point
+    };
     for p in [point, -point] {
         assert_eq!(decoded(&ecdsa_signer::compressed(p)), Some(p));
         assert_eq!(decoded(&ecdsa_signer::uncompressed(p)), Some(p));

@@ -2,7 +2,7 @@
 //! write, and what each rule refuses.
 
 use webwallet_ledger::block::{Block, Genesis, Header, Keys, Stack};
-use webwallet_ledger::leaf::{Fault, Leaf};
+use webwallet_ledger::leaf::{Fault, Leaf, Outline};
 use webwallet_ledger::limits::RECORD_BYTES_MAX;
 use webwallet_ledger::note::{sign, verifier_key};
 use webwallet_ledger::{Hash, Time};
@@ -109,6 +109,8 @@ fn what_is_written_reads_back() {
     for (kind, bytes) in all() {
         let leaf = Leaf::parse(&bytes, DOMAIN).expect(kind);
         assert_eq!(leaf.bytes(), bytes);
+        let outline = Leaf::outline(&bytes, DOMAIN);
+        assert!(matches!(&outline, Ok(Outline::Leaf(leaf)) if leaf.bytes() == bytes), "{kind}");
         assert_eq!(leaf.hash(), Hash::sha3(data_of(&bytes).as_bytes()));
     }
     let mistaken = Stack::parse(&block().bytes).expect_err("a block");

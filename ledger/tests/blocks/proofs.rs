@@ -109,6 +109,10 @@ fn forms_that_no_tree_gives_are_refused() {
     let mut lifted = proof;
     lifted.siblings.push([0; 32]);
     assert!(form(lifted, &b), "a node of one leaf");
+    // As deep as a key is long is not too deep.
+    let mut twins = self::tree(&BTreeMap::from([(a, 1), (turned(&a, 255), 2)]));
+    let (root, proof) = (twins.root(), twins.prove(&a, value));
+    assert_eq!((proof.siblings.len(), proof.check(&a, &root)), (256, Ok(())));
 }
 
 /// Another program writes it, spaces and all; what it writes wrongly is named.

@@ -2,7 +2,7 @@
 //! breaks does not depend on who reads it.
 
 use webwallet_ledger::clear::{Cleared, clear};
-use webwallet_ledger::leaf::{Entry, Fault, Leaf};
+use webwallet_ledger::leaf::{Entry, Fault, Leaf, Outline};
 use webwallet_ledger::{Code, Nothing, Record, Request};
 
 use crate::party::{DOMAIN, Ledger, body, draft, now, party};
@@ -41,6 +41,33 @@ fn the_request_in_a_record_clears_to_the_same_record() {
     assert_eq!(request.ious(), record.inputs);
     let again = clear(&request, record.number, record.time, &Nothing).expect("clears");
     assert_eq!(again, Cleared::Now(record));
+}
+
+/// Whoever asks only for the order of the log reads no payment, and takes no leaf under
+/// a name that is not its own for a record.
+#[test]
+fn the_outline_of_a_record_is_its_number_and_time() {
+    let record = record();
+    let (data, meta) = parts(&record);
+    let text = String::from_utf8(record.bytes.clone()).expect("UTF-8");
+    let outline = |leaf: &str| match Leaf::outline(leaf.as_bytes(), DOMAIN) {
+        Ok(Outline::Record { number, time }) => Ok((number, time)),
+        Ok(Outline::Leaf(other)) => panic!("{other:?}"),
+        Err(error) => Err((error.fault, error.kind)),
+    };
+    assert_eq!(outline(&text), Ok((1, now())));
+    let unread = data.replacen(r#""number":"1""#, r#""number":"7""#, 1);
+    assert_eq!(outline(&named(&unread, "{}")), Ok((7, now())));
+    let kind = Some("record");
+    let own = |from: &str, to: &str| named(&data.replacen(from, to, 1), &meta);
+    for (leaf, refused) in [
+        (text.replacen(r#""number":"1""#, r#""number":"2""#, 1), (Fault::Hash, kind)),
+        (own(r#""number":"1""#, r#""number":"01""#), (Fault::Encoding, kind)),
+        (own(".000Z", "Z"), (Fault::Encoding, kind)),
+        (own(r#""kind":"record""#, r#""kind":"memo""#), (Fault::Encoding, None)),
+    ] {
+        assert_eq!(outline(&leaf), Err(refused), "{leaf}");
+    }
 }
 
 /// Each row is one change of a record, named anew where the data changed.

@@ -77,6 +77,8 @@ proptest! {
         prop_assert_eq!(replay.roots(), roots_of(&ledger));
         prop_assert_eq!(replay.accounts(), ledger.accounts.len() as u64);
         prop_assert_eq!(replay.unbalanced().len(), 0);
+        let outputs: usize = ledger.records.iter().map(|record| record.outputs.len()).sum();
+        prop_assert_eq!(replay.changes(), outputs as u64);
         let (accounts, units) = replay.roots();
         for (id, account) in &ledger.accounts {
             prop_assert_eq!(replay.account(id), Some(account.clone()));
@@ -105,6 +107,7 @@ proptest! {
             prop_assert!(piece.len() <= 512 && again.add_piece(piece));
         }
         prop_assert_eq!(again.pieces().collect::<Vec<_>>(), pieces);
+        prop_assert_eq!(again.changes(), 0);
         prop_assert_eq!(again.roots(), before.clone().roots());
         ledger.records[at..].iter().for_each(|record| again.apply(record));
         prop_assert_eq!(again.roots(), roots_of(&ledger));

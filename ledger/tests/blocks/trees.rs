@@ -77,6 +77,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(tree.len(), leaves.len() as u64);
+            prop_assert_eq!(tree.is_empty(), leaves.is_empty());
         }
         for (key, (_, held)) in &leaves {
             prop_assert_eq!(tree.get(key), Some(held));
@@ -104,6 +105,23 @@ proptest! {
         }
         prop_assert_eq!(tree.root(), defined(&leaves));
     }
+}
+
+/// A server with many accounts keeps them in many pieces, and finds each again.
+#[test]
+fn a_tree_of_thousands_is_that_of_the_definition() {
+    let hash = |n: u32| sha3(&[&n.to_be_bytes()]);
+    let (mut tree, mut leaves) = (Tree::new(), BTreeMap::new());
+    for n in 0..9_000 {
+        tree.set(hash(n), hash(n + 1), n);
+        leaves.insert(hash(n), hash(n + 1));
+    }
+    assert_eq!((tree.len(), tree.root()), (9_000, defined(&leaves)));
+    for n in (0..9_000).step_by(2) {
+        assert!(tree.remove(&hash(n)) && leaves.remove(&hash(n)).is_some());
+    }
+    assert_eq!((tree.len(), tree.root()), (4_500, defined(&leaves)));
+    assert!((0..9_000).all(|n| tree.get(&hash(n)).copied() == (n % 2 == 1).then_some(n)));
 }
 
 /// The definition again, by hand, where two leaves part at a known bit.

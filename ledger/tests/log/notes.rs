@@ -94,9 +94,15 @@ fn a_key_has_one_spelling() {
     ] {
         assert!(matches!(wrong.parse::<VerifierKey>(), Err(NoteError::Key(_))), "{wrong}");
     }
-    for (name, is_one) in
-        [("a", true), ("", false), ("a+", false), ("a b", false), ("a\u{a0}", false), ("é", true)]
-    {
+    for (name, is_one) in [
+        ("a", true),
+        ("", false),
+        ("a+", false),
+        ("a b", false),
+        ("a\u{a0}", false),
+        ("a\u{1}", false),
+        ("é", true),
+    ] {
         assert_eq!(is_key_name(name), is_one, "{name:?}");
     }
 }
@@ -172,6 +178,8 @@ fn what_is_no_note() {
         let refused = Err(NoteError::Note("a control character"));
         assert_eq!(Note::parse(wrong.as_bytes()), refused, "{control}");
     }
+    let longest = format!("{}{note}", "x".repeat(1_000_000 - note.len()));
+    assert_eq!(Note::parse(longest.as_bytes()).map(|note| note.signatures.len()), Ok(1));
     let mut bytes = note.into_bytes();
     bytes[0] = 0xff;
     assert_eq!(Note::parse(&bytes), Err(NoteError::Note("not UTF-8")));

@@ -7,7 +7,8 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use webwallet_ledger::merkle::{
-    Node, Sha256, TreeHash, check_consistency, check_inclusion, consistency, inclusion, range,
+    Node, ProofError, Sha256, TreeHash, check_consistency, check_inclusion, consistency, inclusion,
+    range,
 };
 
 /// A tree whose leaves are all the same: every size can be computed, by the
@@ -119,6 +120,9 @@ proptest! {
         }
         prop_assert_eq!(check(&path, &old, &new), Ok(()));
         prop_assert!(check(&path, &[1; 32], &new).is_err(), "another old tree");
+        // Of one size there is nothing to prove, but two roots are two trees.
+        let other = check_consistency::<Sha256>(to, to, &[], &[1; 32], &new);
+        prop_assert_eq!(other, Err(ProofError::Root));
         prop_assert!(check(&path, &old, &[1; 32]).is_err(), "another new tree");
         for wrong in wrong(&path) {
             prop_assert!(check(&wrong, &old, &new).is_err());

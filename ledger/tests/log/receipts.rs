@@ -10,7 +10,7 @@ use webwallet_ledger::note::{NoteError, VerifierKey, verifier_key};
 use webwallet_ledger::receipt::{Receipt, ReceiptError, Verified};
 use webwallet_ledger::{Nothing, Request};
 
-use crate::party::{DOMAIN, Ledger, body, draft, now, party};
+use crate::party::{DOMAIN, Ledger, body, draft, now, party, with_custom};
 
 const SECRET: [u8; 32] = [5; 32];
 
@@ -55,7 +55,11 @@ fn a_receipt_proves_its_record_in_both_forms() {
         let (text, json) = (receipt.to_text(), receipt.to_json().expect("a record"));
         assert_eq!(Receipt::parse(text.as_bytes()), Ok(receipt.clone()));
         assert_eq!(Receipt::parse_json(&json), Ok(receipt.clone()));
+        // A file may end with a line's end, and its form is told from its first byte.
+        assert_eq!(Receipt::read(text.as_bytes()), Ok(receipt.clone()));
+        assert_eq!(Receipt::read(&[&json, &b"\r\n"[..]].concat()), Ok(receipt.clone()));
         let verified = receipt.verify(&keys()).expect("a true receipt");
+        assert_eq!(receipt.verify_unsigned(), Ok(verified.clone()));
         assert_eq!((verified.record.number, verified.checkpoint.size), (1, size));
         assert_eq!(verified.record.bytes, record);
         assert_eq!(from_text(text.as_bytes()), Ok(verified.clone()));
@@ -117,6 +121,8 @@ fn each_part_is_asked_for() {
     assert!(matches!(unknown, Err(ReceiptError::Note(NoteError::Unknown { .. }))), "{unknown:?}");
     let moved = Receipt { index: 4, ..receipt.clone() }.verify(&keys());
     assert!(matches!(moved, Err(ReceiptError::Proof(_))), "{moved:?}");
+    let moved = Receipt { index: 4, ..receipt.clone() }.verify_unsigned();
+    assert!(matches!(moved, Err(ReceiptError::Proof(_))), "{moved:?}");
     let shorter = Receipt { path: receipt.path[1..].to_vec(), ..receipt.clone() }.verify(&keys());
     assert!(matches!(shorter, Err(ReceiptError::Proof(_))), "{shorter:?}");
     // In the log, but no record: a block, say, or a record of another spelling.
@@ -129,6 +135,10 @@ fn each_part_is_asked_for() {
     assert!(matches!(Receipt::parse(long.to_text().as_bytes()), Err(ReceiptError::Text(_))));
     let json = long.to_json().expect("a record");
     assert!(matches!(Receipt::parse_json(&json), Err(ReceiptError::Json(_))));
+
+    let longest = Receipt { path: vec![[7; 32]; 64], ..receipt.clone() };
+    let json = longest.to_json().expect("a record");
+    assert_eq!(Receipt::parse_json(&json), Ok(longest));
 
     let text = receipt.to_text();
     let extra = text.lines().nth(1).expect("the record");
@@ -144,6 +154,22 @@ fn each_part_is_asked_for() {
     ] {
         assert!(from_text(wrong.as_bytes()).is_err(), "{wrong}");
     }
+}
+
+/// A record as deep and as full as a request may be is proved like any other.
+#[test]
+fn a_receipt_holds_the_deepest_record() {
+    let (ann, ben) = (party("ann"), party("ben"));
+    let iou = draft(&ann, &ben, &ann, "10", "receipt").unsigned();
+    // The request, its data and inputs, the IOU, its meta, custom data and their
+    // object are around nine lists.
+    let custom =
+        format!("{{\"a\":[{}[]],\"b\":{}{}}}", "[],".repeat(200), "[".repeat(9), "]".repeat(9));
+    let iou = with_custom(&iou, &custom, &ann.secret);
+    let record = Ledger::default().post(&body(&[iou]), now()).expect("cleared");
+    let receipt = receipt(&record.bytes, 1, 3);
+    let json = receipt.to_json().expect("a record");
+    assert_eq!(Receipt::parse_json(&json), Ok(receipt));
 }
 
 /// A proof that the server of an odd name made must prove as much as any other.

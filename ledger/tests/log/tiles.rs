@@ -104,6 +104,33 @@ fn the_tiles_of_the_public_format() {
 }
 
 #[test]
+fn a_tile_is_as_wide_as_its_tree_and_its_file_as_long() {
+    for (index, size, width) in [
+        (0, 0, None),
+        (0, 1, Some(1)),
+        (0, 256, Some(256)),
+        (1, 256, None),
+        (1, 257, Some(1)),
+        (u64::MAX, u64::MAX, None),
+    ] {
+        let found = TileId::at(Level::Entries, index, size).map(|id| id.width);
+        assert_eq!(found, width, "{index} of {size}");
+    }
+    assert_eq!(tile(Level::Entries, 0, 17).full(), tile(Level::Entries, 0, 256));
+    // Hashes have 32 bytes, leaves two and more.
+    for (level, bytes, fits) in [
+        (Level::Hashes(0), 95, false),
+        (Level::Hashes(0), 96, true),
+        (Level::Hashes(0), 97, false),
+        (Level::Entries, 5, false),
+        (Level::Entries, 6, true),
+        (Level::Entries, 1_000, true),
+    ] {
+        assert_eq!(tile(level, 0, 3).fits(bytes), fits, "{level:?} {bytes}");
+    }
+}
+
+#[test]
 fn a_bundle_holds_its_leaves_and_nothing_else() {
     let leaves: Vec<Vec<u8>> = vec![b"one".to_vec(), vec![], vec![7; 65_535]];
     let bytes = encode_bundle(&leaves).expect("short enough");

@@ -183,4 +183,8 @@ fn a_range_has_a_root_for_each_bit_of_its_size() {
     last.push(node);
     assert_eq!(last.roots().len(), 2);
     assert!(Range::<Sha256>::from_roots((1 << 63) + 1, vec![node; 2]).is_none());
+    // Of another size or with another root it is another.
+    let range = |size, node| Range::<Sha256>::from_roots(size, vec![node]).expect("a range");
+    assert_ne!(range(2, node), range(4, node));
+    assert_ne!(range(2, node), range(2, [1; 32]));
 }

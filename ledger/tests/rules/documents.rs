@@ -72,6 +72,7 @@ fn a_document_has_the_name_of_its_data_or_none() {
     let text = outline(data, &hash.to_string());
     assert_eq!(document::name(text.as_bytes()), Ok(hash));
     assert!(document::is_record(text.as_bytes()));
+    assert!(!document::is_record(text.replace("record", "memo").as_bytes()));
     for wrong in [
         text.replace("\"1\"", "\"2\""),
         text.replace("sha3-256", "sha256"),

@@ -4,8 +4,8 @@ use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::lock::{Lock, Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::state::State;
-use webwallet_ledger::{Amount, Code, Draft, Pointer, Record, Rejection};
+use webwallet_ledger::state::{State, lock_key, lock_value};
+use webwallet_ledger::{Amount, Code, Draft, Hash, Pointer, Record, Rejection};
 
 use crate::party::{Ledger, Party, body, draft, now, party, time};
 
@@ -57,6 +57,13 @@ fn a_lock_is_written_as_documented() {
     );
     assert_eq!(String::from_utf8(lock.to_bytes()).expect("UTF-8"), expected);
     assert_eq!(Lock::parse(expected.as_bytes()), Ok(lock));
+    for (from, to) in [
+        (r#""max":"5""#, r#""max":"6""#),
+        (r#""min":"0""#, r#""min":"1""#),
+        (r#""sources":[]"#, r#""sources":[""]"#),
+    ] {
+        assert!(Lock::parse(expected.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
+    }
     // SHA-256 of the text, and of 32 bytes.
     let of = |hashee: &str| puzzle_of(hashee).to_string();
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -118,6 +125,7 @@ fn a_lock_moves_once() {
     iou.amount = "3".into();
     let record = ledger.post(&body(&[iou.sign(&bob.secret)]), now()).expect("taken");
     assert_eq!(record.outputs[0].sources, [pointer]);
+    assert_eq!(record.spent(&record.outputs[0]), None);
     assert_eq!((ledger.net(&alice, &bob), ledger.net(&alice, &carol)), ("2".into(), "3".into()));
     for who in [&alice, &bob] {
         let other = if who.address == bob.address { &alice } else { &bob };
@@ -131,6 +139,21 @@ fn a_lock_moves_once() {
     let output = Pointer { record: record.hash, index: 0 };
     let iou = takes(&bob, &alice, &alice, output).sign(&bob.secret);
     assert_eq!(code(ledger.post(&body(&[iou]), now())), Some(Code::LockNotFound));
+}
+
+/// Whoever held some before has both: neither is spent again or left behind.
+#[test]
+fn a_lock_is_added_to_what_its_taker_held() {
+    let (mut ledger, pointer, [alice, bob, _]) = locked(until_end());
+    let first = draft(&alice, &bob, &alice, "1", "held").sign(&alice.secret);
+    let record = ledger.post(&body(&[first]), now()).expect("paid");
+    let held = Pointer { record: record.hash, index: 1 };
+    let iou = takes(&bob, &alice, &alice, pointer).sign(&bob.secret);
+    let record = ledger.post(&body(&[iou]), now()).expect("taken");
+    assert_eq!(record.outputs[0].sources, [held, pointer]);
+    assert_eq!(record.spent(&record.outputs[0]), Some(held));
+    assert_eq!(Record::parse(&record.bytes), Ok(record));
+    assert_eq!(ledger.net(&alice, &bob), "6");
 }
 
 /// Escrow: enough of those who must agree, and the target itself.
@@ -170,17 +193,30 @@ fn what_is_locked_is_in_the_supply_and_in_the_state() {
     let expected =
         format!(r#"{{"accounts":"1","locked":"5","supply":"5","unit":"{}"}}"#, alice.address);
     assert_eq!(String::from_utf8(unit).expect("UTF-8"), expected);
-    assert_eq!(state.lock(&pointer).as_ref(), Some(&ledger.records[0].locks[0]));
+    let lock = &ledger.records[0].locks[0];
+    assert_eq!(state.lock(&pointer).as_ref(), Some(lock));
+    // Whoever proves a lock to a stranger looks for it there, and finds this.
+    assert_eq!(lock_key(&pointer), Hash::sha3(format!("lock\0{pointer}").as_bytes()).0);
+    let output = String::from_utf8(lock.to_bytes()).expect("UTF-8");
+    let value = format!(r#"{{"output":{output},"pointer":"{pointer}"}}"#);
+    assert_eq!(String::from_utf8(lock_value(&pointer, lock)).expect("UTF-8"), value);
     let mut again = State::new();
     assert!(state.pieces().all(|piece| again.add_piece(&piece)));
     assert_eq!((again.roots(), again.accounts()), (state.roots(), 1));
     assert_eq!(again.lock(&pointer), state.lock(&pointer));
+    // Under a key that is not its own nobody would find it.
+    let piece = state.pieces().find(|piece| piece[0] == b'l').expect("a lock");
+    let mut moved = piece[..piece.len() - 8].to_vec();
+    moved[1] ^= 1;
+    let sum = Hash::sha3(&moved).0;
+    assert!(!State::new().add_piece(&[&moved, &sum[..8]].concat()));
 
     let iou = takes(&bob, &alice, &alice, pointer).sign(&bob.secret);
     ledger.post(&body(&[iou]), now()).expect("taken");
     for state in [&mut state, &mut again] {
         state.apply(&ledger.records[1]);
         assert_eq!((state.lock(&pointer), state.unbalanced().len()), (None, 0));
+        assert_eq!(state.accounts(), 2);
         let unit = state.prove_unit(&alice.address).value.expect("a unit");
         assert!(String::from_utf8(unit).expect("UTF-8").contains(r#""locked":"0""#));
     }
@@ -217,9 +253,11 @@ fn shapes_of_locks_are_strict() {
         let at = format!("/data/inputs/0/data{pointer}");
         assert_eq!((rejection.code, rejection.pointer), (Code::Malformed, at), "{more}");
     }
-    let hashee = "h".repeat(101);
-    let long = data(&format!("\"solver\":{{\"hashee\":\"{hashee}\",\"output\":\"{zeros}::0\"}}"));
-    assert_eq!(code(Ledger::default().post(&long, now())), Some(Code::TooLarge));
+    for (chars, expected) in [(100, Code::HashMismatch), (101, Code::TooLarge)] {
+        let solver = format!("{{\"hashee\":\"{}\",\"output\":\"{zeros}::0\"}}", "h".repeat(chars));
+        let long = data(&format!("\"solver\":{solver}"));
+        assert_eq!(code(Ledger::default().post(&long, now())), Some(expected));
+    }
 }
 
 /// Many may lock the most that an amount can be, so that what is locked of a unit
@@ -228,7 +266,7 @@ fn shapes_of_locks_are_strict() {
 fn what_is_locked_may_be_longer_than_any_amount() {
     let (mut ledger, mut state) = (Ledger::default(), State::new());
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(party);
-    let most = "9".repeat(60);
+    let most = "9".repeat(60) + ".25";
     for who in [&bob, &carol] {
         let mut grant = draft(&alice, who, &alice, "0", "granted");
         grant.credit = Some(format!("-{most}"));
@@ -240,7 +278,7 @@ fn what_is_locked_may_be_longer_than_any_amount() {
         }
     }
     let unit = String::from_utf8(state.prove_unit(&alice.address).value.expect("a unit"));
-    let locked = format!("\"locked\":\"1{}8\"", "9".repeat(59));
+    let locked = format!("\"locked\":\"1{}8.5\"", "9".repeat(59));
     assert!(unit.expect("UTF-8").contains(&locked));
     let mut again = State::new();
     assert!(state.pieces().all(|piece| again.add_piece(&piece)));

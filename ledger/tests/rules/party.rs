@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
-use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::clear::{Cleared, clear, outputs};
+use webwallet_ledger::draft::add_signature;
+use webwallet_ledger::hash::Types;
 use webwallet_ledger::signature::{Keys, public_of};
 use webwallet_ledger::{
-    Account, AccountId, Address, Draft, Hash, Lock, Pointer, Record, Rejection, Request, Time,
-    verify,
+    Account, AccountId, Address, Code, Draft, Hash, Lock, Pointer, Record, Rejection, Request,
+    Time, verify,
 };
 use webwallet_ledger::{History, RecordOf};
 
@@ -49,6 +51,20 @@ pub fn draft(source: &Party, target: &Party, issuer: &Party, amount: &str, note:
     }
 }
 
+/// The IOU with this canonical custom data, signed anew.
+pub fn with_custom(iou: &[u8], data: &str, secret: &[u8; 32]) -> Vec<u8> {
+    let text = std::str::from_utf8(iou).expect("UTF-8");
+    let (named, _) = text.split_once(",\"hash\":").expect("a hash");
+    let named = named.trim_start_matches("{\"data\":");
+    let custom = Types::Sha256Twice.digest(data.as_bytes());
+    let named = named.replacen(",\"domain\"", &format!(",\"custom\":\"{custom}\",\"domain\""), 1);
+    let (types, hash) = (Types::Sha3.as_str(), Hash::sha3(named.as_bytes()));
+    let unsigned = format!(
+        "{{\"data\":{named},\"hash\":{{\"steps\":\"stringify:data\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"custom\":{{\"data\":{data}}},\"signatures\":[]}}}}"
+    );
+    add_signature(unsigned.as_bytes(), secret).expect("an IOU")
+}
+
 pub fn body(ious: &[Vec<u8>]) -> Vec<u8> {
     webwallet_ledger::request::body_of(ious.iter().map(Vec::as_slice))
 }
@@ -85,9 +101,20 @@ impl Ledger {
         let mut random = rand::rngs::StdRng::seed_from_u64(1);
         verify::verify(&[&request], keys, &mut random).remove(0)?;
         let number = self.records.len() as u64 + 1;
-        match clear(&request, number, time, self)? {
+        // Whoever replays the log comes to the same verdict, and to the same bytes.
+        let replayed = outputs(&request, time, self);
+        let cleared = clear(&request, number, time, self).inspect_err(|refused| {
+            let place = |refused: &Rejection| (refused.code, refused.pointer.clone());
+            let other = replayed.as_ref().err().map(place);
+            assert!(refused.code == Code::TooLarge || other == Some(place(refused)), "{other:?}");
+        })?;
+        match cleared {
             Cleared::Before(record) => Ok(self.records[record.number as usize - 1].clone()),
             Cleared::Now(record) => {
+                let mut written = b"\"outputs\":[".to_vec();
+                replayed.expect("what cleared clears").write(&mut written);
+                written.extend_from_slice(b"],\"time\":");
+                assert!(record.bytes.windows(written.len()).any(|part| part == written));
                 self.take(&record);
                 Ok(record)
             }

@@ -82,7 +82,8 @@ fn a_puzzle_receives_and_pays_on() {
     let (board, mut ledger) = (as_party(&puzzle), Ledger::default());
     let first = draft(&alice, &board, &alice, "7", "to").sign(&alice.secret);
     ledger.post(&body(&[first]), now()).expect("received");
-    let on = draft(&board, &party("dave"), &alice, "7", "on").unsigned_with(&[&puzzle]);
+    let beside = Puzzle::new(1, &[identity(&party("erin"), 1)]).expect("a puzzle");
+    let on = draft(&board, &party("dave"), &alice, "7", "on").unsigned_with(&[&puzzle, &beside]);
     let on = signed(&on, &["bob", "alice"]);
     let record = ledger.post(&body(std::slice::from_ref(&on)), now()).expect("paid on");
     assert!(text(&record.bytes).contains(&text(&on)));

@@ -4,12 +4,14 @@
 use webwallet_ledger::draft::add_signature;
 use webwallet_ledger::hash::Types;
 use webwallet_ledger::limits::{
-    BODY_BYTES_MAX, INPUTS_MAX, RANDOM_CHARS_MAX, RECORD_BYTES_MAX, SIGNATURES_MAX, VALUES_MAX,
+    BODY_BYTES_MAX, DEPTH_MAX, INPUTS_MAX, RANDOM_CHARS_MAX, RECORD_BYTES_MAX, SIGNATURES_MAX,
+    VALUES_MAX,
 };
 use webwallet_ledger::lock::{Locker, Solver, puzzle_of};
 use webwallet_ledger::puzzle::{Identity, Puzzle};
+use webwallet_ledger::rejection::NotACode;
 use webwallet_ledger::signature::{Scheme, public_of};
-use webwallet_ledger::{Code, Draft, Hash, Pointer, Rejection, Request, Time};
+use webwallet_ledger::{Code, Draft, Pointer, Rejection, Request, Time};
 
 use crate::party::{Ledger, Party, body, draft, now, party, time};
 
@@ -140,6 +142,9 @@ fn every_code_has_its_row() {
         "a row for each code, in order"
     );
     assert_eq!(rows, Code::ALL.len() - 1);
+    // A client reads the code it was told.
+    assert!(Code::ALL.iter().all(|code| code.to_string().parse() == Ok(*code)));
+    assert_eq!("no_code".parse::<Code>(), Err(NotACode));
 }
 
 /// bob has credit, pays back more than alice ever issued: his limit allows it,
@@ -168,10 +173,18 @@ fn the_earliest_code_over_all_inputs_answers() {
     let bad_hash = altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\"");
     let expired = issued(&c, |d| d.expiry = time("2020-01-01T00:00:00.000Z"));
     let bad_signature = altered(&c, "\"string\":\"", "\"string\":\"00");
+    let signer = format!("\"signer\":\"{}\"", c.alice.address);
+    let no_signer = altered(&c, &signer, "\"signer\":\"w\"");
+    let unknown = |random: &str| {
+        let iou = issued(&c, |d| d.random = random.into());
+        String::from_utf8(iou).expect("UTF-8").replace("eddsa-ed25519", "rsa").into_bytes()
+    };
     let two = |a: &Vec<u8>, b: &Vec<u8>| refused(&c, &body(&[a.clone(), b.clone()]));
     let pairs = [
         (&wrong_domain, &bad_hash, Code::HashMismatch, 1),
         (&expired, &wrong_domain, Code::WrongDomain, 1),
+        (&no_signer, &unknown("random-1"), Code::UnsupportedScheme, 1),
+        (&unknown("random-1"), &unknown("random-2"), Code::UnsupportedScheme, 0),
         (&expired, &bad_signature, Code::SignatureInvalid, 1),
         (&expired, &issued(&c, |d| d.expiry = time("2020-01-02T00:00:00.000Z")), Code::Expired, 0),
     ];
@@ -198,6 +211,13 @@ fn a_repeat_is_recognised_in_any_order_after_expiry_and_with_other_signatures() 
     let request = body(&[text.into_bytes(), b]);
     let request = Request::parse(&request, crate::party::DOMAIN).expect("shape and hashes hold");
     assert!(webwallet_ledger::clear::replay(&request.ious(), &ledger).is_some());
+    // Under a name that is not its own an IOU would be shown the record of another.
+    let ious = |iou: Vec<u8>| {
+        let refusal = Request::parse(&body(&[iou]), crate::party::DOMAIN).expect_err("refused");
+        refusal.ious.map(|ious| ious.len())
+    };
+    assert_eq!(ious(altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\"")), None);
+    assert_eq!(ious(issued(&c, |iou| iou.domain = "example.org".into())), Some(1));
 }
 
 #[test]
@@ -209,7 +229,8 @@ fn limits_hold_at_exactly_their_value() {
         (0..n).map(iou).collect()
     };
     let code = |body: &[u8]| Request::parse(body, crate::party::DOMAIN).err().map(|r| r.rejection);
-    assert_eq!(code(&body(&many(INPUTS_MAX))), None);
+    let read = Request::parse(&body(&many(INPUTS_MAX)), crate::party::DOMAIN).expect("read");
+    assert_eq!(read.inputs.len(), INPUTS_MAX);
     let over = code(&body(&many(INPUTS_MAX + 1))).expect("refused");
     assert_eq!(
         (over.code, over.limit.as_deref(), over.actual.as_deref()),
@@ -227,10 +248,26 @@ fn limits_hold_at_exactly_their_value() {
     };
     assert_eq!(code(&body(&[with(16, "x")])), None);
     assert_eq!(code(&body(&[with(17, "x")])).expect("refused").code, Code::TooLarge);
+    // What comes after the sixteenth must still be of the right form.
+    let over = String::from_utf8(with(17, "x")).expect("UTF-8");
+    let (head, last) = over.rsplit_once("\"string\":\"").expect("signatures");
+    let end = last.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    for hex in ["", "0", "0g"] {
+        let iou = format!("{head}\"string\":\"{hex}{end}").into_bytes();
+        assert_eq!(code(&body(&[iou])).expect("refused").code, Code::Malformed, "{hex}");
+    }
     let mut full: Vec<Vec<u8>> =
         (0..SIGNATURES_MAX / 16).map(|i| with(16, &format!("n{i}"))).collect();
-    assert_eq!(code(&body(&full)), None);
-    full.push(with(1, "one more"));
+    let read = Request::parse(&body(&full), crate::party::DOMAIN).expect("read");
+    assert_eq!(read.signatures(), SIGNATURES_MAX);
+    assert!(read.to_bytes() == body(&full), "what is sent on is what was signed");
+    // With none left over, what comes next is still read whole.
+    full.push(altered(&c, "\"amount\":\"10\"", "\"amount\":\"11\""));
+    let text = String::from_utf8(full[8].clone()).expect("UTF-8");
+    let (head, _) = text.split_once("\"signatures\":[").expect("signatures");
+    full[8] = format!("{head}\"signatures\":[]}}}}").into_bytes();
+    assert_eq!(code(&body(&full)).expect("refused").code, Code::HashMismatch);
+    full[8] = with(1, "one more");
     assert_eq!(code(&body(&full)).expect("refused").code, Code::TooLarge);
 
     // Bytes: white space makes up the rest.
@@ -238,7 +275,8 @@ fn limits_hold_at_exactly_their_value() {
     exact.resize(BODY_BYTES_MAX, b' ');
     assert_eq!(code(&exact), None);
     exact.push(b' ');
-    assert_eq!(code(&exact).expect("refused").code, Code::TooLarge);
+    let over = code(&exact).expect("refused");
+    assert_eq!((over.code, over.limit.as_deref()), (Code::TooLarge, Some("131072")));
 }
 
 /// What stands exactly at a limit is within it: a wallet may count on the page.
@@ -255,6 +293,7 @@ fn what_stands_at_a_limit_is_within_it() {
     assert_eq!(cleared(&|iou| iou.random = "1234567".to_owned()), Some(Code::Malformed));
     assert_eq!(cleared(&|iou| iou.random = "x".repeat(100)), None);
     assert_eq!(cleared(&|iou| iou.random = "x".repeat(101)), Some(Code::TooLarge));
+    assert_eq!(cleared(&|iou| (iou.active, iou.expiry) = (Some(now()), now())), None);
     let latest = now().plus_days(3_660);
     assert_eq!(cleared(&|iou| iou.expiry = latest), None);
     let later = Time::from_unix_ms(latest.unix_ms() + 1);
@@ -303,20 +342,39 @@ fn the_first_malformed_input_answers() {
     assert_eq!((rejection.code, rejection.pointer.as_str()), (Code::Malformed, "/data/inputs/1"));
 }
 
-/// An IOU with this canonical custom data.
+/// alice issues to bob, with this canonical custom data.
 fn with_custom(cast: &Cast, data: &str) -> Vec<u8> {
-    let text = String::from_utf8(issued(cast, |_| {})).expect("UTF-8");
-    let (named, rest) = text.split_once(",\"hash\":").expect("a hash");
-    let named = named.trim_start_matches("{\"data\":");
-    let custom = Types::Sha256Twice.digest(data.as_bytes());
-    let named = named.replacen(",\"domain\"", &format!(",\"custom\":\"{custom}\",\"domain\""), 1);
-    let types = Types::Sha3.as_str();
-    assert!(rest.contains(types));
-    let hash = Hash::sha3(named.as_bytes());
-    let unsigned = format!(
-        "{{\"data\":{named},\"hash\":{{\"steps\":\"stringify:data\",\"types\":\"{types}\",\"value\":\"{hash}\"}},\"meta\":{{\"custom\":{{\"data\":{data}}},\"signatures\":[]}}}}"
-    );
-    add_signature(unsigned.as_bytes(), &cast.alice.secret).expect("an IOU")
+    crate::party::with_custom(&issued(cast, |_| {}), data, &cast.alice.secret)
+}
+
+/// Other custom data than what was signed would put words into the payer's mouth.
+#[test]
+fn custom_data_is_what_the_iou_names() {
+    let c = cast();
+    let data = "{\"for\":\"rent\"}";
+    let iou = String::from_utf8(with_custom(&c, data)).expect("UTF-8");
+    let (once, twice) = (Types::Sha256, Types::Sha256Twice);
+    let named = |types: Types, by: Types| {
+        let (types, value) = (types.as_str(), by.digest(data.as_bytes()));
+        let steps = "stringify:data";
+        format!(
+            "{data},\"hash\":{{\"steps\":\"{steps}\",\"types\":\"{types}\",\"value\":\"{value}\"}}"
+        )
+    };
+    for (carried, clears) in [
+        (data.to_owned(), true),
+        (data.replace("rent", "love"), false),
+        (named(twice, twice), true),
+        (named(twice, once), false),
+        (named(once, twice), false),
+        (named(once, once), false),
+    ] {
+        let iou = iou.replacen(data, &carried, 1).into_bytes();
+        let refused = Ledger::default().post(&body(&[iou]), now()).err();
+        let expected = (Code::HashMismatch, "/data/inputs/0/data/custom".to_owned());
+        let expected = (!clears).then_some(expected);
+        assert_eq!(refused.map(|r| (r.code, r.pointer)), expected, "{carried}");
+    }
 }
 
 /// Numbers have many spellings in JSON libraries; only puzzles have any.
@@ -384,6 +442,28 @@ fn the_values_of_a_request_are_bounded_and_its_record_is_read() {
     assert_eq!(by_body, by_input);
     let rejection = by_body.rejection;
     assert_eq!((rejection.code, rejection.limit.as_deref()), (Code::TooLarge, Some("8192")));
+}
+
+/// One depth, however a request travels: what a gateway took and Graphstore refused
+/// would be signed in vain, the other way round no log could be read.
+#[test]
+fn the_depth_of_a_request_is_bounded_however_it_travels() {
+    let c = cast();
+    // The request, its data and inputs, the IOU, its meta, custom data and their
+    // object are around the lists.
+    let nested = |depth: usize| {
+        let lists = depth - 7;
+        with_custom(&c, &format!("{{\"a\":{}{}}}", "[".repeat(lists), "]".repeat(lists)))
+    };
+    for (depth, code) in [(DEPTH_MAX, None), (DEPTH_MAX + 1, Some(Code::Malformed))] {
+        let iou = nested(depth);
+        let by_body = Request::parse(&body(std::slice::from_ref(&iou)), crate::party::DOMAIN);
+        let by_input = Request::from_inputs(&[iou], crate::party::DOMAIN);
+        let [by_body, by_input] = [by_body, by_input].map(|read| read.err().map(|r| r.rejection));
+        assert_eq!(by_body.as_ref().map(|r| r.code), code, "{depth}");
+        let at = |r: Option<Rejection>| r.map(|r| (r.code, r.pointer));
+        assert_eq!(at(by_body), at(by_input), "{depth}");
+    }
 }
 
 /// A record must fit a leaf of the log: 74 IOUs on one pair do, 75 do not.
@@ -516,6 +596,7 @@ fn shapes_that_are_refused_as_malformed() {
     let alone = refused(&c, &issued(&c, |_| {}));
     assert_eq!((alone.code, alone.pointer.as_str()), (Code::Malformed, ""));
     assert!(alone.detail.starts_with("this is an IOU"), "{}", alone.detail);
+    assert_eq!(refused(&c, b"{\"data\":{\"input\":[]}}").pointer, "/data/input");
 }
 
 /// A client that was told to come again with an IOU that never clears would go on until

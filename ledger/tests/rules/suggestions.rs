@@ -7,6 +7,7 @@ use faster_hex::hex_string;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use webwallet_ledger::clear::{Cleared, clear};
+use webwallet_ledger::limits::{RANDOM_CHARS_MAX, RECORD_BYTES_MAX};
 use webwallet_ledger::lock::{Locker, Solver};
 use webwallet_ledger::signature::public_of;
 use webwallet_ledger::{Amount, Change, Code, Draft, Pointer, Record, Rejection, Request};
@@ -418,10 +419,41 @@ fn ways(ious: &[Draft], bound: u64) -> Vec<Vec<Draft>> {
     ways.into_iter().map(|(way, _)| way).collect()
 }
 
+/// What was suggested and is too long for the log would be signed in vain.
+#[test]
+fn what_is_suggested_fits_a_leaf_of_the_log() {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(party);
+    // bob pays 1 so many times, the last of them with a longer random, and holds less.
+    let asked = |held: &str, more: usize| {
+        let mut ledger = Ledger::default();
+        let first = draft(&alice, &bob, &alice, held, "held").sign(&alice.secret);
+        ledger.post(&body(&[first]), now()).expect("issued");
+        let mut left = more;
+        let ious = (0..73).map(|i| {
+            let mut iou = draft(&bob, &carol, &alice, "1", "");
+            let chars = 32 + left.min(RANDOM_CHARS_MAX - 32);
+            left -= chars - 32;
+            iou.random = format!("{i:0chars$}");
+            iou.sign(&bob.secret)
+        });
+        ledger.post(&body(&ious.collect::<Vec<_>>()), now())
+    };
+    let record = asked("73", 0).expect("fits");
+    let room = RECORD_BYTES_MAX - record.bytes.len();
+    assert_eq!(asked("73", room).expect("fits").bytes.len(), RECORD_BYTES_MAX);
+    // One of them, and what carol holds, is written with a point and a digit more.
+    for (more, suggested) in [(room - 4, 1), (room - 3, 0)] {
+        let refused = asked("72.5", more).expect_err("too little");
+        let said = (refused.code, refused.suggestion.len());
+        assert_eq!(said, (Code::BalanceBelowMin, suggested), "{more} of {room}");
+    }
+}
+
 /// The cases a reader can follow by eye.
 #[test]
 fn a_table_of_suggestions() {
-    let [alice, bob, carol, dora, erin] = ["alice", "bob", "carol", "dora", "erin"].map(party);
+    let [alice, bob, carol, dora, erin, fred, gina] =
+        ["alice", "bob", "carol", "dora", "erin", "fred", "gina"].map(party);
     let mut ledger = Ledger::default();
     let held = draft(&alice, &bob, &alice, "6", "held").sign(&alice.secret);
     let mut granted = draft(&alice, &erin, &alice, "0", "granted");
@@ -470,6 +502,7 @@ fn a_table_of_suggestions() {
         ("and nothing else was in it",   vec![pays(&bob, &carol, "1", "a"), credit("0", "2", "b")],              vec![out(1)]),
         ("alice has issued 6",           vec![credit("0", "-9", "a"), pays(&bob, &alice, "8", "b")],             vec![amount(1, "6")]),
         ("carol's 1 hinders nobody",     vec![pays(&bob, &carol, "7", "a"), pays(&carol, &erin, "1", "b"), pays(&erin, &alice, "7", "c")], vec![amount(0, "6"), amount(2, "6")]),
+        ("who signs anew anyway pays less", vec![pays(&bob, &dora, "5", "a"), pays(&dora, &gina, "5", "b"), pays(&bob, &carol, "10", "c"), pays(&carol, &erin, "6", "d"), pays(&carol, &fred, "4", "e")], vec![amount(2, "1"), out(3), amount(4, "1")]),
     ];
     for (what, ious, expected) in table {
         let signed: Vec<Vec<u8>> = ious.iter().map(|(iou, secret)| iou.sign(secret)).collect();

@@ -22,7 +22,9 @@ fn puzzles_and_custom_data_have_their_name_by_each_function() {
             assert_eq!(supplied.name(), types.digest(data.as_bytes()));
             assert_eq!(supplied.bytes(), whole.as_bytes());
             let written = format!(" {{ \"data\" :\n{whole} }} ");
-            assert_eq!(Supplied::parse(written.as_bytes(), usize::MAX), Ok(supplied));
+            assert_eq!(Supplied::parse(written.as_bytes(), whole.len()), Ok(supplied));
+            let over = Supplied::parse(written.as_bytes(), whole.len() - 1).expect_err("one more");
+            assert_eq!((over.code, over.pointer.as_str()), (Code::TooLarge, "/data"));
         }
     }
 }

@@ -78,6 +78,7 @@ fn addresses_of_keys_and_addresses_mistyped() {
                 let public = hex_decode_vec(public.as_bytes()).expect("hex");
                 assert_eq!(Address::of_public(&public), parsed);
                 assert!(parsed.is_of_public(&public));
+                assert_eq!(Address::from_digest(*parsed.digest()), parsed);
                 valid += 1;
             }
             _ => refused += 1,
@@ -85,6 +86,15 @@ fn addresses_of_keys_and_addresses_mistyped() {
     }
     println!("addresses.json: {valid} valid, {refused} refused");
     assert_eq!((valid, refused), (4, 6));
+}
+
+/// Who sorts texts and who sorts addresses would list accounts in two orders.
+#[test]
+fn addresses_are_in_the_order_of_their_texts() {
+    let addresses: Vec<Address> = (0..50).map(|n| Address::of_public(&[n])).collect();
+    for (a, b) in addresses.iter().flat_map(|a| addresses.iter().map(move |b| (a, b))) {
+        assert_eq!(a.partial_cmp(b), a.as_str().partial_cmp(b.as_str()), "{a} {b}");
+    }
 }
 
 /// Our writer knows the profile only; what is outside it is refused, and the
