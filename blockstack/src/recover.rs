@@ -121,7 +121,11 @@ impl<S: Store> Sealing<S> {
 
     /// No store knows of a block: the key here will sign the first.
     fn begin_with_key(&mut self) -> Result<(), Stop> {
-        self.key.keep().map_err(|error| Stop::Failed(format!("{error:#}")))?;
+        self.key.keep().map_err(|error| {
+            // Everybody is told the rest: that must not say where a secret is.
+            tracing::error!(%error, "the log key is in no file");
+            Stop::Failed("the log key cannot be written, or is not of this log".to_owned())
+        })?;
         let keys = [self.key.verifier().clone()];
         self.reader.view.send_modify(|view| view.keys = keys.as_slice().into());
         Ok(())
