@@ -10,12 +10,13 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use webwallet_ledger::rejection::Code;
 
 use crate::client::{Server, Stream, Url};
 use crate::home::{Home, Labels};
 use crate::output::Outcome;
 use crate::problem::Problem;
-use crate::{file, output, post, transaction};
+use crate::{file, output, post, refusal, transaction};
 
 /// Bytes of requests sent at a time. Their answers are read only after them, so
 /// they must find room on the way meanwhile.
@@ -236,7 +237,7 @@ impl Batch {
             let Some(text) = answers.line().with_context(open)? else { break };
             let (told, printed) =
                 tell(&text, request, first, answered, json, labels).with_context(open)?;
-            output::line(printed)?;
+            output::line(printed).with_context(|| self.unknown_from(index + 1))?;
             answered += 1;
             if told == Told::Unknown {
                 unknown.push(index);
@@ -286,8 +287,14 @@ fn tell(
         }
         (None, Some(content)) => {
             let problem = Problem::from_json(content.get().to_owned())?;
+            // Of another domain it is no request of this server, whatever became of it.
+            let elsewhere = problem.code == Code::WrongDomain.as_str();
+            let wrong = || refusal::is_wrong(&problem, request, &post::domain_of(request));
             let (told, word) = match problem.is_unknown_outcome() {
                 true => (Told::Unknown, "not known"),
+                false if !elsewhere && wrong()? => {
+                    (Told::Unknown, "refused, which cannot be right")
+                }
                 false => (Told::Refused, "refused"),
             };
             (told, "problem", content, format!("{word}: {}", problem.sentence()))

@@ -42,10 +42,12 @@ pub struct Get {
 /// Prints the document as the server has it.
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     let print = |document: &str| Ok(output::line(harmless(document).as_bytes())?);
+    let name =
+        |found: &str| Ok::<_, anyhow::Error>(Supplied::of_document(found.as_bytes())?.name());
     match command {
         Command::Get(Get { hash, url }) => {
             let check = |found: &str| {
-                let name = Supplied::of_document(found.as_bytes())?.name();
+                let name = name(found)?;
                 ensure!(name.to_string() == *hash, "it is {name}");
                 Ok(())
             };
@@ -61,8 +63,12 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             let path = format!("/document/{}", document.name());
             match put.url.server()?.put(&path, document.bytes())? {
                 Answer::Problem(problem) => return problem.print(json, &Labels::default()),
-                Answer::Done { body, .. } if json => output::line(body)?,
-                Answer::Done { body, .. } => print(data(&body)?.get())?,
+                Answer::Done { body, .. } => {
+                    let kept = data(&body).and_then(|kept| name(kept.get()));
+                    let kept = kept.context("the server's answer is not this document")?;
+                    ensure!(kept == document.name(), "the server answers the document {kept}");
+                    if json { output::line(body)? } else { print(data(&body)?.get())? }
+                }
             }
             Ok(Outcome::Done)
         }

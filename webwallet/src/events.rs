@@ -36,6 +36,8 @@ pub struct Events {
 #[derive(Deserialize)]
 struct Event<'a> {
     number: String,
+    hash: String,
+    time: String,
     #[serde(borrow)]
     transaction: &'a RawValue,
 }
@@ -150,6 +152,12 @@ impl Printer {
             record.number == number,
             "the event of number {number} has the record {}",
             record.number
+        );
+        ensure!(
+            event.hash == record.hash.to_string() && event.time == record.time.to_string(),
+            "the event of number {number} has another hash or time than its record, {} and {}",
+            record.hash,
+            record.time
         );
         if self.json {
             output::line(line)?;

@@ -244,6 +244,11 @@ impl Keys {
         self.home.join("swaps").join(format!("{hash}.json"))
     }
 
+    /// Where the terms of a swap are kept that something was locked for.
+    pub fn terms(&self, hash: &Hash) -> PathBuf {
+        self.home.join("swaps").join(format!("{hash}.terms.json"))
+    }
+
     /// The file of a name.
     pub fn file(&self, name: &str) -> PathBuf {
         self.home.join("keys").join(format!("{name}.json"))

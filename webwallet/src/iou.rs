@@ -64,11 +64,14 @@ struct Verdict {
 pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Sign { file, with, home } => {
-            let secret = home.keys()?.find(with)?.secret()?;
+            let keys = home.keys()?;
+            let secret = keys.find(with)?.secret()?;
             let text = file::read(file)?;
             ensure!(!text.trim_ascii().is_empty(), none_in(&file::name(file)));
             match add_signature(&text, &secret) {
                 Ok(signed) => {
+                    // On a line of its own: what is printed is the IOU.
+                    output::complain(format!("signed   {}", stated(&signed, &keys.labels())?));
                     output::line(signed)?;
                     Ok(Outcome::Done)
                 }
@@ -102,6 +105,41 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             Ok(outcome)
         }
     }
+}
+
+/// What an IOU says, to whoever signs what somebody else has written.
+fn stated(iou: &[u8], labels: &Labels) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Stated<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        source: String,
+        target: String,
+        amount: String,
+        symbol: String,
+        domain: String,
+        expiry: String,
+        credit: Option<String>,
+        #[serde(borrow)]
+        locker: Option<&'a RawValue>,
+        #[serde(borrow)]
+        solver: Option<&'a RawValue>,
+    }
+    let Stated { data } = serde_json::from_slice(iou).context("the IOU cannot be read")?;
+    let [source, target, unit] =
+        [&data.source, &data.target, &data.symbol].map(|address| labels.of(address));
+    let credit = data.credit.map(|credit| format!(", credit {credit}")).unwrap_or_default();
+    let mut text = format!(
+        "{source} pays {target} {} (unit of {unit}{credit}) on {}, until {}",
+        data.amount, data.domain, data.expiry
+    );
+    for (what, json) in [("locked under", data.locker), ("out of the lock", data.solver)] {
+        text.extend(json.map(|json| format!("; {what} {json}")));
+    }
+    Ok(output::harmless(&text).into_owned())
 }
 
 /// That something holds no IOU, and where to have one from.
@@ -206,6 +244,9 @@ fn documents(text: &[u8]) -> anyhow::Result<Vec<Document<'_>>> {
     struct Vectors<'a> {
         #[serde(borrow)]
         cases: Vec<Case<'a>>,
+        // What has these is a document, whatever else is in it.
+        data: Option<&'a RawValue>,
+        hash: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
     struct Case<'a> {
@@ -216,8 +257,10 @@ fn documents(text: &[u8]) -> anyhow::Result<Vec<Document<'_>>> {
     struct Body<'a> {
         #[serde(borrow)]
         data: &'a RawValue,
+        hash: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Inputs<'a> {
         #[serde(borrow)]
         inputs: Vec<&'a RawValue>,
@@ -225,9 +268,13 @@ fn documents(text: &[u8]) -> anyhow::Result<Vec<Document<'_>>> {
     let documents = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
     let documents = documents.map(|document| {
         let document = document.context("not JSON")?;
-        let ious = if let Some(vectors) = object::<Vectors<'_>>(document) {
+        let ious = if let Some(vectors) = object::<Vectors<'_>>(document)
+            && vectors.data.is_none()
+            && vectors.hash.is_none()
+        {
             vectors.cases.into_iter().map(|case| case.iou).collect()
         } else if let Some(body) = object::<Body<'_>>(document)
+            && body.hash.is_none()
             && let Some(body) = object::<Inputs<'_>>(body.data)
         {
             body.inputs
@@ -267,6 +314,16 @@ mod tests {
             assert!(!found.is_empty() && found.iter().all(|iou| iou.get() == one), "{text}");
         }
         assert!(split(b"").expect("read").is_empty());
+        // What is a document itself is no wrapping of another: people would read the one, and
+        // sign or pay the other.
+        let hash = r#""hash":{"value":"a"}"#;
+        for two in [
+            format!(r#"{{"data":{{"x":"3"}},{hash},"cases":[{{"iou":{one}}}]}}"#),
+            format!(r#"{{"data":{{"x":"3","inputs":[{one}]}},{hash}}}"#),
+            format!(r#"{{"data":{{"inputs":[{one}]}},{hash}}}"#),
+        ] {
+            assert_eq!(split(two.as_bytes()).expect("read")[0].get(), two);
+        }
         // What has none is not passed over where something is said of each.
         for none in [r#"{"data":{"inputs":[]}}"#, r#"{"cases":[]}"#, "[]"] {
             assert_eq!(split(none.as_bytes()).expect("read").len(), 0);

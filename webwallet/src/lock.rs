@@ -64,12 +64,7 @@ struct Use {
 impl Release {
     /// Takes what is locked for us.
     pub fn run(&self, json: bool) -> anyhow::Result<Outcome> {
-        let hex = |text: &&str| text.len() == 64 && hex_check(text.as_bytes());
-        let hashee = self.preimage.as_deref().map(|text| match Some(text).filter(hex) {
-            Some(hex) => format!("0x{}", hex.to_lowercase()),
-            None => text.to_owned(),
-        });
-        self.use_.run(hashee, false, json)
+        self.use_.run(self.preimage.as_deref(), false, json)
     }
 }
 
@@ -80,8 +75,18 @@ impl Refund {
     }
 }
 
+/// What a preimage is in an IOU. 64 hex digits are 32 bytes, as `swap` makes them, unless the lock
+/// is of the digits.
+fn hashee_of(text: &str, puzzle: Option<Hash>) -> String {
+    let is_hex = text.len() == 64 && hex_check(text.as_bytes());
+    match is_hex && Some(puzzle_of(text)) != puzzle {
+        true => format!("0x{}", text.to_lowercase()),
+        false => text.to_owned(),
+    }
+}
+
 impl Use {
-    fn run(&self, hashee: Option<String>, back: bool, json: bool) -> anyhow::Result<Outcome> {
+    fn run(&self, preimage: Option<&str>, back: bool, json: bool) -> anyhow::Result<Outcome> {
         let keys = self.home.keys()?;
         let labels = keys.labels();
         let output: Pointer = self.pointer.parse()?;
@@ -103,6 +108,7 @@ impl Use {
             self.with
         );
         let (now, end) = (clock::now()?, lock.locker.expiry);
+        let hashee = preimage.map(|text| hashee_of(text, lock.locker.puzzle));
         // A preimage of another lock gives nothing here, and whoever sees it can open that one.
         if !back && hashee.as_deref().map(puzzle_of) != lock.locker.puzzle {
             let detail = match (lock.locker.puzzle, &hashee) {
@@ -275,6 +281,17 @@ pub fn sentence(draft: &Draft, lock: &Lock, labels: &Labels) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever was given the text of a lock, or 32 bytes in hex, must be able to open it with either.
+    #[test]
+    fn a_preimage_is_read_as_its_lock_means_it() {
+        let text = "AB".repeat(32);
+        let bytes = format!("0x{}", "ab".repeat(32));
+        assert_eq!(hashee_of(&text, Some(puzzle_of(&bytes))), bytes);
+        assert_eq!(hashee_of(&text, None), bytes);
+        assert_eq!(hashee_of(&text, Some(puzzle_of(&text))), text);
+        assert_eq!(hashee_of("a word", Some(puzzle_of(&bytes))), "a word");
+    }
 
     /// What is locked for longer than an IOU may live could be taken by nobody.
     #[test]

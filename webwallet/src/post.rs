@@ -164,9 +164,11 @@ fn send(
             }
             // What was refused is all of them together: others of them may clear.
             if is_final && !kept.is_empty() && ious(request).len() > 1 {
-                output::complain(
-                    "they are kept, as one may clear without the others; to post each on its own:",
-                );
+                output::complain(format!(
+                    "they are kept, as some may clear without the others; to post all of them again: {}",
+                    command(files)
+                ));
+                output::complain("to post each on its own, so that not all or none clear:");
                 for file in kept {
                     for file in apart(file, keys)? {
                         output::complain(posting(&[file], keys, server));
@@ -234,7 +236,7 @@ fn ious(request: &[u8]) -> Vec<Value> {
 }
 
 /// The domain that the first IOU of a request was written for; nothing where there is none.
-fn domain_of(request: &[u8]) -> String {
+pub fn domain_of(request: &[u8]) -> String {
     let ious = ious(request);
     let domain = ious.first().and_then(|iou| iou["data"]["domain"].as_str());
     domain.unwrap_or_default().to_owned()

@@ -2,12 +2,16 @@
 //! one that lies, or is broken, the first would clear later beside the second.
 
 use webwallet_ledger::amount::Amount;
+use webwallet_ledger::iou::Iou;
 use webwallet_ledger::limits::RECORD_BYTES_MAX;
 use webwallet_ledger::rejection::Code;
 use webwallet_ledger::request::Request;
 
 use crate::problem::Problem;
 use crate::{clock, conflict, iou};
+
+/// More than a record has beside its one IOU: what that leaves, and the names of all.
+const AROUND_IOU_BYTES: usize = 4_096;
 
 /// Whether it can be seen here that a request was not refused rightly.
 pub fn is_wrong(problem: &Problem, request: &[u8], domain: &str) -> anyhow::Result<bool> {
@@ -30,18 +34,13 @@ pub fn is_wrong(problem: &Problem, request: &[u8], domain: &str) -> anyhow::Resu
             sent.collects().next().is_none()
         }
         // Of many IOUs, or a long one, the record may be: what they leave is in it, too.
-        Code::TooLarge => ious.len() == 1 && request.len() < RECORD_BYTES_MAX / 2,
+        Code::TooLarge => ious.len() == 1 && request.len() < RECORD_BYTES_MAX - AROUND_IOU_BYTES,
         Code::CreditNotByIssuer => {
             ious.iter().all(|iou| iou.credit.is_none() || iou.source == iou.symbol)
         }
-        Code::CreditNotGranted => {
-            let withdraws = |credit: &Amount| *credit > Amount::zero();
-            !ious.iter().any(|iou| iou.credit.as_ref().is_some_and(withdraws))
-        }
-        // An issuer may owe what it likes.
-        Code::BalanceBelowMin => {
-            ious.iter().all(|iou| iou.source == iou.symbol && iou.credit.is_none())
-        }
+        Code::CreditNotGranted => !ious.iter().any(withdraws),
+        // An issuer may owe what it likes, and credit that is granted lowers a limit.
+        Code::BalanceBelowMin => !ious.iter().any(|iou| iou.source != iou.symbol || withdraws(iou)),
         // Only an issuer has such a limit, and what a lock held may go back to one.
         Code::BalanceAboveMax => {
             ious.iter().all(|iou| iou.target != iou.symbol && iou.solver.is_none())
@@ -50,4 +49,8 @@ pub fn is_wrong(problem: &Problem, request: &[u8], domain: &str) -> anyhow::Resu
         code if code < Code::IouAlreadyCleared => iou::verified(&sent).is_ok(),
         _ => false,
     })
+}
+
+fn withdraws(iou: &Iou) -> bool {
+    iou.credit.as_ref().is_some_and(|credit| *credit > Amount::zero())
 }

@@ -4,6 +4,7 @@ import { isAddress } from './address.js'
 import { utf8 } from './bytes.js'
 import { isNamed } from './document.js'
 import { demand, RECORD } from './form.js'
+import { flaw } from './iou.js'
 import { canonical } from './json.js'
 import type { Iou, Record } from './types.js'
 
@@ -22,6 +23,15 @@ export async function readRecord (value: unknown): Promise<Record> {
     }
   }
   return record
+}
+
+/** Whether the IOUs in a record are those that it names, and signed as they must be: its hash is over their names alone. */
+export async function hasItsIous ({ data, meta }: Record): Promise<boolean> {
+  if (meta.inputs.length !== data.inputs.length) return false
+  for (const [i, iou] of meta.inputs.entries()) {
+    if (await flaw(iou) !== null || iou.hash.value !== data.inputs[i]!.hash) return false
+  }
+  return true
 }
 
 /** Whether it is the record of these IOUs: of exactly them, and of the server they were written for. In whichever

@@ -1,9 +1,10 @@
 // A server, by its URL: what is posted to it, what is read from it, and its refusals.
 
 import { isObject } from './form.js'
+import { flaw } from './iou.js'
 import { canonical, parse } from './json.js'
 import { recordOfReceipt } from './receipt.js'
-import { isRecordOf, readRecord } from './record.js'
+import { hasItsIous, isRecordOf, readRecord } from './record.js'
 import type {
   Balance, ClearedIou, Holder, Holding, Iou, PlacedOutput, Problem, ProblemCode, Record, ServerCard, Unit
 } from './types.js'
@@ -83,7 +84,9 @@ export class Server {
     const { data, receipt } = json(answer)
     // Whoever believed another would take for cleared what is not.
     const record = await readRecord(data).catch(() => null)
-    if (record === null || !await isRecordOf(record, inputs)) throw unlike('what it answered is not the record of these IOUs')
+    if (record === null || !await isRecordOf(record, inputs) || !await hasItsIous(record)) {
+      throw unlike('what it answered is not the record of these IOUs')
+    }
     const cleared = { record, replayed: answer.replayed }
     if (typeof receipt !== 'string') return cleared
     const sealed = await receivedAs(record.hash.value, receipt)
@@ -96,6 +99,7 @@ export class Server {
   async record (name: string): Promise<Record> {
     const record = await readRecord(await this.data(`/transaction/${encodeURIComponent(name)}`, fresh(name)))
     if (![record.hash.value, record.data.number].includes(name)) throw unlike(`what it answered is not record ${name}`)
+    if (!await hasItsIous(record)) throw unlike(`the record ${name} that it answered has not the signed IOUs that it names`)
     return record
   }
 
@@ -105,13 +109,17 @@ export class Server {
     const path = `/transaction/${encodeURIComponent(name)}/receipt`
     const { status, text } = await this.request(path, { ...fresh(name), headers: { accept: 'text/plain' } })
     if (status !== 200) return null
-    await receivedAs(name, text)
+    if (!await hasItsIous(await receivedAs(name, text))) {
+      throw unlike(`the receipt of record ${name} that it answered has not the signed IOUs that the record names`)
+    }
     return text
   }
 
   /** An IOU that cleared, and its record. */
   async iou (hash: string): Promise<ClearedIou> {
-    return await this.data(`/iou/${encodeURIComponent(hash)}`)
+    const cleared = await this.data<ClearedIou>(`/iou/${encodeURIComponent(hash)}`)
+    if (await flaw(cleared.iou) !== null || cleared.iou.hash.value !== hash) throw unlike(`what it answered is not the IOU ${hash}`)
+    return cleared
   }
 
   /** What an address holds in a unit; null if it never touched it. */
@@ -124,7 +132,7 @@ export class Server {
   async * holdings (address: string, unit?: string): AsyncGenerator<Holding> {
     const path = `/address/${encodeURIComponent(address)}`
     const all = this.pages<'units', Holding>(path, 'units', { counter: unit }, (last, next) =>
-      last.counter < next.counter)
+      last.counter < next.counter, { address })
     for await (const holding of all) {
       if (unit !== undefined && holding.counter !== unit) {
         throw unlike(`it was asked for the unit ${unit}, and what came is ${JSON.stringify(holding.counter)}`)
@@ -136,21 +144,25 @@ export class Server {
   /** What an account can spend: its current output, then its open locks in the order of their pointers. */
   async * unspent (address: string, unit: string): AsyncGenerator<PlacedOutput> {
     const path = `/address/${encodeURIComponent(address)}/outputs/unspent`
-    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
+    const all = this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
       next.content.locker !== undefined && (last.content.locker === undefined || place(last.pointer) < place(next.pointer)))
+    for await (const output of all) yield ofAccount(output, address, unit)
   }
 
   /** The outputs of an account, newest first. */
   async * history (address: string, unit: string): AsyncGenerator<PlacedOutput> {
     const path = `/address/${encodeURIComponent(address)}/outputs/history`
     // Each has consumed the one before it in time.
-    yield * this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
+    const all = this.pages<'outputs', PlacedOutput>(path, 'outputs', { counter: unit }, (last, next) =>
       last.content.sources.includes(next.pointer))
+    for await (const output of all) yield ofAccount(output, address, unit)
   }
 
   /** What a unit comes to. */
   async unit (unit: string): Promise<Unit> {
-    return await this.data(`/unit/${encodeURIComponent(unit)}`)
+    const found = await this.data<Unit>(`/unit/${encodeURIComponent(unit)}`)
+    if (found.unit !== unit) throw unlike(`it was asked for the unit ${unit}, and what came is ${JSON.stringify(found.unit)}`)
+    return found
   }
 
   /** Who has a unit, in the order of addresses: all pages of it. */
@@ -160,9 +172,10 @@ export class Server {
   }
 
   /** All pages of a list. `follows` says of two elements whether one may stand right behind the other, in the order that
-   * the list is promised in. */
+   * the list is promised in; `of` is what each page says that it is of. */
   private async * pages<Name extends string, Element> (
-    path: string, name: Name, parameters: { [name: string]: string | undefined }, follows: (last: Element, next: Element) => boolean
+    path: string, name: Name, parameters: { [name: string]: string | undefined }, follows: (last: Element, next: Element) => boolean,
+    of: { [name: string]: string } = {}
   ): AsyncGenerator<Element> {
     let last: Element | undefined
     for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
@@ -170,6 +183,10 @@ export class Server {
       const query = new URLSearchParams(given as Array<[string, string]>).toString()
       const page = await this.data<{ next?: string } & { [name in Name]: Element[] }>(`${path}?${query}`)
       if (!Array.isArray(page[name]) || !page[name].every(isObject)) throw unlike(`it answered no list of ${name}`)
+      for (const [member, asked] of Object.entries(of)) {
+        const said = (page as { [name: string]: unknown })[member]
+        if (said !== asked) throw unlike(`it was asked for ${asked}, and what came is of ${JSON.stringify(said)}`)
+      }
       for (const element of page[name]) {
         // Cursors prove nothing, a server makes new ones as it likes: a list that does not go on would be read for ever.
         if (last !== undefined && !holds(follows, last, element)) throw unlike(`its list of ${name} does not go on`)
@@ -220,6 +237,15 @@ async function receivedAs (name: string, receipt: string): Promise<Record> {
   const [hash, number] = [record.hash.value, record.data.number]
   if (![hash, number].includes(name)) throw unlike(`${asked} that of record ${number} ${hash}`)
   return record
+}
+
+/** An output, which must be of this account. */
+function ofAccount (output: PlacedOutput, address: string, unit: string): PlacedOutput {
+  const { content } = output
+  if (!isObject(content) || content.address !== address || content.counter !== unit) {
+    throw unlike(`it was asked for ${address} in the unit ${unit}, and what came is of another account`)
+  }
+  return output
 }
 
 /** Whether a rule holds of two elements. Of those that lack what it looks at, it does not. */

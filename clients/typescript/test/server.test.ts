@@ -188,7 +188,7 @@ test('a silent server is not waited for, and an endless answer is not read', asy
 test('a list that does not go on is not read for ever', async () => {
   const pages = (name: string, next: (count: number) => unknown, elements: (count: number) => unknown): void => {
     let count = 0
-    answer = (_, response) => response.end(JSON.stringify({ data: { [name]: elements(count), next: next(count++) } }))
+    answer = (_, response) => response.end(JSON.stringify({ data: { address: 'w', [name]: elements(count), next: next(count++) } }))
   }
   const all = async (list: AsyncIterable<unknown>): Promise<number> => {
     let read = 0
@@ -196,7 +196,7 @@ test('a list that does not go on is not read for ever', async () => {
     for await (const _ of list) if (++read > 1000) break
     return read
   }
-  const output = (pointer: string, change: object = {}) => [{ pointer, content: { sources: [], ...change } }]
+  const output = (pointer: string, change: object = {}) => [{ pointer, content: { address: 'w', counter: 'v', sources: [], ...change } }]
   const lock = (pointer: string) => output(pointer, { locker: {} })
   const history = (count: number) => output(`a::${9 - count}`, { sources: ['b::0', `a::${8 - count}`] })
   const lists = {
@@ -224,7 +224,7 @@ test('a list that does not go on is not read for ever', async () => {
     pages(member, (count) => count < 3 ? `${count}` : undefined, elements)
     if (goesOn) assert.equal(await all(lists[name]()), 4, what)
     pages(member, (count) => `${count}`, elements)
-    if (!goesOn) await assert.rejects(all(lists[name]()), /does not go on|no list of/, what)
+    if (!goesOn) await assert.rejects(all(lists[name]()), /does not go on|no list of|another account/, what)
   }
 
   // Of one unit there is one balance, whatever comes after it.
@@ -236,4 +236,30 @@ test('a list that does not go on is not read for ever', async () => {
   assert.deepEqual(await server.balance('w', 'u0'), { net: '1' })
   assert.equal(read, 0)
   await assert.rejects(server.balance('w', 'v'), /asked for the unit v, and what came is "u1"/)
+})
+
+test('what is of somebody else is not taken for what was asked for', async () => {
+  const [one, two] = await Promise.all([pays('example.net'), pays('example.net')]) as [Iou, Iou]
+  const [record, cleared] = [await recordOf([one]), { iou: one, number: '5', transaction: 'ab'.repeat(32) }]
+  const unsigned = { ...one, meta: { signatures: [] } }
+  const content = { address: 'w', counter: 'v', sources: [], balance: { net: '1' } }
+  const list = (content: object) => ({ outputs: [{ pointer: 'a::0', content }] })
+  const first = async (list: AsyncIterable<unknown>) => { for await (const element of list) return element }
+  const rows: Array<[() => Promise<unknown>, object, object[]]> = [
+    [() => server.record('5'), record, [[], [two], [one, one], [unsigned]].map((inputs) => ({ ...record, meta: { inputs } }))],
+    [() => server.iou(one.hash.value), cleared, [two, unsigned, {}].map((iou) => ({ ...cleared, iou }))],
+    [() => server.balance('w', 'v'), { address: 'w', units: [{ counter: 'v', balance: { net: '1' } }] },
+      [{ address: 'x', units: [{ counter: 'v', balance: { net: '9' } }] }]],
+    [() => first(server.history('w', 'v')), list(content), [{ address: 'x' }, { counter: 'u' }].map((change) => list({ ...content, ...change }))],
+    [() => first(server.unspent('w', 'v')), list(content), [list({ ...content, address: 'x' })]],
+    [() => server.unit('v'), { unit: 'v', supply: '1' }, [{ unit: 'u', supply: '1' }]]
+  ]
+  for (const [ask, truth, lies] of rows) {
+    answers({ data: truth })
+    await ask()
+    for (const lie of lies) {
+      answers({ data: lie })
+      await assert.rejects(ask(), /this is no WebWallet server/, JSON.stringify(lie).slice(0, 200))
+    }
+  }
 })

@@ -59,7 +59,10 @@ impl Member<'_> {
     /// Signs a file into another.
     fn sign(&self, file: &str, into: &str) {
         let output = self.run(&["iou", "sign", file, "--with", self.name]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        // Whoever signs what somebody else has written must read what it is.
+        assert!(told.contains(" pays ") && told.contains(", until 2"), "{told}");
         std::fs::write(self.folder.join(into), output.stdout).expect("written");
     }
 }

@@ -202,6 +202,13 @@ fn a_refusal_that_cannot_be_right_leaves_the_payment_open() {
         let done = alice.run(&["post", path(&kept[0]), "--url", &server.url()]);
         assert_eq!((done.status.code(), alice.outbox().len()), (Some(0), 0), "{code}: {done:?}");
     }
+    // Credit that is granted lowers a limit, and keeps nobody above it.
+    let short = r#"{"code":"balance_below_min","retry":"rebuild"}"#;
+    let liar = stranger(move |_, _| (422, "application/problem+json", short.to_owned()));
+    let bob = party("bob").address.to_string();
+    let grant = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--credit=-5"];
+    let refused = alice.run(&[&grant[..], &["--domain", "example.net", "--url", &liar]].concat());
+    assert!(said(&refused.stderr).contains("that is not so"), "{refused:?}");
 }
 
 /// A preimage is money: it is shown for the lock that its pointer names, and to no server that says
@@ -530,7 +537,9 @@ fn events_are_those_that_were_asked_for() {
     let made_up = one.replace("\"net\":\"1\"", "\"net\":\"9\"");
     assert_ne!(made_up, one);
     // Lines, how many of them are right, and whether all are.
-    let told: [(&[&str], usize, bool); 7] = [
+    let earlier = one.replacen("\"time\":\"2", "\"time\":\"1", 1);
+    assert!(record_of(&earlier) == record_of(one) && earlier != one, "{one}");
+    let told: [(&[&str], usize, bool); 8] = [
         (&[one, two, three], 3, true),
         (&[one, three], 1, false),
         (&[one, one], 1, false),
@@ -538,6 +547,7 @@ fn events_are_those_that_were_asked_for() {
         (&[two], 0, false),
         (&[&renamed], 0, false),
         (&[&made_up], 0, false),
+        (&[&earlier], 0, false),
     ];
     for (lines, right, all) in told {
         let page = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
@@ -574,6 +584,12 @@ fn events_are_those_that_were_asked_for() {
     assert!(said(&followed.stderr).contains("text/event-stream"), "{followed:?}");
 }
 
+/// The record of an event.
+fn record_of(event: &str) -> Value {
+    let event: Value = serde_json::from_str(event).expect("JSON");
+    event["transaction"].clone()
+}
+
 /// Whoever takes a payment for answered that was not either loses it or pays it once more.
 #[test]
 fn a_batch_knows_only_what_each_answer_says() {
@@ -591,7 +607,7 @@ fn a_batch_knows_only_what_each_answer_says() {
     let refused = |n: usize, code: &str, retry: &str| {
         format!(r#"{{"index":{n},"status":422,"problem":{{"code":"{code}","retry":"{retry}"}}}}"#)
     };
-    let by_rule = |n| refused(n, "balance_below_min", "rebuild");
+    let by_rule = |n| refused(n, "amount_overflow", "rebuild");
     let neither = |n: usize| format!(r#"{{"index":{n},"status":201}}"#);
     let null = |n: usize| format!(r#"{{"index":{n},"status":201,"data":null,"problem":null}}"#);
     let turned = format!(r#"{{"status":201,"data":{},"index":0}}"#, records[0]);
@@ -607,6 +623,14 @@ fn a_batch_knows_only_what_each_answer_says() {
         (vec![cleared(0), by_rule(1), by_rule(2)], false, 2, 1, ""),
         (
             vec![cleared(0), refused(1, "unavailable", "same")],
+            false,
+            2,
+            1,
+            "whether 1 of the requests cleared, the first of them 1; post the same again",
+        ),
+        // Of a request whose hash is right it can only be a lie, and it may have cleared.
+        (
+            vec![cleared(0), refused(1, "hash_mismatch", "never")],
             false,
             2,
             1,

@@ -166,6 +166,7 @@ impl Offer {
         written.push(b'\n');
         let kept = party.keys.swap(&party.terms.hash);
         file::keep(&kept, &serde_json::to_vec(&Preimage { preimage })?)?;
+        party.keep_terms()?;
         if let Err(error) = file::create(&self.output, &written) {
             remove(&kept);
             return Err(error);
@@ -176,9 +177,14 @@ impl Offer {
         let is_open = party.keys.outgoing(&draft.hash()).exists();
         if !matches!(offered, Ok(Outcome::Done)) && !is_open {
             party.remove_terms(&self.output);
-            // What was refused has been seen, and may clear one day; this was not even sent.
-            if offered.is_err() {
-                remove(&kept);
+            // This was not even sent. What was refused has been seen, and may clear one day, or has.
+            let terms = party.keys.terms(&party.terms.hash);
+            match offered.is_err() {
+                true => [&kept, &terms].into_iter().for_each(|file| remove(file)),
+                false => output::complain(format!(
+                    "its terms are kept, in case it clears all the same: {}",
+                    terms.display()
+                )),
             }
         }
         offered
@@ -375,6 +381,7 @@ impl<'a> Party<'a> {
         }
         self.in_step()?;
         let (draft, signed) = self.signed(second.locking(*hash))?;
+        self.keep_terms()?;
         let sentence = format!(
             "{}\nfor      {}, from when {} shows the preimage, before {}\nat worst {} takes yours in time and you come later than that: then you have nothing for it;\n         who does not take yours has no right to it from {} on, and you have it back",
             pay::sentence(&draft, &labels),
@@ -385,6 +392,21 @@ impl<'a> Party<'a> {
             second.until,
         );
         self.clear(&server, &draft, &signed, &sentence)
+    }
+
+    /// Keeps the terms before anything is locked for them. Of one hash there are no others: whoever
+    /// shows its preimage takes all that is locked under it, and gives once.
+    fn keep_terms(&self) -> anyhow::Result<()> {
+        let (kept, terms) = (self.keys.terms(&self.terms.hash), serde_json::to_vec(&self.terms)?);
+        if !kept.exists() {
+            return file::keep(&kept, &terms);
+        }
+        ensure!(
+            file::read(&kept)?.trim_ascii_end() == terms,
+            "something was locked under the same hash for other terms, {}: whoever shows the preimage would take both, and give once; ask for terms under a hash of their own",
+            kept.display()
+        );
+        Ok(())
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {

@@ -161,6 +161,9 @@ impl Leg {
         config::check_domain(&self.domain)?;
         let is_shown_as_it_is = self.url.bytes().all(|byte| byte.is_ascii_graphic());
         ensure!(is_shown_as_it_is, "{:?} is no address of a server", self.url);
+        // What stands before an `@` reads as the server, and is none.
+        let has_user = self.url.contains('@');
+        ensure!(!has_user, "{:?} holds a user; the address of a server is wanted", self.url);
         Ok(())
     }
 

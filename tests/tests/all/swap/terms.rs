@@ -41,6 +41,39 @@ fn ones_own_is_had_back_whatever_else_the_terms_say() {
     assert_eq!(swap.held(), pair("0", "0"));
 }
 
+/// Whoever shows the preimage of a hash takes everything that is locked under it, and gives once:
+/// terms that are changed and sent again must not be locked for as well.
+#[test]
+fn other_terms_of_one_hash_are_not_locked_for() {
+    let swap = Swap::new();
+    swap.alice_offers();
+    swap.does("bob", "accept");
+    let written = std::fs::read_to_string(swap.terms()).expect("terms");
+    let accept = |terms: &Value| {
+        std::fs::write(swap.terms(), terms.to_string()).expect("written");
+        let accept = ["swap", "accept", &swap.terms(), "--with", "bob"];
+        let output = swap.command("bob", &swap.ours, &accept).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let whole: Value = serde_json::from_str(&written).expect("JSON");
+    let mut more = whole.clone();
+    more["second"]["amount"] = json!("8");
+    let (code, told) = accept(&more);
+    assert!(code == Some(2) && told.contains("for other terms"), "{told}");
+    // The same once more is the same lock.
+    assert_eq!(accept(&whole).0, Some(0));
+    // A user before an `@` reads as another server than the one that is asked.
+    let mut other = whole.clone();
+    let url = swap.ours.process.url().replace("http://", "http://ours.example:443@");
+    other["first"]["url"] = json!(url);
+    let (code, told) = accept(&other);
+    assert!(code == Some(2) && told.contains("holds a user"), "{told}");
+    std::fs::write(swap.terms(), written).expect("written");
+    swap.does("alice", "claim");
+    swap.does("bob", "claim");
+    assert_eq!(swap.held(), pair("7", "5"));
+}
+
 /// What is left of an offer that ended before it was sent is in the way of the next; what may
 /// stand by terms of an offer is lost with them.
 #[test]
