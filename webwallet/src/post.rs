@@ -164,11 +164,9 @@ fn send(
             }
             // What was refused is all of them together: others of them may clear.
             if is_final && !kept.is_empty() && ious(request).len() > 1 {
-                output::complain(format!(
-                    "they are kept, as some may clear without the others; to post all of them again: {}",
-                    command(files)
-                ));
-                output::complain("to post each on its own, so that not all or none clear:");
+                output::complain(
+                    "they are kept, as one may clear without the others; to post each on its own, whatever becomes of the others:",
+                );
                 for file in kept {
                     for file in apart(file, keys)? {
                         output::complain(posting(&[file], keys, server));

@@ -239,10 +239,10 @@ async function receivedAs (name: string, receipt: string): Promise<Record> {
   return record
 }
 
-/** An output, which must be of this account. */
+/** An output, which must be of this account; one that is locked is of either of its two parties. */
 function ofAccount (output: PlacedOutput, address: string, unit: string): PlacedOutput {
   const { content } = output
-  if (!isObject(content) || content.address !== address || content.counter !== unit) {
+  if (!isObject(content) || ![content.address, content.source].includes(address) || content.counter !== unit) {
     throw unlike(`it was asked for ${address} in the unit ${unit}, and what came is of another account`)
   }
   return output

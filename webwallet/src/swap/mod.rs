@@ -166,9 +166,10 @@ impl Offer {
         written.push(b'\n');
         let kept = party.keys.swap(&party.terms.hash);
         file::keep(&kept, &serde_json::to_vec(&Preimage { preimage })?)?;
-        party.keep_terms()?;
-        if let Err(error) = file::create(&self.output, &written) {
-            remove(&kept);
+        let terms = party.keys.terms(&party.terms.hash);
+        let forget = || [&kept, &terms].into_iter().for_each(|file| remove(file));
+        if let Err(error) = party.keep_terms().and_then(|()| file::create(&self.output, &written)) {
+            forget();
             return Err(error);
         }
         let offered = party.offer(&draft, &signed);
@@ -178,9 +179,8 @@ impl Offer {
         if !matches!(offered, Ok(Outcome::Done)) && !is_open {
             party.remove_terms(&self.output);
             // This was not even sent. What was refused has been seen, and may clear one day, or has.
-            let terms = party.keys.terms(&party.terms.hash);
             match offered.is_err() {
-                true => [&kept, &terms].into_iter().for_each(|file| remove(file)),
+                true => forget(),
                 false => output::complain(format!(
                     "its terms are kept, in case it clears all the same: {}",
                     terms.display()
