@@ -237,7 +237,7 @@ impl Batch {
             let Some(text) = answers.line().with_context(open)? else { break };
             let (told, printed) =
                 tell(&text, request, first, answered, json, labels).with_context(open)?;
-            output::line(printed).with_context(|| self.unknown_from(index + 1))?;
+            output::line(printed).with_context(open)?;
             answered += 1;
             if told == Told::Unknown {
                 unknown.push(index);
@@ -287,13 +287,14 @@ fn tell(
         }
         (None, Some(content)) => {
             let problem = Problem::from_json(content.get().to_owned())?;
-            // Of another domain it is no request of this server, whatever became of it.
-            let elsewhere = problem.code == Code::WrongDomain.as_str();
+            // Of another domain, or of rules that this server does not know, it is none of its requests.
+            let none = [Code::WrongDomain, Code::UnsupportedField];
+            let is_none = none.iter().any(|code| problem.code == code.as_str());
             let wrong = || refusal::is_wrong(&problem, request, &post::domain_of(request));
             let (told, word) = match problem.is_unknown_outcome() {
                 true => (Told::Unknown, "not known"),
-                false if !elsewhere && wrong()? => {
-                    (Told::Unknown, "refused, which cannot be right")
+                false if !is_none && wrong()? => {
+                    (Told::Unknown, "refused, which is not so as far as can be seen here")
                 }
                 false => (Told::Refused, "refused"),
             };

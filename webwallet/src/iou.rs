@@ -122,7 +122,9 @@ fn stated(iou: &[u8], labels: &Labels) -> anyhow::Result<String> {
         symbol: String,
         domain: String,
         expiry: String,
+        active: Option<String>,
         credit: Option<String>,
+        custom: Option<String>,
         #[serde(borrow)]
         locker: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -136,8 +138,14 @@ fn stated(iou: &[u8], labels: &Labels) -> anyhow::Result<String> {
         "{source} pays {target} {} (unit of {unit}{credit}) on {}, until {}",
         data.amount, data.domain, data.expiry
     );
-    for (what, json) in [("locked under", data.locker), ("out of the lock", data.solver)] {
-        text.extend(json.map(|json| format!("; {what} {json}")));
+    let [locker, solver] = [data.locker, data.solver].map(|json| json.map(RawValue::get));
+    for (what, more) in [
+        ("not before", data.active.as_deref()),
+        ("locked under", locker),
+        ("out of the lock", solver),
+        ("for what has the hash", data.custom.as_deref()),
+    ] {
+        text.extend(more.map(|more| format!("; {what} {more}")));
     }
     Ok(output::harmless(&text).into_owned())
 }

@@ -26,9 +26,11 @@ pub fn is_wrong(problem: &Problem, request: &[u8], domain: &str) -> anyhow::Resu
             let now = clock::now()?;
             ious.iter().all(|iou| iou.expiry > now)
         }
-        // For ever only where it expires before.
+        // For ever only where it expires before; later, where it is so by our clock as well.
         Code::NotYetActive => {
-            !ious.iter().any(|iou| iou.active.is_some_and(|active| active >= iou.expiry))
+            let (now, later) = (clock::now()?, problem.may_succeed_later());
+            let waits = |iou: &Iou, active| active >= iou.expiry || (later && active > now);
+            !ious.iter().any(|iou| iou.active.is_some_and(|active| waits(iou, active)))
         }
         Code::LockNotFound | Code::LockNotYours | Code::LockClosed | Code::LockUnsolved => {
             sent.collects().next().is_none()

@@ -242,7 +242,8 @@ async function receivedAs (name: string, receipt: string): Promise<Record> {
 /** An output, which must be of this account; one that is locked is of either of its two parties. */
 function ofAccount (output: PlacedOutput, address: string, unit: string): PlacedOutput {
   const { content } = output
-  if (!isObject(content) || ![content.address, content.source].includes(address) || content.counter !== unit) {
+  const isOf = isObject(content) && (content.address === address || (content.locker !== undefined && content.source === address))
+  if (!isOf || content.counter !== unit) {
     throw unlike(`it was asked for ${address} in the unit ${unit}, and what came is of another account`)
   }
   return output

@@ -247,6 +247,7 @@ test('what is of somebody else is not taken for what was asked for', async () =>
   const first = async (list: AsyncIterable<unknown>) => { for await (const element of list) return element }
   const rows: Array<[() => Promise<unknown>, object, object[]]> = [
     [() => server.record('5'), record, [[], [two], [one, one], [unsigned]].map((inputs) => ({ ...record, meta: { inputs } }))],
+    [() => server.clear([one]), record, [[two], [unsigned]].map((inputs) => ({ ...record, meta: { inputs } }))],
     [() => server.iou(one.hash.value), cleared, [two, unsigned, {}].map((iou) => ({ ...cleared, iou }))],
     [() => server.balance('w', 'v'), { address: 'w', units: [{ counter: 'v', balance: { net: '1' } }] },
       [{ address: 'x', units: [{ counter: 'v', balance: { net: '9' } }] }]],
@@ -262,4 +263,8 @@ test('what is of somebody else is not taken for what was asked for', async () =>
       await assert.rejects(ask(), /this is no WebWallet server/, JSON.stringify(lie).slice(0, 200))
     }
   }
+  answers(receiptOf(record), 200, 'text/plain')
+  assert.equal(await server.receipt('5'), receiptOf(record))
+  answers(receiptOf({ ...record, meta: { inputs: [unsigned] } }), 200, 'text/plain')
+  await assert.rejects(server.receipt('5'), /has not the signed IOUs/)
 })

@@ -209,6 +209,18 @@ fn a_refusal_that_cannot_be_right_leaves_the_payment_open() {
     let grant = ["issue", "--from", "alice", "--to", &bob, "--amount", "5", "--credit=-5"];
     let refused = alice.run(&[&grant[..], &["--domain", "example.net", "--url", &liar]].concat());
     assert!(said(&refused.stderr).contains("that is not so"), "{refused:?}");
+    // What is not active yet by our clock either is no lie, alone or in a batch.
+    let [active, expiry] = [1, 2].map(|days| now().plus_days(days).to_string());
+    let early = ["issue", "--from", "alice", "--to", &bob, "--amount", "7", "--active", &active];
+    let refused = alice.run(&[&early[..], &["--expiry", &expiry, "--url", &server.url()]].concat());
+    let told = said(&refused.stderr);
+    assert!(told.contains("to post it again later") && !told.contains("not so"), "{refused:?}");
+    let kept = alice.outbox().into_iter().map(|file| std::fs::read_to_string(file).expect("read"));
+    let early = kept.into_iter().find(|iou| iou.contains(&active)).expect("the early one");
+    let requests = data.path().join("requests");
+    std::fs::write(&requests, body_of([early.trim().as_bytes()])).expect("written");
+    let told = alice.run(&["batch", path(&requests), "--url", &server.url()]);
+    assert_eq!((told.status.code(), &told.stderr[..]), (Some(1), &b""[..]), "{told:?}");
 }
 
 /// A preimage is money: it is shown for the lock that its pointer names, and to no server that says

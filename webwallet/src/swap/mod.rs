@@ -3,9 +3,9 @@
 //! of both locks; showing it to take the second opens the first to the other. Whoever
 //! waits in vain has their own back.
 //!
-//! Nothing that must not be lost is kept but the preimage: what has been done so
-//! far, each finds on the two servers. Before anything is signed the screen says
-//! what is lost at worst.
+//! Nothing that must not be lost is kept but the preimage, and the terms, so that
+//! nobody locks twice under one hash: what has been done so far, each finds on the
+//! two servers. Before anything is signed the screen says what is lost at worst.
 
 mod terms;
 
@@ -168,7 +168,7 @@ impl Offer {
         file::keep(&kept, &serde_json::to_vec(&Preimage { preimage })?)?;
         let terms = party.keys.terms(&party.terms.hash);
         let forget = || [&kept, &terms].into_iter().for_each(|file| remove(file));
-        if let Err(error) = party.keep_terms().and_then(|()| file::create(&self.output, &written)) {
+        if let Err(error) = party.keep_terms().and_then(|_| file::create(&self.output, &written)) {
             forget();
             return Err(error);
         }
@@ -381,7 +381,7 @@ impl<'a> Party<'a> {
         }
         self.in_step()?;
         let (draft, signed) = self.signed(second.locking(*hash))?;
-        self.keep_terms()?;
+        let is_new = self.keep_terms()?;
         let sentence = format!(
             "{}\nfor      {}, from when {} shows the preimage, before {}\nat worst {} takes yours in time and you come later than that: then you have nothing for it;\n         who does not take yours has no right to it from {} on, and you have it back",
             pay::sentence(&draft, &labels),
@@ -391,22 +391,31 @@ impl<'a> Party<'a> {
             labels.of(first.source.as_str()),
             second.until,
         );
-        self.clear(&server, &draft, &signed, &sentence)
+        let accepted = self.clear(&server, &draft, &signed, &sentence);
+        // This was not even sent.
+        if is_new && accepted.is_err() && !self.keys.outgoing(&draft.hash()).exists() {
+            remove(&self.keys.terms(hash));
+        }
+        accepted
     }
 
     /// Keeps the terms before anything is locked for them. Of one hash there are no others: whoever
-    /// shows its preimage takes all that is locked under it, and gives once.
-    fn keep_terms(&self) -> anyhow::Result<()> {
-        let (kept, terms) = (self.keys.terms(&self.terms.hash), serde_json::to_vec(&self.terms)?);
+    /// shows its preimage takes all that is locked under it, and gives once. Answers whether they
+    /// are new.
+    fn keep_terms(&self) -> anyhow::Result<bool> {
+        let kept = self.keys.terms(&self.terms.hash);
         if !kept.exists() {
-            return file::keep(&kept, &terms);
+            return file::keep(&kept, &serde_json::to_vec(&self.terms)?).map(|()| true);
         }
+        let before = Terms::load(&kept)?;
+        let locks =
+            |terms: &Terms| [&terms.first, &terms.second].map(|leg| leg.locking(terms.hash).hash());
         ensure!(
-            file::read(&kept)?.trim_ascii_end() == terms,
-            "something was locked under the same hash for other terms, {}: whoever shows the preimage would take both, and give once; ask for terms under a hash of their own",
+            locks(&before) == locks(&self.terms),
+            "something was signed under the same hash for other terms, {}, and may be locked: whoever shows the preimage would take both, and give once; ask for terms under a hash of their own",
             kept.display()
         );
-        Ok(())
+        Ok(false)
     }
 
     fn claim(&self) -> anyhow::Result<Outcome> {

@@ -126,8 +126,17 @@ impl Terms {
             (first.source, first.target) == (second.target, second.source),
             "each of the two must be paid by the other"
         );
-        first.check()?;
-        second.check()?;
+        for leg in [first, second] {
+            leg.check()?;
+            // What stands before an `@` reads as the server, and is none.
+            let host = leg.url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = host.split('/').next().unwrap_or_default();
+            ensure!(
+                !host.contains('@'),
+                "{:?} holds a user: ask for terms with the address of the server alone",
+                leg.url
+            );
+        }
         let (first, second) = (first.until, second.until);
         ensure!(
             first.unix_ms() >= second.unix_ms() + PHASE_MS,
@@ -161,9 +170,6 @@ impl Leg {
         config::check_domain(&self.domain)?;
         let is_shown_as_it_is = self.url.bytes().all(|byte| byte.is_ascii_graphic());
         ensure!(is_shown_as_it_is, "{:?} is no address of a server", self.url);
-        // What stands before an `@` reads as the server, and is none.
-        let has_user = self.url.contains('@');
-        ensure!(!has_user, "{:?} holds a user; the address of a server is wanted", self.url);
         Ok(())
     }
 
