@@ -18,12 +18,11 @@ use webwallet_graphstore::Neo4j;
 use webwallet_hashtable::Store as _;
 use webwallet_proto::{blockstack, graphstore};
 
-use crate::certificate::{self, Believed};
 use crate::config::{self, Config};
 use crate::file::is_open_to_others;
 use crate::output::{self, Outcome};
 use crate::serve::{self, Ours};
-use crate::{clock, data, descriptors, disk, engine, health, safety};
+use crate::{certificate, clock, data, descriptors, disk, engine, health, safety};
 
 /// How long syncing is tried.
 const TRIAL: Duration = Duration::from_millis(300);
@@ -211,23 +210,17 @@ fn secrets(config: &Config) -> Vec<Found> {
 
 /// Whether the certificate goes with its key, and how long it is believed.
 fn our_certificate(config: &Config, file: &Path) -> Found {
-    let look = || -> anyhow::Result<Believed> {
+    let look = || {
         Ours::read(config)?;
-        certificate::believed(file, clock::now()?)
+        certificate::days_left(file, clock::now()?)
     };
     let shown = file.display();
     match look() {
         Err(why) => Found::Wrong(format!("{shown}: {why:#}")),
-        Ok(Believed::NoMore(until)) => {
-            Found::Wrong(format!("{shown} has expired at {until}: have it renewed"))
-        }
-        Ok(Believed::Later(from)) => Found::Wrong(format!(
-            "{shown} is believed from {from} on: set the clock, or use it from then on"
-        )),
-        Ok(Believed::Days(days)) if days < CERTIFICATE_DAYS_MIN => Found::Doubtful(format!(
+        Ok(days) if days < CERTIFICATE_DAYS_MIN => Found::Doubtful(format!(
             "{shown} expires in {days} days; a new one is used from the next start on"
         )),
-        Ok(Believed::Days(days)) => Found::Good(format!("{shown} is good for {days} days")),
+        Ok(days) => Found::Good(format!("{shown} is good for {days} days")),
     }
 }
 
@@ -277,7 +270,7 @@ fn log_key(config: &Config) -> Found {
     match look() {
         Err(why) => Found::Wrong(format!("{why:#}")),
         // Graphstore may be the only one who knows of its blocks.
-        Ok((None, None)) if config.data.join("graphstore").exists() => Found::Doubtful(format!(
+        Ok((None, None)) if data::is_server(&config.data) => Found::Doubtful(format!(
             "{shown} is not there: it will be made if nothing was ever sealed; else put it back, from a backup or a copy, or nothing will clear"
         )),
         Ok((None, None)) => Found::Good(format!("{shown} will be made before the first block")),

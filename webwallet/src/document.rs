@@ -64,10 +64,11 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             match put.url.server()?.put(&path, document.bytes())? {
                 Answer::Problem(problem) => return problem.print(json, &Labels::default()),
                 Answer::Done { body, .. } => {
-                    let kept = data(&body).and_then(|kept| name(kept.get()));
-                    let kept = kept.context("the server's answer is not this document")?;
-                    ensure!(kept == document.name(), "the server answers the document {kept}");
-                    if json { output::line(body)? } else { print(data(&body)?.get())? }
+                    let unlike = "the server's answer is not this document";
+                    let kept = data(&body).context(unlike)?.get();
+                    let name = name(kept).context(unlike)?;
+                    ensure!(name == document.name(), "the server answers the document {name}");
+                    if json { output::line(&body)? } else { print(kept)? }
                 }
             }
             Ok(Outcome::Done)

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use webwallet_blockstack::{HEIGHTS_AT_ONCE, OTHER_BLOCKS};
-use webwallet_blockstack::{LogFolder, LoggedBlock};
+use webwallet_blockstack::{HEIGHTS_AT_ONCE, LogFolder, LoggedBlock, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::{Batch, Committed, Intended, Intent, Stored};
 use webwallet_hashtable::{Document, Store as Documents};

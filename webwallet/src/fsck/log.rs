@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use webwallet_blockstack::LogFolder;
-use webwallet_blockstack::{HEIGHTS_AT_ONCE, OTHER_BLOCKS};
+use webwallet_blockstack::{HEIGHTS_AT_ONCE, LogFolder, OTHER_BLOCKS};
 use webwallet_graphstore::Store as Graph;
 use webwallet_graphstore::store::Intent;
 use webwallet_hashtable::Store as Documents;
