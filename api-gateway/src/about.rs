@@ -1,10 +1,13 @@
 //! What the server says of itself: who it is, whether it is well, and what its
 //! refusals mean.
 
+use std::time::Instant;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use tokio::sync::Mutex;
 use webwallet_ledger::block::RULES;
 use webwallet_ledger::limits;
 
@@ -88,7 +91,8 @@ pub(crate) async fn get_livez(uri: Uri) -> Result<Response, Problem> {
 
 /// Whether requests can be served
 ///
-/// Asks both stores and the log, each for at most two seconds. The detail of a refusal names what is missing.
+/// Asks both stores and the log, each for at most two seconds; whoever asks while that goes on is told the same. The
+/// detail of a refusal names what is missing.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -104,9 +108,7 @@ pub(crate) async fn get_readyz(
     uri: Uri,
 ) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
-    let mut health = schema::Health { status: "ready".to_owned(), ..schema::Health::default() };
-    let mut missing = gateway.stores().missing(gateway.domain(), &mut health).await;
-    missing.extend(gateway.prover().missing(gateway.domain(), &mut health).await);
+    let (health, mut missing) = Readiness::of(gateway.clone()).await;
     if gateway.draining().is_cancelled() {
         missing.insert(0, "the server is shutting down".to_owned());
     }
@@ -114,6 +116,43 @@ pub(crate) async fn get_readyz(
         Ok(answer::current(StatusCode::OK, answer::json(&health)))
     } else {
         Err(Problem::new(Other::Unavailable, missing.join("; ")))
+    }
+}
+
+/// What the last look at the stores and the log found. Each look takes turns on connections that
+/// clearing needs, so there is one at a time, and whoever asks meanwhile is told the same: what
+/// was so since it began.
+#[derive(Default)]
+pub(crate) struct Readiness(Mutex<Option<Look>>);
+
+struct Look {
+    ended: Instant,
+    /// What is unusual of the server, and what is missing.
+    found: (schema::Health, Vec<String>),
+}
+
+impl Readiness {
+    /// A look goes on when whoever has begun it has left: others may wait for it.
+    async fn of(gateway: Gateway) -> (schema::Health, Vec<String>) {
+        let look = tokio::spawn(async move { gateway.readiness().look(&gateway).await });
+        let failed = |_| (schema::Health::default(), vec!["no look is possible".to_owned()]);
+        look.await.unwrap_or_else(failed)
+    }
+
+    async fn look(&self, gateway: &Gateway) -> (schema::Health, Vec<String>) {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some(look) = &*last
+            && look.ended > asked
+        {
+            return look.found.clone();
+        }
+        let mut health = schema::Health { status: "ready".to_owned(), ..schema::Health::default() };
+        let mut missing = gateway.stores().missing(gateway.domain(), &mut health).await;
+        missing.extend(gateway.prover().missing(gateway.domain(), &mut health).await);
+        let found = (health, missing);
+        *last = Some(Look { ended: Instant::now(), found: found.clone() });
+        found
     }
 }
 

@@ -5,7 +5,6 @@
 //! has to be; whoever binds the listener sees to that.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,7 +15,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use subtle::ConstantTimeEq as _;
+use webwallet_proto::token::Token;
 
 use crate::gateway::Gateway;
 use crate::problem::{Kind, Other, Problem};
@@ -30,7 +29,7 @@ pub struct Access {
     /// histograms grow until somebody does, or reads them.
     pub metrics: PrometheusHandle,
     /// The token to ask for; none on a loopback address.
-    pub token: Option<String>,
+    pub token: Option<Token>,
 }
 
 /// The metrics alone.
@@ -41,7 +40,7 @@ pub(crate) fn metrics(access: Access) -> Router {
 }
 
 fn guarded(router: Router, access: Access) -> Router {
-    router.route_layer(from_fn_with_state(access.token.map(Arc::<str>::from), guard))
+    router.route_layer(from_fn_with_state(access.token, guard))
 }
 
 pub(crate) fn router(gateway: &Gateway, access: Access) -> Router {
@@ -107,9 +106,9 @@ fn exposition(text: String) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+async fn guard(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
     let refused = match token {
-        Some(token) if !bears(request.headers(), &token) => "the token is missing or wrong",
+        Some(token) if !token.opens(request.headers()) => "the token is missing or wrong",
         None if !is_for_this_machine(&request) => "the Host header names another machine",
         _ if comes_from_a_page(request.headers()) => "a page of a browser has no business here",
         _ => return next.run(request).await,
@@ -134,41 +133,4 @@ fn is_for_this_machine(request: &Request) -> bool {
     let host = authority.host().trim_matches(['[', ']']);
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
-}
-
-/// Whether the request bears the token. The time it takes says nothing of how
-/// much of a wrong one was right; it does say whether the length is.
-fn bears(headers: &HeaderMap, token: &str) -> bool {
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    let Some((scheme, given)) = value.split_at_checked("Bearer ".len()) else {
-        return false;
-    };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && given.ct_eq(token.as_bytes()).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_token_opens() {
-        let mut headers = HeaderMap::new();
-        assert!(!bears(&headers, "secret"));
-        for (value, opens) in [
-            ("Bearer secret", true),
-            ("bearer secret", true),
-            ("Bearer secre", false),
-            ("Bearer secrets", false),
-            ("Bearer ", false),
-            ("Bearer", false),
-            ("Basic secret", false),
-            ("secret", false),
-        ] {
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            assert_eq!(bears(&headers, "secret"), opens, "{value}");
-        }
-    }
 }

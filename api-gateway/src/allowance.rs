@@ -359,6 +359,7 @@ mod tests {
         limited.known().accounts.len()
     }
 
+    /// Somebody's allowance would be used up by payments that never cleared.
     #[test]
     fn what_does_not_clear_is_not_counted() {
         let (limited, now) = (limited(3, 0), Instant::now());

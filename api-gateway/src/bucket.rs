@@ -62,6 +62,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    /// A request larger than a second's worth would never come through, or cost its sender nothing.
     #[test]
     fn more_than_a_second_s_worth_is_made_up_for() {
         let start = Instant::now();
@@ -77,6 +78,7 @@ mod tests {
         assert!(bucket.take(1, full + Duration::from_millis(3_501)));
     }
 
+    /// Whoever has something given back to him would come to more than his share.
     #[test]
     fn what_comes_back_does_not_overflow() {
         let start = Instant::now();

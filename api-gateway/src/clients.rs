@@ -226,6 +226,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
+    /// One client would hold everybody's connections, or be shut out by those it has closed.
     #[test]
     fn a_client_holds_as_many_connections_as_it_may_and_no_more() {
         let (clients, now) = (clients(2, 0), Instant::now());
@@ -238,6 +239,7 @@ mod tests {
         assert!(clients.connect(ip("10.0.0.1"), now).is_some());
     }
 
+    /// One household would be as many clients as it likes, and have everybody's share.
     #[test]
     fn an_ipv6_network_is_one_client() {
         let (clients, now) = (clients(1, 0), Instant::now());
@@ -246,6 +248,7 @@ mod tests {
         assert!(clients.connect(ip("2001:db8:1:3::1"), now).is_some());
     }
 
+    /// By a second connection, or by coming back, a client would get the share of others too.
     #[test]
     fn requests_a_second_are_counted_over_all_connections() {
         let (clients, start) = (clients(0, 3), Instant::now());
@@ -305,6 +308,7 @@ mod tests {
         }
     }
 
+    /// Every address that ever came would stay in memory, until the machine has none left.
     #[test]
     fn who_is_gone_is_forgotten() {
         let (clients, start) = (clients(9, 9), Instant::now());

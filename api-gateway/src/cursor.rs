@@ -84,6 +84,7 @@ mod tests {
 
     const BOB: List = List { name: "history", filter: &["unit", "bob"] };
 
+    /// Whoever reads a long list page by page would lose his place in it.
     #[test]
     fn a_cursor_leads_back_to_its_key() {
         for key in [&b""[..], b"wZ", &u64::MAX.to_be_bytes()] {
@@ -93,6 +94,7 @@ mod tests {
         }
     }
 
+    /// Somebody would read the rest of another list, and take it for his own.
     #[test]
     fn a_cursor_is_refused_by_every_other_list() {
         let cursor = BOB.cursor(b"7");
@@ -119,6 +121,7 @@ mod tests {
         assert_eq!(given.ok(), Some(lowest));
     }
 
+    /// A cursor that lost a letter on its way would go on elsewhere, and pass over payments.
     #[test]
     fn a_changed_cursor_is_refused() {
         let cursor = BOB.cursor(b"7");

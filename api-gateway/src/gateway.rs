@@ -12,6 +12,7 @@ use webwallet_proto::graphstore::v1::graphstore_client::GraphstoreClient;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::link::Link;
 
+use crate::about::Readiness;
 use crate::allowance::Allowances;
 use crate::feed::Feed;
 use crate::limits::Limits;
@@ -48,6 +49,7 @@ struct Parts {
     verifier: Verifier,
     feed: Arc<Feed>,
     bundles: Semaphore,
+    readiness: Readiness,
     draining: CancellationToken,
 }
 
@@ -83,6 +85,7 @@ impl Gateway {
             prover: Prover::new(blockstack),
             verifier,
             bundles: Semaphore::new(BUNDLES_AT_ONCE),
+            readiness: Readiness::default(),
             draining: CancellationToken::new(),
         })))
     }
@@ -148,6 +151,11 @@ impl Gateway {
     pub(crate) async fn bundle(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
         self.0.bundles.acquire().await.ok()
+    }
+
+    /// Whether all that it needs is there.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
     }
 
     pub(crate) fn allowances(&self) -> &Allowances {

@@ -58,7 +58,7 @@ fn check(headers: &HeaderMap, known: &[&str]) -> Result<(), Problem> {
 /// Whether an answer in JSON is welcome.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     // The usual case, without taking it apart.
-    headers.get_all(header::ACCEPT).iter().any(is_usual) || weight(headers, JSON) > 0.0
+    headers.get_all(header::ACCEPT).iter().all(is_usual) || weight(headers, JSON) > 0.0
 }
 
 /// Whether JSON is asked for by name, where text is what is given otherwise.
@@ -148,6 +148,7 @@ mod tests {
         headers
     }
 
+    /// The original SDK could not pay; or a few bytes would swell to more than any body may have.
     #[test]
     fn json_is_read_under_the_names_that_clients_use() {
         for (values, read) in [
@@ -179,6 +180,7 @@ mod tests {
         }
     }
 
+    /// A client that reads JSON would be refused, or one that does not be sent it.
     #[test]
     fn the_most_specific_wish_decides() {
         for (values, welcome) in [
@@ -195,6 +197,7 @@ mod tests {
             (&["application/json;q=0"], false),
             (&["application/json;q=0, */*"], false),
             (&["*/*;q=0"], false),
+            (&["*/*", "application/json;q=0"], false),
             (&["application/xml, */*;q=0"], false),
             (&["*/*;q=0, application/json"], true),
         ] {

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use webwallet_proto::graphstore::LIST_MAX;
 
 use crate::problem::{Other, Problem};
 
 /// The elements of a page, where the client does not say.
 pub(crate) const LIMIT_DEFAULT: u32 = 100;
 /// The most elements of a page.
-pub(crate) const LIMIT_MAX: u32 = 1_000;
+pub(crate) const LIMIT_MAX: u32 = LIST_MAX - 1;
 /// The most elements passed over: each costs a store about what reading it
 /// does. A cursor leads any distance at no cost.
 pub(crate) const SKIP_MAX: u64 = 10_000;
@@ -154,6 +155,7 @@ mod tests {
         Query::parse(Some(query), KNOWN).expect("known names").limit().ok()
     }
 
+    /// A page of nothing would lead nobody on, and one without an end take the server's memory.
     #[test]
     fn limits_hold_at_their_boundaries() {
         for (query, expected) in [
@@ -171,6 +173,7 @@ mod tests {
         }
     }
 
+    /// Whoever mistypes a filter would be answered for everything, and believe it.
     #[test]
     fn a_misspelt_parameter_is_told_its_nearest_name() {
         for (query, nearest) in [("conter=x", "counter"), ("Limit=5", "limit"), ("skp=5", "skip")] {
@@ -185,6 +188,7 @@ mod tests {
         assert!(Query::parse(None, &[]).is_ok());
     }
 
+    /// Who counts from a cursor would pass over payments; who counts far would stall a store.
     #[test]
     fn a_page_is_found_by_counting_or_by_cursor() {
         let skip = |query| Query::parse(Some(query), KNOWN).expect("known names").skip().ok();

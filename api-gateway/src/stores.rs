@@ -172,10 +172,7 @@ fn failed(call: &'static str, status: &tonic::Status) -> Problem {
         Status::ResourceExhausted => {
             Problem::new(Other::Overloaded, "a store has as much work as it takes on")
         }
-        Status::FailedPrecondition => Problem::new(
-            Other::ReadOnly,
-            "Graphstore gives numbers that Hashtable has other records of: one of them was put back from an older backup",
-        ),
+        Status::FailedPrecondition => Problem::new(Other::ReadOnly, status.message()),
         _ => Problem::new(Other::Unavailable, "a store did not answer"),
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use webwallet_ledger::{Hash, document};
+use webwallet_proto::blockstack::WAIT_MAX;
 
 use crate::answer::{self, Kept};
 use crate::body;
@@ -32,7 +33,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// The longest wait for a receipt.
-const WAIT_SECONDS_MAX: u64 = 8;
+const WAIT_SECONDS_MAX: u64 = WAIT_MAX.as_secs();
 /// What is kept of a request's time for the answer, once a wait for its receipt was
 /// in vain: an answer that came late would not say that the request has cleared.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);

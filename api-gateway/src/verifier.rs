@@ -48,8 +48,7 @@ struct Job {
     runtime: Handle,
 }
 
-/// The queue in front of the threads. They end when the last clone is dropped.
-#[derive(Clone)]
+/// The queue in front of the threads. They end when it is dropped.
 pub(crate) struct Verifier {
     queue: flume::Sender<Job>,
     waiting: Gauge,

@@ -8,7 +8,12 @@ use http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use standin::{Deployment, answer, issue, person};
 use webwallet_api_gateway::admin::Access;
+use webwallet_proto::token::Token;
 
+const RIGHT: &str = "the-right-token-of-it";
+
+/// Any page open in the operator's browser could have the log's key changed; and he himself would
+/// not see what his server refuses.
 #[tokio::test]
 async fn the_operator_sees_what_happened_and_nobody_else_does() {
     let metrics = PrometheusBuilder::new().install_recorder().expect("one recorder");
@@ -18,8 +23,10 @@ async fn the_operator_sees_what_happened_and_nobody_else_does() {
     server.post("nonsense").await;
     server.get("/nowhere/secret-path").await;
 
-    let token = Some("right".to_owned());
-    let access = Access { metrics, token };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), RIGHT).expect("written");
+    let token = Token::read(file.path()).expect("a token");
+    let access = Access { metrics, token: Some(token) };
     let admin = server.gateway.admin_router(access.clone());
     let get = async |path: &str, token: &str| {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
@@ -31,9 +38,9 @@ async fn the_operator_sees_what_happened_and_nobody_else_does() {
     for open in ["/livez", "/readyz"] {
         assert_eq!(get(open, "").await.status, 200);
     }
-    assert_eq!(get("/transaction", "right").await.code(), "not_found");
+    assert_eq!(get("/transaction", RIGHT).await.code(), "not_found");
 
-    let shown = get("/metrics", "right").await;
+    let shown = get("/metrics", RIGHT).await;
     assert_eq!(shown.status, 200);
     let text = String::from_utf8_lossy(&shown.body).into_owned();
     for line in [

@@ -27,6 +27,7 @@ class Signatures(unittest.TestCase):
     """A wrong verdict here accepts a forged payment, or calls an honest server a liar."""
 
     def test_every_iou_of_the_original_sdk(self):
+        """Payments signed with the original SDK would be called forged, or what only looks signed be taken for them."""
         cases = vectors('iou-signatures.json')['cases']
         self.assertEqual(len(cases), 58)
         for case in cases:
@@ -45,6 +46,7 @@ class Signatures(unittest.TestCase):
         return not iou.hash_faults() and not iou.signature_faults()
 
     def test_points_of_small_order_never_sign(self):
+        """One signature would do for every payment, and nobody could be held to any."""
         # The neutral element as key and R, S = 0: a signature of everything under looser rules.
         neutral = (1).to_bytes(32, 'little')
         self.assertFalse(curve.verify('eddsa-ed25519', neutral, b'any', neutral + bytes(32)))
@@ -52,16 +54,23 @@ class Signatures(unittest.TestCase):
         mixed = curve._encode(curve.add(curve.BASE, (0, curve.P - 1, 1, 0)))
         self.assertIsNone(curve.key('eddsa-ed25519', mixed))
         self.assertIsNotNone(curve.key('eddsa-ed25519', curve._encode(curve.BASE)))
+        # A good key, that of the secret 1, with a nonce of 0: R is neutral, and its equation holds.
+        public = curve._encode(curve.BASE)
+        s = int.from_bytes(hashlib.sha512(neutral + public + b'any').digest(), 'little') % curve.L
+        self.assertFalse(curve.verify('eddsa-ed25519', public, b'any', neutral + s.to_bytes(32, 'little')))
 
     def test_der_has_one_form(self):
+        """One reader would take a signature in a spelling that another refuses."""
         case = next(c['iou'] for c in vectors('iou-signatures.json')['cases'] if c['name'] == 'ecdsa-compressed')
         signature = case['meta']['signatures'][0]
         public, message, good = (bytes.fromhex(x) for x in (signature['public'], case['hash']['value'], signature['string']))
         self.assertTrue(curve.verify('ecdsa-ed25519', public, message, good))
-        for bad in (good + b'\0', good[:1] + bytes([good[1] + 1]) + good[2:] + b'\0', b'\x31' + good[1:], good[:-1], b''):
+        longer, shorter = (good[:1] + bytes([good[1] + by]) + good[2:] for by in (1, -1))
+        for bad in (good + b'\0', longer, shorter, longer + b'\0', b'\x31' + good[1:], good[:-1], b''):
             self.assertFalse(curve.verify('ecdsa-ed25519', public, message, bad))
 
     def test_only_canonical_encodings_are_points(self):
+        """One key would have several spellings, and with each another address."""
         for y in (curve.P, curve.P + 1, 2**255 - 1):
             self.assertIsNone(curve.key('eddsa-ed25519', y.to_bytes(32, 'little')))
         self.assertIsNone(curve.key('eddsa-ed25519', (1 | 1 << 255).to_bytes(32, 'little')))
@@ -124,6 +133,7 @@ class Amounts(unittest.TestCase):
     """Money is exact or it is not money."""
 
     def test_grammar_and_shortest_form(self):
+        """A holder would lose what is rounded away, or one amount have two spellings and so two hashes."""
         for text in ['01', '', '.5', '5.', '+1', '-1', '1e3', '1,0', '9' * 61, '0.' + '1' * 41, '１']:
             self.assertIsNone(parse_amount(text), text)
         for text, short in [('10.50', '10.5'), ('0.0', '0'), ('9' * 60, '9' * 60), ('0.' + '0' * 39 + '1', '0.' + '0' * 39 + '1')]:
@@ -137,12 +147,14 @@ class Amounts(unittest.TestCase):
         self.assertEqual(third, parse_amount('0.3'))
 
     def test_numbers_have_64_bits(self):
+        """Two readers of one number would count the records of a log apart."""
         for text in ['0', '9', '10000000000000000000', str(2**64 - 1)]:
             self.assertEqual(number(text), int(text))
         for text in ['', '00', '01', '+1', '-1', '1.0', '１', str(2**64), '1' * 21, 1, None]:
             self.assertIsNone(number(text), text)
 
     def test_times(self):
+        """A payment would expire on another day for one reader than for the next."""
         self.assertEqual(time_ms('1970-01-01T00:00:00.000Z'), 0)
         self.assertEqual(time_ms('2026-11-21T19:37:42.135Z'), 1795289862135)
         self.assertEqual(time_ms('2024-02-29T23:59:59.999Z') + 1, time_ms('2024-03-01T00:00:00.000Z'))
@@ -155,6 +167,7 @@ class Trees(unittest.TestCase):
     """Every proof of a payment is a path in one of these."""
 
     def test_shared_inclusion_vectors(self):
+        """A payment that is in no log would be proved, or one that is in a log not."""
         files = glob.glob(os.path.join(VECTORS, 'merkle', '**', 'inclusion', '**', '*.json'), recursive=True)
         self.assertGreater(len(files), 80)
         for path in files:
@@ -166,6 +179,7 @@ class Trees(unittest.TestCase):
                 self.assertEqual(right, not case['wantErr'])
 
     def test_roots_grow_as_rfc_6962_says(self):
+        """An honest log would be called false by a root that nobody else computes."""
         # The inputs and roots that the RFC's own implementations publish.
         inputs = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f']
         roots = ['6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d',
@@ -184,6 +198,7 @@ class Trees(unittest.TestCase):
         self.assertEqual(root(sha256, []), sha256(b''))
 
     def test_state_tree_by_hand(self):
+        """A host could commit to other balances than its records give, or be called a liar for the right ones."""
         tree, value = SparseTree(), sha3(b'value')
         self.assertEqual(tree.root(), bytes(32))
         low, high, higher = bytes(32), b'\x80' + bytes(31), b'\xc0' + bytes(31)
@@ -211,6 +226,7 @@ class Shapes(unittest.TestCase):
         self.good = next(c['iou'] for c in vectors('iou-signatures.json')['cases'] if c['name'] == 'eddsa')
 
     def test_broken_shapes_are_unreadable(self):
+        """A host could clear what an honest one refuses, and nobody be told."""
         Iou(self.good, 'iou')
         for key, value in [('amount', '01'), ('amount', '0'), ('amount', 1), ('random', 'short'), ('random', 'x' * 101),
                            ('target', self.good['data']['source']), ('expiry', '2031-01-01'), ('credit', '0'), ('credit', '-0.0'),
@@ -219,6 +235,7 @@ class Shapes(unittest.TestCase):
                 Iou({**self.good, 'data': {**self.good['data'], key: value}}, 'iou')
 
     def test_custom_data_must_hash_to_its_name(self):
+        """Other words than the payer signed could be put under a payment."""
         name = sha256(sha256(b'{"note":"rent"}')).hex()
         made = {**self.good, 'data': {**self.good['data'], 'custom': name}}
         for text, good in [('rent', True), ('gift', False)]:

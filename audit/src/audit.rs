@@ -5,7 +5,7 @@ use std::thread;
 
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::hash::Hash;
-use webwallet_ledger::leaf::{Fault, Leaf};
+use webwallet_ledger::leaf::{Fault, Kind, Leaf};
 use webwallet_ledger::merkle::{Sha256, TreeHash};
 use webwallet_ledger::note::{Note, VerifierKey};
 use webwallet_ledger::rejection::Rejection;
@@ -15,7 +15,7 @@ use webwallet_ledger::time::Time;
 
 use crate::chain::Chain;
 use crate::finding::{Code, Finding, Findings, Place};
-use crate::read::{Bundle, Content, Kind, Read, Reader, TileFault};
+use crate::read::{Bundle, Content, Read, Reader, TileFault, kind_name};
 use crate::replay::{Replay, dotted};
 use crate::source::{Source, SourceError};
 use crate::tree::Tree;
@@ -188,7 +188,7 @@ struct Log<'a> {
     missing: u32,
     /// Some bundle could not be read: its leaves are known by their hashes alone.
     hidden: bool,
-    last: Option<(Place, Kind)>,
+    last: Option<(Place, Option<Kind>)>,
     last_block: Option<Place>,
     found: Findings,
 }
@@ -221,20 +221,20 @@ impl Log<'_> {
         Ok(self.missing < MISSING_MAX && !self.found.are_enough())
     }
 
-    fn leaf(&mut self, place: Place, kind: Kind, read: Read) {
+    fn leaf(&mut self, place: Place, kind: Option<Kind>, read: Read) {
         self.chain.order(place, kind, &mut self.found);
         match &read.content {
             Content::Missing => {}
-            Content::Broken(broken) => {
-                let code = match broken.error.fault {
+            Content::Broken(error) => {
+                let code = match error.fault {
                     Fault::Encoding => Code::Encoding,
                     Fault::Hash => Code::Hash,
                     Fault::Header => Code::Header,
                 };
-                let field = dotted(&broken.error.pointer);
-                self.found.leaf(Finding::wrong(place, code, field, &broken.error.detail));
-                if kind == Kind::Block {
-                    self.chain.close(place, broken.name);
+                let field = dotted(&error.pointer);
+                self.found.leaf(Finding::wrong(place, code, field, &error.detail));
+                if kind == Some(Kind::Block) {
+                    self.chain.close(place, error.name);
                 }
             }
             Content::Outline { number, time } => {
@@ -242,11 +242,11 @@ impl Log<'_> {
             }
             Content::Leaf(leaf, signatures) => self.document(place, leaf, signatures.as_deref()),
         }
-        if kind != Kind::Block {
+        if kind != Some(Kind::Block) {
             self.chain.hold(kind, read.inside);
         }
         self.tree.push(read.outside, &mut self.found);
-        if kind == Kind::Block {
+        if kind == Some(Kind::Block) {
             self.chain.sealed(self.tree.root());
             self.last_block = Some(place);
         }
@@ -293,9 +293,9 @@ impl Log<'_> {
         // Whatever else is damaged: these are the leaves that were signed.
         let proven = unread == 0 && self.tree.root() == *root;
         let (blocks, head) = (self.chain.blocks, self.chain.head);
-        let last = self.last.filter(|(_, kind)| *kind != Kind::Block && unread == 0);
+        let last = self.last.filter(|(_, kind)| *kind != Some(Kind::Block) && unread == 0);
         if let Some((place, kind)) = last {
-            let actual = kind.as_str();
+            let actual = kind_name(kind);
             found.leaf(Finding::at(place, Code::Header, "data.kind", "block", actual));
         }
         if let (Some(max_age), Some(time), Some(place)) =

@@ -7,12 +7,13 @@
 use webwallet_ledger::block::{Block, Genesis, Keys, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::hash::Hash;
+use webwallet_ledger::leaf::Kind;
 use webwallet_ledger::merkle::{Node, Range, Sha3, TreeHash};
 use webwallet_ledger::note::{SignatureLine, VerifierKey};
 use webwallet_ledger::time::Time;
 
 use crate::finding::{Code, Finding, Findings, Place};
-use crate::read::Kind;
+use crate::read::kind_name;
 use crate::trust::Trust;
 
 /// How far a block may be ahead of the auditor's clock.
@@ -137,24 +138,24 @@ impl<'a> Chain<'a> {
     }
 
     /// Where a leaf of this kind stands.
-    pub fn place(&self, leaf: u64, kind: Kind) -> Place {
-        let counts = matches!(kind, Kind::Record | Kind::Unreadable);
+    pub fn place(&self, leaf: u64, kind: Option<Kind>) -> Place {
+        let counts = matches!(kind, Some(Kind::Record) | None);
         Place { leaf, block: self.blocks, number: self.records + u64::from(counts) }
     }
 
     /// A leaf of this kind comes: is it its turn?
-    pub fn order(&mut self, place: Place, kind: Kind, found: &mut Findings) {
+    pub fn order(&mut self, place: Place, kind: Option<Kind>, found: &mut Findings) {
         let step = self.open.step;
         let (fits, next) = match kind {
-            Kind::Genesis => (place.leaf == 0, Step::Genesis),
+            Some(Kind::Genesis) => (place.leaf == 0, Step::Genesis),
             // Block 0 holds the genesis and nothing else.
-            Kind::Block => (self.blocks > 0 || step == Step::Genesis, step),
-            Kind::Unreadable if place.leaf == 0 => (true, Step::Genesis),
-            Kind::Unreadable => (true, step.max(Step::Records)),
+            Some(Kind::Block) => (self.blocks > 0 || step == Step::Genesis, step),
+            None if place.leaf == 0 => (true, Step::Genesis),
+            None => (true, step.max(Step::Records)),
             _ if self.blocks == 0 => (false, step),
-            Kind::Stack => (step < Step::Stack, Step::Stack),
-            Kind::Keys => (step < Step::Keys, Step::Keys),
-            Kind::Record => (step <= Step::Records, Step::Records),
+            Some(Kind::Stack) => (step < Step::Stack, Step::Stack),
+            Some(Kind::Keys) => (step < Step::Keys, Step::Keys),
+            Some(Kind::Record) => (step <= Step::Records, Step::Records),
         };
         if !fits {
             let expected = match (place.leaf, self.blocks) {
@@ -162,23 +163,23 @@ impl<'a> Chain<'a> {
                 (_, 0) => "block 0",
                 _ => "stack, keys, records, block in this order",
             };
-            At { place, found }.note(Code::Header, "data.kind", expected, kind.as_str());
+            At { place, found }.note(Code::Header, "data.kind", expected, kind_name(kind));
             return;
         }
         self.open.step = next;
     }
 
     /// A leaf that is not a block document is part of the open block.
-    pub fn hold(&mut self, kind: Kind, inside: Node) {
+    pub fn hold(&mut self, kind: Option<Kind>, inside: Node) {
         self.open.leaves += 1;
         self.open.root.push(inside);
         match kind {
-            Kind::Record => {
+            Some(Kind::Record) => {
                 self.open.records += 1;
                 self.records += 1;
             }
-            Kind::Unreadable => self.records += 1,
-            _ => {}
+            None => self.records += 1,
+            Some(_) => {}
         }
     }
 

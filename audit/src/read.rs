@@ -3,10 +3,7 @@
 //! done for many at once ([`crate::workers`]).
 
 use rand::rngs::ThreadRng;
-use webwallet_ledger::hash::Hash;
-use webwallet_ledger::json::{self, Value, member};
-use webwallet_ledger::leaf::{Leaf, LeafError, Outline};
-use webwallet_ledger::limits::DEPTH_MAX;
+use webwallet_ledger::leaf::{Kind, Leaf, LeafError, Outline};
 use webwallet_ledger::merkle::{Node, Sha3, Sha256, TreeHash};
 use webwallet_ledger::rejection::Rejection;
 use webwallet_ledger::signature::Keys;
@@ -69,57 +66,26 @@ pub(crate) enum Content {
     /// A record of which only this was read.
     Outline { number: u64, time: Time },
     /// No document that fits its place.
-    Broken(Broken),
+    Broken(LeafError),
     /// Nothing: the bundle is not there or cannot be taken apart.
     Missing,
 }
 
-/// A leaf with something wrong in itself.
-pub(crate) struct Broken {
-    pub error: LeafError,
-    /// As far as it can be told.
-    pub kind: Kind,
-    /// What it calls itself, should later documents name it.
-    pub name: Option<Hash>,
-}
-
-/// Kinds of leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Genesis,
-    Record,
-    Block,
-    Stack,
-    Keys,
-    /// Nobody can tell.
-    Unreadable,
-}
-
-impl Kind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Genesis => "genesis",
-            Kind::Record => "record",
-            Kind::Block => "block",
-            Kind::Stack => "stack",
-            Kind::Keys => "keys",
-            Kind::Unreadable => "unreadable",
-        }
-    }
-}
-
 impl Read {
-    pub fn kind(&self) -> Kind {
+    /// None where nobody can tell.
+    pub fn kind(&self) -> Option<Kind> {
         match &self.content {
-            Content::Leaf(Leaf::Genesis(_), _) => Kind::Genesis,
-            Content::Leaf(Leaf::Keys(_), _) => Kind::Keys,
-            Content::Leaf(Leaf::Stack(_), _) => Kind::Stack,
-            Content::Leaf(Leaf::Block(_), _) => Kind::Block,
-            Content::Leaf(Leaf::Record(_), _) | Content::Outline { .. } => Kind::Record,
-            Content::Broken(broken) => broken.kind,
-            Content::Missing => Kind::Unreadable,
+            Content::Leaf(leaf, _) => Some(leaf.kind()),
+            Content::Outline { .. } => Some(Kind::Record),
+            Content::Broken(error) => error.kind,
+            Content::Missing => None,
         }
     }
+}
+
+/// For people.
+pub(crate) fn kind_name(kind: Option<Kind>) -> &'static str {
+    kind.map_or("unreadable", Kind::as_str)
 }
 
 impl Reader<'_> {
@@ -227,7 +193,7 @@ impl Reader<'_> {
             }),
             false => Leaf::parse(bytes, self.domain).map(|leaf| Content::Leaf(leaf, None)),
         };
-        let content = content.unwrap_or_else(|error| Content::Broken(broken(bytes, error)));
+        let content = content.unwrap_or_else(Content::Broken);
         Read { outside, inside, content }
     }
 
@@ -300,24 +266,4 @@ impl Faults {
 
 fn missing(outside: Node) -> Read {
     Read { outside, inside: [0; 32], content: Content::Missing }
-}
-
-/// What can still be said of a leaf that is none: its kind and name, as long as
-/// it is JSON of the profile.
-fn broken(bytes: &[u8], error: LeafError) -> Broken {
-    let kind = match error.kind {
-        Some("genesis") => Kind::Genesis,
-        Some("record") => Kind::Record,
-        Some("block") => Kind::Block,
-        Some("stack") => Kind::Stack,
-        Some("keys") => Kind::Keys,
-        _ => Kind::Unreadable,
-    };
-    let value = json::parse(bytes, DEPTH_MAX).ok();
-    let name = value.as_ref().and_then(|value| member(member(value, "hash")?, "value"));
-    let name = match name {
-        Some(Value::Text(name)) => name.as_str().parse().ok(),
-        _ => None,
-    };
-    Broken { error, kind, name }
 }

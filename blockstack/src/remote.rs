@@ -13,6 +13,7 @@ use webwallet_proto::graphstore::v1::{
     self as graphstore, ClearedRequest, IntendRequest, Intent, IntentsRequest, RecordRequest,
     StatusReply, StatusRequest, TrimRequest, record_request,
 };
+use webwallet_proto::hashtable::DOCUMENTS_MAX;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::hashtable::v1::{
     self as hashtable, Document, GetRequest, NumberedRequest, PutRequest,
@@ -24,7 +25,7 @@ use crate::chain::Parts;
 /// Bytes of records taken at a time, about.
 const FETCH_BYTES: usize = 4 << 20;
 /// Documents and bytes in one put: far below what a message may have.
-const PUT_DOCUMENTS_MAX: usize = 500;
+const PUT_DOCUMENTS_MAX: usize = DOCUMENTS_MAX / 2;
 const PUT_BYTES: usize = 2 << 20;
 
 /// Records in order, as they were given.

@@ -8,6 +8,7 @@ use tonic::{Request as Call, Response, Status};
 use webwallet_ledger::block::Block;
 use webwallet_ledger::tile::TileId;
 use webwallet_ledger::{AccountId, Address, Hash};
+use webwallet_proto::blockstack::WAIT_MAX;
 use webwallet_proto::blockstack::v1::{
     self, AccountProofRequest, BlockRecordsRequest, BlockReply, BlockRequest, CheckpointReply,
     CheckpointRequest, Consistency, ConsistencyReply, ConsistencyRequest, Inclusion,
@@ -25,8 +26,8 @@ use crate::sealing::{Command, Made};
 use crate::store::Store;
 use crate::{Config, Seal};
 
-/// How long a receipt is waited for at most: less than any link's deadline.
-const WAIT_MAX: Duration = Duration::from_secs(8);
+/// How long Hashtable is asked for a block before the log is searched for it.
+const HASHTABLE_MAX: Duration = Duration::from_secs(2);
 /// How long the newest balances are waited for while a block is being sealed.
 const SEALING_MAX: Duration = Duration::from_millis(500);
 /// Who may wait for old balances at once, the first included: the others are told so.
@@ -290,9 +291,14 @@ impl<S: Store> blockstack_server::Blockstack for Service<S> {
             Some(block_request::Key::Hash(name)) => {
                 let name = Hash::from_slice(&name);
                 let name = name.ok_or_else(|| Status::invalid_argument("a hash is 32 bytes"))?;
-                let document = self.remote.document(&name).await?;
                 // Hashtable has documents of every kind, and says nothing of
-                // whether one was published.
+                // whether one was published. Where it is away, the log has them all.
+                let asked = tokio::time::timeout(HASHTABLE_MAX, self.remote.document(&name));
+                let asked = asked.await.unwrap_or_else(|_| Err(Status::unavailable("no answer")));
+                let document = asked.unwrap_or_else(|status| {
+                    tracing::warn!(why = status.message(), "Hashtable was asked for a block");
+                    None
+                });
                 match document.as_deref().map(Block::parse) {
                     Some(Ok(block)) => {
                         let height = block.header.height;

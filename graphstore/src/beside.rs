@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tonic::Status;
+use webwallet_proto::hashtable::OTHER_RECORDS;
 use webwallet_proto::hashtable::v1::hashtable_client::HashtableClient;
 use webwallet_proto::hashtable::v1::{NumberedRequest, StatusRequest};
 use webwallet_proto::link::Link;
@@ -121,7 +122,7 @@ async fn bad(
             "Hashtable has record {number}, which is not here: this Graphstore was put back to an older state; restore the newer one, or run `webwallet rebuild graphstore`"
         )),
         (Some(ours), Some(theirs)) if ours.hash.0 != theirs[..] => Some(format!(
-            "Hashtable has another record {number} than this Graphstore, {}: they are not of one history; restore the one that belongs to the other",
+            "Hashtable has another record {number} than this Graphstore, {}: they are not of one history; {OTHER_RECORDS}",
             ours.hash
         )),
         _ => None,

@@ -86,7 +86,7 @@ impl Neo4j {
     /// # Errors
     /// One sentence that names what is wrong and the command that helps: no
     /// answer, a refused password, a server too old, a missing constraint,
-    /// another domain's graph, a newer data format. Nothing was written.
+    /// another domain's graph, a newer data format. Nobody was deposed.
     /// A server that has just been started takes some seconds until it works
     /// as fast as it will; they pass here.
     pub async fn open(settings: &Settings, domain: &str) -> Result<Neo4j, Error> {

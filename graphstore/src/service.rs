@@ -9,6 +9,7 @@ use webwallet_ledger::account::Balance;
 use webwallet_ledger::clear::replay;
 use webwallet_ledger::{AccountId, Address, Hash, History, Lock, Pointer, Rejection, Request};
 use webwallet_proto::engine;
+use webwallet_proto::graphstore::LIST_MAX;
 use webwallet_proto::graphstore::v1::graphstore_server::{self, GraphstoreServer};
 use webwallet_proto::graphstore::v1::{
     self, Account, AccountsReply, AccountsRequest, ClearReply, ClearRequest, ClearedRequest,
@@ -25,9 +26,6 @@ use crate::beside::Beside;
 use crate::store::{Error, Intended, Intent, Page, Placed, Store, Stored};
 use crate::writer::{self, Clock, Entrance, Verdict};
 
-/// Items in one answer of a list, at most: a page of the gateway and one more,
-/// by which it learns whether there is another page.
-const LIST_MAX: u32 = 1_001;
 /// Requests of one stream that wait for their verdict.
 const SUBMITTED_MAX: usize = 256;
 /// How often the unspent outputs of an account that changes meanwhile are read again.

@@ -201,7 +201,7 @@ impl Store for Embedded {
     }
 
     async fn highest(&self) -> Result<u64, Error> {
-        self.tables.newest()
+        self.aside(Tables::newest).await
     }
 }
 

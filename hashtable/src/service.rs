@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tonic::{Request, Response, Status};
 use webwallet_ledger::{Hash, Supplied};
 use webwallet_proto::engine;
+use webwallet_proto::hashtable::DOCUMENTS_MAX;
 use webwallet_proto::hashtable::v1::{
     self, Found, GetReply, GetRequest, NamesReply, NumberedRequest, PutReply, PutRequest,
     StatusReply, StatusRequest, SuppliedRequest, SupplyReply, SupplyRequest,
@@ -18,10 +19,6 @@ use webwallet_proto::hashtable::v1::{
 use webwallet_proto::stream::{Streamed, pages};
 
 use crate::store::{Document, Error, Store};
-
-/// Documents in one put, hashes in one get. Checking a thousand records takes
-/// about 5 ms of the thread that answers; nobody needs more at once.
-pub const DOCUMENTS_MAX: usize = 1_000;
 
 /// Names in one answer.
 const NAMES_MAX: u32 = 10_000;

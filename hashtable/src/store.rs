@@ -7,6 +7,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use webwallet_ledger::{Code, Hash, Rejection, Supplied, document};
+use webwallet_proto::hashtable::OTHER_RECORDS;
 
 /// Bytes of records in one answer of [`Store::numbered`], about.
 pub(crate) const NUMBERED_BYTES: usize = 4 * 1024 * 1024;
@@ -95,7 +96,8 @@ pub enum Error {
     /// from where it has gone back to. The number stays the other's; of the call anything
     /// else may be stored, as after every error.
     #[error(
-        "record {0} is another one here: Graphstore has gone back; restore the newer one, or run `webwallet rebuild graphstore`"
+        "Hashtable has another record {0} than Graphstore: one of them was put back to an older state, or belongs to another server; {advice}",
+        advice = OTHER_RECORDS
     )]
     Taken(u64),
     /// The engine failed.

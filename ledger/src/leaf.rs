@@ -3,8 +3,8 @@
 
 use crate::block::{Block, Genesis, Keys, Stack};
 use crate::document::Document;
-pub use crate::fault::{Fault, LeafError};
-use crate::fault::{in_fault, known_kind, parse_document};
+pub use crate::fault::{Fault, Kind, LeafError};
+use crate::fault::{in_fault, known_kind, parse_document, read_header};
 use crate::hash::Hash;
 use crate::json::text_of;
 use crate::record::{self, Record};
@@ -61,7 +61,7 @@ impl Leaf {
     /// # Errors
     /// What is wrong first, in the order of [`Fault`].
     pub fn parse(bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
-        Leaf::read(bytes, domain).map_err(|error| error.of_kind_in(bytes))
+        Leaf::read(bytes, domain).map_err(|error| error.told_by(bytes))
     }
 
     /// The same, except that of a record only what the order of the log is made
@@ -73,8 +73,8 @@ impl Leaf {
         let read = || {
             let document = parse_document(bytes)?;
             let kind = known_kind(&document)?;
-            if kind != "record" {
-                let leaf = Leaf::header(kind, &document, bytes, domain)?;
+            if kind != Kind::Record {
+                let leaf = Leaf::of_kind(kind, &document, bytes, domain)?;
                 return Ok(Outline::Leaf(Box::new(leaf)));
             }
             let (number, time) =
@@ -82,37 +82,40 @@ impl Leaf {
             document.named.clone().map_err(in_fault(Fault::Hash))?;
             Ok(Outline::Record { number, time })
         };
-        read().map_err(|error: LeafError| error.of_kind_in(bytes))
+        read().map_err(|error: LeafError| error.told_by(bytes))
     }
 
     fn read(bytes: &[u8], domain: &str) -> Result<Leaf, LeafError> {
         let document = parse_document(bytes)?;
-        match known_kind(&document)? {
-            "record" => Entry::read(&document, bytes, domain).map(Box::new).map(Leaf::Record),
-            kind => Leaf::header(kind, &document, bytes, domain),
-        }
+        Leaf::of_kind(known_kind(&document)?, &document, bytes, domain)
     }
 
-    /// Reads a document of a known kind that is no record.
-    fn header(
-        kind: &str,
+    fn of_kind(
+        kind: Kind,
         document: &Document<'_>,
         bytes: &[u8],
         domain: &str,
     ) -> Result<Leaf, LeafError> {
-        document.named.clone().map_err(in_fault(Fault::Hash))?;
-        let leaf = match kind {
-            "genesis" => Genesis::read(document, bytes).map(Leaf::Genesis),
-            "keys" => Keys::read(document, bytes).map(Leaf::Keys),
-            "stack" => Stack::read(document, bytes).map(Leaf::Stack),
-            _ => Block::read(document, bytes).map(Box::new).map(Leaf::Block),
-        };
-        let leaf = leaf.map_err(in_fault(Fault::Header))?;
-        if text_of(&document.data, "domain") != Some(domain) {
-            let detail = format!("this log's domain is {domain:?}");
-            return Err(LeafError::new(Fault::Header, "/data/domain", detail));
+        match kind {
+            Kind::Record => Entry::read(document, bytes, domain).map(Box::new).map(Leaf::Record),
+            Kind::Genesis => header(document, bytes, domain, Genesis::read).map(Leaf::Genesis),
+            Kind::Keys => header(document, bytes, domain, Keys::read).map(Leaf::Keys),
+            Kind::Stack => header(document, bytes, domain, Stack::read).map(Leaf::Stack),
+            Kind::Block => {
+                header(document, bytes, domain, Block::read).map(Box::new).map(Leaf::Block)
+            }
         }
-        Ok(leaf)
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Leaf::Genesis(_) => Kind::Genesis,
+            Leaf::Keys(_) => Kind::Keys,
+            Leaf::Stack(_) => Kind::Stack,
+            Leaf::Block(_) => Kind::Block,
+            Leaf::Record(_) => Kind::Record,
+        }
     }
 
     /// The leaf as it stands in the log.
@@ -136,6 +139,21 @@ impl Leaf {
             Leaf::Record(entry) => entry.record.hash,
         }
     }
+}
+
+/// Reads a document of this domain that is no record.
+fn header<T>(
+    document: &Document<'_>,
+    bytes: &[u8],
+    domain: &str,
+    read: impl Fn(&Document<'_>, &[u8]) -> Result<T, Rejection>,
+) -> Result<T, LeafError> {
+    let header = read_header(document, bytes, read)?;
+    if text_of(&document.data, "domain") != Some(domain) {
+        let detail = format!("this log's domain is {domain:?}");
+        return Err(LeafError::new(Fault::Header, "/data/domain", detail));
+    }
+    Ok(header)
 }
 
 impl Entry {

@@ -198,9 +198,7 @@ fn read_json(receipt: &[u8]) -> Result<Receipt, Rejection> {
     let root = Path::ROOT;
     let keys = ["checkpoint", "hash", "index", "number", "path", "record"];
     let object = Object::new(&value, &root, &keys)?;
-    let at = root.key("index");
-    let index = decimal(object.text("index", &root)?);
-    let index = index.ok_or_else(|| at.malformed("not a decimal number"))?;
+    let index = object.number("index", &root)?;
     let at = root.key("path");
     let hashes = array(object.required("path", &root)?, &at)?;
     if hashes.len() > PATH_MAX {

@@ -261,8 +261,11 @@ fn with_text(bytes: &[u8], key: &str, text: Option<&str>) -> Vec<u8> {
     };
     let rest = &bytes[start + head.len()..];
     let end = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
-    let instead = text.map(|text| format!("{head}{text}")).unwrap_or_default();
-    [&bytes[..start], instead.as_bytes(), &rest[end..]].concat()
+    match text {
+        Some(text) => [&bytes[..start], head.as_bytes(), text.as_bytes(), &rest[end..]].concat(),
+        // With the quote and the comma after it: `domain` always follows.
+        None => [&bytes[..start], rest.get(end + 2..).unwrap_or_default()].concat(),
+    }
 }
 
 fn changes(request: &Request, left: &[Kept<'_>]) -> Vec<Change> {

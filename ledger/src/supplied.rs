@@ -5,7 +5,7 @@
 //! has it may have made it up.
 
 use crate::document::{HASH_KEYS, KEYS, check_name, read_types};
-use crate::fault::kind_of;
+use crate::fault::Kind;
 use crate::hash::Hash;
 use crate::iou::check_custom;
 use crate::json::{self, Value};
@@ -92,7 +92,7 @@ fn read_custom(
 ) -> Result<Hash, Rejection> {
     let (data_at, hash_at) = (at.key("data"), at.key("hash"));
     check_custom(data, &data_at, found)?;
-    if kind_of(data).is_some() {
+    if Kind::of(data).is_some() {
         let detail = "a document of this kind is made by a server; nobody supplies one";
         return Err(data_at.key("kind").malformed(detail));
     }

@@ -32,6 +32,13 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub mod hashtable {
     use crate::{MESSAGE_BYTES_MAX, link::Link};
 
+    /// Documents in one put, hashes in one get. Checking a thousand records takes
+    /// about 5 ms of the thread that answers; nobody needs more at once.
+    pub const DOCUMENTS_MAX: usize = 1_000;
+
+    /// What to do where Hashtable has another record of a number than Graphstore.
+    pub const OTHER_RECORDS: &str = "restore the one that belongs to the other, or move the wrong one aside and run `webwallet rebuild graphstore` or `webwallet rebuild hashtable`";
+
     /// `webwallet.hashtable.v1`, as generated.
     #[allow(missing_docs, unused_qualifications, clippy::all)]
     pub mod v1 {
@@ -60,6 +67,10 @@ pub mod hashtable {
 pub mod graphstore {
     use crate::{MESSAGE_BYTES_MAX, link::Link};
 
+    /// Items in one answer of a list, at most: a page of the gateway and one more,
+    /// by which it learns whether there is another page.
+    pub const LIST_MAX: u32 = 1_001;
+
     /// `webwallet.graphstore.v1`, as generated.
     #[allow(missing_docs, unused_qualifications, clippy::all)]
     pub mod v1 {
@@ -86,7 +97,12 @@ pub mod graphstore {
 
 /// Blockstack: proves what was cleared.
 pub mod blockstack {
+    use std::time::Duration;
+
     use crate::{MESSAGE_BYTES_MAX, link::Link};
+
+    /// How long a receipt is waited for at most: less than any link's deadline.
+    pub const WAIT_MAX: Duration = Duration::from_secs(8);
 
     /// Why nothing clears over a log that has not been compared with the stores: one of them
     /// may have been put back. It ends by itself.

@@ -100,6 +100,7 @@ mod tests {
         }
     }
 
+    /// A payer would be told a reason that nobody gave, and change or give up a payment for it.
     #[test]
     fn what_is_no_rejection_is_an_error_and_not_another_rejection() {
         let good = v1::Rejection { code: "expired".to_owned(), ..Default::default() };

@@ -33,10 +33,20 @@ pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// What this process knows of certificates. Has no `Debug`: a key is in it.
 #[derive(Clone, Default)]
 pub struct Tls {
-    /// Our certificate, with those between it and its CA, and its key.
-    own: Option<(Vec<u8>, Vec<u8>)>,
-    /// The CA of the services we believe.
+    own: Option<Own>,
+    /// The CA of the services we believe, in PEM.
     ca: Option<Vec<u8>>,
+}
+
+/// Who we are.
+#[derive(Clone)]
+struct Own {
+    /// Our certificate, with those between it and its CA, in PEM.
+    cert: Vec<u8>,
+    /// Its key, in PEM.
+    key: Vec<u8>,
+    /// What is shown to strangers.
+    shown: Arc<ServerConfig>,
 }
 
 /// Why a file is of no use. Never says what is in it.
@@ -69,8 +79,10 @@ impl Tls {
             let chain = certificates(&cert, cert_file)?;
             let secret = PrivateKeyDer::from_pem_slice(&key)
                 .map_err(|_| BadTls::Pem(key_file.into(), "private key"))?;
-            server(chain, secret).map_err(|error| BadTls::Unusable(cert_file.into(), error))?;
-            tls.own = Some((cert, key));
+            let mut config =
+                server(chain, secret).map_err(|error| BadTls::Unusable(cert_file.into(), error))?;
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            tls.own = Some(Own { cert, key, shown: Arc::new(config) });
         }
         if let Some(file) = ca {
             let pem = read(file)?;
@@ -92,11 +104,7 @@ impl Tls {
     /// For a listener that strangers may use, such as one for REST: shows our
     /// certificate and asks for none. `None` if we have no certificate.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
-        let (cert, key) = self.own.as_ref()?;
-        let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>().ok()?;
-        let mut config = server(chain, PrivateKeyDer::from_pem_slice(key).ok()?).ok()?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Some(TlsAcceptor::from(Arc::new(config)))
+        self.own.as_ref().map(|own| TlsAcceptor::from(Arc::clone(&own.shown)))
     }
 
     /// What a caller shows and asks for.
@@ -106,14 +114,14 @@ impl Tls {
             config = config.ca_certificate(Certificate::from_pem(ca));
         }
         match &self.own {
-            Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
+            Some(Own { cert, key, .. }) => config.identity(Identity::from_pem(cert, key)),
             None => config,
         }
     }
 
     /// What a gRPC listener shows and asks for; `None` if it speaks plainly.
     pub(crate) fn server(&self) -> Option<ServerTlsConfig> {
-        let (cert, key) = self.own.as_ref()?;
+        let Own { cert, key, .. } = self.own.as_ref()?;
         let identity = Identity::from_pem(cert, key);
         let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_MAX);
         Some(match &self.ca {

@@ -24,6 +24,8 @@ const CHARACTERS_MIN: usize = 16;
 /// More may find no room among the headers of a call.
 const CHARACTERS_MAX: usize = 8_192;
 
+const SCHEME: &str = "Bearer ";
+
 /// A secret text. Has no `Debug`, so that it never reaches a log.
 #[derive(Clone)]
 pub struct Token(String);
@@ -57,25 +59,25 @@ impl Token {
         Ok(Token(text.to_owned()))
     }
 
-    /// The secret itself, for a listener that compares on its own.
-    pub fn reveal(self) -> String {
-        self.0
-    }
-
     /// What a caller sends. Never logged: it is marked as sensitive.
-    pub(crate) fn header(&self) -> HeaderValue {
+    pub fn header(&self) -> HeaderValue {
         // Visible ASCII is always a header value.
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0))
+        let mut value = HeaderValue::try_from(format!("{SCHEME}{}", self.0))
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
     }
 
-    /// The time it takes does not tell how much of a wrong token is right.
-    fn opens(&self, headers: &HeaderMap) -> bool {
-        headers
-            .get(AUTHORIZATION)
-            .is_some_and(|given| given.as_bytes().ct_eq(self.header().as_bytes()).into())
+    /// Whether a call bears it. The time it takes says nothing of how much of a wrong
+    /// token was right; it does say whether the length is.
+    pub fn opens(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        given.and_then(|given| given.split_at_checked(SCHEME.len())).is_some_and(
+            |(scheme, given)| {
+                scheme.eq_ignore_ascii_case(SCHEME.as_bytes())
+                    && given.ct_eq(self.0.as_bytes()).into()
+            },
+        )
     }
 }
 
@@ -146,9 +148,7 @@ mod tests {
         }
         let long = "x".repeat(CHARACTERS_MAX);
         assert!(read(&long).is_ok() && read(&format!("{long}x")).is_err());
-        assert!(
-            read(" 0123456789abcdef\n").is_ok_and(|token| token.reveal() == "0123456789abcdef")
-        );
+        assert!(read(" 0123456789abcdef\n").is_ok_and(|token| token.0 == "0123456789abcdef"));
         assert!(Token::read(Path::new("/nonexistent")).is_err());
     }
 
@@ -160,10 +160,13 @@ mod tests {
         assert!(!token.opens(&headers));
         for (value, opens) in [
             ("Bearer 0123456789abcdef", true),
+            ("bearer 0123456789abcdef", true),
+            ("Basic 0123456789abcdef", false),
             ("Bearer 0123456789abcde", false),
             ("Bearer 0123456789abcdeff", false),
             ("0123456789abcdef", false),
             ("Bearer ", false),
+            ("Bearer", false),
             ("", false),
         ] {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(value));

@@ -81,7 +81,7 @@ impl Admin {
             Ok(address) => self.ca.server(&format!("http://{address}"))?,
             Err(_) => self.ca.server(&self.admin)?,
         };
-        let body = match server.command(path, token.map(Token::reveal).as_deref())? {
+        let body = match server.command(path, token.as_ref())? {
             Answer::Problem(problem) => {
                 let refused = problem.print(json, &Labels::default())?;
                 if problem.code == "not_found" {

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ureq::Proxy;
 use ureq::tls::TlsConfig;
 use webwallet_audit::url::{believing, is_here, is_url, with_user, wrong_scheme};
+use webwallet_proto::token::Token;
 
 use crate::home::Labels;
 use crate::output::Outcome;
@@ -295,11 +295,11 @@ impl Server {
     }
 
     /// Gives an operator's command, past every proxy: the token is for the server alone.
-    pub fn command(&self, path: &str, token: Option<&str>) -> anyhow::Result<Answer> {
+    pub fn command(&self, path: &str, token: Option<&Token>) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.whole);
         let mut request = self.agent.post(&url).config().proxy(None).build();
         if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            request = request.header("authorization", token.header());
         }
         read_json(request.send_empty()).with_context(|| format!("POST {}{path}", self.url))
     }
@@ -346,24 +346,20 @@ impl Server {
     /// The domain the server clears for.
     pub fn domain(&self) -> anyhow::Result<String> {
         #[derive(Deserialize)]
-        struct Known {
+        struct Card {
             domain: String,
         }
-        let known: Known = self.card("domain")?;
-        // It is shown, and signed.
-        config::check_domain(&known.domain).context("the server's domain")?;
-        Ok(known.domain)
-    }
-
-    /// What the server says of itself.
-    fn card<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
-        match self.get("/.well-known/webwallet")? {
-            Answer::Done { body, .. } => serde_json::from_str(&body)
-                .with_context(|| format!("the server does not say its {what}")),
-            Answer::Problem(problem) => {
-                bail!("the server does not say its {what}: {}", problem.sentence())
+        let card: Card = match self.get("/.well-known/webwallet")? {
+            Answer::Done { body, .. } => {
+                serde_json::from_str(&body).context("the server does not say its domain")?
             }
-        }
+            Answer::Problem(problem) => {
+                bail!("the server does not say its domain: {}", problem.sentence())
+            }
+        };
+        // It is shown, and signed.
+        config::check_domain(&card.domain).context("the server's domain")?;
+        Ok(card.domain)
     }
 
     /// What is there, asked [patiently]; none where the server has nothing there.

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::output;
+
 /// The format this program writes. In an older one, 1, a frame of Graphstore's log has the intent
 /// of one block at most: a program of that time would take one of many for a torn one.
 const FORMAT: u32 = 2;
@@ -67,6 +69,11 @@ pub enum Refused {
         /// The domain asked for.
         wanted: String,
     },
+    /// Stores in a backup: no later backup would go into it.
+    #[error(
+        "{0} has a log and nothing of what a server makes, as a backup has: `webwallet restore {0} --domain {1} --data DIR` makes a server of it, `webwallet-audit {0}/log --key KEY` looks at its log"
+    )]
+    Backup(String, String),
     /// Half of a history.
     #[error("a restore into {0} has not ended: run it again")]
     Restoring(PathBuf),
@@ -159,6 +166,17 @@ impl Data {
 
     fn write(&self, file: &Path, text: &[u8]) -> anyhow::Result<()> {
         write(&self.dir, file, text).with_context(|| there("write to", &self.dir))
+    }
+
+    /// That stores may be opened in it, or made.
+    ///
+    /// # Errors
+    /// [`Refused::Backup`].
+    pub fn may_have_stores(&self) -> anyhow::Result<()> {
+        let is_backup = log(&self.dir).join("checkpoint").exists() && !is_server(&self.dir);
+        let refused = || Refused::Backup(output::path(&self.dir), self.domain.clone());
+        ensure!(!is_backup, refused());
+        Ok(())
     }
 
     /// Its absolute path.
@@ -349,6 +367,24 @@ mod tests {
         assert!(refused(dir.path(), "example.net").contains("has not ended: run it again"));
         open().and_then(|data| data.restored()).expect("ended");
         Data::open(dir.path(), "example.net").expect("opened");
+    }
+
+    /// What a server makes in a backup keeps every later one out.
+    #[test]
+    fn no_stores_are_made_in_a_backup() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let data = Data::open(dir.path(), "example.net").expect("opened");
+        data.may_have_stores().expect("a new one");
+        fs::create_dir(dir.path().join("log")).expect("made");
+        fs::write(dir.path().join("log/checkpoint"), "").expect("written");
+        let refused = data.may_have_stores().expect_err("a backup").to_string();
+        assert!(
+            refused.contains("webwallet restore") && refused.contains("/log --key"),
+            "{refused}"
+        );
+        // One store may be lost.
+        fs::create_dir(dir.path().join("hashtable")).expect("made");
+        data.may_have_stores().expect("a server");
     }
 
     /// A mistyped path must not fill somebody's folder.

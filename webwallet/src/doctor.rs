@@ -50,12 +50,15 @@ enum Found {
     Wrong(String),
 }
 
-impl From<anyhow::Result<String>> for Found {
-    fn from(found: anyhow::Result<String>) -> Found {
-        match found {
-            Ok(good) => Found::Good(good),
-            Err(why) => Found::Wrong(format!("{why:#}")),
-        }
+impl From<String> for Found {
+    fn from(good: String) -> Found {
+        Found::Good(good)
+    }
+}
+
+impl<T: Into<Found>> From<anyhow::Result<T>> for Found {
+    fn from(found: anyhow::Result<T>) -> Found {
+        found.map_or_else(|why| Found::Wrong(format!("{why:#}")), T::into)
     }
 }
 
@@ -319,11 +322,11 @@ fn listener(
     config: &Config,
     address: SocketAddr,
     kept: &mut Option<TcpListener>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Found> {
     match TcpListener::bind(address) {
         Ok(free) => {
             *kept = Some(free);
-            Ok(format!("{address} is free"))
+            Ok(Found::Good(format!("{address} is free")))
         }
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             if let Some(first) = kept {
@@ -332,9 +335,22 @@ fn listener(
                     "{address} is taken, and no server is at {first}: each listener needs a port of its own"
                 );
             }
-            let server = health::ready(config, &health::address(config));
-            server.with_context(|| format!("{address} is taken, and no server is ready there"))?;
-            Ok(format!("{address} is taken by the server, which is ready"))
+            let at = health::address(config);
+            match health::ready(config, &at) {
+                Ok(()) => {
+                    Ok(Found::Good(format!("{address} is taken by the server, which is ready")))
+                }
+                // A certificate need not name the address that this machine has for itself.
+                Err(why) if format!("{why:#}").contains("invalid peer certificate") => {
+                    Ok(Found::Doubtful(format!(
+                        "{address} is taken by who shows a certificate that is not believed at {at}: {why:#}; ask by a name that is in yours: webwallet health --url https://NAME:{}",
+                        address.port()
+                    )))
+                }
+                Err(why) => {
+                    Err(why.context(format!("{address} is taken, and no server is ready there")))
+                }
+            }
         }
         Err(error) => bail!("cannot listen on {address}: {error}"),
     }

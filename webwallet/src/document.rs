@@ -55,7 +55,7 @@ pub fn run(command: &Command, json: bool) -> anyhow::Result<Outcome> {
             url.server()?.show(&path, json, &Labels::default(), check, print)
         }
         Command::Put(put) => {
-            let file = put.file.display();
+            let file = file::name(&put.file);
             let document = file::read(&put.file)?;
             // Its name is part of the URL, so it must have one before the server sees it.
             let document = Supplied::of_document(&document)

@@ -78,6 +78,7 @@ pub enum Refused {
 
 /// The store of Hashtable in the data directory.
 pub fn hashtable(data: &Data) -> anyhow::Result<webwallet_hashtable::Embedded> {
+    data.may_have_stores()?;
     let folder = data.hashtable();
     let store = webwallet_hashtable::Embedded::open(&folder);
     Ok(store.map_err(|why| embedded("Hashtable", "hashtable", &folder, why))?)
@@ -100,6 +101,7 @@ pub async fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
 
 /// The store of Graphstore in the data directory.
 pub fn graphstore(data: &Data) -> anyhow::Result<webwallet_graphstore::Embedded> {
+    data.may_have_stores()?;
     let folder = data.graphstore();
     let store = webwallet_graphstore::Embedded::open(&folder);
     Ok(store.map_err(|why| embedded("Graphstore", "graphstore", &folder, why))?)
@@ -346,7 +348,8 @@ fn refused(store: &'static str, at: &str, place: impl Display, why: impl Display
 
 /// `bolt://user@host` without its user, and the user.
 fn without_user(url: &str) -> (String, Option<String>) {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+    // A user may hold an `@`; a host does not.
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (user, host))) => (format!("{scheme}://{host}"), Some(user.to_owned())),
         None => (url.to_owned(), None),
     }
@@ -386,9 +389,11 @@ mod tests {
         assert!(password(Path::new("/nonexistent")).is_err());
     }
 
+    /// An operator who logs in under a name of his own would be locked out of his Neo4j.
     #[test]
     fn a_user_may_stand_in_an_address() {
         assert_eq!(without_user("bolt://a:1"), ("bolt://a:1".into(), None));
         assert_eq!(without_user("bolt://me@a:1"), ("bolt://a:1".into(), Some("me".into())));
+        assert_eq!(without_user("bolt://me@b@a:1"), ("bolt://a:1".into(), Some("me@b".into())));
     }
 }

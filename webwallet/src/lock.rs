@@ -18,9 +18,10 @@ use crate::home::{Holder, Home, Keys, Labels};
 use crate::multisig::Multisig;
 use crate::output::Outcome;
 use crate::pay::EXPIRY_DAYS;
+use crate::post::Sender;
 use crate::problem::Problem;
 use crate::receipt::Proof;
-use crate::{clock, file, post, record};
+use crate::{clock, file, record};
 
 /// A preimage is shown only while so much is left. Shown too late it takes nothing, and opens
 /// other locks of its hash all the same.
@@ -157,7 +158,8 @@ impl Use {
             return Ok(Outcome::Done);
         }
         let sentence = sentence(&draft, &lock, &labels);
-        post::clear(&server, &keys, &draft, &signed, &sentence, &self.proof, json)
+        let sender = Sender { server: &server, keys: &keys, proof: &self.proof, json };
+        sender.clear(&draft, &signed, &sentence)
     }
 }
 

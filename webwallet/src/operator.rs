@@ -193,19 +193,6 @@ impl Stores {
     }
 }
 
-/// That this is the data directory of a server, and no backup: to open stores there would make
-/// them, and no later backup goes into it.
-fn is_server(config: &Config, on_engines: bool) -> anyhow::Result<()> {
-    let dir = &config.data;
-    data::belongs(dir, &config.domain)?;
-    ensure!(
-        on_engines || data::is_server(dir),
-        "{0} has nothing of what a server makes, as a backup has: `webwallet-audit {0} --key KEY` looks at its log, and `webwallet restore {0} --data DIR` makes a server of it",
-        output::path(dir)
-    );
-    Ok(())
-}
-
 /// That the settings are those of a server with its own stores.
 fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
     safety::check(config)?;
@@ -234,11 +221,7 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 backup::are_apart(backup, &config.data)?;
                 backup::is_free(&config).await?;
             }
-            Work::Fsck => is_server(&config, config.redis.is_some() && config.neo4j.is_some())?,
-            // One store may be lost, and the other on an engine.
-            Work::Rebuild(_) => {
-                is_server(&config, config.redis.is_some() || config.neo4j.is_some())?;
-            }
+            Work::Fsck | Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
         }
         let open = match work {
             Work::Restore(_) => Data::open_to_restore,

@@ -17,7 +17,7 @@ use crate::client::{Server, Url};
 use crate::home::{Holder, Home, Keys, Labels};
 use crate::key::random_bytes;
 use crate::output::Outcome;
-use crate::post::{checked, clear, rehearse};
+use crate::post::{Sender, checked, rehearse};
 use crate::problem::Problem;
 use crate::receipt::Proof;
 use crate::{clock, config, file, outbox, output};
@@ -200,7 +200,8 @@ impl Payment {
                     outbox::nothing_open(&keys, &draft, &server, &self.proof.flags())?;
                 }
                 let sentence = sentence(&draft, &labels);
-                clear(&server, &keys, &draft, &signed, &sentence, &self.proof, json)
+                let sender = Sender { server: &server, keys: &keys, proof: &self.proof, json };
+                sender.clear(&draft, &signed, &sentence)
             }
         }
     }

@@ -52,8 +52,7 @@ impl Post {
         ensure!(!inputs.is_empty(), iou::none_in("what was given"));
         // The text goes out as it came: the server judges what was signed.
         let request = body_of(inputs.iter().map(String::as_bytes));
-        let keys = self.home.keys()?;
-        let server = self.url.server()?;
+        let (keys, server) = (self.home.keys()?, self.url.server()?);
         // Also what is only asked for is seen.
         if let Some(rejection) = shows_too_late(&server, &request)? {
             return Problem::from_rejection(&rejection)?.print(json, &keys.labels());
@@ -71,32 +70,9 @@ impl Post {
             files.retain(|file| file.as_os_str() != "-");
             files.push(kept);
         }
-        send(&server, &request, &files, &keys, &self.proof, json)
+        let sender = Sender { server: &server, keys: &keys, proof: &self.proof, json };
+        sender.send(&request, &files)
     }
-}
-
-/// Checks what was signed as a server will, says what it is, keeps it and posts it.
-pub fn clear(
-    server: &Server,
-    keys: &Keys,
-    draft: &Draft,
-    signed: &[u8],
-    sentence: &str,
-    proof: &Proof,
-    json: bool,
-) -> anyhow::Result<Outcome> {
-    let labels = keys.labels();
-    let request = match checked(draft, signed) {
-        Ok(request) => request.to_bytes(),
-        Err(rejection) => return Problem::from_rejection(&rejection)?.print(json, &labels),
-    };
-    if !json {
-        output::line(format!("signing  {sentence}"))?;
-    }
-    proof.can_be_kept(&request)?;
-    let file = keys.outgoing(&draft.hash());
-    keep(&file, signed)?;
-    send(server, &request, &[file], keys, proof, json)
 }
 
 /// Why a preimage that is in a request must not be shown any more.
@@ -120,108 +96,163 @@ pub fn checked(draft: &Draft, signed: &[u8]) -> Result<Request, Rejection> {
     iou::verified(&request).map(|()| request)
 }
 
-/// Posts a request from these files and prints what became of it. Those in the outbox are
-/// removed once that is certain, and all are pointed at while it is not.
-fn send(
-    server: &Server,
-    request: &[u8],
-    files: &[PathBuf],
-    keys: &Keys,
-    proof: &Proof,
-    json: bool,
-) -> anyhow::Result<Outcome> {
-    let labels = &keys.labels();
-    let outbox = keys.outbox();
-    let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
-    let command = |files: &[PathBuf]| format!("{}{}", posting(files, keys, server), proof.flags());
-    let again = || match kept.is_empty() {
-        false => format!(
-            "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
-            command(files)
-        ),
-        true => {
-            "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
-                .to_owned()
+/// How IOUs go to a server, and what comes of them is told.
+pub struct Sender<'a> {
+    /// Where to.
+    pub server: &'a Server,
+    /// The home that they are kept in while that is not certain.
+    pub keys: &'a Keys,
+    /// What the server must show of them.
+    pub proof: &'a Proof,
+    /// Whether scripts read what is printed.
+    pub json: bool,
+}
+
+impl Sender<'_> {
+    /// Checks what was signed as a server will, says what it is, keeps it and posts it.
+    pub fn clear(&self, draft: &Draft, signed: &[u8], sentence: &str) -> anyhow::Result<Outcome> {
+        let request = match checked(draft, signed) {
+            Ok(request) => request.to_bytes(),
+            Err(rejection) => {
+                let problem = Problem::from_rejection(&rejection)?;
+                return problem.print(self.json, &self.keys.labels());
+            }
+        };
+        if !self.json {
+            output::line(format!("signing  {sentence}"))?;
         }
-    };
-    // On a line of its own: it is there to be run.
-    let unknown = |error: anyhow::Error| {
-        output::complain(again());
-        error
-    };
-    // Where that fails, only these words are lost.
-    let asking = interrupt::says(again()).ok();
-    let answer = server.post(request).map_err(unknown)?;
-    drop(asking);
-    let outcome = match answer {
-        Answer::Problem(problem) => {
-            let refused = problem.print(json, labels)?;
-            let wrong = refusal::is_wrong(&problem, request, &domain_of(request))?;
-            let is_final = problem.is_final() && !wrong;
-            if problem.is_unknown_outcome() {
-                output::complain(again());
-                return Ok(refused);
-            }
-            // What was refused is all of them together: others of them may clear.
-            if is_final && !kept.is_empty() && ious(request).len() > 1 {
-                output::complain(
-                    "they are kept, as one may clear without the others; to post each on its own, whatever becomes of the others:",
-                );
-                for file in kept {
-                    for file in apart(file, keys)? {
-                        output::complain(posting(&[file], keys, server));
-                    }
-                }
-                return Ok(refused);
-            }
-            // What was piped was signed elsewhere: nobody here can sign it anew.
-            let may_clear = problem.may_change().is_some() && kept.iter().any(|file| piped(file));
-            if !kept.is_empty() && (!is_final || may_clear) {
-                output::complain(match problem.code == Code::WrongDomain.as_str() {
-                    true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
-                    false if wrong => format!(
-                        "that is not so, as far as can be seen here, and it may clear all the same: it is kept; to post it again: {}",
-                        command(files)
-                    ),
-                    false => format!(
-                        "it is kept; to post it again later: {}",
-                        command(files)
-                    ),
-                });
-                return Ok(refused);
-            }
-            if let Some((ious, record)) = conflict::proven(problem.body(), request)
-                && ious.len() == self::ious(request).len()
-            {
-                proof.take(server, &record).map_err(unknown)?;
-                output::complain(format!("this has cleared before, in record {}", record.number));
-            }
-            if let Some(once) = problem.may_change()
-                && let Some(warning) = stays_good(request, once)
-            {
-                output::complain(warning);
-            }
-            refused
-        }
-        Answer::Done { body, replayed, .. } => {
-            let record = data(&body).map_err(unknown)?;
-            let cleared = check_record(record.get(), request).map_err(unknown)?;
-            proof.take(server, &cleared).map_err(unknown)?;
-            let printed = if json {
-                output::line(record.get())
-            } else {
-                let first = if replayed { "cleared before  " } else { "cleared  " };
-                let cleared = transaction::sentence(record.get(), labels).map_err(unknown)?;
-                output::line(format!("{first}{cleared}"))
-            };
-            printed.context("it has cleared, and only saying so has failed")?;
-            Outcome::Done
-        }
-    };
-    for file in kept {
-        forget(file)?;
+        self.proof.can_be_kept(&request)?;
+        let file = self.keys.outgoing(&draft.hash());
+        keep(&file, signed)?;
+        self.send(&request, &[file])
     }
-    Ok(outcome)
+
+    /// Posts a request from these files and prints what became of it. Those in the outbox are
+    /// removed once that is certain, and all are pointed at while it is not.
+    fn send(&self, request: &[u8], files: &[PathBuf]) -> anyhow::Result<Outcome> {
+        let outbox = self.keys.outbox();
+        let kept: Vec<&PathBuf> = files.iter().filter(|file| is_in(file, &outbox)).collect();
+        let sent = Sent { by: self, request, files, kept };
+        // Where that fails, only these words are lost.
+        let asking = interrupt::says(sent.again()).ok();
+        let answer = sent.or_unknown(self.server.post(request))?;
+        drop(asking);
+        let (outcome, is_certain) = match answer {
+            Answer::Problem(problem) => sent.refused(&problem)?,
+            Answer::Done { body, replayed, .. } => (sent.cleared(&body, replayed)?, true),
+        };
+        if is_certain {
+            for file in sent.kept {
+                forget(file)?;
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// A request on its way.
+struct Sent<'a> {
+    by: &'a Sender<'a>,
+    request: &'a [u8],
+    /// Where it was read from.
+    files: &'a [PathBuf],
+    /// Those of them that are in the outbox.
+    kept: Vec<&'a PathBuf>,
+}
+
+impl Sent<'_> {
+    /// What posts it again, for a shell.
+    fn command(&self) -> String {
+        let Sender { server, keys, proof, .. } = self.by;
+        format!("{}{}", posting(self.files, keys, server), proof.flags())
+    }
+
+    fn again(&self) -> String {
+        match self.kept.is_empty() {
+            false => format!(
+                "nobody knows yet whether this was cleared; to ask again (it is never paid twice): {}",
+                self.command()
+            ),
+            true => {
+                "nobody knows yet whether this was cleared; post the same again: it is never paid twice"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// After an error nobody knows what became of it: that is said on a line of its own, which is
+    /// there to be run.
+    fn or_unknown<T>(&self, found: anyhow::Result<T>) -> anyhow::Result<T> {
+        found.inspect_err(|_| output::complain(self.again()))
+    }
+
+    /// Prints a refusal, and what is to be done about it. Whether it is certain that what is kept
+    /// is of no use any more.
+    fn refused(&self, problem: &Problem) -> anyhow::Result<(Outcome, bool)> {
+        let Sender { server, keys, proof, json } = *self.by;
+        let (request, kept) = (self.request, &self.kept);
+        let refused = problem.print(json, &keys.labels())?;
+        let wrong = refusal::is_wrong(problem, request, &domain_of(request))?;
+        let is_final = problem.is_final() && !wrong;
+        if problem.is_unknown_outcome() {
+            output::complain(self.again());
+            return Ok((refused, false));
+        }
+        // What was refused is all of them together: others of them may clear.
+        if is_final && !kept.is_empty() && ious(request).len() > 1 {
+            output::complain(
+                "they are kept, as one may clear without the others; to post each on its own, whatever becomes of the others:",
+            );
+            for file in kept {
+                for file in apart(file, keys)? {
+                    output::complain(posting(&[file], keys, server));
+                }
+            }
+            return Ok((refused, false));
+        }
+        // What was piped was signed elsewhere: nobody here can sign it anew.
+        let may_clear = problem.may_change().is_some() && kept.iter().any(|file| piped(file));
+        if !kept.is_empty() && (!is_final || may_clear) {
+            output::complain(match problem.code == Code::WrongDomain.as_str() {
+                true => "it is kept; only the server that it was written for says whether it cleared: post it there (--url)".to_owned(),
+                false if wrong => format!(
+                    "that is not so, as far as can be seen here, and it may clear all the same: it is kept; to post it again: {}",
+                    self.command()
+                ),
+                false => format!("it is kept; to post it again later: {}", self.command()),
+            });
+            return Ok((refused, false));
+        }
+        if let Some((ious, record)) = conflict::proven(problem.body(), request)
+            && ious.len() == self::ious(request).len()
+        {
+            self.or_unknown(proof.take(server, &record))?;
+            output::complain(format!("this has cleared before, in record {}", record.number));
+        }
+        if let Some(once) = problem.may_change()
+            && let Some(warning) = stays_good(request, once)
+        {
+            output::complain(warning);
+        }
+        Ok((refused, true))
+    }
+
+    /// Prints the record of it, once that is known to be the one, and proven if that was asked.
+    fn cleared(&self, body: &str, replayed: bool) -> anyhow::Result<Outcome> {
+        let Sender { server, keys, proof, json } = *self.by;
+        let record = self.or_unknown(data(body))?.get();
+        let cleared = self.or_unknown(check_record(record, self.request))?;
+        self.or_unknown(proof.take(server, &cleared))?;
+        let printed = if json {
+            output::line(record)
+        } else {
+            let first = if replayed { "cleared before  " } else { "cleared  " };
+            let cleared = self.or_unknown(transaction::sentence(record, &keys.labels()))?;
+            output::line(format!("{first}{cleared}"))
+        };
+        printed.context("it has cleared, and only saying so has failed")?;
+        Ok(Outcome::Done)
+    }
 }
 
 /// The IOUs of a request; none where it is none.

@@ -88,9 +88,7 @@ fn check(receipt: &[u8], key: &str, domain: &str) -> anyhow::Result<(Receipt, Re
         let receipt = Receipt::read(receipt)?;
         log::check_note(&receipt.checkpoint)?;
         let Verified { checkpoint, .. } = receipt.verify_unsigned()?;
-        // The name of a record says nothing of the signatures, which are proofs as well.
-        let Entry { record, request } = record::read(&receipt.record)?;
-        iou::verified(&request?)?;
+        let record = signed(&receipt.record)?;
         let origin = checkpoint.origin;
         ensure!(origin == domain, "it is of the log of {origin}, and this is {domain}");
         let names = [record.number.to_string(), record.hash.to_string()];
@@ -103,6 +101,14 @@ fn check(receipt: &[u8], key: &str, domain: &str) -> anyhow::Result<(Receipt, Re
         Ok((receipt, record))
     };
     is_of().context("the server's answer is not the receipt of this record")
+}
+
+/// The record in a leaf, with all that it is by right: the name of a record says nothing of the
+/// signatures, which are proofs as well.
+fn signed(leaf: &[u8]) -> anyhow::Result<Record> {
+    let Entry { record, request } = record::read(leaf)?;
+    iou::verified(&request?)?;
+    Ok(record)
 }
 
 /// What a server must show of what it says has cleared.
@@ -264,6 +270,12 @@ impl Verify {
             }
             Ok(proven) => {
                 print(&proven, json, &labels)?;
+                // The log has it all the same, and its head is signed: that is what is proven.
+                if let Err(why) = signed(&proven.record.bytes) {
+                    output::complain(format_args!(
+                        "what this log has there no honest server clears: {why:#}; keep the receipt, which proves it"
+                    ));
+                }
                 Ok(Outcome::Done)
             }
         }

@@ -132,7 +132,7 @@ fn links(config: &Config) -> Result<(), Unsafe> {
 /// `scheme://user:password@host`: is there anything after a colon before the `@`?
 fn holds_password(urls: &str) -> bool {
     // Of a Redis Cluster there may be several addresses. A password may hold a comma.
-    urls.split(",redis").any(one_holds_password)
+    urls.split(",redis://").flat_map(|urls| urls.split(",rediss://")).any(one_holds_password)
 }
 
 fn one_holds_password(url: &str) -> bool {
@@ -212,6 +212,7 @@ mod tests {
         assert_eq!(links("https://a:1", "http://b:2", true), Err(Unsafe::Plain("graphstore")));
     }
 
+    /// A password would stand where everybody on the machine, and in its logs, may read it.
     #[test]
     fn a_password_in_an_address_is_seen() {
         for url in [
@@ -221,6 +222,7 @@ mod tests {
             "bolt://neo4j:sec/ret@host",
             "neo4j:secret@host",
             "redis://:@host",
+            "redis://app:se,redis@host:6379",
             "redis://app@a:6379,rediss://app:secret@b:6379",
             "redis://app:se,cret@host:1",
         ] {

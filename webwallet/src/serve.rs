@@ -41,6 +41,7 @@ use crate::{certificate, clock, counts, descriptors, engine, logging, output, re
 
 /// How long a service may take to answer a gateway.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+const _: () = assert!(DEADLINE.as_secs() > blockstack::WAIT_MAX.as_secs());
 /// How often a role apart looks whether its store works, for its gRPC health.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -142,7 +143,7 @@ impl Server {
         engine::named_key(config)?;
         engine::named_clock(config)?;
         // Before the services: they look up what they count when they start.
-        let access = Access { metrics: counts::record()?, token: admin_token.map(Token::reveal) };
+        let access = Access { metrics: counts::record()?, token: admin_token };
         let admin = match admin {
             Some(listener) if !config.role.is_gateway() => {
                 let router = gateway::metrics_router(&config.limits, access.clone());

@@ -62,7 +62,7 @@ pub struct ServerLimits {
 }
 
 /// How a server is. What is unusual of it, `/readyz` says.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `alive` or `ready`.
     #[schema(example = "ready")]

@@ -161,7 +161,11 @@ impl Stores {
                     drop(answer.send(Ok(reply)));
                 }
                 // Nothing is known of the others either; they learn it by being dropped.
-                Ok(None) => return,
+                Ok(None) => {
+                    let ended = tonic::Status::unavailable("the replies ended before the last");
+                    drop(answer.send(Err(failed("Graphstore.ClearAll", &ended))));
+                    return;
+                }
                 Err(status) => {
                     drop(answer.send(Err(failed("Graphstore.ClearAll", &status))));
                     return;

@@ -1,11 +1,14 @@
 //! What the server says of itself.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::json;
 use webwallet_api_gateway::{Limits, schema};
 
 use crate::standin::{self, DOMAIN, Deployment, documented};
 
+/// People would be sent to a gateway that cannot clear, and wallets not know whose server it is.
 #[tokio::test]
 async fn the_server_says_who_and_how_it_is() {
     let server = Deployment::new();
@@ -38,4 +41,22 @@ async fn the_server_says_who_and_how_it_is() {
     let strange = Deployment::of("example.org", Limits::default());
     let refused = strange.get("/readyz").await;
     assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains("domain")));
+}
+
+/// Whoever asks a thousand times whether it is ready would take the turns that payments need.
+#[tokio::test]
+async fn all_who_ask_at_once_whether_it_is_ready_cost_one_look() {
+    let server = Deployment::new();
+    let looks = || *server.stores.looks.lock().expect("lock");
+    *server.stores.silent.lock().expect("lock") = Some("get");
+    // Who began it has left, and it goes on for the others.
+    let first = server.get("/readyz");
+    assert!(tokio::time::timeout(Duration::from_millis(100), first).await.is_err());
+    let asked = futures::future::join_all((0..100).map(|_| server.get("/readyz"))).await;
+    assert!(asked.iter().all(|refused| refused.code() == "unavailable"));
+    assert_eq!(looks(), 1);
+    // What was found then says nothing of now.
+    *server.stores.silent.lock().expect("lock") = None;
+    assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+    assert_eq!(looks(), 2);
 }

@@ -6,6 +6,7 @@ use webwallet_api_gateway::schema;
 
 use crate::standin::{self, Deployment, documented, issue, person};
 
+/// A holder would miss a unit that he has, or count it twice.
 #[tokio::test]
 async fn balances_are_listed_page_by_page() {
     let server = Deployment::new();
@@ -50,6 +51,7 @@ async fn balances_are_listed_page_by_page() {
     assert_eq!((stranger.status, stranger.json()), (StatusCode::OK, expected));
 }
 
+/// Whoever reads what he was paid, while more comes in, would miss a payment or see it twice.
 #[tokio::test]
 async fn a_history_is_stable_under_inserts() {
     let server = Deployment::new();

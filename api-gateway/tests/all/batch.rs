@@ -140,6 +140,7 @@ async fn a_refused_line_that_repeats_one_on_its_way_is_answered_with_its_record(
     assert_eq!(json!(answered[0].data), json!(answered[1].data));
 }
 
+/// What was to be paid only if all before it was paid would be paid all the same.
 #[tokio::test]
 async fn stop_ends_at_the_first_refusal_and_clears_nothing_after_it() {
     let server = Deployment::new();

@@ -26,6 +26,7 @@ fn puzzle() -> Value {
         "identities": [{ "public": public, "scheme": "eddsa-ed25519" }] })
 }
 
+/// An invoice that somebody signed for would be gone, or other words stand under its name.
 #[tokio::test]
 async fn a_document_is_kept_under_its_name_and_read_for_ever() {
     let server = Deployment::new();
@@ -57,6 +58,7 @@ async fn a_document_is_kept_under_its_name_and_read_for_ever() {
     assert_eq!((lost.code(), &lost.json()["retry"]), ("unavailable".into(), &json!("same")));
 }
 
+/// Anybody could keep here what looks like a record, and show it as a payment.
 #[tokio::test]
 async fn nobody_supplies_what_is_not_a_puzzle_or_custom_data() {
     let server = Deployment::new();

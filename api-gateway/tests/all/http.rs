@@ -6,6 +6,7 @@ use webwallet_api_gateway::schema;
 
 use crate::standin::{Deployment, documented, issue, person};
 
+/// Whoever mistypes a path, or looks up a refusal, would not learn what to do instead.
 #[tokio::test]
 async fn what_is_not_there_is_said_in_the_right_words() {
     let server = Deployment::new();
@@ -50,6 +51,7 @@ async fn what_is_not_there_is_said_in_the_right_words() {
     assert_eq!(server.get("/problems/x").await.code(), "not_found");
 }
 
+/// A payment would clear though its sender cannot read the answer, and he would pay again.
 #[tokio::test]
 async fn forms_are_negotiated_before_anything_is_done() {
     let server = Deployment::new();
@@ -127,6 +129,7 @@ async fn what_a_listener_refuses_is_refused_as_its_example_says() {
     }
 }
 
+/// Whoever only looks whether something is there would be told what no reader is.
 #[tokio::test]
 async fn head_is_get_without_the_body() {
     let server = Deployment::new();

@@ -8,6 +8,7 @@ use webwallet_proto::blockstack::v1::Block;
 
 use crate::standin::{self, Deployment, documented, issue, person};
 
+/// Stock readers could not read the log, and a browser would go on showing another server's.
 #[tokio::test]
 async fn the_log_is_served_as_its_format_wants_it() {
     let server = Deployment::new();
@@ -83,6 +84,7 @@ async fn what_the_log_answered_is_not_said_to_be_silence() {
     assert!(detail("/checkpoint").await.contains("did not answer"));
 }
 
+/// Somebody's payment would fail, or be answered too late, for his wish to wait for its receipt.
 #[tokio::test]
 async fn a_record_that_is_not_sealed_yet_says_so() {
     let server = Deployment::new();

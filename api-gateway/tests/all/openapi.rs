@@ -11,6 +11,7 @@ use crate::standin::Deployment;
 
 const COMMITTED: &str = include_str!("../../openapi.json");
 
+/// A client made from a document that lags would send what the server refuses.
 #[test]
 fn the_committed_document_is_the_one_of_the_code() {
     let code = openapi_text();
@@ -24,6 +25,7 @@ const REGENERATE: &str = "If the change is meant, write it anew with: \
     cargo run -p webwallet-api-gateway --example openapi > /tmp/openapi.json && \
     mv /tmp/openapi.json api-gateway/openapi.json";
 
+/// A client would meet a refusal that its generated types have no name for.
 #[test]
 fn it_is_openapi_3_1_and_lists_every_code() {
     let document: Value = serde_json::from_str(COMMITTED).expect("JSON");
@@ -53,6 +55,7 @@ fn every_reference_leads_somewhere() {
     walk(&document, &document);
 }
 
+/// Whoever goes by the document would call a method that is not there, or miss one that is.
 #[tokio::test]
 async fn every_documented_path_answers_exactly_its_methods() {
     let server = Deployment::new();
@@ -101,6 +104,7 @@ async fn the_request_that_is_shown_is_one() {
     }
 }
 
+/// Behind a firewall there would be no page, and elsewhere strangers would learn the server's name.
 #[tokio::test]
 async fn it_is_served_and_browsed_offline() {
     let server = Deployment::new();

@@ -34,8 +34,11 @@ async fn nothing_clears_while_the_stores_disagree_or_were_never_compared() {
     assert_eq!(server.post(issue(alice, bob, "10", 1)).await.status, StatusCode::CREATED);
     // But not over a Graphstore that went back meanwhile: Hashtable knows its numbers, until
     // it has given all of them again.
-    server.stores.failing.lock().expect("lock").insert("put", tonic::Code::FailedPrecondition);
-    assert_eq!(server.post(issue(alice, bob, "10", 2)).await.code(), "read_only");
+    server.stores.fail("put", tonic::Code::FailedPrecondition);
+    let refused = server.post(issue(alice, bob, "10", 2)).await;
+    assert_eq!(refused.code(), "read_only");
+    // What its operator is told: which store it is, and the command.
+    assert_eq!(refused.json()["detail"], "the stores disagree");
     server.stores.failing.lock().expect("lock").remove("put");
     assert_eq!(server.post(issue(alice, bob, "10", 3)).await.code(), "read_only");
     server.stores.failing.lock().expect("lock").remove("blockstack");

@@ -12,6 +12,7 @@ use webwallet_proto::blockstack::v1::Receipt;
 
 use crate::standin::{self, Deployment, body, documented, draft, issue, person, time};
 
+/// Whoever sends again after a lost answer would pay twice, or not get the record he has paid for.
 #[tokio::test]
 async fn a_request_clears_and_its_repeat_is_answered_with_the_same_bytes() {
     let server = Deployment::new();
@@ -40,6 +41,7 @@ async fn a_request_clears_and_its_repeat_is_answered_with_the_same_bytes() {
     assert_eq!((&again.body, again.header("location")), (&first.body, Some(path.as_str())));
 }
 
+/// Somebody whose payment has cleared would be told that it was refused, and pay again.
 #[tokio::test]
 async fn a_repeat_is_found_before_its_bad_signature_or_address_is_refused() {
     let server = Deployment::new();
@@ -60,6 +62,7 @@ async fn a_repeat_is_found_before_its_bad_signature_or_address_is_refused() {
     assert_eq!(server.post(request.to_string()).await.code(), "hash_mismatch");
 }
 
+/// Whoever is refused would not learn which IOU, which limit and which step next, and try in vain.
 #[tokio::test]
 async fn rejections_carry_what_a_client_needs() {
     let server = Deployment::new();
@@ -155,6 +158,7 @@ async fn a_dry_run_says_what_would_be_left_and_leaves_nothing() {
     assert_eq!(server.get("/transaction/2").await.code(), "not_found");
 }
 
+/// Under a number that a new server gives anew, a browser would go on showing the old payment.
 #[tokio::test]
 async fn a_record_is_read_by_hash_for_ever_and_by_number() {
     let server = Deployment::new();
@@ -197,6 +201,7 @@ async fn a_record_is_read_by_hash_for_ever_and_by_number() {
     }
 }
 
+/// What is only kept would pass for paid, and what was paid for never sent.
 #[tokio::test]
 async fn existence_is_not_execution() {
     let server = Deployment::new();
@@ -218,6 +223,7 @@ async fn existence_is_not_execution() {
     assert_eq!(server.get(&absent).await.code(), "unavailable");
 }
 
+/// A payee could not show what the payer signed, or would show it of a history that is gone.
 #[tokio::test]
 async fn an_iou_is_read_as_it_was_signed() {
     let server = Deployment::new();
@@ -241,6 +247,7 @@ async fn an_iou_is_read_as_it_was_signed() {
     assert_eq!(server.get("/iou/x").await.code(), "parameter_invalid");
 }
 
+/// A payment that was confirmed would be in one place only, and gone with that disk.
 #[tokio::test]
 async fn no_good_answer_leaves_before_both_stores_have_the_record() {
     let server = Deployment::new();

@@ -8,6 +8,7 @@ use webwallet_api_gateway::schema;
 
 use crate::standin::{Answer, Deployment, documented, issue, person};
 
+/// Whoever is asked to take a unit would be told a wrong sum of what there is of it.
 #[tokio::test]
 async fn a_unit_is_added_up_and_an_unknown_one_is_nothing() {
     let server = Deployment::new();

@@ -16,6 +16,7 @@ use crate::listening::{
 };
 use crate::standin::{self, Deployment, issue, person};
 
+/// A request that just fits would be refused, or over one protocol any size be let in.
 #[tokio::test]
 async fn a_body_has_128_kib_and_not_a_byte_more() {
     let server = listen(Limits::default()).await;

@@ -14,6 +14,7 @@ use crate::listening::{
 };
 use crate::standin::{issue, person};
 
+/// Strangers would fill the memory with headers, or clients within the limit be turned away.
 #[tokio::test]
 async fn headers_are_bounded_in_number_and_size() {
     let server = listen(Limits { headers_max: 10, ..Limits::default() }).await;
@@ -76,6 +77,7 @@ async fn a_stream_of_events_is_no_silence() {
     }
 }
 
+/// Connections that say nothing would pile up, until nobody who pays gets one.
 #[tokio::test]
 async fn silence_ends_a_connection() {
     let limits = Limits {
@@ -111,6 +113,7 @@ async fn silence_ends_a_connection() {
     assert_eq!((status(&answer), code(&answer).as_str()), (503, "unavailable"));
 }
 
+/// Whoever pays while a store hangs would hear nothing, and not know that he may send again.
 #[tokio::test]
 async fn a_request_is_answered_in_time_or_told_to_come_again() {
     let server = listen(Limits { request_timeout_ms: 300, ..Limits::default() }).await;
@@ -134,6 +137,7 @@ async fn two_in_use(server: &Listening) -> [TcpStream; 2] {
     open
 }
 
+/// In a crowd people would be turned away, or the server take more than its machine has.
 #[tokio::test]
 async fn one_connection_too_many_waits() {
     let server = listen(Limits { connections_max: 2, ..Limits::default() }).await;
@@ -146,6 +150,7 @@ async fn one_connection_too_many_waits() {
     assert_eq!(status(&read_one(&mut third).await), 200);
 }
 
+/// One client would take everybody's connections, or lose its own by asking for one too many.
 #[tokio::test]
 async fn one_connection_too_many_of_a_client_is_closed() {
     let server = listen(Limits { connections_per_client_max: 2, ..Limits::default() }).await;
@@ -159,6 +164,7 @@ async fn one_connection_too_many_of_a_client_is_closed() {
     assert_eq!(status(&read_one(&mut open[0]).await), 200);
 }
 
+/// At every upgrade somebody would not hear that his payment has cleared.
 #[tokio::test]
 async fn shutting_down_lets_what_is_in_flight_end() {
     let server = listen(Limits { drain_timeout_ms: 600_000, ..Limits::default() }).await;
@@ -181,6 +187,7 @@ async fn shutting_down_lets_what_is_in_flight_end() {
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 
+/// A store that hangs would keep an operator from ever restarting a gateway.
 #[tokio::test]
 async fn shutting_down_does_not_wait_for_ever() {
     let server = listen(Limits { drain_timeout_ms: 300, ..Limits::default() }).await;

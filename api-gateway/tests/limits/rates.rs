@@ -16,6 +16,7 @@ fn refilled(began: Instant, per_second: u32) -> usize {
     (began.elapsed().as_secs_f64() * f64::from(per_second)).ceil() as usize
 }
 
+/// One client would have the server to itself; or who is refused not know when to come again.
 #[tokio::test]
 async fn one_request_too_many_of_a_client_is_refused() {
     let server =

@@ -11,6 +11,7 @@ use webwallet_api_gateway::Limits;
 use crate::listening::{PATIENCE, http2, listen, send};
 use crate::standin::{issue, person};
 
+/// One connection would have as much under way as it likes, and everybody else wait.
 #[tokio::test]
 async fn streams_of_one_connection_are_bounded() {
     let server = listen(Limits { http2_streams_max: 2, ..Limits::default() }).await;

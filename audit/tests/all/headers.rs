@@ -162,6 +162,7 @@ fn some_header(log: &Log) -> Header {
     Block::parse(log.leaves.last().expect("a block")).expect("a block").header
 }
 
+/// Whoever keeps a log's days by its stacks would hold what the host made up, and not its blocks.
 #[test]
 fn stack_that_holds_something_else() {
     for (field, value) in [

@@ -115,6 +115,8 @@ async fn what_a_crash_left_of_a_block_that_came_out_otherwise_goes() {
     assert_eq!(tiles("entries/"), ["entries/000", "entries/001.p/28"]);
 }
 
+/// A log of which a part is damaged would be signed on; or what can be made again stop all
+/// payments.
 #[tokio::test]
 async fn a_damaged_tile_stops_the_start_and_a_damaged_snapshot_does_not() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -47,6 +47,7 @@ fn nodes(path: &[bytes::Bytes]) -> Vec<Node> {
     path.iter().map(|node| node[..].try_into().expect("32 bytes")).collect()
 }
 
+/// Payees would be handed proofs that no stranger accepts.
 #[tokio::test]
 async fn every_checkpoint_proof_and_receipt_verifies() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -105,6 +106,7 @@ async fn every_checkpoint_proof_and_receipt_verifies() {
     assert_eq!(client.inclusion(asked).await.expect("an answer").into_inner().inclusion, None);
 }
 
+/// A block could not be shown, though it is in the log, where Hashtable has lost it or is away.
 #[tokio::test]
 async fn blocks_stacks_and_records_are_found_by_every_name() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -115,12 +117,14 @@ async fn blocks_stacks_and_records_are_found_by_every_name() {
     let client = &mut running.client;
     let mut number = 0;
     for (i, block) in blocks.iter().enumerate() {
-        // What Hashtable has lost is in the log.
+        // What Hashtable has lost is in the log, and so is all while it is away.
         if i % 2 == 1 {
             assert!(stores.lock().documents.remove(&block.hash).is_some());
         }
+        stores.lock().unavailable = i % 3 == 2;
         let key = Some(Key::Hash(block.hash.0.to_vec().into()));
         let found = client.block(BlockRequest { key }).await.expect("an answer").into_inner();
+        stores.lock().unavailable = false;
         assert_eq!(found.block.expect("a block").body, block.bytes);
         let asked = BlockRecordsRequest { height: block.header.height };
         let mut records = client.block_records(asked).await.expect("an answer").into_inner();
@@ -153,6 +157,7 @@ async fn blocks_stacks_and_records_are_found_by_every_name() {
     assert_eq!(stack(client, Some(2)).await, None);
 }
 
+/// Whoever holds an older checkpoint could not be shown its log; or anybody be shown its key.
 #[tokio::test]
 async fn every_tile_ever_published_is_answered_for_ever() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -201,6 +206,7 @@ async fn every_tile_ever_published_is_answered_for_ever() {
     }
 }
 
+/// A payee would keep a receipt that proves nothing; or one bad byte take everybody else's.
 #[tokio::test]
 async fn damage_is_an_error_and_never_an_answer() {
     let dir = tempfile::tempdir().expect("a folder");

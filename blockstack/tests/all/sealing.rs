@@ -83,6 +83,7 @@ async fn a_record_that_clears_while_an_empty_block_is_made_comes_along() {
     running.blockstack.stop().await;
 }
 
+/// A store that was away for a moment would stop the log until somebody restarts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_come_by_themselves_and_go_on_when_a_store_is_back() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -138,6 +139,7 @@ async fn a_quiet_log_grows_by_itself_and_no_sooner_after_records() {
     assert_eq!((records[..2].to_vec(), records.iter().sum()), (vec![0, 0], 1), "{records:?}");
 }
 
+/// What has waited through an outage would be one block, too large for whoever seals it.
 #[tokio::test]
 async fn blocks_have_no_more_records_than_they_may() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -162,6 +164,7 @@ async fn blocks_have_no_more_records_than_they_may() {
     }
 }
 
+/// Two processes on one log would sign two heads, and nobody could believe either.
 #[tokio::test]
 async fn nobody_else_publishes_in_between() {
     let dir = tempfile::tempdir().expect("a folder");

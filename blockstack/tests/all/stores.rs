@@ -15,6 +15,7 @@ fn tile(path: &str) -> TileId {
     path.parse().expect("a tile")
 }
 
+/// A mirror of the folder would miss the files where the public format has them.
 #[test]
 fn files_are_there_whole_under_the_paths_they_are_served_by() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -53,6 +54,7 @@ fn a_file_that_is_gone_or_cut_short_is_not_there() {
     assert!(!store.has(tile("tile/0/001")).expect("looked"));
 }
 
+/// The disk would fill with what full tiles hold; or a tile be gone that proofs are made of.
 #[test]
 fn partial_tiles_go_and_everything_else_stays() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -65,6 +67,7 @@ fn partial_tiles_go_and_everything_else_stays() {
     assert_eq!(left, [false, false, true, true]);
 }
 
+/// Strangers would find tiles of a block that was never published, and call an honest log false.
 #[test]
 fn wider_tiles_go_and_everything_else_stays() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -80,6 +83,7 @@ fn wider_tiles_go_and_everything_else_stays() {
     }
 }
 
+/// What a crash left half written would pile up, or stand in the way of the next block.
 #[test]
 fn a_file_that_a_crash_left_unfinished_is_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -91,6 +95,7 @@ fn a_file_that_a_crash_left_unfinished_is_nothing() {
     store.put(&[(tile("tile/0/000.p/1"), b"whole".to_vec())]).expect("stored");
 }
 
+/// A block would be published over a file that is missing, or the log never go on.
 #[test]
 fn a_disk_that_fails_is_said_and_the_same_again_succeeds() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -107,6 +112,7 @@ fn a_disk_that_fails_is_said_and_the_same_again_succeeds() {
     }
 }
 
+/// Of two processes the one that lags would put its head over the newer one.
 #[test]
 fn the_head_moves_only_from_what_was_read() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -369,7 +369,8 @@ export interface paths {
         };
         /**
          * Whether requests can be served
-         * @description Asks both stores and the log, each for at most two seconds. The detail of a refusal names what is missing.
+         * @description Asks both stores and the log, each for at most two seconds; whoever asks while that goes on is told the same. The
+         *     detail of a refusal names what is missing.
          */
         get: operations["get_readyz"];
         put?: never;

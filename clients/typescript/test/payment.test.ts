@@ -1,4 +1,5 @@
 // A whole life against a real server: what this client signs is cleared, and what a server proves is believed.
+// If one of these failed, a payment would be lost or made twice, or an unproved record believed.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'

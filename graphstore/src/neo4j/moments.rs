@@ -141,6 +141,7 @@ mod tests {
         }
     }
 
+    /// On a busy server a reader would be shown half of a payment, or wait for ever.
     #[tokio::test]
     async fn where_no_moment_is_quiet_whoever_asks_is_told_to_ask_again() {
         let moments = Moments::new();

@@ -64,7 +64,7 @@ pub(super) struct Opened {
 
 /// Checks everything, makes what an empty graph lacks, takes the graph, and brings
 /// one of an earlier format to this one. Nothing is written before all checks have
-/// passed.
+/// passed, but a constraint and an index that an earlier format has not.
 pub(super) async fn open(bolt: &Bolt, settings: &Settings, domain: &str) -> Result<Opened, Error> {
     let opened = async {
         let (version, format) = check(bolt, domain).await?;

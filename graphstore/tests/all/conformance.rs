@@ -27,6 +27,7 @@ pub trait Engine: Sized {
     async fn open(&self) -> Self::Store;
 }
 
+/// A new server would begin with payments that nobody made.
 async fn an_empty_store_knows_nothing<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
@@ -91,6 +92,7 @@ async fn answers(store: &impl Store, batch: &Batch) {
     assert_eq!(accounts.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ben]);
 }
 
+/// Somebody's payment would be gone, or not be found by one of the ways that people ask for it.
 async fn a_commit_is_there_for_every_question_and_after_reopening<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
@@ -106,6 +108,7 @@ async fn a_commit_is_there_for_every_question_and_after_reopening<E: Engine>() {
     answers(&engine.open().await, &batch).await;
 }
 
+/// A writer whose answer was lost could not ask again without paying twice.
 async fn the_same_batch_again_changes_nothing<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
@@ -186,6 +189,7 @@ async fn of_racing_batches_exactly_one_wins<E: Engine>() {
     }
 }
 
+/// A holder who reads page by page would miss a unit that he has, or see it twice.
 async fn the_accounts_of_an_address_are_listed_in_order_of_unit<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;
@@ -214,6 +218,7 @@ async fn the_accounts_of_an_address_are_listed_in_order_of_unit<E: Engine>() {
     }
 }
 
+/// Whoever reads a history while payments come in would miss some, or see them twice.
 async fn a_long_chain_reads_newest_first_and_stays_put_under_inserts<E: Engine>() {
     let engine = E::start().await;
     let store = engine.open().await;

@@ -92,6 +92,7 @@ async fn numbers(store: &impl Store) -> Vec<u64> {
     records.into_iter().map(|record| record.number).collect()
 }
 
+/// A server killed while it wrote would not start again, or forget what it had answered.
 #[tokio::test]
 async fn the_last_frame_cut_at_every_byte_recovers_what_was_before_it() {
     let whole = tempfile::tempdir().expect("a folder");
@@ -130,6 +131,7 @@ async fn the_last_frame_cut_at_every_byte_recovers_what_was_before_it() {
     assert!(cuts > 1_000);
 }
 
+/// Numbers of payments that were answered would go to others, and the evidence be written over.
 #[tokio::test]
 async fn a_log_that_lost_what_its_index_knows_is_neither_served_nor_touched() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -161,6 +163,7 @@ async fn damage_is_noticed_on_every_read() {
     assert!(store.numbered(2).await.expect("sound").is_some());
 }
 
+/// A history that a bad disk has changed would be served, and paid on.
 #[tokio::test]
 async fn a_flipped_byte_in_the_middle_stops_the_start_with_a_message() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -182,6 +185,7 @@ async fn a_flipped_byte_in_the_middle_stops_the_start_with_a_message() {
     assert_eq!(numbers(&Embedded::open(dir.path()).expect("mended")).await, [1, 2, 3]);
 }
 
+/// After a crash somebody would see an old balance, or an IOU clear a second time.
 #[tokio::test]
 async fn an_index_of_any_age_is_brought_up_to_the_log() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -329,6 +333,7 @@ async fn an_index_of_a_build_without_units_is_completed_from_the_log() {
     }
 }
 
+/// A server would go on with half of its history, or its operator not know what to bring back.
 #[tokio::test]
 async fn a_missing_file_of_the_log_is_named() {
     let dir = tempfile::tempdir().expect("a folder");

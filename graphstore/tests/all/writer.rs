@@ -240,6 +240,7 @@ async fn a_lost_answer_is_asked_for_again_and_clears_once() {
     }
 }
 
+/// Whoever does as he is told, and sends again, would pay twice.
 #[tokio::test]
 async fn an_engine_that_does_not_answer_leaves_the_same_bytes_to_be_sent_again() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -250,6 +251,7 @@ async fn an_engine_that_does_not_answer_leaves_the_same_bytes_to_be_sent_again()
     assert_eq!(clear(&graphstore, "two").await, Ok((2, false)));
 }
 
+/// One failure would stop everybody's payments, or leave a number that is nobody's.
 #[tokio::test]
 async fn a_failed_commit_leaves_nothing_and_the_next_one_clears() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -411,6 +413,7 @@ async fn an_intent_that_is_stored_is_the_answer_whatever_has_cleared_since() {
     assert_eq!(intend("another").await.as_deref(), Ok(&b"genesis"[..]));
 }
 
+/// A server on the wrong folder would go on with somebody else's history as its own.
 #[tokio::test]
 async fn a_store_of_another_domain_is_not_served() {
     let dir = tempfile::tempdir().expect("a folder");

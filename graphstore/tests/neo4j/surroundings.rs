@@ -50,6 +50,7 @@ async fn an_address_where_nobody_or_somebody_else_answers_is_named() {
     names(&refusal(&settings("http://127.0.0.1:1".into()), DOMAIN).await, &["bolt://host:7687"]);
 }
 
+/// The history of another domain would go on as ours, or be written so that its own server fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graph_of_another_domain_or_a_newer_format_is_not_touched() {
     let alone = Alone::start().await;
@@ -78,6 +79,7 @@ async fn what_is_rehearsed_at_the_opening_leaves_nothing() {
     assert_eq!(again.faults().await.expect("faults"), Vec::<String>::new());
 }
 
+/// Somebody else's data would be written into, and be counted as accounts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_with_nodes_of_somebody_else_is_not_touched() {
     let alone = Alone::start().await;
@@ -183,6 +185,7 @@ async fn a_record_of_which_any_byte_was_changed_is_not_handed_out() {
     assert_eq!(damaged(&record.bytes).await, [false; 3]);
 }
 
+/// Each constraint is a law: where one is gone, money could be spent twice, and nobody was told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_missing_constraint_is_named_with_the_command_that_makes_it() {
     let alone = Alone::start().await;

@@ -282,6 +282,7 @@ async fn an_old_number_is_looked_up_and_a_new_one_need_not_be() {
     assert_eq!(commits.load(Ordering::SeqCst), 2);
 }
 
+/// A server that is stopped would leave out the second copy of what has just cleared.
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_store_writes_what_has_arrived() {
     let folder = folder();

@@ -158,8 +158,8 @@ impl Redis {
         if doubt.kind == Kind::Any {
             self.mark(FILLING).await?;
         } else {
-            let newest = upto.saturating_sub(WINDOW);
-            if upto == 0 || self.missing(newest, upto).await?.is_none() {
+            let before_newest = upto.saturating_sub(WINDOW);
+            if upto == 0 || self.missing(before_newest, upto).await?.is_none() {
                 return Ok(None);
             }
             self.found_missing(doubt).await?;

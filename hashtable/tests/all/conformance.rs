@@ -110,6 +110,7 @@ async fn get(store: &impl Store, document: &Document) -> Option<Bytes> {
     found
 }
 
+/// A record would pass for kept that has no second copy.
 async fn what_was_never_put_is_absent<E: Engine>(engine: E) {
     let store = engine.open().await;
     assert_eq!(get(&store, &document("a")).await, None);
@@ -117,6 +118,7 @@ async fn what_was_never_put_is_absent<E: Engine>(engine: E) {
     assert_eq!(get(&store, &document("b")).await, None);
 }
 
+/// A record that comes back with another byte proves nothing any more.
 async fn what_is_put_is_there_byte_for_byte<E: Engine>(engine: E) {
     let store = engine.open().await;
     let documents = vec![document("a"), record(1), record(2), with_meta("b", r#"{"c":"d"}"#, 0)];
@@ -126,6 +128,7 @@ async fn what_is_put_is_there_byte_for_byte<E: Engine>(engine: E) {
     }
 }
 
+/// Whoever asks for one record would be shown another.
 async fn answers_come_in_the_order_asked<E: Engine>(engine: E) {
     let store = engine.open().await;
     let (a, b, absent) = (document("a"), record(7), document("c"));
@@ -136,6 +139,7 @@ async fn answers_come_in_the_order_asked<E: Engine>(engine: E) {
     assert_eq!(found, [b.clone(), None, a, b]);
 }
 
+/// Records that were confirmed would be gone with a restart.
 async fn what_was_answered_is_there_after_reopening<E: Engine>(engine: E) {
     for round in 0..3 {
         let store = engine.open().await;
@@ -148,6 +152,7 @@ async fn what_was_answered_is_there_after_reopening<E: Engine>(engine: E) {
     }
 }
 
+/// A payment sent again after a lost answer would fail, or lose its record.
 async fn a_repeat_changes_nothing<E: Engine>(engine: E) {
     for _ in 0..2 {
         let store = engine.open().await;
@@ -160,6 +165,7 @@ async fn a_repeat_changes_nothing<E: Engine>(engine: E) {
     }
 }
 
+/// Payments would not be confirmed because one of them was sent twice at once.
 async fn a_repeat_within_one_put_is_one_document<E: Engine>(engine: E) {
     let store = engine.open().await;
     let documents = vec![record(1), document("a"), record(1), document("a")];
@@ -183,12 +189,14 @@ async fn of_two_documents_with_one_name_the_first_stays<E: Engine>(engine: E) {
     }
 }
 
+/// A sound server would call itself not ready: a get of nothing is how readiness is asked.
 async fn nothing_may_be_put_and_nothing_asked<E: Engine>(engine: E) {
     let store = engine.open().await;
     store.put(Vec::new()).await.expect("nothing to do");
     assert!(store.get(&[]).await.expect("nothing to do").is_empty());
 }
 
+/// Records of some size would be lost or cut, and could not be proven.
 async fn small_and_large_documents_are_kept<E: Engine>(engine: E) {
     let sizes = [0, 1, 127, 128, 129, 4_096, 61_440, 1_000_000];
     let documents: Vec<_> = sizes.iter().map(|&size| document(&"x".repeat(size))).collect();
@@ -202,6 +210,7 @@ async fn small_and_large_documents_are_kept<E: Engine>(engine: E) {
     }
 }
 
+/// In a crowd somebody's confirmed record would be missing.
 async fn many_writers_and_readers_at_once<E: Engine>(engine: E) {
     {
         let store = Arc::new(engine.open().await);
@@ -226,6 +235,7 @@ async fn many_writers_and_readers_at_once<E: Engine>(engine: E) {
     }
 }
 
+/// Clients that hang up would take the records of those who stay.
 async fn a_put_that_nobody_waits_for_does_no_harm<E: Engine>(engine: E) {
     let store = Arc::new(engine.open().await);
     for n in 1..=100 {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::Code;
-use webwallet_hashtable::{Document, Embedded, Error, Store, server, service::DOCUMENTS_MAX};
+use webwallet_hashtable::{Document, Embedded, Error, Store, server};
 use webwallet_ledger::Hash;
+use webwallet_proto::hashtable::DOCUMENTS_MAX;
 use webwallet_proto::{
     hashtable::{
         self,
@@ -69,6 +70,7 @@ async fn only_a_document_that_is_the_bytes_of_its_name_is_stored() {
     assert_eq!(reply.into_inner().documents, [found, Found::default(), Found::default()]);
 }
 
+/// One call would take the memory of all, or one within the limit be refused.
 #[tokio::test]
 async fn a_call_is_bounded() {
     let folder = tempfile::tempdir().expect("a folder");

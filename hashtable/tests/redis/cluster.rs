@@ -28,6 +28,7 @@ async fn three() -> Vec<webwallet_engines::Redis> {
     nodes
 }
 
+/// One node of three that forgets would lose a third of the records, and nobody notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_keeps_documents_and_each_node_is_looked_at() {
     let nodes = three().await;

@@ -18,6 +18,7 @@ const LOSSY: [(&str, &str, &str); 6] = [
     ("maxmemory-policy", "allkeys-random", "noeviction"),
 ];
 
+/// An operator would learn after a crash that his Redis was never told to keep what it confirms.
 #[tokio::test]
 async fn settings_that_lose_documents_are_refused_by_name() {
     let server = private();
@@ -75,6 +76,7 @@ async fn a_first_append_only_file_is_waited_for() {
     open(&server.url).await;
 }
 
+/// An operator would mend one setting, start again, and be told of the next.
 #[tokio::test]
 async fn everything_that_is_wrong_is_said_at_once() {
     let server = private();
@@ -116,6 +118,7 @@ async fn a_setting_that_goes_bad_stops_puts_until_it_is_mended() {
     }
 }
 
+/// What is put into a replica is gone when it next follows its primary.
 #[tokio::test]
 async fn a_replica_is_refused() {
     let (primary, replica) = (private(), private());
@@ -125,6 +128,7 @@ async fn a_replica_is_refused() {
     assert!(refused.contains("role is slave") && refused.contains("primary"), "{refused}");
 }
 
+/// An older build would write over what a newer one keeps, and could not read it.
 #[tokio::test]
 async fn a_newer_format_is_refused() {
     let server = private();

@@ -102,6 +102,7 @@ async fn refill(store: &Redis, upto: u64) -> Option<u64> {
     first
 }
 
+/// Records would stay without their second copy, on a server that says all is well.
 #[tokio::test]
 async fn an_emptied_server_is_noticed_and_filled_again() {
     let server = private();
@@ -135,6 +136,7 @@ async fn an_emptied_server_is_noticed_and_filled_again() {
     assert_eq!(refill(&store, 2_500).await, Some(1));
 }
 
+/// What a crash took from the end would never be missed, nor put back.
 #[tokio::test]
 async fn after_a_new_start_the_newest_are_looked_for() {
     let server = private();

@@ -2,7 +2,7 @@
 
 use crate::block::{RULES, check_rules, header};
 use crate::document::{self, Document};
-use crate::fault::{self, LeafError};
+use crate::fault::{self, Kind, LeafError};
 use crate::hash::Hash;
 use crate::note::VerifierKey;
 use crate::rejection::Rejection;
@@ -42,7 +42,7 @@ impl Genesis {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Genesis, LeafError> {
-        fault::parse_header(bytes, "genesis", Genesis::read)
+        fault::parse_header(bytes, Kind::Genesis, Genesis::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Genesis, Rejection> {

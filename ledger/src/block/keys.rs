@@ -1,7 +1,7 @@
 //! A change of the key that signs the log.
 
 use crate::document::{self, Document};
-use crate::fault::{self, LeafError};
+use crate::fault::{self, Kind, LeafError};
 use crate::hash::Hash;
 use crate::json::{write_text, write_texts};
 use crate::note::{self, SignatureLine, VerifierKey};
@@ -68,7 +68,7 @@ impl Keys {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Keys, LeafError> {
-        fault::parse_header(bytes, "keys", Keys::read)
+        fault::parse_header(bytes, Kind::Keys, Keys::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Keys, Rejection> {

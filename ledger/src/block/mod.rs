@@ -20,7 +20,7 @@ pub use whole::whole;
 use faster_hex::hex_string;
 
 use crate::document::{self, Document};
-use crate::fault::{self, LeafError};
+use crate::fault::{self, Kind, LeafError};
 use crate::hash::Hash;
 use crate::merkle::Node;
 use crate::rejection::Rejection;
@@ -122,7 +122,7 @@ impl Block {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Block, LeafError> {
-        fault::parse_header(bytes, "block", Block::read)
+        fault::parse_header(bytes, Kind::Block, Block::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Block, Rejection> {

@@ -5,7 +5,7 @@ use faster_hex::hex_string;
 
 use crate::block::header;
 use crate::document::{self, Document};
-use crate::fault::{self, LeafError};
+use crate::fault::{self, Kind, LeafError};
 use crate::hash::Hash;
 use crate::merkle::Node;
 use crate::rejection::Rejection;
@@ -66,7 +66,7 @@ impl Stack {
     /// # Errors
     /// What is wrong first, in the order of [`crate::leaf::Fault`].
     pub fn parse(bytes: &[u8]) -> Result<Stack, LeafError> {
-        fault::parse_header(bytes, "stack", Stack::read)
+        fault::parse_header(bytes, Kind::Stack, Stack::read)
     }
 
     pub(crate) fn read(document: &Document<'_>, bytes: &[u8]) -> Result<Stack, Rejection> {

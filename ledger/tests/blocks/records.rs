@@ -2,7 +2,7 @@
 //! breaks does not depend on who reads it.
 
 use webwallet_ledger::clear::{Cleared, clear};
-use webwallet_ledger::leaf::{Entry, Fault, Leaf, Outline};
+use webwallet_ledger::leaf::{Entry, Fault, Kind, Leaf, Outline};
 use webwallet_ledger::{Code, Nothing, Record, Request};
 
 use crate::party::{DOMAIN, Ledger, body, draft, now, party};
@@ -58,7 +58,7 @@ fn the_outline_of_a_record_is_its_number_and_time() {
     assert_eq!(outline(&text), Ok((1, now())));
     let unread = data.replacen(r#""number":"1""#, r#""number":"7""#, 1);
     assert_eq!(outline(&named(&unread, "{}")), Ok((7, now())));
-    let kind = Some("record");
+    let kind = Some(Kind::Record);
     let own = |from: &str, to: &str| named(&data.replacen(from, to, 1), &meta);
     for (leaf, refused) in [
         (text.replacen(r#""number":"1""#, r#""number":"2""#, 1), (Fault::Hash, kind)),

@@ -76,6 +76,7 @@ fn the_examples_of_the_public_formats() {
     assert_eq!(Checkpoint::parse(text).expect("a checkpoint").size, 13_485);
 }
 
+/// A key of one log could be passed off under the name of another, which it never signed for.
 #[test]
 fn a_key_has_one_spelling() {
     let (name, rest) = GO_KEY.split_once('+').expect("name");
@@ -216,6 +217,7 @@ fn what_is_no_checkpoint() {
     }
 }
 
+/// Whoever runs one log could show heads of another, and be believed for having signed them.
 #[test]
 fn a_checkpoint_is_of_the_log_that_signed_it() {
     let keys = [verifier_key("ann.example", &SECRET)];

@@ -16,6 +16,7 @@ fn tile(level: Level, index: u64, width: u16) -> TileId {
     TileId { level, index, width }
 }
 
+/// A path from a stranger could lead out of the log's folder, to the key that signs it.
 #[test]
 fn a_tile_has_one_path() {
     for (id, path) in [
@@ -171,6 +172,7 @@ fn publish(leaves: &[Node], sizes: &[u64]) -> HashMap<TileId, Vec<u8>> {
     files
 }
 
+/// Whoever has nothing but the files of a log could prove no payment with them.
 #[test]
 fn tiles_prove_every_leaf_and_every_older_tree() {
     let leaves: Vec<Node> = (0..70_000_u32).map(|i| Sha256::leaf(&i.to_be_bytes())).collect();

@@ -67,6 +67,7 @@ fn run(kind: &str, is_proved: impl Fn(&Value, &[Node]) -> bool) -> (usize, usize
     (accepted, refused)
 }
 
+/// A forged proof would make strangers believe a payment that is in no log.
 #[test]
 fn every_inclusion_vector() {
     let counts = run("inclusion", |case, path| {
@@ -78,6 +79,7 @@ fn every_inclusion_vector() {
     assert_eq!(counts.0 + counts.1, 98, "vectors were lost");
 }
 
+/// A log that was rewritten would pass for one that has only grown.
 #[test]
 fn every_consistency_vector() {
     let counts = run("consistency", |case, path| {
@@ -173,6 +175,7 @@ fn roots_are_those_of_pymerkle() {
     assert!(sha256 > 50 && sha3 > 50, "vectors were lost: {sha256} and {sha3}");
 }
 
+/// A damaged snapshot would stop a start, or be gone on from, where an older one would do.
 #[test]
 fn a_range_has_a_root_for_each_bit_of_its_size() {
     let node = [0; 32];

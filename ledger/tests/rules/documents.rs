@@ -36,6 +36,7 @@ fn nothing_outside_the_profile_is_read() {
     assert!(parse(b"{\"a\":2147483647}", 16).is_ok());
 }
 
+/// One short body of nothing but brackets would end the server for everybody.
 #[test]
 fn depth_is_bounded_at_exactly_its_limit() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
@@ -60,6 +61,7 @@ fn values_are_bounded_at_exactly_their_limit() {
     assert_eq!(parse(late.as_bytes(), 16).err().expect("refused").code, Code::TooLarge);
 }
 
+/// Other bytes would be served, and kept for ever, under the name of somebody's record.
 #[test]
 fn a_document_has_the_name_of_its_data_or_none() {
     let data = r#"{"domain":"example.net","kind":"record","number":"1"}"#;

@@ -64,6 +64,7 @@ fn refused(cast: &Cast, request: &[u8]) -> Rejection {
 /// that it knows and does not implement.
 const UNUSED: Code = Code::UnsupportedField;
 
+/// A payer who is refused would be told another reason, or look for it in the wrong place.
 #[test]
 fn every_code_has_its_row() {
     let c = cast();
@@ -220,6 +221,7 @@ fn a_repeat_is_recognised_in_any_order_after_expiry_and_with_other_signatures() 
     assert_eq!(ious(issued(&c, |iou| iou.domain = "example.org".into())), Some(1));
 }
 
+/// Whoever fills a request to its limits would sign in vain, or take more of a server than is his.
 #[test]
 fn limits_hold_at_exactly_their_value() {
     let c = cast();

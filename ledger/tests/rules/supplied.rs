@@ -13,6 +13,7 @@ fn document(data: &str, types: Types) -> String {
 
 const PUZZLE: &str = r#"{"conditions":{"multisig":{"threshold":2}},"identities":[{"public":"5e3ddda5abbcd6b5fb02b9f3f2e28fc4cb1fa5ed3a6d8f4fe9d2fa2e0a3d4a47","scheme":"eddsa-ed25519","weight":2}]}"#;
 
+/// An invoice would not be found again under the hash that stands in the IOU that paid it.
 #[test]
 fn puzzles_and_custom_data_have_their_name_by_each_function() {
     for data in [PUZZLE, "{}", r#"{"a":["b",{"c":"d"}],"kind":"invoice"}"#] {

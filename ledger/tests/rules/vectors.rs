@@ -66,6 +66,7 @@ fn hash_address_and_signature_of_every_iou_vector() {
     assert_eq!((valid, refused), (22, 36));
 }
 
+/// Money would be paid to an address with a letter wrong, of which nobody has the key.
 #[test]
 fn addresses_of_keys_and_addresses_mistyped() {
     let (mut valid, mut refused) = (0, 0);

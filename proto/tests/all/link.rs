@@ -387,6 +387,7 @@ async fn what_a_message_was_made_of_arrives_in_the_process_and_never_by_a_socket
     }
 }
 
+/// A block, or a store that is rebuilt, would miss the records at the end of a stream.
 async fn a_stream_is_answered_to_its_end<F: Future<Output = Stage>>(stage: impl Fn(Duration) -> F) {
     let mut stage = stage(AMPLE).await;
     let request = graph::ClearedRequest { after: 0, limit: 1000 };
@@ -396,6 +397,7 @@ async fn a_stream_is_answered_to_its_end<F: Future<Output = Stage>>(stage: impl 
     assert_eq!(records, (1..=1000).collect::<Vec<_>>());
 }
 
+/// A payer would be told to try again where an operator must act.
 async fn a_status_keeps_code_message_and_details<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -406,6 +408,7 @@ async fn a_status_keeps_code_message_and_details<F: Future<Output = Stage>>(
     assert_eq!(status.details(), [0, 1, 255]);
 }
 
+/// A list that broke off would pass for a whole one, and the payments after that for unpaid.
 async fn a_status_may_end_a_stream<F: Future<Output = Stage>>(stage: impl Fn(Duration) -> F) {
     let mut stage = stage(AMPLE).await;
     let request = graph::ClearedRequest { after: 1, limit: 2 };
@@ -416,6 +419,7 @@ async fn a_status_may_end_a_stream<F: Future<Output = Stage>>(stage: impl Fn(Dur
     assert_eq!((status.code(), status.message()), (Code::DataLoss, "torn"));
 }
 
+/// People would wait for ever for a store that hangs.
 async fn a_silent_server_is_too_late<F: Future<Output = Stage>>(stage: impl Fn(Duration) -> F) {
     let mut stage = stage(Duration::from_millis(50)).await;
     let status = stage.hashtable.put(put("never")).await.expect_err("silence");
@@ -425,6 +429,7 @@ async fn a_silent_server_is_too_late<F: Future<Output = Stage>>(stage: impl Fn(D
     assert_eq!(stage.event().await, Event::Dropped);
 }
 
+/// Whoever asks whether a store is well would hang with it.
 async fn a_request_may_ask_for_a_shorter_deadline<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -435,6 +440,7 @@ async fn a_request_may_ask_for_a_shorter_deadline<F: Future<Output = Stage>>(
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
+/// Records would wait for their block for ever, behind a stream that stopped in the middle.
 async fn a_stream_that_falls_silent_is_too_late<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -449,6 +455,7 @@ async fn a_stream_that_falls_silent_is_too_late<F: Future<Output = Stage>>(
     assert_eq!(stage.event().await, Event::Dropped);
 }
 
+/// What nobody waits for any more would go on taking what others need.
 async fn a_dropped_call_is_dropped_in_the_server<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -460,6 +467,7 @@ async fn a_dropped_call_is_dropped_in_the_server<F: Future<Output = Stage>>(
     assert_eq!(stage.event().await, Event::Dropped);
 }
 
+/// The same of a stream that nobody reads on.
 async fn a_dropped_stream_is_dropped_in_the_server<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -471,6 +479,7 @@ async fn a_dropped_stream_is_dropped_in_the_server<F: Future<Output = Stage>>(
     assert_eq!(stage.event().await, Event::Dropped);
 }
 
+/// One request that trips over a mistake would take the service from everybody else.
 async fn a_panic_is_unavailable_and_harms_no_other_call<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -488,6 +497,7 @@ async fn a_panic_is_unavailable_and_harms_no_other_call<F: Future<Output = Stage
     assert_eq!(stage.event().await, Event::Dropped);
 }
 
+/// A stream that a mistake cut off would pass for a whole one.
 async fn a_panic_while_streaming_is_unavailable<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -504,6 +514,7 @@ async fn a_panic_while_streaming_is_unavailable<F: Future<Output = Stage>>(
     assert_eq!(status.code(), Code::Unavailable);
 }
 
+/// What is as large as it may be would never get through, or what is larger take the memory of all.
 async fn a_message_at_the_limit_passes_and_one_over_it_does_not<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -534,6 +545,7 @@ async fn a_message_at_the_limit_passes_and_one_over_it_does_not<F: Future<Output
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
 }
 
+/// In a crowd somebody would be answered with what another has asked for.
 async fn many_calls_at_once_get_their_own_answers<F: Future<Output = Stage>>(
     stage: impl Fn(Duration) -> F,
 ) {
@@ -553,6 +565,7 @@ async fn many_calls_at_once_get_their_own_answers<F: Future<Output = Stage>>(
     within(calls.join_all()).await;
 }
 
+/// After a store was away, nobody could pay until somebody restarts each gateway.
 #[test]
 fn a_server_that_is_gone_is_unavailable_and_found_again_when_it_is_back() {
     // Its own runtime, since dropping that ends connections as a death does.
@@ -610,6 +623,7 @@ async fn a_connection_that_breaks_is_unavailable() {
     cut.await.expect("it ran");
 }
 
+/// At every upgrade somebody would be cut off in the middle of an answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_lets_calls_in_flight_end() {
     let mut stage = Stage::remote(AMPLE).await;
@@ -625,6 +639,7 @@ async fn shutting_down_lets_calls_in_flight_end() {
     within(serving).await.expect("ended by itself");
 }
 
+/// A supervisor would send people to a service that does not work, or restart one that does.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_answer_on_the_same_listener() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -678,6 +693,7 @@ async fn health_and_reflection_answer_on_the_same_listener() {
     serving.abort();
 }
 
+/// An operator would learn of a mistyped address, or one without TLS, at the first payment only.
 #[tokio::test]
 async fn an_address_is_looked_at_before_the_first_call() {
     for bad in ["", "localhost", "/path", "https://example.net", "ftp://example.net:1"] {

@@ -1,5 +1,6 @@
-//! What tests rely on: servers that answer, come back with their data, and are
-//! gone when nobody needs them.
+//! What tests rely on: servers that answer, come back with their data, and are gone when nobody
+//! needs them. If one of these failed, drills would blame the product for what their own servers
+//! lost, or call well what was never tried.
 
 use std::{
     env,

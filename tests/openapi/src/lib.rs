@@ -217,6 +217,7 @@ mod tests {
         }
     }
 
+    /// Answers would be held against another operation, or none, and clients meet what it forbids.
     #[test]
     fn paths_are_found_by_their_templates() {
         let of = |path| item(path).map(|(template, _)| template);

@@ -23,6 +23,7 @@ fn drawn(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
+/// An auditor that shares code with a service would share its mistakes, and overlook them.
 #[test]
 fn crates_import_what_the_drawing_says_and_nothing_else() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -46,6 +47,7 @@ fn crates_import_what_the_drawing_says_and_nothing_else() {
     assert_eq!(drawn, built, "ARCHITECTURE.md (left) and the crates (right) disagree");
 }
 
+/// A newcomer would look for files that are gone, and trust in laws that no test shows.
 #[test]
 fn every_file_and_test_that_the_map_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -60,7 +62,9 @@ fn every_file_and_test_that_the_map_names_is_there() {
             files += 1;
         }
         if let Some(name) = word.strip_prefix("test ") {
-            assert!(sources.contains(&format!("fn {name}")), "no test is called {name}");
+            let is_there =
+                ["(", "<"].iter().any(|next| sources.contains(&format!("fn {name}{next}")));
+            assert!(is_there, "no test is called {name}");
             tests += 1;
         }
     }

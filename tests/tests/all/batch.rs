@@ -109,6 +109,7 @@ fn a_batch_is_answered_while_it_is_sent() {
     assert_eq!(rest, b"\r\n0\r\n\r\n");
 }
 
+/// Whoever posts a file would not know which of its lines are paid, nor that one is not.
 #[test]
 fn the_command_posts_a_file_and_numbers_its_lines() {
     let data = tempfile::tempdir().expect("a folder");

@@ -121,6 +121,7 @@ fn demo_shows_everything_and_ends_well() {
     }
 }
 
+/// A newcomer without a server would find no help, and a script take a typing mistake for success.
 #[test]
 fn what_explains_the_program_needs_nothing() {
     let script = done(&["completions", "bash"]);

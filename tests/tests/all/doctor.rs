@@ -158,6 +158,7 @@ fn a_log_key_that_is_lost_is_missed_and_not_made_anew() {
     assert_eq!(server.terminate(), Some(0));
 }
 
+/// A key that others may read, or a certificate that is over, would first be noticed by strangers.
 #[test]
 fn what_an_operator_would_be_sorry_for_is_said() {
     let stores = Deployment::embedded();
@@ -193,7 +194,18 @@ fn what_an_operator_would_be_sorry_for_is_said() {
     let data = stores.data().display().to_string();
     let tls = ["--tls-cert", &cert, "--tls-key", &key, "--data", &data];
     let server = Process::start_by(command, &[&ADMIN[..], &tls].concat());
+    // By which of its names it is asked, is for its operator to say.
+    let at = ["--listen", server.line["listen"].as_str().expect("an address")];
+    let (_, lines) = doctor(&stores, &[&at[..], &tls[..4]].concat());
+    let (verdict, detail) = of(&lines, "listen");
+    assert!(verdict == "doubtful" && detail.contains("webwallet health --url"), "{detail}");
     assert_eq!(server.terminate(), Some(0));
+    // A stranger on the port shows none, and a server would not start.
+    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = stranger.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || stranger.incoming().for_each(drop));
+    let (code, lines) = doctor(&stores, &[&["--listen", &at], &tls[..4]].concat());
+    assert_eq!((code, of(&lines, "listen").0), (Some(1), "wrong"), "{lines:?}");
     let said = fs::read_to_string(&log).expect("read");
     assert!(said.contains("since 2020-01-01"), "{said}");
 

@@ -62,7 +62,13 @@ impl Member<'_> {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
         // Whoever signs what somebody else has written must read what it is.
-        assert!(told.contains(" pays ") && told.contains(", until 2"), "{told}");
+        let iou = std::fs::read(self.folder.join(file)).expect("an IOU");
+        let iou: Value = serde_json::from_slice(&iou).expect("JSON");
+        let [target, amount, unit, domain, expiry] =
+            ["target", "amount", "symbol", "domain", "expiry"]
+                .map(|part| iou["data"][part].as_str().expect("a text"));
+        let said = format!(" pays {target} {amount} (unit of {unit}) on {domain}, until {expiry}");
+        assert!(told.contains(&said), "{said}: {told}");
         std::fs::write(self.folder.join(into), output.stdout).expect("written");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{Sha256, TreeHash as _};
+use webwallet_ledger::note::verifier_key;
 use webwallet_ledger::receipt::Receipt;
 use webwallet_tests::party::{DOMAIN, issue, party};
 use webwallet_tests::process::{Process, agent, get, post};
@@ -39,10 +40,21 @@ fn only_the_receipt_that_was_asked_for_is_kept() {
     // Its name is that of the record, and with it went what everybody has signed.
     let record = Receipt::read(first.as_bytes()).expect("a receipt").record;
     let record = said(&record);
-    let (data, _) = record.split_once(",\"meta\":").expect("a meta");
-    let without_ious = of_one_leaf(&format!("{data},\"meta\":{{\"inputs\":[]}}}}"));
+    let (named, _) = record.split_once(",\"meta\":").expect("a meta");
+    let without_ious = of_one_leaf(&format!("{named},\"meta\":{{\"inputs\":[]}}}}"));
     let signature = record.split("\"string\":\"").nth(1).expect("a signature").split('"').next();
     let unsigned = of_one_leaf(&record.replace(signature.expect("a signature"), &"00".repeat(64)));
+    // Who is shown one as a payment reads that nobody has signed it.
+    let key = verifier_key(DOMAIN, &[7; 32]).to_string();
+    for (leaf, is_a_payment) in
+        [(&without_ious, false), (&unsigned, false), (&of_one_leaf(&record), true)]
+    {
+        let shown = data.path().join("shown");
+        std::fs::write(&shown, leaf).expect("written");
+        let verdict = alice.run(&["verify", path(&shown), "--key", &key]);
+        assert!(said(&verdict.stdout).starts_with("valid: "), "{verdict:?}");
+        assert_eq!(!said(&verdict.stderr).contains("no honest server"), is_a_payment, "{leaf}");
+    }
     let lies = [
         ("1", String::new()),
         ("1", "cleared".to_owned()),

@@ -60,6 +60,7 @@ macro_rules! scenarios {
             on_every_deployment(stringify!($name));
         })*
 
+        /// A scenario that is not run would promise what no deployment keeps.
         #[test]
         fn every_scenario_is_run() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");

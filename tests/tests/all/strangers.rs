@@ -511,9 +511,17 @@ fn a_document_is_the_one_that_was_asked_for() {
     let shown = alice.run(&["document", "get", &name, "--url", &liar]);
     assert_eq!(shown.status.code(), Some(0), "{shown:?}");
     assert!(said(&shown.stdout).contains(r"\u{202e}all"), "{shown:?}");
+    // Nor is what is put kept because another is answered.
+    let file = alice.home.path().join("own.json");
+    let own = r#"{"data":{"note":"mine"},"hash":{"steps":"stringify:data","types":"sha3-256","value":"NAME"},"meta":{}}"#;
+    let named = webwallet_ledger::Hash::sha3(br#"{"note":"mine"}"#).to_string();
+    std::fs::write(&file, own.replace("NAME", &named)).expect("written");
+    let own = file.to_str().expect("UTF-8");
     for form in [&[][..], &["--json"]] {
         let other = "0".repeat(64);
         let told = alice.run(&[&["document", "get", &other, "--url", &liar], form].concat());
+        assert_eq!((told.status.code(), &told.stdout[..]), (Some(2), &b""[..]), "{told:?}");
+        let told = alice.run(&[&["document", "put", own, "--url", &liar], form].concat());
         assert_eq!((told.status.code(), &told.stdout[..]), (Some(2), &b""[..]), "{told:?}");
     }
 }

@@ -163,6 +163,7 @@ fn health(arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
+/// A supervisor would send people to a gateway that cannot clear, or never again to one that can.
 #[test]
 fn a_store_that_is_gone_is_named_and_found_again() {
     let data = tempfile::tempdir().expect("a folder");

@@ -57,6 +57,7 @@ fn silent() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// Payments would be confirmed by a Redis that forgets them, and whoever pays there not see it.
 #[test]
 fn a_redis_that_will_not_do_is_named_with_what_helps() {
     let server = Server::new();
@@ -94,6 +95,7 @@ fn a_redis_that_will_not_do_is_named_with_what_helps() {
     }
 }
 
+/// Whoever reads an operator's logs would read the password of his Redis.
 #[test]
 fn a_password_of_redis_is_asked_for_and_never_shown() {
     let server = Server::new();
@@ -118,6 +120,7 @@ fn a_password_of_redis_is_asked_for_and_never_shown() {
     assert_eq!(stored, 0, "nothing was written");
 }
 
+/// Somebody else's graph would be written into, or payments cleared without the laws of ours.
 #[test]
 fn a_neo4j_that_will_not_do_is_named_with_what_helps() {
     let server = Server::new();

@@ -65,6 +65,7 @@ fn store(role: &str, data: &Path, more: &[&str], tls: &[String]) -> (Process, St
     (process, url)
 }
 
+/// A stranger with a certificate of his own making could clear whatever he likes.
 #[test]
 fn certificates_take_the_place_of_the_token_and_the_public_gets_https() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -110,6 +110,42 @@ fn no_checkpoint_and_no_key_is_to_be_found_before_what_it_stands_for_is_on_disk(
     }
 }
 
+/// What is signed and forgotten in a power cut is paid once more, and both clear; and what an
+/// address holds is lost with a key that was not on disk.
+#[test]
+fn a_key_and_a_signed_iou_are_on_disk_before_they_are_of_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Process::all(&folder.path().join("data"), &[]);
+    let home = folder.path().join("new/home");
+    let trace = folder.path().join("trace");
+    let traced = |arguments: &[&str]| {
+        let mut strace = Command::new("strace");
+        let calls = "trace=fdatasync,fsync,write,writev,sendto,sendmsg";
+        strace.args(["-f", "-y", "-s", "40", "-e", calls, "-o"]).arg(&trace).arg(binary());
+        strace.args(arguments).env("WEBWALLET_HOME", &home).env("WEBWALLET_URL", server.url());
+        let output = strace.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        std::fs::read_to_string(&trace).expect("a trace")
+    };
+    let is_synced = |lines: &[&str], place: &str| {
+        let place = format!("<{}{place}", home.display());
+        let syncs = finished_syncs(lines);
+        assert!(syncs.iter().any(|sync| sync.contains(&place)), "{place}: {lines:#?}");
+    };
+    let made = traced(&["key", "new", "alice"]);
+    let lines: Vec<&str> = made.lines().collect();
+    for place in ["/keys/", "/keys>", ">"] {
+        is_synced(&lines, place);
+    }
+    let bob = party("bob").address.to_string();
+    let paid = traced(&["issue", "--from", "alice", "--to", &bob, "--amount", "1"]);
+    let lines: Vec<&str> = paid.lines().collect();
+    let [posted] = places(&lines, "POST /transaction")[..] else { panic!("one post: {paid}") };
+    for place in ["/outbox/", "/outbox>", ">"] {
+        is_synced(&lines[..posted], place);
+    }
+}
+
 /// The syncs of a trace that both began and returned 0 in it. Where another
 /// thread got in between, the call and its return are two lines of one thread:
 /// `7 fdatasync(3</file> <unfinished ...>`, `7 <... fdatasync resumed>) = 0`.
@@ -131,6 +167,7 @@ fn finished_syncs<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     finished.map(|(_, line)| *line).collect()
 }
 
+/// A sync that failed, or had not ended, would pass for one here, and hide such a loss.
 #[test]
 fn only_a_sync_that_returned_counts() {
     let trace = [

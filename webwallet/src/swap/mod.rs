@@ -28,9 +28,10 @@ use crate::client::{Ca, Server, Url};
 use crate::home::{Holder, Home, Keys, Labels};
 use crate::key::random_bytes;
 use crate::output::Outcome;
+use crate::post::{Sender, checked};
 use crate::problem::Problem;
 use crate::receipt::Proof;
-use crate::{clock, file, lock, outbox, output, pay, post};
+use crate::{clock, file, lock, outbox, output, pay};
 
 /// Hours that the first lock is open when nothing else is said.
 const HOURS: i64 = 48;
@@ -152,7 +153,7 @@ impl Offer {
         let (ca, proof) = (self.url.ca().clone(), &self.proof);
         let party = Party { terms, keys, holder, ca, proof, json };
         let (draft, signed) = party.signed(party.terms.first.locking(party.terms.hash))?;
-        if let Err(rejection) = post::checked(&draft, &signed) {
+        if let Err(rejection) = checked(&draft, &signed) {
             return party.refused(&rejection);
         }
         if !self.once_more {
@@ -345,7 +346,8 @@ impl<'a> Party<'a> {
         signed: &[u8],
         sentence: &str,
     ) -> anyhow::Result<Outcome> {
-        post::clear(server, &self.keys, draft, signed, sentence, self.proof, self.json)
+        let sender = Sender { server, keys: &self.keys, proof: self.proof, json: self.json };
+        sender.clear(draft, signed, sentence)
     }
 
     /// Removes the terms from their file, if it still holds these: what has taken its place may

@@ -267,6 +267,7 @@ impl Graphstore for Shared {
         &self,
         _: tonic::Request<graph::StatusRequest>,
     ) -> Result<Response<graph::StatusReply>, Status> {
+        *self.0.looks.lock().expect("lock") += 1;
         self.0.works("status")?;
         let number = self.0.books.lock().expect("lock").records.len() as u64;
         Ok(Response::new(graph::StatusReply {

@@ -51,6 +51,8 @@ pub struct Stores {
     pub failing: Mutex<HashMap<&'static str, tonic::Code>>,
     /// The name of a call that never answers.
     pub silent: Mutex<Option<&'static str>>,
+    /// How often Graphstore was asked how it is.
+    pub looks: Mutex<usize>,
     /// Milliseconds before `Clear` answers.
     pub clear_delay_ms: Mutex<u64>,
     /// The streams of `ClearAll`.
@@ -112,6 +114,10 @@ impl Stores {
 
     fn works(&self, call: &'static str) -> Result<(), Status> {
         match self.failing.lock().expect("lock").get(call) {
+            // For whoever asks, as a store says it.
+            Some(tonic::Code::FailedPrecondition) => {
+                Err(Status::failed_precondition("the stores disagree"))
+            }
             Some(code) => Err(Status::new(*code, "secret: /var/lib/store is on fire")),
             None => Ok(()),
         }

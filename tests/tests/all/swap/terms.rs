@@ -174,6 +174,12 @@ fn terms_are_kept_only_of_an_offer_that_may_stand() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("stays good until") && !told.contains("--expiry"), "{told}");
     assert!(!Path::new(&swap.terms()).exists());
+    // The server has seen it, and what clears one day is had back by its terms.
+    let kept = std::fs::read_dir(swap.folder.path().join("alice/swaps")).expect("a folder");
+    let kept = kept.map(|file| file.expect("a file").path().display().to_string());
+    let kept: Vec<String> = kept.filter(|file| file.ends_with(".terms.json")).collect();
+    let [terms] = &kept[..] else { panic!("{kept:?}") };
+    assert!(told.contains(terms), "{told}");
     // The other party would read her password in them.
     let secret = swap.ours.process.url().replace("http://", "http://alice:secret@");
     assert_eq!(offer(&["--url", &secret]).0, Some(2));
