@@ -91,7 +91,7 @@ pub(crate) async fn get_livez(uri: Uri) -> Result<Response, Problem> {
 
 /// Whether requests can be served
 ///
-/// Asks both stores and the log, each for at most two seconds; whoever asks while that goes on is told the same. The
+/// Asks both stores and the log at once, for at most two seconds; whoever asks while that goes on is told the same. The
 /// detail of a refusal names what is missing.
 #[utoipa::path(
     get,
@@ -147,9 +147,15 @@ impl Readiness {
         {
             return look.found.clone();
         }
-        let mut health = schema::Health { status: "ready".to_owned(), ..schema::Health::default() };
-        let mut missing = gateway.stores().missing(gateway.domain(), &mut health).await;
-        missing.extend(gateway.prover().missing(gateway.domain(), &mut health).await);
+        let (mut health, mut log) = (schema::Health::default(), schema::Health::default());
+        let (mut missing, sealing) = tokio::join!(
+            gateway.stores().missing(gateway.domain(), &mut health),
+            gateway.prover().missing(gateway.domain(), &mut log)
+        );
+        missing.extend(sealing);
+        let schema::Health { manual_seal, given_log_key, .. } = log;
+        let health =
+            schema::Health { status: "ready".to_owned(), manual_seal, given_log_key, ..health };
         let found = (health, missing);
         *last = Some(Look { ended: Instant::now(), found: found.clone() });
         found
@@ -185,15 +191,7 @@ pub(crate) async fn get_problem(
     if media::prefers_html(&headers) {
         return Ok(answer::now(StatusCode::OK, Form::Html, page(kind)));
     }
-    let explanation = schema::Explanation {
-        code: kind.code().to_owned(),
-        title: kind.title().to_owned(),
-        status: kind.status().as_u16(),
-        retry: kind.retry().to_owned(),
-        cause: kind.cause().to_owned(),
-        cure: kind.cure().to_owned(),
-        example: kind.example().to_owned(),
-    };
+    let explanation = schema::Explanation::from(kind);
     Ok(answer::current(StatusCode::OK, answer::json(&explanation)))
 }
 
@@ -201,14 +199,15 @@ pub(crate) async fn get_problem(
 fn page(kind: Kind) -> String {
     // Only our own words stand here; a `<` among them is no tag all the same.
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    let parts = [("Cause", kind.cause()), ("Cure", kind.cure()), ("Example", kind.example())];
+    let meaning = kind.meaning();
+    let parts = [("Cause", meaning.cause), ("Cure", meaning.cure), ("Example", meaning.example)];
     let parts = parts.map(|(name, text)| format!("<h2>{name}</h2>\n<p>{}</p>\n", escaped(text)));
-    let (code, title) = (kind.code(), escaped(kind.title()));
+    let (code, title) = (meaning.code, escaped(meaning.title));
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{code}</title>\n\
          <h1>{code}</h1>\n<p>{title}</p>\n<p>Status {}; retry: {}.</p>\n{}</html>\n",
-        kind.status().as_u16(),
+        meaning.status,
         kind.retry(),
         parts.concat()
     )

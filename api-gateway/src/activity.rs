@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// When a connection was last of use.
@@ -18,44 +18,38 @@ pub(crate) struct Activity {
     /// What it may be idle for, before the first request and after one.
     first: Duration,
     idle: Duration,
-    begun: AtomicBool,
-    in_flight: AtomicUsize,
-    ended: Mutex<Instant>,
+    of_use: Mutex<Use>,
+}
+
+struct Use {
+    /// Has there been a request?
+    begun: bool,
+    in_flight: usize,
+    /// When the last one that has ended did.
+    ended: Instant,
     /// Since when answers that come as they are made have not been asked to go on, by
     /// a number of their own.
-    unread: Mutex<HashMap<u64, Instant>>,
-    lasting: AtomicU64,
+    unread: HashMap<u64, Instant>,
+    /// Numbers given to such answers.
+    lasting: u64,
 }
 
 impl Activity {
     pub(crate) fn new(first: Duration, idle: Duration) -> Activity {
-        Activity {
-            first,
-            idle,
-            begun: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
-            ended: Mutex::new(Instant::now()),
-            unread: Mutex::default(),
-            lasting: AtomicU64::new(0),
-        }
+        let (ended, unread) = (Instant::now(), HashMap::new());
+        let of_use = Use { begun: false, in_flight: 0, ended, unread, lasting: 0 };
+        Activity { first, idle, of_use: Mutex::new(of_use) }
     }
 
     /// When to look again; none if the connection has been idle for too long, or
     /// its peer does not read one of its answers, which holds what is to go into it.
     pub(crate) fn idle_until(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let idle = if self.begun.load(Ordering::Acquire) { self.idle } else { self.first };
-        let ended = match self.in_flight.load(Ordering::Acquire) {
-            0 => *self.ended.lock().unwrap_or_else(PoisonError::into_inner),
-            _ => now,
-        };
-        let unread = self.unread().values().min().copied();
-        let until = unread.map_or(ended, |unread| unread.min(ended)) + idle;
+        let (now, use_of) = (Instant::now(), self.of_use.lock());
+        let idle = if use_of.begun { self.idle } else { self.first };
+        let ended = if use_of.in_flight == 0 { use_of.ended } else { now };
+        let unread = use_of.unread.values().min();
+        let until = unread.map_or(ended, |unread| ended.min(*unread)) + idle;
         (until > now).then_some(until)
-    }
-
-    fn unread(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,22 +58,28 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Busy {
     pub(crate) fn new(activity: Arc<Activity>) -> Busy {
-        activity.begun.store(true, Ordering::Release);
-        activity.in_flight.fetch_add(1, Ordering::AcqRel);
+        let mut use_of = activity.of_use.lock();
+        use_of.begun = true;
+        use_of.in_flight += 1;
+        drop(use_of);
         Busy(activity)
     }
 
     /// The same for an answer that comes as it is made.
     pub(crate) fn until_the_end_of(self, body: Body) -> Lasts {
-        let number = self.0.lasting.fetch_add(1, Ordering::Relaxed);
+        let mut use_of = self.0.of_use.lock();
+        use_of.lasting += 1;
+        let number = use_of.lasting;
+        drop(use_of);
         Lasts { busy: self, number, body }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        let mut use_of = self.0.of_use.lock();
+        use_of.ended = Instant::now();
+        use_of.in_flight -= 1;
     }
 }
 
@@ -100,12 +100,12 @@ impl HttpBody for Lasts {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        let mut unread = self.busy.0.unread();
+        let mut use_of = self.busy.0.of_use.lock();
         match &polled {
-            Poll::Ready(_) => drop(unread.insert(self.number, Instant::now())),
-            Poll::Pending => drop(unread.remove(&self.number)),
-        }
-        drop(unread);
+            Poll::Ready(_) => use_of.unread.insert(self.number, Instant::now()),
+            Poll::Pending => use_of.unread.remove(&self.number),
+        };
+        drop(use_of);
         polled
     }
 
@@ -121,6 +121,6 @@ impl HttpBody for Lasts {
 
 impl Drop for Lasts {
     fn drop(&mut self) {
-        self.busy.0.unread().remove(&self.number);
+        self.busy.0.of_use.lock().unread.remove(&self.number);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Lasting;
 /// Tells a proxy to send on what comes when it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// How long an answer that has a tag may be kept.
+/// How long an answer that stays true may be kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
     /// Its URL names it by a hash, and so nothing else in any history (RFC 8246); or it is a tile, of which
@@ -141,8 +141,15 @@ pub(crate) fn fixed_if(fixed: bool, asked: &HeaderMap, body: Bytes) -> Response 
     }
 }
 
+/// An answer that is kept for ever, and so needs no tag by which to ask whether it still holds.
+pub(crate) fn untagged(form: Form, body: Bytes) -> Response {
+    let mut response = now(StatusCode::OK, form, body);
+    response.headers_mut().insert(header::CACHE_CONTROL, Kept::ForEver.header());
+    response
+}
+
 /// An answer under this tag.
-pub(crate) fn tagged(
+fn tagged(
     asked: &HeaderMap,
     kept: Kept,
     tag: &str,

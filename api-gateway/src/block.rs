@@ -95,7 +95,7 @@ pub(crate) async fn get_block_transactions(
 
 /// Read a stack
 ///
-/// The stack of all blocks of a day, by its height or `latest`.
+/// The blocks since the stack before it, those of a day unless the operator asked for one, by its height or `latest`.
 #[utoipa::path(
     get,
     path = "/stack/{name}",

@@ -7,8 +7,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::bucket::Bucket;
 use crate::limits::Limits;
@@ -102,7 +104,7 @@ impl Clients {
     pub(crate) fn connect(&self, peer: IpAddr, now: Instant) -> Option<Connected> {
         let client = client_of(peer);
         if self.limited() {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock();
             known.sweep(now);
             let entry = known.clients.entry(client).or_insert_with(|| Client {
                 connections: 0,
@@ -123,7 +125,7 @@ impl Clients {
         if self.requests_per_second == 0 {
             return None;
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.clients.get_mut(&client).map(ask)
     }
 
@@ -192,7 +194,7 @@ impl Drop for Connected {
         if !self.clients.limited() {
             return;
         }
-        let mut known = self.clients.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.clients.known.lock();
         if let Some(client) = known.clients.get_mut(&self.client) {
             client.connections = client.connections.saturating_sub(1);
         }
@@ -316,6 +318,6 @@ mod tests {
             drop(clients.connect(ip(&format!("10.0.0.{n}")), start));
         }
         let _one = clients.connect(ip("10.0.1.1"), start + Duration::from_secs(2));
-        assert_eq!(clients.known.lock().expect("lock").clients.len(), 1);
+        assert_eq!(clients.known.lock().clients.len(), 1);
     }
 }

@@ -8,11 +8,12 @@
 //! slow reader holds is one piece of history.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Gauge;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -118,7 +119,7 @@ impl Feed {
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
         // What it guards is only changed by whole events.
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.lock()
     }
 
     /// A reader of what comes after a number; of what comes from now on, if

@@ -128,8 +128,8 @@ pub(crate) fn add(document: &mut Value) {
 }
 
 /// See [`crate::answer::Kept`].
-const KEPT: &str = "`immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, \
-    a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest";
+const KEPT: &str = "`immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, \
+    a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest";
 
 /// Names the headers that answers have by their status, whatever they are of. What has a 304 has
 /// a tag, and says how long it may be kept.

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use webwallet_ledger::rejection::Meaning;
 use webwallet_ledger::request::Refusal;
 use webwallet_ledger::{Change, Code, Hash, Rejection};
 
@@ -35,19 +36,24 @@ macro_rules! others {
             /// Every one of them, in the order of the API document.
             pub const ALL: &[Other] = &[$(Other::$variant),*];
 
+            /// What it says to whom.
+            pub fn meaning(self) -> &'static Meaning {
+                match self {
+                    $(Other::$variant => &Meaning {
+                        code: $name,
+                        original: $original,
+                        status: $status,
+                        title: $title,
+                        cause: $cause,
+                        cure: $cure,
+                        example: $example,
+                    }),*
+                }
+            }
+
             /// As written in answers; stable.
             pub fn as_str(self) -> &'static str {
-                match self { $(Other::$variant => $name),* }
-            }
-
-            /// The message in the style of the original system.
-            pub fn original(self) -> &'static str {
-                match self { $(Other::$variant => $original),* }
-            }
-
-            /// HTTP status of the answer.
-            pub fn status(self) -> u16 {
-                match self { $(Other::$variant => $status),* }
+                self.meaning().code
             }
 
             /// What the client may do: `never`, or `same` (send the same bytes again).
@@ -58,26 +64,6 @@ macro_rules! others {
             /// Seconds the client should wait before it sends the same again.
             pub fn retry_after(self) -> Option<u32> {
                 match self { $(Other::$variant => $after),* }
-            }
-
-            /// One line for people.
-            pub fn title(self) -> &'static str {
-                match self { $(Other::$variant => $title),* }
-            }
-
-            /// What leads to it.
-            pub fn cause(self) -> &'static str {
-                match self { $(Other::$variant => $cause),* }
-            }
-
-            /// What to do about it.
-            pub fn cure(self) -> &'static str {
-                match self { $(Other::$variant => $cure),* }
-            }
-
-            /// A case of it.
-            pub fn example(self) -> &'static str {
-                match self { $(Other::$variant => $example),* }
             }
         }
     };
@@ -162,28 +148,22 @@ impl Kind {
         Kind::all().find(|kind| kind.code() == code)
     }
 
-    /// As written in answers; stable.
-    pub fn code(self) -> &'static str {
+    /// What it says to whom.
+    pub fn meaning(self) -> &'static Meaning {
         match self {
-            Kind::Rejection(code) => code.as_str(),
-            Kind::Other(other) => other.as_str(),
+            Kind::Rejection(code) => code.meaning(),
+            Kind::Other(other) => other.meaning(),
         }
     }
 
-    fn original(self) -> &'static str {
-        match self {
-            Kind::Rejection(code) => code.original(),
-            Kind::Other(other) => other.original(),
-        }
+    /// As written in answers; stable.
+    pub fn code(self) -> &'static str {
+        self.meaning().code
     }
 
     /// HTTP status of the answer.
     pub fn status(self) -> StatusCode {
-        let status = match self {
-            Kind::Rejection(code) => code.status(),
-            Kind::Other(other) => other.status(),
-        };
-        StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY)
+        StatusCode::from_u16(self.meaning().status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY)
     }
 
     /// `never`, `same`, `rebuild` or `later`.
@@ -191,38 +171,6 @@ impl Kind {
         match self {
             Kind::Rejection(code) => code.retry().as_str(),
             Kind::Other(other) => other.retry(),
-        }
-    }
-
-    /// One line for people.
-    pub fn title(self) -> &'static str {
-        match self {
-            Kind::Rejection(code) => code.title(),
-            Kind::Other(other) => other.title(),
-        }
-    }
-
-    /// What leads to it.
-    pub fn cause(self) -> &'static str {
-        match self {
-            Kind::Rejection(code) => code.cause(),
-            Kind::Other(other) => other.cause(),
-        }
-    }
-
-    /// What to do about it.
-    pub fn cure(self) -> &'static str {
-        match self {
-            Kind::Rejection(code) => code.cure(),
-            Kind::Other(other) => other.cure(),
-        }
-    }
-
-    /// A case of it.
-    pub fn example(self) -> &'static str {
-        match self {
-            Kind::Rejection(code) => code.example(),
-            Kind::Other(other) => other.example(),
         }
     }
 }
@@ -349,7 +297,7 @@ impl Problem {
             &*self.0;
         let document = Document {
             r#type: format!("/problems/{}", kind.code()),
-            title: kind.title(),
+            title: kind.meaning().title,
             status: kind.status().as_u16(),
             detail,
             instance,
@@ -363,7 +311,7 @@ impl Problem {
             transaction: transaction.map(|hash| hash.to_string()),
             suggestion: self.0.suggestion.iter().map(Suggested::from).collect(),
             conflict: self.0.conflict.as_ref(),
-            error: Original { message: kind.original(), details: detail },
+            error: Original { message: kind.meaning().original, details: detail },
         };
         // Strings and small integers: there is nothing in it that could fail to be written.
         serde_json::to_vec(&document).unwrap_or_default()

@@ -13,7 +13,7 @@ use webwallet_ledger::leaf::{Leaf, Outline};
 use webwallet_ledger::receipt::Receipt;
 use webwallet_proto::blockstack::v1 as wire;
 
-use crate::answer::{self, Form};
+use crate::answer::{self, Form, Kept};
 use crate::gateway::Gateway;
 use crate::media;
 use crate::problem::{Other, Problem};
@@ -73,12 +73,13 @@ pub(crate) async fn get_receipt(
         (Some(receipt), Name::Hash(hash)) if receipt.hash[..] != hash.0 => {
             Err(gateway.absent(transaction::NOTHING).await)
         }
-        (Some(receipt), name) if media::prefers_json(&headers) => {
-            Ok(answer::unnamed(&headers, name.kept(), Form::Json, json(&receipt)?))
-        }
-        (Some(receipt), name) => {
-            let text = Bytes::from(receipt.text);
-            Ok(answer::unnamed(&headers, name.kept(), Form::Text, text))
+        // By whatever name: another log, or this one under its next key, proves the same record otherwise.
+        (Some(receipt), _) => {
+            let (form, body) = match media::prefers_json(&headers) {
+                true => (Form::Json, json(&receipt)?),
+                false => (Form::Text, Bytes::from(receipt.text)),
+            };
+            Ok(answer::unnamed(&headers, Kept::WhileTrue, form, body))
         }
         (None, name) => not_sealed(&gateway, number, &name).await,
     }

@@ -107,11 +107,13 @@ impl Stores {
     /// What is missing before requests of this domain can be served, one sentence for each
     /// service; and what else health says of them.
     pub(crate) async fn missing(&self, domain: &str, health: &mut Health) -> Vec<String> {
-        let (mut graphstore, mut hashtable) = (self.graphstore.clone(), self.hashtable.clone());
+        let mut graphstore = self.graphstore.clone();
+        let (mut hashtable, mut asked) = (self.hashtable.clone(), self.hashtable.clone());
         let keeps = async {
             // Asked for nothing, it says whether it would take a put.
-            hashtable.get(soon(table::GetRequest { hashes: Vec::new() })).await?;
-            hashtable.status(soon(table::StatusRequest {})).await
+            let takes = hashtable.get(soon(table::GetRequest { hashes: Vec::new() }));
+            let status = asked.status(soon(table::StatusRequest {}));
+            tokio::try_join!(takes, status).map(|(_, status)| status)
         };
         let (clears, keeps) = tokio::join!(graphstore.status(soon(graph::StatusRequest {})), keeps);
         let mut missing = Vec::new();

@@ -248,7 +248,11 @@ pub(crate) async fn get_transaction(
         Name::Beyond => None,
     };
     let Some((hash, body)) = found else { return Err(gateway.absent(NOTHING).await) };
-    Ok(answer::named(&headers, name.kept(), &hash, || answer::data(&body)))
+    let kept = match name {
+        Name::Hash(_) => Kept::ForEver,
+        Name::Number(_) | Name::Beyond => Kept::WhileTrue,
+    };
+    Ok(answer::named(&headers, kept, &hash, || answer::data(&body)))
 }
 
 pub(crate) const NOTHING: &str = "no such record has been cleared here";
@@ -258,16 +262,6 @@ pub(crate) enum Name {
     Hash(Hash),
     Number(u64),
     Beyond,
-}
-
-impl Name {
-    /// How long what was asked for by it may be kept.
-    pub(crate) fn kept(&self) -> Kept {
-        match self {
-            Name::Hash(_) => Kept::ForEver,
-            Name::Number(_) | Name::Beyond => Kept::WhileTrue,
-        }
-    }
 }
 
 pub(crate) fn named(text: &str) -> Result<Name, Problem> {

@@ -1,5 +1,6 @@
 //! One audit, from the checkpoint to the verdict.
 
+use std::fmt::Display;
 use std::num::NonZero;
 use std::thread;
 
@@ -102,16 +103,19 @@ impl Audit {
         let mut found = Findings::default();
         let (note, checkpoint) = match read_checkpoint(&note, &self.domain) {
             Ok(read) => read,
-            Err(error) => return Ok(unread("checkpoint", &error.to_string())),
+            Err(error) => return Ok(unread(no_checkpoint("checkpoint", &error))),
         };
         if self.key.name != self.domain {
             let key = self.key.to_string();
             found.whole(Finding::whole(Code::Note, "key", &self.domain, &key));
         }
         let from = match self.from.as_deref().map(|from| read_checkpoint(from, &self.domain)) {
-            Some(Err(error)) => return Ok(unread("from", &error.to_string())),
-            Some(Ok(from)) => Some(from),
-            None => None,
+            Some(Err(error)) => {
+                // The log itself may still be read.
+                found.whole(no_checkpoint("from", &error));
+                None
+            }
+            from => from.and_then(Result::ok),
         };
         let (from_note, from) = from.unzip();
         let from_note = from_note.zip(from.as_ref()).map(|(note, from)| (from.size, note));
@@ -154,11 +158,14 @@ impl Audit {
     }
 }
 
+fn no_checkpoint(field: &str, error: &impl Display) -> Finding {
+    Finding::whole(Code::Note, field, "a checkpoint of this log", &error.to_string())
+}
+
 /// The report on a log of which not even the head could be read.
-fn unread(field: &str, detail: &str) -> Report {
-    let findings = vec![Finding::whole(Code::Note, field, "a checkpoint of this log", detail)];
+fn unread(finding: Finding) -> Report {
     Report {
-        findings,
+        findings: vec![finding],
         unlisted: 0,
         unread: 0,
         size: 0,

@@ -40,7 +40,7 @@ pub fn consistency(
         match Checkpoint::open(note, keys) {
             Ok((checkpoint, _)) => checkpoints.push(checkpoint),
             Err(error) => {
-                let expected = "a checkpoint signed by this key";
+                let expected = "a checkpoint signed by a key that is given; a log that changed its key needs each";
                 return Ok(Some(Finding::whole(Code::Note, field, expected, &error.to_string())));
             }
         }

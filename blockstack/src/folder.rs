@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use webwallet_ledger::tile::TileId;
 
 use crate::key;
@@ -88,7 +88,7 @@ impl Folder {
 
 impl Store for Folder {
     fn put(&self, files: &[(TileId, Vec<u8>)]) -> io::Result<()> {
-        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.writing.lock();
         self.write(files.iter().map(|(tile, bytes)| (tile.path(), &bytes[..])))
     }
 
@@ -136,7 +136,7 @@ impl Store for Folder {
     }
 
     fn publish(&self, before: Option<&str>, checkpoint: &str) -> io::Result<Published> {
-        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.writing.lock();
         let now = self.checkpoint()?;
         if now.as_deref() != Some(checkpoint) && now.as_deref() != before {
             return Ok(Published::Moved);

@@ -3,10 +3,11 @@
 //! Every proof is checked before it is answered, so that damage on disk shows
 //! as an error here and never as a proof that fails at a stranger's.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use webwallet_ledger::block::{Block, Stack};
 use webwallet_ledger::checkpoint::Checkpoint;
@@ -63,12 +64,6 @@ pub(crate) struct Included {
     pub(crate) path: Vec<Node>,
 }
 
-/// A lock whose holder panicked is taken all the same: what it guards is looked
-/// at again before it is answered.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<S: Store> Reader<S> {
     pub(crate) fn new(store: Arc<S>, index: Index, snapshots: Snapshots, view: View) -> Reader<S> {
         let view = watch::Sender::new(view);
@@ -79,7 +74,7 @@ impl<S: Store> Reader<S> {
     /// The balances after the last record that was taken into a block, published
     /// or about to be.
     pub(crate) fn live(&self) -> MutexGuard<'_, Balances> {
-        lock(&self.live)
+        self.live.lock()
     }
 
     /// Changes them, or has them for as long as a disk takes; meanwhile they stand nowhere.
@@ -99,7 +94,7 @@ impl<S: Store> Reader<S> {
     /// Drops old balances that nobody has asked for in a while.
     pub(crate) fn forget_past(&self) {
         // Whoever is asking has the lock.
-        if let Ok(mut past) = self.past.try_lock() {
+        if let Some(mut past) = self.past.try_lock() {
             past.take_if(|(asked, _)| asked.elapsed() >= PAST_KEPT);
         }
     }
@@ -317,7 +312,7 @@ impl<S: Store> Reader<S> {
                 return proof(&mut live.state, of, block).map(Some);
             }
         }
-        let mut past = lock(&self.past);
+        let mut past = self.past.lock();
         let number = block.header.cleared;
         let kept = past.take().map(|(_, past)| past).filter(|past| past.number <= number);
         let mut balances = self.nearest(height, kept)?;

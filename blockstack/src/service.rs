@@ -137,10 +137,16 @@ impl<S: Store> Service<S> {
         of: Of,
         height: Option<u64>,
     ) -> Result<Response<StateProofReply>, Status> {
-        let Some(latest) = self.settled().await else {
+        let last = self.reader.head().map(|head| head.height());
+        let height = match height {
+            // What is not sealed waits behind nobody who asks for what takes long.
+            Some(height) if last.is_none_or(|last| height > last) => None,
+            Some(height) if last > Some(height) => Some(height),
+            of_last => of_last.or(self.settled().await),
+        };
+        let Some(height) = height else {
             return Ok(Response::new(StateProofReply { proof: None }));
         };
-        let height = height.unwrap_or(latest);
         let at_hand = self.reader.head().is_some_and(|head| {
             height == head.height() && self.reader.stands_at(head.block.header.cleared)
         });

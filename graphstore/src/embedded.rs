@@ -5,9 +5,10 @@ mod tip;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 use webwallet_ledger::account::Balance;
 use webwallet_ledger::{Account, AccountId, Address, Hash, Lock, Output, Pointer, Record};
@@ -104,7 +105,7 @@ impl Embedded {
             tip.intended(&intent);
         }
         tracing::info!(number = tip.head.number, from, "embedded Graphstore is open");
-        *lock(&inner.tip) = tip;
+        *inner.tip.lock() = tip;
         Ok(Embedded { inner: Arc::new(inner) })
     }
 
@@ -146,12 +147,6 @@ impl Asked {
             false => Ok(()),
         }
     }
-}
-
-/// A lock whose holder panicked is taken all the same: what it guards is only
-/// written in whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What there is from a number or a height on, until one is missing: at most `limit`, and
@@ -219,14 +214,14 @@ impl Inner {
             }
         }
         // More is committed than can be read between: that waits for once.
-        let _turn = lock(&self.turn);
+        let _turn = self.turn.lock();
         read()
     }
 
     /// What is loaded, and what was told with it.
     fn load(&self, accounts: &[AccountId], ious: &[Hash]) -> Result<(Loaded, Told), Error> {
         // Before anything is looked up: what is told must not be newer than that.
-        let mut told = Told { number: lock(&self.tip).head.number, ..Told::default() };
+        let mut told = Told { number: self.tip.lock().head.number, ..Told::default() };
         let mut loaded = Loaded::default();
         told.accounts.reserve(accounts.len());
         told.absent.reserve(ious.len());
@@ -277,7 +272,7 @@ impl Inner {
 
     /// Would this batch spend or number something twice?
     fn is_deposed(&self, head: &Head, batch: &Batch) -> Result<bool, Error> {
-        let mut told = std::mem::take(&mut *lock(&self.told));
+        let mut told = std::mem::take(&mut *self.told.lock());
         if told.number != head.number {
             told = Told::default();
         }
@@ -323,14 +318,14 @@ impl Store for Embedded {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let tip = lock(&self.inner.tip);
+        let tip = self.inner.tip.lock();
         tip.writable().map(|()| tip.head.clone())
     }
 
     async fn settled(&self) -> Result<Head, Error> {
         self.aside(|inner| {
-            let _turn = lock(&inner.turn);
-            let tip = lock(&inner.tip);
+            let _turn = inner.turn.lock();
+            let tip = inner.tip.lock();
             tip.writable().map(|()| tip.head.clone())
         })
         .await
@@ -344,7 +339,7 @@ impl Store for Embedded {
             return self.aside(move |inner| Ok(inner.load(&accounts, &ious)?.0)).await;
         }
         let (loaded, told) = self.inner.load(accounts, ious)?;
-        *lock(&self.inner.told) = told;
+        *self.inner.told.lock() = told;
         Ok(loaded)
     }
 
@@ -375,9 +370,9 @@ impl Store for Embedded {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
-        let _turn = lock(&self.inner.turn);
+        let _turn = self.inner.turn.lock();
         let head = {
-            let tip = lock(&self.inner.tip);
+            let tip = self.inner.tip.lock();
             tip.writable()?;
             if tip.batch == Some(batch.id) {
                 return Ok(Committed::Yes);
@@ -393,7 +388,7 @@ impl Store for Embedded {
                 batch.records.iter().map(|r| &**r).zip(places).collect();
             self.inner.index.write(&entries)
         });
-        let mut tip = lock(&self.inner.tip);
+        let mut tip = self.inner.tip.lock();
         tip.written(written)?;
         tip.committed(batch.id, last);
         Ok(Committed::Yes)
@@ -491,9 +486,9 @@ impl Store for Embedded {
     async fn intend(&self, intents: &[Intent], quiet: bool) -> Result<Intended, Error> {
         let intents = intents.to_vec();
         self.aside(move |inner| {
-            let _turn = lock(&inner.turn);
+            let _turn = inner.turn.lock();
             let mut after = {
-                let tip = lock(&inner.tip);
+                let tip = inner.tip.lock();
                 tip.writable()?;
                 tip.clone()
             };
@@ -516,7 +511,7 @@ impl Store for Embedded {
                 return Ok(Intended::Stored(stored));
             }
             let written = inner.log.append_intents(&new, number + 1);
-            let mut tip = lock(&inner.tip);
+            let mut tip = inner.tip.lock();
             for (height, place) in heights.into_iter().zip(tip.written(written)?) {
                 inner.index.write_intent(height, place);
             }

@@ -19,9 +19,10 @@ mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use webwallet_ledger::{
     Account, AccountId, Address, Amount, Hash, Lock, Pointer, Record, RecordOf,
 };
@@ -154,7 +155,7 @@ impl Index {
                 used.push((*pointer, lock));
             }
             let units = self.units_after(run, &used)?;
-            let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+            let mut layers = self.layers.write();
             run.iter().for_each(|(record, place)| layers.newest.add(record, *place));
             layers.newest.units.extend(units);
             layers.writes += 1;
@@ -171,7 +172,7 @@ impl Index {
         if entries < self.merge_entries {
             return Ok(());
         }
-        let mut merge = self.merge.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut merge = self.merge.lock();
         let busy = merge.as_ref().is_some_and(|merge| !merge.is_finished());
         if busy && entries < MERGES_WAITING_MAX * self.merge_entries {
             return Ok(());
@@ -181,7 +182,7 @@ impl Index {
             let ended = merge.join();
             ended.map_err(|_| Error::Broken("merging the index panicked".into()))??;
         }
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.write();
         let layer = Arc::new(std::mem::take(&mut layers.newest));
         layers.merging = layer.clone();
         let tables = self.tables.clone();
@@ -264,7 +265,7 @@ impl Index {
 
     /// Adds the intent of a block.
     pub(crate) fn write_intent(&self, height: u64, place: Place) {
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.write();
         layers.newest.intents.insert(height, place);
     }
 
@@ -274,7 +275,7 @@ impl Index {
     }
 
     fn layers(&self) -> RwLockReadGuard<'_, Layers> {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+        self.layers.read()
     }
 
     /// What is known of something: in memory, or else in the tables, which are not
@@ -402,7 +403,7 @@ impl Index {
 impl Drop for Index {
     /// A merge that runs is let finish: the folder must not be used by two.
     fn drop(&mut self) {
-        if let Some(merge) = self.merge.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(merge) = self.merge.lock().take() {
             // What failed there only means a longer replay at the next start.
             let _ = merge.join();
         }

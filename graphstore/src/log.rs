@@ -14,8 +14,9 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use webwallet_ledger::Hash;
 
 pub(crate) use self::frame::{Content, Frame, Place};
@@ -158,7 +159,7 @@ impl Log {
         count: u32,
         items: &[&[u8]],
     ) -> Result<Vec<Place>, Error> {
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.tail.lock();
         let (frame, within) = encode(id, first, count, items);
         if frame.len() > FRAME_BYTES_MAX {
             // Written, it would be taken for damage at the next start.
@@ -200,7 +201,7 @@ impl Log {
 
     #[cfg(test)]
     fn fault(&self, here: Fault) -> Result<(), Error> {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault = self.fault.lock();
         match fault.take_if(|fault| *fault == here) {
             Some(fault) => Err(broken(format!("a test failed this write {fault:?} effect"))),
             None => Ok(()),
@@ -209,8 +210,7 @@ impl Log {
 
     /// The bytes of a record.
     pub(crate) fn read(&self, place: Place) -> Result<Vec<u8>, Error> {
-        let file =
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&place.segment).cloned();
+        let file = self.open.lock().get(&place.segment).cloned();
         let file = match file {
             Some(file) => file,
             None => {
@@ -230,7 +230,7 @@ impl Log {
     }
 
     fn remember(&self, segment: u64, file: Arc<File>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if open.len() >= OPEN_FILES_MAX {
             open.clear();
         }

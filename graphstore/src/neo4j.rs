@@ -23,8 +23,9 @@ mod schema;
 mod statements;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use webwallet_ledger::account::Balance;
@@ -150,7 +151,7 @@ impl Neo4j {
 impl Inner {
     /// Has this process stopped writing?
     fn sound(&self) -> Result<(), Error> {
-        match &*self.stopped.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.stopped.lock() {
             None => Ok(()),
             Some(Stopped::Deposed(why)) => Err(Error::Unavailable(why.clone())),
             Some(Stopped::Broken(why)) => Err(Error::Broken(why.clone())),
@@ -167,7 +168,7 @@ impl Inner {
     /// Nothing is written from here on; the first reason stands.
     fn stop(&self, why: Stopped) {
         self.chains.clear();
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.stopped.lock().get_or_insert(why);
     }
 
     /// Is this still the writer's epoch, for one who writes?

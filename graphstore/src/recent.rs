@@ -2,8 +2,9 @@
 //! reads them from here, without asking the engine and without parsing.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use webwallet_ledger::Record;
 use webwallet_ledger::block::BLOCK_BYTES_MAX;
 
@@ -24,7 +25,7 @@ struct Kept {
 impl Recent {
     /// Adds what has been committed.
     pub(crate) fn push(&self, committed: &[Arc<Record>]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let next = kept.records.back().map(|last| last.number + 1);
         if next != committed.first().map(|first| first.number) {
             // Another writer cleared in between.
@@ -42,7 +43,7 @@ impl Recent {
     /// The records after a number, at most so many; none if the first of them is
     /// not kept.
     pub(crate) fn after(&self, number: u64, limit: u32) -> Arc<[Arc<Record>]> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         let Some(oldest) = kept.records.front() else { return Arc::default() };
         let skipped = number.checked_add(1).and_then(|first| first.checked_sub(oldest.number));
         let Some(skipped) = skipped.and_then(|skipped| usize::try_from(skipped).ok()) else {

@@ -395,13 +395,15 @@ impl Writer {
     /// have their answer.
     fn take(&mut self, group: &mut Vec<Put>) -> fjall::Result<()> {
         let mut named: HashMap<u64, Hash> = HashMap::new();
-        for put in std::mem::take(group) {
-            match self.other(&put, &named)? {
+        let mut at = 0;
+        // Each stays in the group until it is answered, also where the index cannot be read.
+        while let Some(put) = group.get(at) {
+            match self.other(put, &named)? {
                 None => {
                     named.extend(put.records().map(|entry| (entry.number, entry.name)));
-                    group.push(put);
+                    at += 1;
                 }
-                Some(number) => put.answer(Err(Error::Taken(number))),
+                Some(number) => group.remove(at).answer(Err(Error::Taken(number))),
             }
         }
         self.write(group)

@@ -36,12 +36,13 @@ mod writer;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use ::redis::{Cmd, ConnectionInfo, FromRedisValue as _, RedisError, RedisResult, Value, cmd};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use webwallet_ledger::Hash;
 
@@ -197,14 +198,14 @@ impl Shared {
     /// they may have lost.
     async fn look_at(&self, connection: &Connection) -> RedisResult<()> {
         let was_sound = {
-            let last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = self.look.lock();
             !last.servers.is_empty() && last.faults.is_empty()
         };
         let look = look::at(connection, &self.shown, was_sound).await?;
         let format = connection.ask(vec![get(self.key("format"))]).await?;
         let format = text(format)?;
         self.doubts.seen(&look.servers, format.as_deref())?;
-        let mut last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.look.lock();
         if last.faults != look.faults {
             match &look.faults[..] {
                 [] => tracing::info!("redis keeps what it confirms again"),
@@ -268,13 +269,13 @@ impl Shared {
 
     /// Why no put is confirmed, if none is.
     fn faults(&self) -> Option<String> {
-        let look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = self.look.lock();
         (!look.faults.is_empty() && !self.allow_lossy).then(|| look.faults.join("; "))
     }
 
     /// Whether each put must ask for its sync.
     fn waits(&self) -> bool {
-        self.look.lock().unwrap_or_else(PoisonError::into_inner).wait
+        self.look.lock().wait
     }
 
     fn key(&self, rest: impl fmt::Display) -> String {
@@ -342,7 +343,7 @@ fn opened(shelf: Shelf, name: Hash, value: &Bytes) -> Result<Bytes, Error> {
 
 impl Store for Redis {
     fn name(&self) -> String {
-        let look = self.shared.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = self.shared.look.lock();
         match &look.lossy[..] {
             [] => format!("redis {}", look.version),
             lossy => format!("redis {} (lossy: {})", look.version, lossy.join(", ")),

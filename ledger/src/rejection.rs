@@ -41,6 +41,25 @@ impl Retry {
     }
 }
 
+/// What a code says to programs and to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// As written in answers; stable.
+    pub code: &'static str,
+    /// The message in the style of the original system.
+    pub original: &'static str,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// One line for people.
+    pub title: &'static str,
+    /// What leads to it.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub cure: &'static str,
+    /// A case of it.
+    pub example: &'static str,
+}
+
 /// One row for each code; the order of rows is the order of precedence.
 macro_rules! codes {
     ($($variant:ident $name:literal $original:literal $status:literal $retry:ident
@@ -58,44 +77,29 @@ macro_rules! codes {
             /// Every code, in order of precedence.
             pub const ALL: &[Code] = &[$(Code::$variant),*];
 
+            /// What it says to whom.
+            pub fn meaning(self) -> &'static Meaning {
+                match self {
+                    $(Code::$variant => &Meaning {
+                        code: $name,
+                        original: $original,
+                        status: $status,
+                        title: $title,
+                        cause: $cause,
+                        cure: $cure,
+                        example: $example,
+                    }),*
+                }
+            }
+
             /// As written in answers; stable.
             pub fn as_str(self) -> &'static str {
-                match self { $(Code::$variant => $name),* }
-            }
-
-            /// The message in the style of the original system.
-            pub fn original(self) -> &'static str {
-                match self { $(Code::$variant => $original),* }
-            }
-
-            /// HTTP status of the answer.
-            pub fn status(self) -> u16 {
-                match self { $(Code::$variant => $status),* }
+                self.meaning().code
             }
 
             /// What the client may do.
             pub fn retry(self) -> Retry {
                 match self { $(Code::$variant => Retry::$retry),* }
-            }
-
-            /// One line for people.
-            pub fn title(self) -> &'static str {
-                match self { $(Code::$variant => $title),* }
-            }
-
-            /// What leads to it.
-            pub fn cause(self) -> &'static str {
-                match self { $(Code::$variant => $cause),* }
-            }
-
-            /// What to do about it.
-            pub fn cure(self) -> &'static str {
-                match self { $(Code::$variant => $cure),* }
-            }
-
-            /// A case of it.
-            pub fn example(self) -> &'static str {
-                match self { $(Code::$variant => $example),* }
             }
         }
     };

@@ -29,12 +29,13 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 done; 1 refused or rejected, the problem or the findings on standard output (of `serve` and `bench`: on standard error); \
+const EXIT_STATUS: &str = "Exit status: 0 done; 1 refused or rejected, or a goal of `bench` missed: the problem, the findings or the report on standard output (where `serve`, or `bench` on engines, \
+    does not start: on standard error); \
     2 could not run, the reason on standard error.";
 
 const SERVE_HELP: &str = "Every setting, also those without a flag: webwallet config show. Each has a \
     variable, such as WEBWALLET_DOMAIN or WEBWALLET_LIMITS_CONNECTIONS_MAX. Tokens are read from the \
-    files that WEBWALLET_TOKEN_FILE (gRPC) and WEBWALLET_ADMIN_TOKEN_FILE (metrics) name.";
+    files that WEBWALLET_TOKEN_FILE (gRPC) and WEBWALLET_ADMIN_TOKEN_FILE (metrics and administration) name.";
 
 const STORES_HELP: &str =
     "Give it the settings that the server has: the same flags, variables or file as to `serve`.";

@@ -178,9 +178,10 @@ impl Stage {
             }
             Answer::Problem(problem) => {
                 let kind = Kind::named(&problem.code).context("a refusal without a known code")?;
+                let meaning = kind.meaning();
                 vec![
-                    format!("{} {}: {}", kind.status().as_u16(), kind.code(), kind.title()),
-                    format!("more: webwallet explain {}", kind.code()),
+                    format!("{} {}: {}", meaning.status, meaning.code, meaning.title),
+                    format!("more: webwallet explain {}", meaning.code),
                 ]
             }
         };

@@ -364,7 +364,13 @@ async fn redis(config: &Config) -> anyhow::Result<String> {
 
 async fn neo4j(config: &Config) -> anyhow::Result<String> {
     let settings = engine::neo4j_settings(config)?.context("no address")?;
-    Ok(Neo4j::fits(&settings, &config.domain).await?)
+    let graph = Neo4j::fits(&settings, &config.domain).await?;
+    if config.role.seals()
+        && let Some(neo4j) = engine::seen_neo4j(config).await
+    {
+        engine::is_of_this_log(config, &config.data, &neo4j, true).await?;
+    }
+    Ok(graph)
 }
 
 /// A service in another process, asked for what it does for this one.

@@ -146,12 +146,12 @@ pub async fn cleared_on_neo4j(config: &Config) -> anyhow::Result<u64> {
 /// [`Refused::OtherLog`], or the Neo4j does not answer.
 pub async fn is_of_this_log(
     config: &Config,
-    data: &Data,
+    dir: &Path,
     neo4j: &Neo4j,
     sign: bool,
 ) -> anyhow::Result<()> {
     let Some(height) = neo4j.head().await?.intent else { return Ok(()) };
-    let last = published(data.path()).map(|log| log.map(|log| log.last()));
+    let last = published(dir).map(|log| log.map(|log| log.last()));
     let why = match last {
         Ok(Some(Ok(last))) => {
             let there = neo4j.intents(last.header.height, 1).await?;
@@ -160,14 +160,14 @@ pub async fn is_of_this_log(
             other.map(|_| format!("it has another block {};", last.header.height))
         }
         Ok(None) if sign && !log_key(config).exists() => Some(format!(
-            "it has blocks up to {height}, and there is neither a log nor its key; if they were lost, put the key back from a backup, and run `webwallet rebuild log`; else"
+            "it has blocks up to {height}, and there is neither a log nor its key; if they were lost, `webwallet rebuild log --log-key FILE` makes the log again, with the key from a backup or a copy; else"
         )),
         _ => None,
     };
     let Some(why) = why else { return Ok(()) };
     let url = config.neo4j.clone().unwrap_or_default();
     let why = format!("{why} name the data directory that belongs to it (--data)");
-    Err(Refused::OtherLog { url: without_user(&url).0, dir: data.path().to_owned(), why }.into())
+    Err(Refused::OtherLog { url: without_user(&url).0, dir: dir.to_owned(), why }.into())
 }
 
 /// Where that Neo4j is, and who logs in.

@@ -2,8 +2,8 @@
 //! The texts stand beside the codes, in `ledger` and `api-gateway`.
 
 use clap::Args;
-use serde_json::{Value, json};
 use webwallet_api_gateway::problem::Kind;
+use webwallet_api_gateway::schema::Explanation;
 
 use crate::output::{self, Outcome};
 
@@ -19,10 +19,9 @@ impl Explain {
     pub fn run(&self, as_json: bool) -> anyhow::Result<Outcome> {
         let Some(name) = &self.code else {
             for kind in Kind::all() {
-                output::line(if as_json {
-                    document(kind).to_string()
-                } else {
-                    format!("{:22} {}", kind.code(), kind.title())
+                output::line(match as_json {
+                    true => serde_json::to_string(&Explanation::from(kind))?,
+                    false => format!("{:22} {}", kind.code(), kind.meaning().title),
                 })?;
             }
             return Ok(Outcome::Done);
@@ -30,32 +29,13 @@ impl Explain {
         let Some(kind) = Kind::named(name) else {
             anyhow::bail!("there is no code `{name}`; `webwallet explain` lists all");
         };
-        output::line(if as_json {
-            document(kind).to_string()
-        } else {
-            format!(
-                "{}: {}\n\nstatus  {}\nretry   {}\n\nCause: {}\n\nCure: {}\n\nExample: {}",
-                kind.code(),
-                kind.title(),
-                kind.status().as_u16(),
-                kind.retry(),
-                kind.cause(),
-                kind.cure(),
-                kind.example()
-            )
+        let Explanation { code, title, status, retry, cause, cure, example } = kind.into();
+        output::line(match as_json {
+            true => serde_json::to_string(&Explanation::from(kind))?,
+            false => format!(
+                "{code}: {title}\n\nstatus  {status}\nretry   {retry}\n\nCause: {cause}\n\nCure: {cure}\n\nExample: {example}"
+            ),
         })?;
         Ok(Outcome::Done)
     }
-}
-
-fn document(kind: Kind) -> Value {
-    json!({
-        "code": kind.code(),
-        "title": kind.title(),
-        "status": kind.status().as_u16(),
-        "retry": kind.retry(),
-        "cause": kind.cause(),
-        "cure": kind.cure(),
-        "example": kind.example(),
-    })
 }

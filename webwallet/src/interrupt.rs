@@ -1,10 +1,10 @@
 //! What is still done when somebody ends a command before its end.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io, process, thread};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;
@@ -41,10 +41,10 @@ pub struct Saying(());
 
 /// Has something said if one of them comes. Only the last of several is said.
 pub fn says(words: String) -> io::Result<Saying> {
-    let mut last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST_WORDS.lock();
     if !last.0 {
         before_the_end(|| {
-            let last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = LAST_WORDS.lock();
             if let Some(words) = &last.1 {
                 output::complain(words);
             }
@@ -56,7 +56,7 @@ pub fn says(words: String) -> io::Result<Saying> {
 
 impl Drop for Saying {
     fn drop(&mut self) {
-        LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+        LAST_WORDS.lock().1 = None;
     }
 }
 

@@ -169,7 +169,7 @@ impl Stores {
             false => {
                 // And one that does not belong here is left alone.
                 if let (Some(data), Some(seen)) = (&data, engine::seen_neo4j(config).await) {
-                    engine::is_of_this_log(config, data, &seen, false).await?;
+                    engine::is_of_this_log(config, data.path(), &seen, false).await?;
                 }
                 engine::neo4j(config).await?
             }
@@ -195,7 +195,8 @@ impl Stores {
 
 /// That the settings are those of a server with its own stores.
 fn stores_are_meant(config: &Config) -> anyhow::Result<()> {
-    safety::check(config)?;
+    // Nothing listens here, whatever the server does with the same settings.
+    safety::passwords(config)?;
     ensure!(
         config.role == Role::All && config.services().iter().all(|(_, uri)| uri.is_none()),
         "the stores themselves are needed, and not the services over them: give `--redis` and `--neo4j` as to those, and no role and no address of a service"
@@ -219,7 +220,15 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 );
                 data::belongs(backup, &config.domain)?;
                 backup::are_apart(backup, &config.data)?;
-                backup::is_free(&config).await?;
+                backup::is_free(backup, &config).await?;
+            }
+            // The engines have all that it is made of, but for the key.
+            Work::Rebuild(Lost::Log)
+                if config.redis.is_some()
+                    && config.neo4j.is_some()
+                    && engine::log_key(&config).exists() =>
+            {
+                data::fits(&config.data, &config.domain)?;
             }
             Work::Fsck | Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
         }

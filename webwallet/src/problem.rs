@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use webwallet_ledger::rejection::{Code, Rejection};
 
 use crate::home::Labels;
@@ -67,28 +67,10 @@ impl Problem {
         Ok(Problem { body, ..problem })
     }
 
-    /// A refusal by the rules, before any server was asked.
+    /// A refusal by the rules, before any server was asked: as one would write it.
     pub fn from_rejection(rejection: &Rejection) -> anyhow::Result<Problem> {
-        let code = rejection.code;
-        let mut body = json!({
-            "code": code.as_str(),
-            "title": code.title(),
-            "status": code.status(),
-            "detail": rejection.detail,
-            "pointer": rejection.pointer,
-            "retry": rejection.retry().as_str(),
-        });
-        if let Some(members) = body.as_object_mut() {
-            let optional = [
-                ("limit", &rejection.limit),
-                ("actual", &rejection.actual),
-                ("account", &rejection.account),
-            ];
-            for (name, value) in optional {
-                members.extend(value.clone().map(|value| (name.to_owned(), Value::from(value))));
-            }
-        }
-        Problem::from_json(body.to_string())
+        let problem = webwallet_api_gateway::problem::Problem::from(rejection.clone());
+        Problem::from_json(String::from_utf8(problem.document("/transaction"))?)
     }
 
     /// Whether the same bytes may succeed later. What a newer server says in a

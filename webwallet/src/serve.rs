@@ -174,7 +174,7 @@ impl Server {
                 // Before whoever clears there is deposed.
                 if let (Some(data), Some(seen)) = (data, &seen) {
                     engine::nothing_is_left_behind(data, Some(seen), redis.as_ref()).await?;
-                    engine::is_of_this_log(config, data, seen, true).await?;
+                    engine::is_of_this_log(config, data.path(), seen, true).await?;
                 }
                 let neo4j = engine::neo4j(config).await?;
                 if let (Some(data), None) = (data, seen) {

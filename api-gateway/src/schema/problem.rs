@@ -29,6 +29,21 @@ pub struct Explanation {
     pub example: String,
 }
 
+impl From<Kind> for Explanation {
+    fn from(kind: Kind) -> Explanation {
+        let meaning = kind.meaning();
+        Explanation {
+            code: meaning.code.to_owned(),
+            title: meaning.title.to_owned(),
+            status: meaning.status,
+            retry: kind.retry().to_owned(),
+            cause: meaning.cause.to_owned(),
+            cure: meaning.cure.to_owned(),
+            example: meaning.example.to_owned(),
+        }
+    }
+}
+
 /// A refusal (RFC 9457).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -141,7 +156,8 @@ impl PartialSchema for ProblemCode {
 impl PartialSchema for KnownCode {
     fn schema() -> RefOr<Schema> {
         let lines = Kind::all().map(|kind| {
-            format!("- `{}` ({}): {}", kind.code(), kind.status().as_u16(), kind.title())
+            let meaning = kind.meaning();
+            format!("- `{}` ({}): {}", meaning.code, meaning.status, meaning.title)
         });
         let description = lines.collect::<Vec<_>>().join("\n");
         ObjectBuilder::new()

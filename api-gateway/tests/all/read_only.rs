@@ -166,6 +166,8 @@ async fn what_is_sealed_is_proven_though_graphstore_has_forgotten_it() {
     for path in ["/transaction/1/receipt", &by_hash] {
         let receipt = server.get(path).await;
         assert_eq!((receipt.status, &receipt.body[..]), (StatusCode::OK, &b"a receipt"[..]));
+        // Another log proves the same record otherwise.
+        assert_eq!(receipt.header("cache-control"), Some("no-cache"), "{path}");
     }
     assert_eq!(server.get("/transaction/2/receipt").await.code(), "read_only");
     // What is kept need not have cleared: the log has another record of that number.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use webwallet_audit::{Code, Source, consistency};
 use webwallet_ledger::checkpoint::Checkpoint;
 use webwallet_ledger::merkle::{self, Node, Sha256, TreeHash as _};
@@ -352,6 +352,10 @@ fn consistency_is_proved_from_tiles() {
     assert_eq!(ask(&new, &other), found("A-REWRITE"));
     let forged = note("old", &last.replacen("\n7", "\n8", 1));
     assert_eq!(ask(&forged, &new), found("A-NOTE"));
+    let one_key = ["consistency", &note("old", &log.checkpoints[0]), &new, "--source", place];
+    let told = lines(&command(&[&one_key[..], &["--key", &key, "--json"]].concat())).remove(0);
+    assert_eq!((&told["code"], &told["field"]), (&json!("A-NOTE"), &json!("old")));
+    assert!(told["expected"].as_str().is_some_and(|expected| expected.contains("each")), "{told}");
     std::fs::remove_file(directory.path().join("tile/1/000.p/2")).expect("removed");
     let old = note("old", &log.checkpoints[5]);
     assert_eq!(ask(&old, &new), found("A-TILE"));

@@ -241,6 +241,10 @@ fn a_history_that_was_rewritten_is_found() {
     let forged =
         Checkpoint { origin: DOMAIN.into(), size: 2, root: [0; 32] }.sign(&secret("thief"));
     assert_eq!(first(&ask(&from(&forged), place)), ("A-NOTE", None, None));
+    // What is no checkpoint at all hides nothing of the log.
+    let report = ask(&Audit { from: Some(b"nothing".to_vec()), ..question(&log) }, place);
+    assert_eq!((first(&report), &report.findings[0].field[..]), (("A-NOTE", None, None), "from"));
+    assert_eq!((report.findings.len(), report.unread), (1, 0));
     // Nor does one of the right root by a key that had given way by then.
     let last = log.checkpoints.last().expect("one");
     assert_eq!(first(&ask(&from(last), place)).0, "accepted");

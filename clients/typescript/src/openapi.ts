@@ -369,7 +369,7 @@ export interface paths {
         };
         /**
          * Whether requests can be served
-         * @description Asks both stores and the log, each for at most two seconds; whoever asks while that goes on is told the same. The
+         * @description Asks both stores and the log at once, for at most two seconds; whoever asks while that goes on is told the same. The
          *     detail of a refusal names what is missing.
          */
         get: operations["get_readyz"];
@@ -390,7 +390,7 @@ export interface paths {
         };
         /**
          * Read a stack
-         * @description The stack of all blocks of a day, by its height or `latest`.
+         * @description The blocks since the stack before it, those of a day unless the operator asked for one, by its height or `latest`.
          */
         get: operations["get_stack"];
         put?: never;
@@ -1829,7 +1829,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -1842,7 +1842,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2021,7 +2021,7 @@ export interface operations {
             /** @description Its records */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2034,7 +2034,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2086,7 +2086,7 @@ export interface operations {
             /** @description The block document */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2099,7 +2099,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2195,7 +2195,7 @@ export interface operations {
             /** @description The checkpoint of that size */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2208,7 +2208,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2270,7 +2270,7 @@ export interface operations {
             /** @description `If-None-Match` named the document's hash */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2448,7 +2448,7 @@ export interface operations {
             /** @description The IOU and its record */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2461,7 +2461,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2589,7 +2589,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2602,7 +2602,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2658,7 +2658,7 @@ export interface operations {
             /** @description The proof */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2671,7 +2671,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2767,7 +2767,7 @@ export interface operations {
             /** @description The stack document */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2780,7 +2780,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -2832,26 +2832,13 @@ export interface operations {
             /** @description Its bytes */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` */
                     "Cache-Control"?: string;
-                    /** @description names these bytes; not where they are the latest */
-                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/octet-stream": string;
                 };
-            };
-            /** @description `If-None-Match` named the answer's `ETag` */
-            304: {
-                headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
-                    "Cache-Control"?: string;
-                    /** @description names these bytes; not where they are the latest */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description The log did not answer; or whether it is there, or the newest, is not known (`read_only`) */
             503: {
@@ -3006,7 +2993,7 @@ export interface operations {
             /** @description The record */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description the record's hash, quoted */
                     ETag?: string;
@@ -3019,7 +3006,7 @@ export interface operations {
             /** @description `If-None-Match` named the record's hash */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3071,7 +3058,7 @@ export interface operations {
             /** @description The receipt */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3100,7 +3087,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3261,7 +3248,7 @@ export interface operations {
             /** @description The proof and its block */
             200: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;
@@ -3274,7 +3261,7 @@ export interface operations {
             /** @description `If-None-Match` named the answer's `ETag` */
             304: {
                 headers: {
-                    /** @description `immutable` of what is named by its own hash, and of tiles; `no-cache` of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
+                    /** @description `immutable` of what is named by its own hash; `no-cache` of a receipt, and of what is named by a number, a height, a size, or an IOU in it: ask again with `If-None-Match`; `no-store` where it is the latest */
                     "Cache-Control"?: string;
                     /** @description names these bytes; not where they are the latest */
                     ETag?: string;

@@ -159,7 +159,7 @@ async fn a_failed_write_stops_the_writer_and_the_same_batch_again_tells() {
     for fault in [Fault::Without, Fault::With] {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Embedded::open(dir.path()).expect("open");
-        *store.inner.log.fault.lock().expect("the fault") = Some(fault);
+        *store.inner.log.fault.lock() = Some(fault);
         let batch = payment(1);
         assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "{fault:?}");
         assert!(matches!(store.commit(&batch).await, Err(Error::Broken(_))), "for good");

@@ -1,11 +1,9 @@
 //! Looking again and again: settings change, servers restart, operators empty them.
 
-use std::{
-    sync::{Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{sync::Weak, time::Duration};
 
 use ::redis::{ErrorKind, RedisResult, Value, cmd};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::look::Seen;
@@ -67,7 +65,7 @@ impl Doubts {
                 return Err((ErrorKind::InvalidClientConfig, what, other.to_owned()).into());
             }
         };
-        let mut last = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.servers.lock();
         let same = last.iter().map(|seen| &seen.run_id).eq(servers.iter().map(|seen| &seen.run_id));
         // Of a Cluster one node may be emptied that has not the format. Nothing is ever
         // removed; but slots may move from node to node, and others may have keys there.

@@ -302,6 +302,11 @@ fn a_bad_leaf_still_says_its_kind_if_it_can() {
             None,
             "unknown"
         );
+        // The document after it names it all the same, however many values were put in.
+        let many = format!("{{\"x\":[\"\"{}],", ",\"\"".repeat(9_000));
+        let error = Leaf::parse(text.replacen('{', &many, 1).as_bytes(), DOMAIN).expect_err(kind);
+        let name = Hash::sha3(data_of(text.as_bytes()).as_bytes());
+        assert_eq!((error.kind.map(Kind::as_str), error.name), (Some(kind), Some(name)));
     }
 }
 

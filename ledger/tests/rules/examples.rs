@@ -253,7 +253,7 @@ fn every_example_is_refused_as_it_says() {
         assert_eq!(rejection.code, *code, "{rejection}");
         let changes = &rejection.suggestion;
         let change = |change: &Change| json!({ "pointer": change.pointer, "value": change.value });
-        for (what, said) in told(code.example()) {
+        for (what, said) in told(code.meaning().example) {
             let is = match what {
                 "pointer" => json!(rejection.pointer),
                 "limit" => json!(rejection.limit),

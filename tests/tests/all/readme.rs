@@ -67,3 +67,28 @@ fn every_command_of_readme_does_what_it_says() {
         assert!(root.join(file).exists(), "{file}");
     }
 }
+
+/// An operator who looks for what a setting means would find its name alone.
+#[test]
+fn every_setting_is_explained() {
+    let told = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let shown: serde_json::Value =
+        serde_json::from_str(&told(&["config", "show", "--json"])).expect("JSON");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/README.md");
+    let texts =
+        std::fs::read_to_string(page).expect("deploy/README.md") + &told(&["serve", "--help"]);
+    let is_explained = |name: &str| {
+        let flag = format!("--{}", name.trim_end_matches("_file").replace('_', "-"));
+        let variable = format!("WEBWALLET_{}", name.to_uppercase());
+        let limit = name.trim_start_matches("limits.");
+        [flag, variable, format!("{limit}`"), format!("{limit} =")]
+            .iter()
+            .any(|t| texts.contains(t))
+    };
+    let names = shown.as_object().expect("settings").keys();
+    let unexplained: Vec<_> = names.filter(|name| !is_explained(name)).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
