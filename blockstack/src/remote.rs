@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Status};
 use webwallet_ledger::block::{AtHeight, Block, Header};
 use webwallet_ledger::leaf::Leaf;
@@ -81,36 +81,13 @@ impl Remote {
         if let Some(made) = reply.extensions().get() {
             return Ok(Records::Made(Arc::clone(made)));
         }
-        let mut stream = reply.into_inner();
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < FETCH_BYTES
-            && let Some(record) = stream.next().await
-        {
-            match record {
-                Ok(record) => {
-                    bytes += record.body.len();
-                    records.push(record.body);
-                }
-                // What came before it is good; the rest is asked for next.
-                Err(_) if !records.is_empty() => break,
-                Err(status) => return Err(status),
-            }
-        }
-        Ok(Records::Bytes(records))
+        Ok(Records::Bytes(bodies(reply.into_inner().map(|record| Ok(record?.body))).await?))
     }
 
     async fn numbered(&self, after: u64, limit: u64) -> Result<Vec<Bytes>, Status> {
         let asked = NumberedRequest { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
-        let mut stream = self.hashtable.clone().numbered(asked).await?.into_inner();
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < FETCH_BYTES
-            && let Some(document) = stream.next().await
-        {
-            let document = document?;
-            bytes += document.body.len();
-            records.push(document.body);
-        }
-        Ok(records)
+        let stream = self.hashtable.clone().numbered(asked).await?.into_inner();
+        bodies(stream.map(|document| Ok(document?.body))).await
     }
 
     /// The names of records after a number that Hashtable has, up to the first
@@ -165,6 +142,27 @@ impl Remote {
     pub(crate) async fn trim(&self, upto: u64) -> Result<(), Status> {
         self.graphstore.clone().trim(TrimRequest { upto }).await.map(drop)
     }
+}
+
+/// The first bodies of a stream, of about [`FETCH_BYTES`]. What came before an error is good; the
+/// rest is asked for next.
+async fn bodies(
+    mut stream: impl Stream<Item = Result<Bytes, Status>> + Unpin,
+) -> Result<Vec<Bytes>, Status> {
+    let (mut bodies, mut bytes) = (Vec::new(), 0);
+    while bytes < FETCH_BYTES
+        && let Some(body) = stream.next().await
+    {
+        match body {
+            Ok(body) => {
+                bytes += body.len();
+                bodies.push(body);
+            }
+            Err(_) if !bodies.is_empty() => break,
+            Err(status) => return Err(status),
+        }
+    }
+    Ok(bodies)
 }
 
 /// A record as Hashtable takes it.

@@ -293,11 +293,11 @@ impl Tables {
             }
             Err(fjall::Error::Storage(error)) => {
                 tracing::error!(%name, %error, "damaged document");
-                return Err(damaged(name));
+                return Err(Error::Damaged(name));
             }
             Err(error) => return Err(engine(error)),
         };
-        let bytes = verified(shelf, name, &value).ok_or_else(|| damaged(name))?;
+        let bytes = verified(shelf, name, &value).ok_or(Error::Damaged(name))?;
         Ok(Some(Bytes::copy_from_slice(bytes)))
     }
 
@@ -328,9 +328,9 @@ impl Tables {
         for entry in self.names(after).take(limit as usize) {
             let (number, name) = entry?;
             // An index entry and its document are of one batch.
-            let document = self.get(Shelf::Own, name)?.ok_or_else(|| damaged(name))?;
+            let document = self.get(Shelf::Own, name)?.ok_or(Error::Damaged(name))?;
             bytes += document.len();
-            found.push(Document::new(name, document, number).map_err(|_| damaged(name))?);
+            found.push(Document::new(name, document, number).map_err(|_| Error::Damaged(name))?);
             if bytes >= NUMBERED_BYTES {
                 break;
             }
@@ -358,11 +358,6 @@ impl Tables {
         #[cfg(not(test))]
         batch.commit()
     }
-}
-
-fn damaged(name: Hash) -> Error {
-    metrics::counter!("webwallet_hashtable_damaged_total").increment(1);
-    Error::Damaged(name)
 }
 
 /// The one thread that writes.

@@ -334,11 +334,10 @@ fn text(answers: Vec<Value>) -> RedisResult<Option<String>> {
 
 /// The document in a value, or what is wrong with it.
 fn opened(shelf: Shelf, name: Hash, value: &Bytes) -> Result<Bytes, Error> {
-    if value::verified(shelf, name, value).is_none() {
-        metrics::counter!("webwallet_hashtable_damaged_total").increment(1);
-        return Err(Error::Damaged(name));
+    match value::verified(shelf, name, value) {
+        Some(_) => Ok(value.slice(value::CHECKSUM_BYTES..)),
+        None => Err(Error::Damaged(name)),
     }
-    Ok(value.slice(value::CHECKSUM_BYTES..))
 }
 
 impl Store for Redis {

@@ -145,7 +145,10 @@ fn checked(document: v1::Document) -> Result<Document, Status> {
 fn status(engine: &str, error: Error) -> Status {
     tracing::error!(error = engine::chain(&error), "hashtable");
     match error {
-        Error::Damaged(name) => Status::data_loss(format!("document {name} is damaged")),
+        Error::Damaged(name) => {
+            metrics::counter!("webwallet_hashtable_damaged_total").increment(1);
+            Status::data_loss(format!("document {name} is damaged"))
+        }
         Error::Taken(_) => Status::failed_precondition(error.to_string()),
         Error::Stopped(_) => engine::missing(engine, "the store does not write"),
         Error::Engine(_) => engine::missing(engine, "the store failed"),
