@@ -42,7 +42,9 @@ struct Version {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Two servers at once.
-    #[error("another server is running on {0}; stop it first, or name another --data")]
+    #[error(
+        "{0} is in use by another webwallet: stop that server, or wait for that command (fsck, rebuild, backup); or name another --data"
+    )]
     Locked(PathBuf),
     /// Somebody's photographs.
     #[error("{0} is not empty and not a data directory of WebWallet (it has no file `version`)")]
@@ -324,7 +326,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("a/b");
         let first = Data::open(&path, "example.net").expect("opened");
-        assert!(refused(&path, "example.net").starts_with("another server is running"));
+        assert!(refused(&path, "example.net").contains("is in use by another webwallet"));
         drop(first);
         Data::open(&path, "example.net").expect("opened again");
     }

@@ -1,6 +1,7 @@
 //! File descriptors. A server without one cannot begin the next file of its log, so
 //! connections never take the last ones.
 
+use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a server asks for; more than all its limits together come to.
@@ -8,10 +9,17 @@ const WANTED: u64 = 65_536;
 /// What the stores and their readers may hold: 256 files of the log, 256 of its index,
 /// 128 of the documents, and the log that is published.
 const KEPT: u64 = 768;
+/// Connections of operators and their monitoring, beside those of clients.
+pub const OPERATORS_MAX: usize = 64;
+/// Fewer connections of clients are no server.
+const LEAST: u64 = 32;
 
-/// Raises this process's limit as far as it may, and answers how many connections
+/// Raises this process's limit as far as it may, and answers how many connections of clients
 /// there is room for, of so many.
-pub fn room_for(connections: usize) -> usize {
+///
+/// # Errors
+/// The stores might be left without files, and would write nothing more.
+pub fn room_for(connections: usize) -> anyhow::Result<usize> {
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(WANTED).min(WANTED);
     if limit.current.is_some_and(|current| current < wanted) {
@@ -21,20 +29,24 @@ pub fn room_for(connections: usize) -> usize {
             Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
         }
     }
-    let room = room(limit.current.unwrap_or(WANTED), connections);
+    let room = room(limit.current.unwrap_or(WANTED), connections)?;
     if room < connections {
         tracing::warn!(
             connections_max = room,
             "fewer connections than asked for: the limit of open files (ulimit -n) has no room for more"
         );
     }
-    room
+    Ok(room)
 }
 
-fn room(files: u64, connections: usize) -> usize {
-    // Where there are few, half of them.
-    let left = files - KEPT.min(files / 2);
-    usize::try_from(left).unwrap_or(usize::MAX).min(connections)
+fn room(files: u64, connections: usize) -> anyhow::Result<usize> {
+    let ours = KEPT + OPERATORS_MAX as u64;
+    let needed = ours + LEAST;
+    ensure!(
+        files >= needed,
+        "the limit of open files is {files}, and a server needs {needed} of them: raise it (ulimit -n)"
+    );
+    Ok(usize::try_from(files - ours).unwrap_or(usize::MAX).min(connections))
 }
 
 #[cfg(test)]
@@ -44,10 +56,15 @@ mod tests {
     /// A crowd of silent connections stopped every payment for good.
     #[test]
     fn connections_leave_the_stores_their_files() {
-        for (files, asked, room_there) in
-            [(1_024, 4_096, 512), (65_536, 4_096, 4_096), (2_000, 4_096, 1_232), (64, 100, 32)]
-        {
-            assert_eq!(room(files, asked), room_there, "{files}");
+        for (files, asked, there) in [
+            (863, 4_096, None),
+            (864, 4_096, Some(32)),
+            (864, 8, Some(8)),
+            (1_024, 4_096, Some(192)),
+            (2_000, 4_096, Some(1_168)),
+            (65_536, 4_096, Some(4_096)),
+        ] {
+            assert_eq!(room(files, asked).ok(), there, "{files}");
         }
     }
 }

@@ -306,15 +306,15 @@ fn time(config: &Config) -> anyhow::Result<String> {
     Ok(now.to_string())
 }
 
-fn files(config: &Config) -> Found {
+fn files(config: &Config) -> anyhow::Result<Found> {
     let asked = config.limits.connections_max;
-    let room = descriptors::room_for(asked);
-    match room < asked {
+    let room = descriptors::room_for(asked)?;
+    Ok(match room < asked {
         true => Found::Doubtful(format!(
             "room for {room} connections of {asked}: raise the limit of open files (ulimit -n)"
         )),
         false => Found::Good(format!("room for {asked} connections")),
-    }
+    })
 }
 
 /// Whether there is room for a listener, or the server it is for is already there.

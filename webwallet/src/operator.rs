@@ -316,13 +316,19 @@ async fn look(
     let summary = fsck::check(config, graph, documents, tell).await?;
     output::line(match json {
         true => serde_json::to_string(&summary)?,
-        false => format!(
-            "{}: {} records, {} accounts, {} findings",
-            summary.result,
-            summary.records,
-            summary.accounts,
-            summary.findings.values().sum::<u64>()
-        ),
+        false => {
+            let findings = summary.findings.values().sum::<u64>();
+            let fsck::Summary { result, records, accounts, pending, .. } = &summary;
+            let pending = match &pending[..] {
+                "0" => String::new(),
+                pending => {
+                    format!("; {pending} records reach Hashtable at the server's next start")
+                }
+            };
+            format!(
+                "{result}: {records} records, {accounts} accounts, {findings} findings{pending}"
+            )
+        }
     })?;
     Ok(if summary.findings.is_empty() { Outcome::Done } else { Outcome::Refused })
 }

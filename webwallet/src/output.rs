@@ -36,7 +36,10 @@ pub fn line(text: impl AsRef<[u8]>) -> io::Result<()> {
             READER_IS_GONE.store(true, Ordering::Relaxed);
             Ok(())
         }
-        written => written,
+        Err(error) => {
+            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) => Ok(()),
     }
 }
 

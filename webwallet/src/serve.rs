@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use webwallet_api_gateway::{self as gateway, Gateway, admin::Access};
+use webwallet_api_gateway::{self as gateway, Gateway, Limits, admin::Access};
 use webwallet_blockstack::{Blockstack, Folder};
 use webwallet_hashtable::Redis;
 use webwallet_proto::blockstack::v1::blockstack_server::{self, BlockstackServer};
@@ -50,8 +50,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut config = config::load(flags)?;
     let _logs = logging::start(&config.log)?;
-    config.limits.connections_max = descriptors::room_for(config.limits.connections_max);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    config.limits.connections_max = descriptors::room_for(config.limits.connections_max)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("no threads can be had")?;
     let outcome = runtime.block_on(async {
         // Before the start, so that no signal finds the default answer to it.
         let mut signals = Signals::new()?;
@@ -67,8 +68,16 @@ pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
                 return Ok(Outcome::Done);
             }
         };
-        output::line(server.first_line()?)?;
-        signals.first().await;
+        let line = server.first_line()?;
+        // Aside, as nobody may read it.
+        let told = tokio::task::spawn_blocking(move || output::line(line));
+        tokio::select! {
+            told = told => {
+                told??;
+                signals.first().await;
+            }
+            () = signals.first() => {}
+        }
         tracing::info!("stopping");
         tokio::select! {
             () = server.stop() => {}
@@ -89,6 +98,12 @@ pub fn refused(why: anyhow::Error) -> anyhow::Result<Outcome> {
     }
     output::complain(format_args!("webwallet: {why:#}"));
     Ok(Outcome::Refused)
+}
+
+/// The limits of a listener of operators: what it holds is not of their clients' share.
+fn operators(limits: &Limits) -> Limits {
+    let connections_max = limits.connections_max.min(descriptors::OPERATORS_MAX);
+    Limits { connections_max, ..limits.clone() }
 }
 
 /// A running server, or one role of it.
@@ -147,7 +162,7 @@ impl Server {
         let admin = match admin {
             Some(listener) if !config.role.is_gateway() => {
                 let router = gateway::metrics_router(&config.limits, access.clone());
-                server.rest(config, &ours, listener, router);
+                server.rest(operators(&config.limits), &ours, listener, router);
                 None
             }
             admin => admin,
@@ -321,17 +336,16 @@ impl Server {
         )?;
         let public = gateway.router();
         let admin_router = gateway.admin_router(access);
-        for (listener, router) in [(Some(listener), public), (admin, admin_router)] {
-            let Some(listener) = listener else { continue };
-            self.rest(config, &ours, listener, router);
+        self.rest(config.limits.clone(), &ours, listener, public);
+        if let Some(admin) = admin {
+            self.rest(operators(&config.limits), &ours, admin, admin_router);
         }
         self.gateway = Some(gateway);
         Ok(())
     }
 
-    fn rest(&mut self, config: &Config, ours: &Ours, listener: TcpListener, router: Router) {
-        let (limits, stop) = (config.limits.clone(), self.stop.clone());
-        let tls = ours.tls.acceptor();
+    fn rest(&mut self, limits: Limits, ours: &Ours, listener: TcpListener, router: Router) {
+        let (stop, tls) = (self.stop.clone(), ours.tls.acceptor());
         self.listeners
             .spawn(async move { gateway::serve(listener, tls, router, &limits, stop).await });
     }

@@ -248,7 +248,7 @@ fn records_are_brought_to_other_engines_and_back() {
     assert_eq!(command(&here, &["migrate", "--to", "redis+neo4j"]).0, Some(2), "which engines?");
     let both = here.clearing_as(&there).keeping_as(&there);
     let (code, _, said) = command(&both, &["migrate", "--to", "redis+neo4j"]);
-    assert!(code == Some(2) && said.contains("another server is running"), "{code:?} {said}");
+    assert!(code == Some(2) && said.contains("in use by another webwallet"), "{code:?} {said}");
     server.kill();
     let (code, moved, _) = command(&both, &["migrate", "--to", "redis+neo4j"]);
     assert_eq!((code, &moved["migrated"]), (Some(0), &"9".into()), "{moved}");

@@ -469,6 +469,38 @@ fn fsck_names_what_is_missing() {
     assert!(missing > Some(12), "{missing:?}");
 }
 
+/// An alarm at each kill, and documents lost to the rebuilding that it called for.
+#[test]
+fn what_a_kill_leaves_for_the_next_start_is_no_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let place = data.to_str().expect("a path in UTF-8");
+    let fsck = || {
+        let output =
+            run(&binary(), &["fsck", "--data", place, "--domain", "example.net", "--json"]);
+        let summary = text(&output.stdout).lines().last().expect("a summary").to_owned();
+        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        (output.status.code(), summary)
+    };
+    let server = Process::all(&data, &["--seal", "manual"]);
+    live(&server.url(), 0, 2);
+    server.kill();
+    // As between the commit and the put.
+    std::fs::remove_dir_all(data.join("hashtable")).expect("removed");
+    let (code, summary) = fsck();
+    assert_eq!((code, &summary["pending"]), (Some(0), &"2".into()), "{summary}");
+    let server = Process::all(&data, &["--seal", "manual"]);
+    seal(&server);
+    assert_eq!(get(&agent(), &server.url(), "/transaction/2").status, 200);
+    live(&server.url(), 2, 1);
+    server.kill();
+    assert_eq!(fsck().1["pending"], "0");
+    std::fs::remove_dir_all(data.join("hashtable")).expect("removed");
+    let (code, summary) = fsck();
+    assert_eq!((code, &summary["pending"]), (Some(1), &"1".into()), "{summary}");
+    assert_eq!(summary["findings"]["F-MISSING"], 4, "two records and two blocks: {summary}");
+}
+
 /// A server that outgrew its own files: what had cleared and was not sealed yet was once
 /// forgotten on the way, and its numbers were given again.
 #[test]

@@ -48,7 +48,7 @@ fn what_must_not_be_served_is_refused_with_a_sentence() {
         assert!(output.stdout.is_empty());
         String::from_utf8(output.stderr).expect("UTF-8")
     };
-    assert!(refuse(&[folder, "--listen", "127.0.0.1:0"]).contains("another server is running"));
+    assert!(refuse(&[folder, "--listen", "127.0.0.1:0"]).contains("in use by another webwallet"));
     drop(server);
     assert!(
         refuse(&[folder, "--listen", "127.0.0.1:0", "--domain", "example.org"])

@@ -62,6 +62,30 @@ fn a_server_whose_log_cannot_be_written_goes_on() {
     }
 }
 
+/// A supervisor that has stalled could not end its server but by SIGKILL, with payments in flight.
+#[test]
+fn a_server_whose_first_line_nobody_reads_ends_in_order() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(binary());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"]);
+    command.arg(data.path()).stdout(no_room()).stderr(Stdio::piped());
+    let mut server = command.spawn().expect("it starts");
+    let mut said = BufReader::new(server.stderr.take().expect("a pipe")).lines();
+    assert!(said.any(|line| line.expect("UTF-8").contains("\"serving\"")));
+    let sent = Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    let (began, limit) = (Instant::now(), Duration::from_secs(60));
+    let status = loop {
+        if let Some(status) = server.try_wait().expect("a child") {
+            break status;
+        }
+        if began.elapsed() > limit {
+            server.kill().expect("killed");
+        }
+    };
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
 /// A disk that fills with a line for each call to a store that is away takes the server with it;
 /// and whoever reads the log must see that not all is there.
 #[test]
