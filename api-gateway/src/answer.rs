@@ -49,7 +49,7 @@ pub(crate) enum Kept {
     /// Its URL names it by a hash, and so nothing else in any history (RFC 8246); or it is a tile, of which
     /// c2sp.org/tlog-tiles wants as much.
     ForEver,
-    /// Its URL names it by a number, a height or a size, which whoever begins anew on other data, or puts another
+    /// It is a receipt, of which another log has another; or its URL names it by a number, a height or a size, which whoever begins anew on other data, or puts another
     /// server behind the same name, gives to something else. So a cache asks each time, and is answered 304.
     WhileTrue,
 }

@@ -118,7 +118,6 @@ impl Feed {
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
-        // What it guards is only changed by whole events.
         self.recent.lock()
     }
 

@@ -115,17 +115,16 @@ fn whole(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(absolute)
 }
 
-/// That no server clears where the backup in a folder is to go, before anything is taken over.
+/// That no server clears where a backup is to go, before anything is taken over.
 ///
 /// # Errors
 /// The Neo4j of these settings has records.
-pub async fn is_free(dir: &Path, config: &Config) -> anyhow::Result<()> {
+pub async fn is_free(config: &Config) -> anyhow::Result<()> {
     let held = engine::cleared_on_neo4j(config).await?;
     // Else this goes on with what an attempt before has left.
     ensure!(
         held == 0 || engine::log_key(config).exists(),
-        "the Neo4j has records up to {held}: restore into one of its own; if it is that of this server, and only the data directory was lost, `webwallet rebuild log --log-key {}` makes the log again",
-        data::log_key(dir).display()
+        "the Neo4j has records up to {held}: restore into one of its own; where only the data directory was lost, and Neo4j and Redis were not, put a copy of the backup in its place and run `webwallet rebuild log`"
     );
     Ok(())
 }

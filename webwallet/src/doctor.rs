@@ -308,7 +308,7 @@ fn time(config: &Config) -> anyhow::Result<String> {
 
 fn files(config: &Config) -> anyhow::Result<Found> {
     let asked = config.limits.connections_max;
-    let room = descriptors::room_for(asked)?;
+    let room = descriptors::room_for(asked, config.has_data())?;
     Ok(match room < asked {
         true => Found::Doubtful(format!(
             "room for {room} connections of {asked}: raise the limit of open files (ulimit -n)"

@@ -25,7 +25,7 @@ use webwallet_proto::link::Link;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Sealing};
 use crate::data::{self, Data};
-use crate::safety;
+use crate::{output, safety};
 
 /// Who asks, if the address does not say: Neo4j's own first user.
 const NEO4J_USER: &str = "neo4j";
@@ -159,9 +159,19 @@ pub async fn is_of_this_log(
             let other = there.iter().find(|intent| intent.block != last.bytes);
             other.map(|_| format!("it has another block {};", last.header.height))
         }
-        Ok(None) if sign && !log_key(config).exists() => Some(format!(
-            "it has blocks up to {height}, and there is neither a log nor its key; if they were lost, `webwallet rebuild log --log-key FILE` makes the log again, with the key from a backup or a copy; else"
-        )),
+        Ok(None) if sign && !log_key(config).exists() => {
+            let dir = output::path(dir);
+            // Hashtable is lost as well, if it was there.
+            let cure = match config.redis {
+                Some(_) => format!(
+                    "put a copy of a backup in the place of {dir} and run `webwallet rebuild log`"
+                ),
+                None => "restore a backup, on an empty Neo4j".to_owned(),
+            };
+            Some(format!(
+                "it has blocks up to {height}, and there is neither a log nor its key; if they were lost, {cure}; else"
+            ))
+        }
         _ => None,
     };
     let Some(why) = why else { return Ok(()) };

@@ -220,15 +220,7 @@ fn with_stores(flags: &Flags, work: Work, json: bool) -> anyhow::Result<Outcome>
                 );
                 data::belongs(backup, &config.domain)?;
                 backup::are_apart(backup, &config.data)?;
-                backup::is_free(backup, &config).await?;
-            }
-            // The engines have all that it is made of, but for the key.
-            Work::Rebuild(Lost::Log)
-                if config.redis.is_some()
-                    && config.neo4j.is_some()
-                    && engine::log_key(&config).exists() =>
-            {
-                data::fits(&config.data, &config.domain)?;
+                backup::is_free(&config).await?;
             }
             Work::Fsck | Work::Rebuild(_) => data::belongs(&config.data, &config.domain)?,
         }
@@ -322,7 +314,9 @@ async fn look(
             let pending = match &pending[..] {
                 "0" => String::new(),
                 pending => {
-                    format!("; {pending} records reach Hashtable at the server's next start")
+                    format!(
+                        "; not in Hashtable yet, until the server's next start at most: {pending}"
+                    )
                 }
             };
             format!(

@@ -50,7 +50,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut config = config::load(flags)?;
     let _logs = logging::start(&config.log)?;
-    config.limits.connections_max = descriptors::room_for(config.limits.connections_max)?;
+    let asked = config.limits.connections_max;
+    config.limits.connections_max = descriptors::room_for(asked, config.has_data())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("no threads can be had")?;
     let outcome = runtime.block_on(async {

@@ -310,38 +310,40 @@ fn who_is_refused_deposes_nobody() {
 
 /// A disk was lost, and nothing of what cleared: its operator would have a history that nobody serves.
 #[test]
-fn a_lost_data_directory_is_made_again_from_the_engines_and_the_key() {
+fn a_lost_data_directory_is_made_again_from_a_backup_and_the_engines() {
     let engines = Engines::empty();
     let stores = engines.deployment();
     let server = sealed(&stores);
+    let folder = stores.folder().join("backup");
+    assert_eq!(command(&stores, &["backup", place(&folder)]).0, Some(0));
+    live(&server.url(), 3, 2);
+    seal(&server);
     let newest = get(&agent(), &server.url(), "/checkpoint");
-    let key = stores.folder().join("copy-of-the-key");
-    std::fs::copy(stores.data().join("log-key"), &key).expect("copied");
-    let key = format!("--log-key={}", place(&key));
     // In no block when it ends.
-    live(&server.url(), 3, 1);
+    live(&server.url(), 5, 1);
     server.kill();
     std::fs::remove_dir_all(stores.data()).expect("lost");
     let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let refused = stores.command(&[&["serve"][..], &free].concat()).output().expect("it runs");
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(
-        text(&refused.stderr).contains("`webwallet rebuild log --log-key FILE`"),
-        "{refused:?}"
-    );
+    let said = text(&refused.stderr);
+    assert!(said.contains("a copy of a backup in the place of"), "{said}");
     let looked = stores.command(&[&["doctor", "--json"][..], &free].concat()).output();
     let looked = text(&looked.expect("it runs").stdout).to_owned();
     let neo4j = looked.lines().find(|line| line.contains("\"neo4j\"")).expect("a line on it");
     assert!(neo4j.contains("\"wrong\"") && neo4j.contains("rebuild log"), "{looked}");
-    assert_eq!(command(&stores, &["rebuild", "log"]).0, Some(2), "without its key");
-    assert_eq!(command(&stores, &["rebuild", "log", &key]).0, Some(0));
-    let server = stores.serve(&["--seal", "manual", &key]);
+    let (code, _, said) = command(&stores, &["restore", place(&folder)]);
+    assert!(code == Some(2) && said.contains("a copy of the backup in its place"), "{said}");
+    std::fs::remove_dir_all(stores.data()).expect("no more than a lock");
+    copy(&folder, &stores.data());
+    assert_eq!(command(&stores, &["rebuild", "log"]).0, Some(0));
+    let server = stores.serve(&["--seal", "manual"]);
     assert_eq!(get(&agent(), &server.url(), "/checkpoint"), newest);
-    assert_eq!(get(&agent(), &server.url(), "/transaction/4").status, 200);
-    live(&server.url(), 4, 1);
+    assert_eq!(get(&agent(), &server.url(), "/transaction/6").status, 200);
+    live(&server.url(), 6, 1);
     seal(&server);
     assert_eq!(server.terminate(), Some(0));
-    assert_eq!(command(&stores, &["fsck", &key]).0, Some(0));
+    assert_eq!(command(&stores, &["fsck"]).0, Some(0));
 }
 
 /// A log that is older than what was published of it, beside a Hashtable that is whole: the

@@ -204,7 +204,7 @@ pub struct Flags {
     /// For tests, on loopback only: `manual` makes blocks by `webwallet seal` alone
     #[arg(long, value_enum)]
     seal: Option<Sealing>,
-    /// Sign the log with the key in this file: for tests, on loopback only; and for `rebuild log` where the data directory was lost
+    /// For tests, on loopback only: sign the log with the key in this file
     #[arg(long, value_name = "FILE")]
     log_key: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or MODULE=LEVEL,... [default: info]

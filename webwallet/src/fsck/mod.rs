@@ -57,8 +57,8 @@ pub struct Summary {
     pub records: String,
     /// Accounts that were compared.
     pub accounts: String,
-    /// Records that are in no block and not in Hashtable yet: those that cleared when a server
-    /// was killed. It puts them there at its next start.
+    /// Records that are in no block and not in Hashtable yet: those that have just cleared, or had
+    /// when a server was killed. It puts them there, at its next start at the latest.
     pub pending: String,
     /// Findings by code, also those not told one by one.
     pub findings: BTreeMap<&'static str, u64>,
@@ -81,7 +81,7 @@ pub async fn check(
         books: Books::default(),
         names: BTreeMap::new(),
         sealed: None,
-        pending: 0,
+        late: Vec::new(),
         counts: BTreeMap::new(),
         untold: Vec::new(),
     };
@@ -89,11 +89,7 @@ pub async fn check(
         check.find("F-ENGINE", None, fault);
     }
     let (mut head, domain) = (graph.head().await?, &config.domain);
-    check.sealed = match engine::published(&config.data) {
-        Ok(Some(log)) => log.last().ok().map(|last| last.header.cleared),
-        Ok(None) if head.intent.is_none() => Some(0),
-        _ => None,
-    };
+    check.sealed = sealed(config, head.intent);
     if let Some(theirs) = head.domain.as_ref().filter(|theirs| *theirs != domain) {
         let detail = format!("Graphstore holds the records of {theirs:?}, not of {domain:?}");
         check.find("F-DOMAIN", None, detail);
@@ -128,6 +124,7 @@ pub async fn check(
     for (unit, sum) in check.books.sums().into_iter().filter(|(_, sum)| !sum.is_zero()) {
         check.find("F-SUM", None, format!("the balances in {unit} sum to {sum}, not to 0"));
     }
+    let pending = check.look_again(head.intent).await?;
     check.log(head.intent).await?;
     let highest = documents.highest().await?;
     // Asked for again: a server may have cleared meanwhile.
@@ -143,9 +140,18 @@ pub async fn check(
         result: if check.counts.is_empty() { "sound" } else { "damaged" },
         records: read.to_string(),
         accounts: check.books.accounts.len().to_string(),
-        pending: check.pending.to_string(),
+        pending: pending.to_string(),
         findings: check.counts,
     })
+}
+
+/// The last record in a published block, if the log says it, or nothing was ever sealed.
+fn sealed(config: &Config, intent: Option<u64>) -> Option<u64> {
+    match engine::published(&config.data) {
+        Ok(Some(log)) => log.last().ok().map(|last| last.header.cleared),
+        Ok(None) if intent.is_none() => Some(0),
+        _ => None,
+    }
 }
 
 struct Check<'a, G, D> {
@@ -155,10 +161,10 @@ struct Check<'a, G, D> {
     books: Books,
     /// What Graphstore calls its records.
     names: BTreeMap<u64, Hash>,
-    /// The last record in a published block, if the log says it.
+    /// See [`sealed`].
     sealed: Option<u64>,
-    /// See [`Summary::pending`].
-    pending: u64,
+    /// Records beyond it that Hashtable did not have.
+    late: Vec<(u64, Hash)>,
     /// Findings by code.
     counts: BTreeMap<&'static str, u64>,
     /// Those to be told next.
@@ -255,9 +261,28 @@ impl<G: Graph, D: Documents> Check<'_, G, D> {
             self.find("F-MISSING", number, detail);
         } else if kept.is_none() {
             // Graphstore has it, from where each start of Blockstack takes what is not sealed.
-            self.pending += 1;
+            self.late.push((stored.number, stored.hash));
         }
         Ok(kept)
+    }
+
+    /// How many records are still in no block and not in Hashtable. What was sealed meanwhile
+    /// must be there.
+    async fn look_again(&mut self, intent: Option<u64>) -> anyhow::Result<u64> {
+        let (late, mut pending) = (std::mem::take(&mut self.late), 0);
+        self.sealed = sealed(self.config, intent);
+        for (number, hash) in late {
+            let found = self.get(&[hash], Some(number), "").await?;
+            match found.map(|found| found.into_iter().next().flatten()) {
+                Some(None) if self.sealed.is_some_and(|sealed| number > sealed) => pending += 1,
+                Some(None) => {
+                    let detail = format!("Hashtable has no record {hash}");
+                    self.find("F-MISSING", Some(number), detail);
+                }
+                _ => {}
+            }
+        }
+        Ok(pending)
     }
 
     /// What Hashtable has of these documents of a record or, as said, a block; none if one of
